@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+#
+# A libvirtd of the test's own, with real QEMU: . "$TESTS/libvirt/lib.sh" (which reads $TESTLIB too).
+#
+# The test has a mount namespace of its own (tests/run), so libvirt's directories are simply mounted over: the
+# system's libvirt, its domains and its configuration are out of reach. Everything here is in $LV.
+# The guest is guest.S: up at once, off at `virsh shutdown`. What a guest would write to its disks QEMU writes on
+# request, through the disk's own device (guest_io).
+. "$TESTLIB"
+
+LV=$WORK/libvirt
+HOOK_DIR=/etc/libvirt/hooks/qemu.d
+# shellcheck disable=SC2034 # for the tests
+HOOK_LOG=/var/log/libvirt/qemu/hooks.log
+LIBVIRT_LOG=$LV/libvirtd.log
+
+need libvirtd virtlogd virsh qemu-system-x86_64 qemu-img qemu-io jq ld
+need_fuse
+
+# ---- libvirt itself
+
+# Mount private directories over libvirt's, and write its configuration.
+private_libvirt() {
+	local dir
+	for dir in etc/libvirt run/libvirt var/lib/libvirt var/log/libvirt var/cache/libvirt; do
+		mkdir -p "$LV/$dir" "/$dir"
+		mount --bind "$LV/$dir" "/$dir"
+	done
+	mkdir -p "$HOOK_DIR" /etc/libvirt/hooks/config /var/log/libvirt/qemu
+	# Without cgroups, sandboxing of the host's kind and the host's policy: none of it is ours to test. The owner of
+	# files is changed and restored as everywhere (the DAC driver is always there).
+	cat >/etc/libvirt/qemu.conf <<-'CONF'
+		security_driver = "none"
+		cgroup_controllers = []
+		CONF
+	cat >/etc/libvirt/libvirtd.conf <<-CONF
+		auth_unix_rw = "none"
+		unix_sock_rw_perms = "0700"
+		log_outputs = "3:file:$LIBVIRT_LOG"
+		CONF
+	: >/etc/libvirt/virtlogd.conf
+	# Where root may use KVM and QEMU's user may not, libvirt probes QEMU anew at each define and start.
+	if [[ -c /dev/kvm ]]; then
+		mknod -m 660 "$LV/kvm" c 10 232 && chgrp kvm "$LV/kvm" && mount --bind "$LV/kvm" /dev/kvm
+	fi
+	gcc -m32 -c -o "$LV/guest.o" "$TESTS/libvirt/guest.S" &&
+		ld -m elf_i386 -Ttext=0 -e 0 --oformat=binary -o "$LV/guest.rom" "$LV/guest.o"
+}
+private_libvirt || fail "libvirt's directories are replaced"
+
+libvirt_answers() {
+	virsh -q list
+}
+
+# run_in_background NAME COMMAND...: its process is $LV/NAME.process from then on.
+run_in_background() {
+	local name=$1
+	shift
+	setsid "$@" </dev/null >>"$LV/$name.err" 2>&1 &
+	echo $! >"$LV/$name.process"
+	disown
+}
+
+process_is_gone() {
+	! kill -0 "$1" 2>/dev/null
+}
+
+# Returns once libvirtd answers. The hook must be there before: its existence is looked for at the start alone.
+# virtlogd stays up while libvirtd comes and goes, as on a real host: it holds the domains' logs.
+start_libvirt() {
+	if [[ ! -e $LV/virtlogd.process ]] || process_is_gone "$(cat "$LV/virtlogd.process")"; then
+		run_in_background virtlogd virtlogd -p "$LV/virtlogd.pid"
+		wait_until 10 test -S /run/libvirt/virtlogd-sock || return
+	fi
+	run_in_background libvirtd libvirtd -p "$LV/libvirtd.pid"
+	wait_until 30 libvirt_answers || { tail -n 20 "$LIBVIRT_LOG" "$LV"/*.err >&2; return 1; }
+}
+
+# stop_libvirt [SIGNAL]: domains run on, as when libvirt is upgraded, or (KILL) crashes.
+stop_libvirt() {
+	kill "-${1:-TERM}" "$(cat "$LV/libvirtd.process")" 2>/dev/null
+	wait_until 20 process_is_gone "$(cat "$LV/libvirtd.process")"
+}
+
+kill_libvirt() {
+	stop_libvirt KILL
+}
+
+# The machine's crash: libvirt, QEMU and the daemon end at once, with all that /run held. Another boot comes.
+crash_host() {
+	local pid pids
+	mapfile -t pids < <(qemu_pids; awk 1 "$LV"/{libvirtd,virtlogd}.process; ! daemon_runs || daemon_pid)
+	kill -KILL "${pids[@]}" 2>/dev/null
+	for pid in "${pids[@]}"; do wait_until 10 process_is_gone "$pid" || return; done
+	umount -l "$MNT" 2>/dev/null
+	find /run/libvirt -mindepth 1 -delete
+	rm -f "$LV"/*.pid
+	another_boot
+}
+
+# The pid files have no newline; driver.pid is libvirtd's own.
+qemu_pids() {
+	local file
+	for file in /run/libvirt/qemu/*.pid; do
+		[[ $file == */driver.pid || ! -e $file ]] || echo "$(<"$file")"
+	done
+}
+
+qemu_pid() {
+	cat "/run/libvirt/qemu/$1.pid"
+}
+
+# install_hook [PROGRAM [NAME]]: before start_libvirt.
+install_hook() {
+	install -m 755 "${1:-$REVERTFS_HOOK}" "$HOOK_DIR/${2:-revertfs}"
+}
+
+# domain_json NAME <<<JSON: what the administrator wrote for this domain.
+domain_json() {
+	cat >"/etc/libvirt/hooks/config/$1.json"
+}
+
+# ---- domains and pools
+
+# directory_pool NAME PATH
+directory_pool() {
+	virsh -q pool-define-as "$1" dir --target "$2" >&2 && virsh -q pool-start "$1" >&2
+}
+
+xml_text() {
+	local text=$1
+	text=${text//&/&amp;} text=${text//</&lt;} text=${text//\"/&quot;}
+	printf '%s' "$text"
+}
+
+# disk TARGET PATH [DRIVER-TYPE], volume TARGET POOL VOLUME [DRIVER-TYPE]: a disk's XML, for define_domain.
+disk() {
+	printf "<disk type='file' device='disk'><driver name='qemu' type='%s'/>" "${3:-qcow2}"
+	printf "<source file=\"%s\"/><target dev='%s' bus='virtio'/>%s</disk>\n" "$(xml_text "$2")" "$1" "${DISK_MORE:-}"
+}
+
+volume() {
+	printf "<disk type='volume' device='disk'><driver name='qemu' type='%s'/>" "${4:-qcow2}"
+	printf "<source pool=\"%s\" volume=\"%s\"/>" "$(xml_text "$2")" "$(xml_text "$3")"
+	printf "<target dev='%s' bus='virtio'/></disk>\n" "$1"
+}
+
+# domain_xml NAME UUID DISK...
+domain_xml() {
+	local name=$1 uuid=$2
+	shift 2
+	cat <<-XML
+		<domain type='qemu'>
+		  <name>$(xml_text "$name")</name>
+		  <uuid>$uuid</uuid>
+		  <memory unit='MiB'>4</memory>
+		  <os><type arch='x86_64' machine='pc'>hvm</type><loader type='rom'>$LV/guest.rom</loader></os>
+		  <cpu mode='custom' match='exact' check='none'><model>486</model></cpu>
+		  <features><acpi/></features>
+		  <devices>
+		    <emulator>$(command -v qemu-system-x86_64)</emulator>
+		    <controller type='usb' model='none'/><memballoon model='none'/>
+		    $*
+		  </devices>
+		</domain>
+		XML
+}
+
+define_domain() {
+	domain_xml "$@" >"$LV/define.xml"
+	virsh -q define "$LV/define.xml" >&2
+}
+
+uuid_of() {
+	printf '00000000-0000-4000-8000-%012d' "$1"
+}
+
+domain_is() {
+	same "$(virsh domstate "$1" 2>/dev/null | head -n 1)" "$2"
+}
+
+# Shutdown is the guest's own doing; libvirt answers for the domain again when the release hook has returned.
+shutdown_domain() {
+	virsh -q shutdown "$1" >&2
+	wait_until 20 domain_is "$1" "shut off"
+}
+
+start_domain() {
+	virsh -q start "$1" >&2
+}
+
+destroy_domain() {
+	virsh -q destroy "$1" >&2
+}
+
+# guest_io DOMAIN TARGET 'write -P 7 1M 64k': fails as the request fails; a `read -P` compares. QEMU puts what it has to
+# say into the domain's log, not into the answer, so a second, unknown command marks where that ends.
+guest_io() {
+	local log=/var/log/libvirt/qemu/$1.log device mark=end-of-io-$EPOCHREALTIME from said
+	device=/machine/peripheral/virtio-disk$(($(printf '%d' "'${2:2:1}") - 97))/virtio-backend
+	from=$(wc -c <"$log")
+	monitor "$1" "qemu-io -d $device \"$3\"" && monitor "$1" "qemu-io -d $device \"$mark\"" || return
+	wait_until 10 grep -aqF "$mark" "$log" || return
+	said=$(tail -c "+$((from + 1))" "$log" | grep -avF "$mark")
+	[[ $said != *failed* && $said != *"not found"* && $said != *rror* ]] || { echo "$1 $2 $3: $said" >&2; return 1; }
+}
+
+# One line for QEMU's own monitor.
+monitor() {
+	local answer
+	answer=$(virsh -q qemu-monitor-command "$1" --hmp "$2" 2>&1 | tr -d '\r\n')
+	[[ -z $answer ]] || { echo "monitor of $1: $2: $answer" >&2; return 1; }
+}
+
+# The backing files that libvirt found for a running domain's disk, from the top down, one a line.
+backing_chain() {
+	virsh dumpxml "$1" | sed -n "/<backingStore/,/<\/disk>/s/.*<source file='\([^']*\)'.*/\1/p"
+}
