@@ -163,7 +163,7 @@ restart_daemon() {
 
 # After the machine's crash: nothing runs, the boot is another one. Mounts over what the kernel says, here only.
 another_boot() {
-	uuidgen -r >"$WORK/boot_id" 2>/dev/null || cat /proc/sys/kernel/random/uuid >"$WORK/boot_id"
+	cat /proc/sys/kernel/random/uuid >"$WORK/boot_id"
 	mountpoint -q /proc/sys/kernel/random/boot_id || mount --bind "$WORK/boot_id" /proc/sys/kernel/random/boot_id
 }
 
