@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Each step is one system call between fault_before() and fault_after(), which do nothing in the program that is installed.
+ *
+ * A failed fsync is not tried again: the kernel may have dropped the dirty pages and would answer the next one with
+ * success (Linux reports an error once per descriptor). The caller must treat the file as unsynced for good.
+ */
+#include "io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "util.h"
+
+#define NEW_SUFFIX ".new"
+
+#ifndef REVERTFS_FAULTS
+static int fault_before(const struct io_step *step)
+{
+	(void)step;
+	return 0;
+}
+
+static void fault_after(const struct io_step *step)
+{
+	(void)step;
+}
+#endif
+
+/* What a step's system call gave, as 0 or a negative errno. */
+static int finish_step(const struct io_step *step, int result)
+{
+	int r = result < 0 ? -errno : 0;
+
+	if (r == 0)
+		fault_after(step);
+	return r;
+}
+
+int io_sync(int fd)
+{
+	struct io_step step = { .event = IO_SYNC, .fd = fd, .directory = -1, .to_directory = -1 };
+	int r = fault_before(&step);
+
+	return r < 0 ? r : finish_step(&step, fsync(fd));
+}
+
+int io_sync_directory(int directory)
+{
+	struct io_step step = { .event = IO_SYNC_DIRECTORY, .fd = -1, .directory = directory, .to_directory = -1 };
+	int r = fault_before(&step);
+
+	return r < 0 ? r : finish_step(&step, fsync(directory));
+}
+
+int io_link(int fd, int directory, const char *name)
+{
+	struct io_step step = { IO_LINK, fd, directory, name, -1, NULL };
+	int r = fault_before(&step);
+
+	return r < 0 ? r : finish_step(&step, linkat(fd, "", directory, name, AT_EMPTY_PATH));
+}
+
+int io_rename(int directory, const char *name, int to_directory, const char *to_name)
+{
+	struct io_step step = { IO_RENAME, -1, directory, name, to_directory, to_name };
+	int r = fault_before(&step);
+
+	return r < 0 ? r : finish_step(&step, renameat(directory, name, to_directory, to_name));
+}
+
+int io_unlink(int directory, const char *name)
+{
+	struct io_step step = { IO_UNLINK, -1, directory, name, -1, NULL };
+	int r = fault_before(&step);
+
+	if (r == 0)
+		r = finish_step(&step, unlinkat(directory, name, 0));
+	return r == -ENOENT ? 0 : r;
+}
+
+int io_directory(int parent, const char *name)
+{
+	int fd;
+
+	if (mkdirat(parent, name, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static int write_new(int directory, const char *name, const void *data, size_t length, bool durable)
+{
+	struct io_step step = { IO_WRITE, -1, directory, name, -1, NULL };
+	CLEANUP(close_fdp) int fd = -1;
+	int r = fault_before(&step);
+
+	if (r < 0)
+		return r;
+	fd = openat(directory, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	r = write_all(fd, data, length);
+	if (r < 0)
+		return r;
+	step.fd = fd;
+	fault_after(&step);
+	return durable ? io_sync(fd) : 0;
+}
+
+int io_replace(int directory, const char *name, const void *data, size_t length, bool durable)
+{
+	CLEANUP(freep) char *new_name = format_text("%s" NEW_SUFFIX, name);
+	int r;
+
+	if (!new_name)
+		return -ENOMEM;
+	r = write_new(directory, new_name, data, length, durable);
+	if (r == 0)
+		r = io_rename(directory, new_name, directory, name);
+	if (r < 0) {
+		unlinkat(directory, new_name, 0);
+		return r;
+	}
+	return durable ? io_sync_directory(directory) : 0;
+}
+
+int io_open_beneath(int directory, const char *name, int flags)
+{
+	struct open_how how = {
+		.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	};
+	long fd = syscall(SYS_openat2, directory, name, &how, sizeof(how));
+
+	return fd < 0 ? -errno : (int)fd;
+}
+
+int io_reopen(int fd, int flags)
+{
+	char path[64];
+	int again;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	again = open(path, flags | O_CLOEXEC);
+	return again < 0 ? -errno : again;
+}
+
+int io_check_no_writer(int fd)
+{
+	/* A read lease is granted only where nobody has the file open for writing; it is given back at once. */
+	CLEANUP(close_fdp) int reader = io_reopen(fd, O_RDONLY);
+
+	if (reader < 0)
+		return reader;
+	if (fcntl(reader, F_SETLEASE, F_RDLCK) == 0) {
+		fcntl(reader, F_SETLEASE, F_UNLCK);
+		return 0;
+	}
+	return errno == EAGAIN ? -EBUSY : 0;
+}
+
+static int copy_range(int from, int to, off_t start, off_t end)
+{
+	while (start < end) {
+		off_t in = start, out = start;
+		ssize_t n = copy_file_range(from, &in, to, &out, (size_t)(end - start), 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return -EIO;
+		start += n;
+	}
+	return 0;
+}
+
+int io_copy_sparse(int from, int to)
+{
+	struct stat stat;
+	off_t data = 0;
+
+	if (fstat(from, &stat) < 0 || ftruncate(to, stat.st_size) < 0)
+		return -errno;
+	while (data < stat.st_size) {
+		off_t hole;
+		int r;
+
+		data = lseek(from, data, SEEK_DATA);
+		if (data < 0)
+			return errno == ENXIO ? 0 : -errno;
+		hole = lseek(from, data, SEEK_HOLE);
+		if (hole < 0)
+			return -errno;
+		r = copy_range(from, to, data, hole);
+		if (r < 0)
+			return r;
+		data = hole;
+	}
+	return 0;
+}

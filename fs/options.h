@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the administrator chose, from the command line and the JSON configuration.
+ *
+ * Filled once by main.c before anything is started and never changed afterwards, so everyone may read it
+ * without a lock.
+ */
+#ifndef REVERTFS_OPTIONS_H
+#define REVERTFS_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "util.h"
+
+struct options {
+	char *images;           /* IMAGES, absolute and free of symlinks */
+	char *mount;            /* MOUNTPOINT, absolute and free of symlinks */
+	char *state;            /* layers, scratches, records */
+	char *scratch;          /* another directory for scratches alone, or NULL */
+	char *config;           /* the JSON file; NULL when there is none */
+	char *qemu_img;         /* the program, found in PATH unless it has a slash */
+	char *template_options; /* `qemu-img create -o` of a scratch */
+	char **protect;         /* globs of names to protect at start */
+	size_t protect_count;
+	char **export_dirs;
+	size_t export_dirs_count;
+	gid_t group;           /* may use the control file; 0 when only root may */
+	unsigned max_jobs;     /* folds at the same time */
+	unsigned qemu_timeout; /* seconds a qemu-img may go without any progress */
+	bool foreground;
+	bool debug;
+};
+
+#endif
