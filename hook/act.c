@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Gather what is known, have the plan made, ask, and see to what was answered.
+ *
+ * The configuration is looked at first: for the domains that have none, a start costs one open(2), and nothing is
+ * read from stdin.
+ *
+ * one-shot-commit is taken back after the daemon has committed. Between the two, anything may fail; so a daemon
+ * remembers which version of the file (config->token) it consumed, says so at the next prepare, and the flag is taken back then.
+ * That works as long as the file stays as it is: while any daemon with armed disks has not said how its release
+ * ended, nothing is written.
+ */
+#include "act.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "answer.h"
+#include "client.h"
+#include "config.h"
+#include "domain.h"
+#include "hooklog.h"
+#include "mounts.h"
+#include "plan.h"
+
+/* For what is only a courtesy: a domain without a configuration, and taking back a refused start. */
+#define SHORT_DEADLINE_S 5
+
+struct knowledge {
+	struct config *config;
+	struct domain *domain;
+	struct mounts *mounts;
+};
+
+/* What became of one request: an answer, or an errno and a sentence. */
+struct outcome {
+	struct answer *answer;
+	int error;
+	bool silent; /* the daemon may have done it, or not */
+	struct sentence why;
+};
+
+struct outcomes {
+	struct outcome *items;
+	size_t count;
+};
+
+static void free_knowledgep(struct knowledge *knowledge)
+{
+	config_free(knowledge->config);
+	domain_free(knowledge->domain);
+	mounts_free(knowledge->mounts);
+}
+
+static void free_outcomesp(struct outcomes *outcomes)
+{
+	for (size_t i = 0; i < outcomes->count; i++)
+		answer_free(outcomes->items[i].answer);
+	free(outcomes->items);
+}
+
+static struct situation situation_of(const struct event *event, const struct knowledge *knowledge)
+{
+	return (struct situation){
+		.event = event,
+		.domain = knowledge->domain,
+		.config = knowledge->config,
+		.mounts = knowledge->mounts,
+	};
+}
+
+/* ---- gathering */
+
+static int read_domain(struct domain **ret_domain, struct sentence *error)
+{
+	CLEANUP(freep) char *text = NULL;
+	size_t length;
+	int r = read_all(STDIN_FILENO, DOMAIN_XML_MAX, &text, &length);
+
+	if (r < 0)
+		return report(error, r, "cannot read the domain's XML from libvirt: %s", error_text(r));
+	return domain_parse(text, length, ret_domain, error);
+}
+
+/* Only the configured disks' pools are looked up. */
+static void resolve_volumes(const struct settings *settings, const struct knowledge *knowledge)
+{
+	size_t dirs = 0;
+
+	while (dirs < STORAGE_DIRS && settings->storage_dirs[dirs])
+		dirs++;
+	for (size_t i = 0; knowledge->config && i < knowledge->config->count; i++) {
+		struct domain_disk *disk = domain_find(knowledge->domain, knowledge->config->disks[i].target);
+
+		if (disk)
+			domain_resolve_volume(disk, settings->storage_dirs, dirs);
+	}
+}
+
+/* All of it for a start. 0 when there is nothing to protect. */
+static int gather(const struct settings *settings, struct event *event, struct knowledge *knowledge,
+		  struct sentence *error)
+{
+	int r = config_load(settings->config_dir, event->domain, &knowledge->config, error);
+
+	if (r <= 0 || knowledge->config->count == 0)
+		return r < 0 ? r : 0;
+	r = read_domain(&knowledge->domain, error);
+	if (r == 0)
+		r = mounts_read(settings->mountinfo, &knowledge->mounts, error);
+	if (r < 0)
+		return r;
+	resolve_volumes(settings, knowledge);
+	event_find_save(event, settings->save_dir);
+	return 1;
+}
+
+/* ---- asking */
+
+static void take_answer(struct question *question, struct outcome *outcome)
+{
+	CLEANUP(freep) char *text = question->answer;
+
+	if (text) {
+		outcome->error = answer_parse(text, &outcome->answer, &outcome->why);
+		return;
+	}
+	outcome->error = question->error;
+	outcome->silent = true;
+	outcome->why = question->why;
+}
+
+static int ask(const struct plan *plan, unsigned deadline_s, bool withdraw, struct outcomes *outcomes,
+	       struct sentence *error)
+{
+	CLEANUP(freep) struct question *questions = calloc(plan->count + 1, sizeof(*questions));
+
+	outcomes->items = calloc(plan->count + 1, sizeof(*outcomes->items));
+	if (!questions || !outcomes->items)
+		return report(error, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < plan->count; i++) {
+		questions[i].point = plan->requests[i].mount->point;
+		questions[i].line = plan->requests[i].line;
+	}
+	client_ask(questions, plan->count, deadline_s * 1000, withdraw);
+	outcomes->count = plan->count;
+	for (size_t i = 0; i < plan->count; i++)
+		take_answer(&questions[i], &outcomes->items[i]);
+	return 0;
+}
+
+/* The first failure of all, which is the one to be shown; 0 when there is none. */
+static int first_error(const struct outcomes *outcomes, struct sentence *error)
+{
+	for (size_t i = 0; i < outcomes->count; i++)
+		if (outcomes->items[i].error < 0)
+			return report(error, outcomes->items[i].error, "%s", outcomes->items[i].why.text);
+	return 0;
+}
+
+static void log_actions(const struct settings *settings, const struct event *event, const char *what,
+			const struct outcomes *outcomes)
+{
+	for (size_t i = 0; i < outcomes->count; i++) {
+		const struct answer *answer = outcomes->items[i].answer;
+
+		for (size_t j = 0; answer && j < answer->count; j++)
+			hooklog(settings->log, event->shown, "%s: %s '%s': %s", what, answer->disks[j].target,
+				answer->disks[j].name, answer->disks[j].action);
+	}
+}
+
+/* ---- one-shot-commit */
+
+static bool wants_disarming(const struct answer_disk *disk, const char *target)
+{
+	return (disk->consumed || strcmp(disk->action, "committed") == 0) && strcmp(disk->target, target) == 0;
+}
+
+/* Which of the configuration's disks have had their commit. */
+static void find_consumed(const struct config *config, const struct outcomes *outcomes, bool *which)
+{
+	for (size_t i = 0; i < outcomes->count; i++) {
+		const struct answer *answer = outcomes->items[i].answer;
+
+		for (size_t j = 0; answer && j < answer->count; j++)
+			for (size_t k = 0; k < config->count; k++)
+				which[k] |= wants_disarming(&answer->disks[j], config->disks[k].target);
+	}
+}
+
+/* A failure is logged and no more: the daemon says "consumed" at the next prepare. */
+static void disarm(const struct settings *settings, const struct event *event, const struct config *config,
+		   const struct outcomes *outcomes)
+{
+	CLEANUP(freep) bool *which = calloc(config->count + 1, sizeof(*which));
+	struct sentence why = { "out of memory" };
+
+	if (which)
+		find_consumed(config, outcomes, which);
+	if (!which || config_disarm(config, which, &why) < 0)
+		hooklog(settings->log, event->shown, "%s", why.text);
+}
+
+static bool is_armed(const struct config *config)
+{
+	for (size_t i = 0; i < config->count; i++)
+		if (config->disks[i].one_shot_commit)
+			return true;
+	return false;
+}
+
+static bool any_is_silent(const struct outcomes *outcomes)
+{
+	for (size_t i = 0; i < outcomes->count; i++)
+		if (outcomes->items[i].silent)
+			return true;
+	return false;
+}
+
+/* ---- the events */
+
+/* What other mounts have prepared is taken back; libvirt's own `release` would do it, if libvirt comes to it. */
+static void undo(const struct situation *situation, const struct plan *plan, const struct outcomes *outcomes)
+{
+	CLEANUP(freep) bool *done = calloc(plan->count + 1, sizeof(*done));
+	CLEANUP(plan_freep) struct plan *back = NULL;
+	CLEANUP(free_outcomesp) struct outcomes ignored = { 0 };
+
+	if (!done)
+		return;
+	for (size_t i = 0; i < plan->count; i++)
+		done[i] = outcomes->items[i].error == 0;
+	if (plan_undo(situation, plan, done, &back, NULL) == 0)
+		ask(back, SHORT_DEADLINE_S, false, &ignored, NULL);
+}
+
+int act_prepare(const struct settings *settings, struct event *event, struct sentence *error)
+{
+	CLEANUP(free_knowledgep) struct knowledge knowledge = { 0 };
+	CLEANUP(plan_freep) struct plan *plan = NULL;
+	CLEANUP(free_outcomesp) struct outcomes outcomes = { 0 };
+	struct situation situation;
+	int r = gather(settings, event, &knowledge, error);
+
+	if (r <= 0)
+		return r;
+	situation = situation_of(event, &knowledge);
+	r = plan_prepare(&situation, &plan, error);
+	if (r == 0)
+		r = ask(plan, settings->deadline_s, true, &outcomes, error);
+	if (r < 0)
+		return r;
+	r = first_error(&outcomes, error);
+	if (r < 0) {
+		undo(&situation, plan, &outcomes);
+		return r;
+	}
+	log_actions(settings, event, "prepare", &outcomes);
+	disarm(settings, event, knowledge.config, &outcomes);
+	return 0;
+}
+
+int act_restore(const struct settings *settings, struct event *event, struct sentence *error)
+{
+	CLEANUP(free_knowledgep) struct knowledge knowledge = { 0 };
+	CLEANUP(plan_freep) struct plan *plan = NULL;
+	CLEANUP(free_outcomesp) struct outcomes outcomes = { 0 };
+	struct situation situation;
+	int r = gather(settings, event, &knowledge, error);
+
+	if (r <= 0)
+		return r;
+	situation = situation_of(event, &knowledge);
+	r = plan_announce(&situation, &plan, error);
+	if (r == 0)
+		r = ask(plan, settings->deadline_s, true, &outcomes, error);
+	return r < 0 ? r : first_error(&outcomes, error);
+}
+
+int act_migrate(const struct settings *settings, struct event *event, struct sentence *error)
+{
+	CLEANUP(config_freep) struct config *config = NULL;
+	int r = config_load(settings->config_dir, event->domain, &config, error);
+
+	if (r <= 0 || config->count == 0)
+		return r < 0 ? r : 0;
+	return report(error, -EPERM,
+		      "a domain with protected disks cannot be migrated: shut it down and start it on the other host, "
+		      "or remove '%s' there",
+		      config->shown);
+}
+
+/* A configuration that is not valid is as good as none: the daemon then keeps what it cannot decide. */
+static bool load_for_release(const struct settings *settings, const struct event *event, struct config **ret_config)
+{
+	struct sentence why;
+	int r = config_load(settings->config_dir, event->domain, ret_config, &why);
+
+	if (r < 0)
+		hooklog(settings->log, event->shown, "release: %s", why.text);
+	return r != 0;
+}
+
+static void log_release(const struct settings *settings, const struct event *event, const struct outcomes *outcomes)
+{
+	char what[64];
+
+	snprintf(what, sizeof(what), "release (%s)", event->reason);
+	log_actions(settings, event, what, outcomes);
+	for (size_t i = 0; i < outcomes->count; i++)
+		if (outcomes->items[i].error < 0)
+			hooklog(settings->log, event->shown, "%s: %s", what, outcomes->items[i].why.text);
+}
+
+/* What the daemons need to know, in a plan. */
+static int plan_after(const struct settings *settings, struct event *event, struct knowledge *knowledge,
+		      struct plan **ret_plan, struct sentence *error)
+{
+	struct situation situation;
+	int r = read_domain(&knowledge->domain, error);
+
+	if (r < 0)
+		return r;
+	resolve_volumes(settings, knowledge);
+	event_find_save(event, settings->save_dir);
+	event_find_reason(event, settings->libvirt_log_dir);
+	situation = situation_of(event, knowledge);
+	return plan_release(&situation, ret_plan, error);
+}
+
+static int release(const struct settings *settings, struct event *event, struct knowledge *knowledge,
+		   unsigned deadline_s, struct sentence *error)
+{
+	CLEANUP(plan_freep) struct plan *plan = NULL;
+	CLEANUP(free_outcomesp) struct outcomes outcomes = { 0 };
+	int r = plan_after(settings, event, knowledge, &plan, error);
+
+	if (r == 0)
+		r = ask(plan, deadline_s, false, &outcomes, error);
+	if (r < 0) {
+		hooklog(settings->log, event->shown, "release: %s", error->text);
+		return r;
+	}
+	log_release(settings, event, &outcomes);
+	if (knowledge->config && !(is_armed(knowledge->config) && any_is_silent(&outcomes)))
+		disarm(settings, event, knowledge->config, &outcomes);
+	return first_error(&outcomes, error);
+}
+
+static int no_mount_to_release(const struct settings *settings, const struct event *event, struct sentence *error)
+{
+	report(error, -ENOENT,
+	       "no revertfs is mounted, so the domain's disks were left as they are: start the revertfs service");
+	hooklog(settings->log, event->shown, "release: %s", error->text);
+	return -ENOENT;
+}
+
+int act_release(const struct settings *settings, struct event *event, struct sentence *error)
+{
+	CLEANUP(free_knowledgep) struct knowledge knowledge = { 0 };
+	bool configured = load_for_release(settings, event, &knowledge.config);
+	unsigned deadline_s = settings->deadline_s;
+	int r = mounts_read(settings->mountinfo, &knowledge.mounts, error);
+
+	if (r < 0) {
+		hooklog(settings->log, event->shown, "release: %s", error->text);
+		return r;
+	}
+	if (!mounts_next(knowledge.mounts, NULL))
+		return configured ? no_mount_to_release(settings, event, error) : 0;
+	if (!configured && deadline_s > SHORT_DEADLINE_S)
+		deadline_s = SHORT_DEADLINE_S;
+	return release(settings, event, &knowledge, deadline_s, error);
+}

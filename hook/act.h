@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The events that the hook handles, from the domain's XML on stdin to the last word in the log.
+ */
+#ifndef REVERTFS_HOOK_ACT_H
+#define REVERTFS_HOOK_ACT_H
+
+#include <stddef.h>
+
+#include "event.h"
+#include "util.h"
+
+#define STORAGE_DIRS 2
+
+struct settings {
+	const char *config_dir;
+	const char *log;
+	const char *save_dir;
+	const char *libvirt_log_dir;
+	const char *storage_dirs[STORAGE_DIRS]; /* of pool definitions; NULL: none */
+	const char *mountinfo;
+	unsigned deadline_s;
+};
+
+/*
+ * Each returns 0, or a negative errno with the one sentence for the administrator. Where libvirt still listens (all but
+ * release), that keeps the domain from starting, or from being restored or migrated.
+ */
+int act_prepare(const struct settings *settings, struct event *event, struct sentence *error);
+int act_restore(const struct settings *settings, struct event *event, struct sentence *error);
+int act_migrate(const struct settings *settings, struct event *event, struct sentence *error);
+int act_release(const struct settings *settings, struct event *event, struct sentence *error);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A daemon's answer, checked.
+ */
+#ifndef REVERTFS_HOOK_ANSWER_H
+#define REVERTFS_HOOK_ANSWER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "util.h"
+
+/* What was done to one disk. Strings are borrowed from the answer. */
+struct answer_disk {
+	const char *name;   /* in the mount */
+	const char *target; /* in the domain */
+	const char *action;
+	bool consumed; /* prepare: its one-shot-commit was done earlier, and is not done again */
+};
+
+struct answer {
+	struct json_object *json;
+	struct answer_disk *disks;
+	size_t count;
+};
+
+/* A refusal is a negative errno with the daemon's sentence; so is what is no answer. Free with answer_free(). */
+int answer_parse(const char *text, struct answer **ret_answer, struct sentence *error);
+void answer_free(struct answer *answer); /* NULL is fine */
+
+#endif

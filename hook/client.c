@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One child for each question; the parent never touches a mount.
+ *
+ * A process that waits for a hung FUSE daemon sleeps in the kernel and cannot be killed. libvirt waits for the hook
+ * without a limit, with the domain locked, and, what is more, until nobody holds the hook's stdout and stderr any more. So
+ * the child has /dev/null as 0, 1 and 2 and nothing else but its pipe, and a child that is late is abandoned: it is never
+ * waited for, also not when it has ended, since the hook itself ends in a moment and init takes the rest.
+ *
+ * What comes through the pipe is a header and the answer's text, and then its end. A child that dies without a
+ * header (it was killed) is an error as well.
+ */
+#include "client.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#define RESULT_FD 3 /* of the child */
+
+enum stage { STAGE_OPEN, STAGE_WRITE, STAGE_READ };
+
+struct header {
+	enum stage stage; /* how far it came */
+	int error;        /* 0: the answer follows */
+};
+
+/* The parent's end. */
+struct child {
+	pid_t pid;
+	int fd; /* the pipe; -1 when the question is settled */
+	char *received;
+	size_t length;
+};
+
+/* ---- in the child */
+
+static void shed_descriptors(int result)
+{
+	int high = fcntl(result, F_DUPFD, RESULT_FD + 1);
+	int null = open("/dev/null", O_RDWR);
+
+	for (int fd = 0; fd < RESULT_FD; fd++)
+		if (dup2(null, fd) < 0)
+			close(fd);
+	dup2(high, RESULT_FD);
+	close_range(RESULT_FD + 1, ~0U, 0);
+}
+
+/* One write(2): what comes in two could be taken for two commands. */
+static int write_line(int control, const char *line)
+{
+	CLEANUP(freep) char *text = format_text("%s\n", line);
+	ssize_t n = text ? write(control, text, strlen(text)) : -1;
+
+	if (n < 0)
+		return text ? -errno : -ENOMEM;
+	return (size_t)n == strlen(text) ? 0 : -EIO;
+}
+
+/* A refused command fails the write; the sentence is in the answer all the same. */
+static int converse(const char *point, const char *line, enum stage *stage, char **ret_answer)
+{
+	CLEANUP(freep) char *path = format_text("%s/.revertfs/control", point);
+	CLEANUP(freep) char *answer = NULL;
+	int control, written, r;
+
+	*stage = STAGE_OPEN;
+	control = path ? open(path, O_RDWR | O_CLOEXEC | O_NOCTTY) : -1;
+	if (control < 0)
+		return -errno;
+	*stage = STAGE_WRITE;
+	written = write_line(control, line);
+	r = read_all(control, ANSWER_MAX, &answer, NULL);
+	if (written < 0 && (r < 0 || !*answer))
+		return written;
+	*stage = STAGE_READ;
+	if (r == 0)
+		*ret_answer = steal_pointer(&answer);
+	return r; /* the descriptor stays open: closing it asks the daemon, too */
+}
+
+static void run_child(const char *point, const char *line, int result)
+{
+	struct header header = { 0 };
+	char *answer = NULL;
+
+	shed_descriptors(result);
+	header.error = converse(point, line, &header.stage, &answer);
+	if (write_all(RESULT_FD, &header, sizeof(header)) == 0 && answer)
+		write_all(RESULT_FD, answer, strlen(answer));
+	close(RESULT_FD);
+	_exit(0);
+}
+
+/* ---- in the parent */
+
+static int start_child(const struct question *question, struct child *child)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+		return -errno;
+	child->pid = fork();
+	if (child->pid == 0) {
+		/* Only the parent's end does not wait. */
+		fcntl(ends[1], F_SETFL, 0);
+		run_child(question->point, question->line, ends[1]);
+	}
+	close(ends[1]);
+	if (child->pid < 0) {
+		int r = -errno;
+
+		close(ends[0]);
+		return r;
+	}
+	child->fd = ends[0];
+	return 0;
+}
+
+static int explain(struct question *question, enum stage stage, int error)
+{
+	question->error = error;
+	if (error == -ENOTCONN || error == -ECONNABORTED || (stage == STAGE_OPEN && error == -ENOENT))
+		return report(&question->why, error,
+			      "the revertfs daemon of '%s' does not run (%s): start the revertfs service",
+			      question->point, error_text(error));
+	if (stage == STAGE_OPEN)
+		return report(&question->why, error, "cannot open the control file of the revertfs in '%s': %s",
+			      question->point, error_text(error));
+	return report(&question->why, error, "the revertfs daemon of '%s' gave no answer: %s; see its log",
+		      question->point, error_text(error));
+}
+
+/* All that the child had to say has come. */
+static void settle(struct question *question, struct child *child)
+{
+	struct header header;
+
+	close(child->fd);
+	child->fd = -1;
+	if (child->length < sizeof(header)) {
+		explain(question, STAGE_WRITE, -EIO);
+		return;
+	}
+	memcpy(&header, child->received, sizeof(header));
+	if (header.error) {
+		explain(question, header.stage, header.error);
+		return;
+	}
+	question->answer = strndup(child->received + sizeof(header), child->length - sizeof(header));
+	if (!question->answer)
+		explain(question, STAGE_READ, -ENOMEM);
+}
+
+static int receive(struct question *question, struct child *child)
+{
+	char *larger = realloc(child->received, child->length + 4096);
+	ssize_t n;
+
+	if (!larger)
+		return -ENOMEM;
+	child->received = larger;
+	n = read(child->fd, larger + child->length, 4096);
+	if (n > 0)
+		child->length += (size_t)n;
+	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+		settle(question, child);
+	return 0;
+}
+
+/* Wait for whichever child says something next. False when none is left, or no time. */
+static bool wait_for_some(struct question *questions, struct child *children, struct pollfd *polls, size_t count,
+			  uint64_t deadline)
+{
+	uint64_t now = monotonic_ms();
+	size_t open = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		polls[i] = (struct pollfd){ .fd = children[i].fd, .events = POLLIN };
+		open += children[i].fd >= 0;
+	}
+	if (!open || now >= deadline)
+		return false;
+	if (poll(polls, count, (int)(deadline - now)) <= 0)
+		return true; /* a signal, or the time is over: the next turn sees which */
+	for (size_t i = 0; i < count; i++)
+		if (polls[i].revents && receive(&questions[i], &children[i]) < 0)
+			return false;
+	return true;
+}
+
+static void abandon(struct question *question, struct child *child, unsigned timeout_ms, bool withdraw)
+{
+	if (withdraw)
+		kill(child->pid, SIGKILL);
+	close(child->fd);
+	question->error = report(&question->why, -ETIMEDOUT,
+				 "the revertfs daemon of '%s' did not answer within %u s: see its log, "
+				 "and restart the revertfs service if it hangs",
+				 question->point, (timeout_ms + 999) / 1000);
+}
+
+void client_ask(struct question *questions, size_t count, unsigned timeout_ms, bool withdraw)
+{
+	CLEANUP(freep) struct child *children = calloc(count + 1, sizeof(*children));
+	CLEANUP(freep) struct pollfd *polls = calloc(count + 1, sizeof(*polls));
+	uint64_t deadline = monotonic_ms() + timeout_ms;
+
+	for (size_t i = 0; i < count; i++) {
+		int r = children && polls ? 0 : -ENOMEM;
+
+		if (children)
+			children[i].fd = -1;
+		if (r == 0)
+			r = start_child(&questions[i], &children[i]);
+		if (r < 0)
+			explain(&questions[i], STAGE_WRITE, r);
+	}
+	if (!children || !polls)
+		return;
+	while (wait_for_some(questions, children, polls, count, deadline))
+		;
+	for (size_t i = 0; i < count; i++) {
+		if (children[i].fd >= 0)
+			abandon(&questions[i], &children[i], timeout_ms, withdraw);
+		free(children[i].received);
+	}
+}

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * libxml2 with nothing from outside: no network, no DTD, no entities (a document type is refused), bounded.
+ *
+ * The XML comes from libvirt, but names and paths in it are whatever the domain's owner chose. `type='volume'`
+ * disks name a pool and a volume; libvirt resolves them only after `prepare`, so the pool's own XML is read: first
+ * from /run, which is the truth for an active pool, and wraps it in an element of its own.
+ */
+#include "domain.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <libxml/parser.h>
+#include <libxml/tree.h>
+
+#include "names.h"
+
+#define POOL_XML_MAX (1 << 20)
+
+static const int parse_options = XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_NOCDATA;
+
+static void xml_free_documentp(xmlDocPtr *document)
+{
+	xmlFreeDoc(*document);
+}
+
+static void xml_free_parserp(xmlParserCtxtPtr *parser)
+{
+	xmlFreeParserCtxt(*parser);
+}
+
+static int parse_xml(const char *text, size_t length, xmlDocPtr *ret_document, struct sentence *error)
+{
+	CLEANUP(xml_free_parserp) xmlParserCtxtPtr parser = xmlNewParserCtxt();
+	CLEANUP(xml_free_documentp) xmlDocPtr document = NULL;
+
+	if (!parser)
+		return report(error, -ENOMEM, "out of memory");
+	document = xmlCtxtReadMemory(parser, text, (int)length, NULL, NULL, parse_options);
+	if (!document)
+		return report(error, -EBADMSG, "not valid XML (line %d)", parser->lastError.line);
+	if (xmlGetIntSubset(document) || !xmlDocGetRootElement(document))
+		return report(error, -EBADMSG, "XML with a document type, which is not accepted");
+	*ret_document = steal_pointer(&document);
+	return 0;
+}
+
+static bool is_element(xmlNodePtr node, const char *name)
+{
+	return node->type == XML_ELEMENT_NODE && strcmp((const char *)node->name, name) == 0;
+}
+
+/* The next sibling with this name, from `node` on, or NULL. */
+static xmlNodePtr element_from(xmlNodePtr node, const char *name)
+{
+	while (node && !is_element(node, name))
+		node = node->next;
+	return node;
+}
+
+static xmlNodePtr child(xmlNodePtr parent, const char *name)
+{
+	return parent ? element_from(parent->children, name) : NULL;
+}
+
+/* A copy that free() takes; NULL when it is absent. */
+static char *owned(xmlChar *text)
+{
+	char *copy = text ? strdup((const char *)text) : NULL;
+
+	xmlFree(text);
+	return copy;
+}
+
+static char *attribute(xmlNodePtr node, const char *name)
+{
+	return node ? owned(xmlGetNoNsProp(node, (const xmlChar *)name)) : NULL;
+}
+
+static char *content(xmlNodePtr node)
+{
+	return node ? owned(xmlNodeGetContent(node)) : NULL;
+}
+
+static void free_disk(struct domain_disk *disk)
+{
+	free(disk->target);
+	free(disk->type);
+	free(disk->device);
+	free(disk->format);
+	free(disk->path);
+	free(disk->pool);
+	free(disk->volume);
+	free(disk->problem);
+}
+
+void domain_free(struct domain *domain)
+{
+	if (!domain)
+		return;
+	for (size_t i = 0; i < domain->count; i++)
+		free_disk(&domain->disks[i]);
+	free(domain->disks);
+	free(domain);
+}
+
+void domain_freep(struct domain **domain)
+{
+	domain_free(*domain);
+}
+
+struct domain_disk *domain_find(const struct domain *domain, const char *target)
+{
+	for (size_t i = 0; i < domain->count; i++)
+		if (strcmp(domain->disks[i].target, target) == 0)
+			return &domain->disks[i];
+	return NULL;
+}
+
+static void read_disk(xmlNodePtr node, struct domain_disk *disk)
+{
+	xmlNodePtr source = child(node, "source");
+
+	disk->target = attribute(child(node, "target"), "dev");
+	disk->type = attribute(node, "type");
+	disk->device = attribute(node, "device");
+	disk->format = attribute(child(node, "driver"), "type");
+	if (!disk->type || strcmp(disk->type, "file") == 0)
+		disk->path = attribute(source, "file");
+	disk->pool = attribute(source, "pool");
+	disk->volume = attribute(source, "volume");
+	disk->transient = child(node, "transient");
+	disk->backing_store = child(node, "backingStore");
+}
+
+/* A disk without a target cannot be named in a configuration, so it does not count. */
+static int add_disk(struct domain *domain, xmlNodePtr node)
+{
+	struct domain_disk *larger = reallocarray(domain->disks, domain->count + 1, sizeof(*larger));
+
+	if (!larger)
+		return -ENOMEM;
+	domain->disks = larger;
+	larger[domain->count] = (struct domain_disk){ 0 };
+	read_disk(node, &larger[domain->count]);
+	if (larger[domain->count].target)
+		domain->count++;
+	else
+		free_disk(&larger[domain->count]);
+	return 0;
+}
+
+static int add_disks(struct domain *domain, xmlNodePtr devices)
+{
+	xmlNodePtr node = child(devices, "disk");
+
+	for (; node; node = element_from(node->next, "disk")) {
+		int r = add_disk(domain, node);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static bool read_uuid(xmlNodePtr root, char uuid[UUID_TEXT_SIZE])
+{
+	static const char shape[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+	CLEANUP(freep) char *text = content(child(root, "uuid"));
+
+	if (!text || strlen(text) != sizeof(shape) - 1)
+		return false;
+	for (size_t i = 0; i < sizeof(shape); i++) {
+		if (shape[i] == 'x' ? !isxdigit((unsigned char)text[i]) : text[i] != shape[i])
+			return false;
+		uuid[i] = (char)tolower((unsigned char)text[i]);
+	}
+	return true;
+}
+
+int domain_parse(const char *text, size_t length, struct domain **ret_domain, struct sentence *error)
+{
+	CLEANUP(domain_freep) struct domain *domain = calloc(1, sizeof(*domain));
+	CLEANUP(xml_free_documentp) xmlDocPtr document = NULL;
+	xmlNodePtr root;
+	int r;
+
+	if (!domain)
+		return report(error, -ENOMEM, "out of memory");
+	r = length > DOMAIN_XML_MAX ? report(error, -EFBIG, "too long") : parse_xml(text, length, &document, error);
+	if (r < 0)
+		return report_context(error, r, "the domain's XML, which libvirt gives to its hooks, is ");
+	root = xmlDocGetRootElement(document);
+	if (!is_element(root, "domain") || !read_uuid(root, domain->uuid))
+		return report(error, -EBADMSG, "what libvirt gave to the hook is no domain's XML with a UUID");
+	if (add_disks(domain, child(root, "devices")) < 0)
+		return report(error, -ENOMEM, "out of memory");
+	*ret_domain = steal_pointer(&domain);
+	return 0;
+}
+
+/* A pool's type decides whether its volumes are files of a directory. */
+static char *path_in_pool(xmlNodePtr pool, const struct domain_disk *disk, struct sentence *error)
+{
+	CLEANUP(freep) char *type = attribute(pool, "type");
+	CLEANUP(freep) char *directory = content(child(child(pool, "target"), "path"));
+
+	if (!type || (strcmp(type, "dir") != 0 && strcmp(type, "fs") != 0 && strcmp(type, "netfs") != 0)) {
+		report(error, -EINVAL, "volumes of the storage pool '%s' are not files of a directory", disk->pool);
+		return NULL;
+	}
+	if (!directory || directory[0] != '/') {
+		report(error, -EINVAL, "the storage pool '%s' has no target path", disk->pool);
+		return NULL;
+	}
+	return format_text("%s/%s", directory, disk->volume);
+}
+
+static char *path_from_xml(int fd, const struct domain_disk *disk, struct sentence *error)
+{
+	CLEANUP(freep) char *text = NULL;
+	CLEANUP(xml_free_documentp) xmlDocPtr document = NULL;
+	xmlNodePtr root, pool;
+	size_t length;
+	int r = read_all(fd, POOL_XML_MAX, &text, &length);
+
+	if (r < 0) {
+		report(error, r, "cannot read the storage pool '%s': %s", disk->pool, error_text(r));
+		return NULL;
+	}
+	if (parse_xml(text, length, &document, error) < 0) {
+		report_context(error, -EBADMSG, "the definition of the storage pool '%s' is ", disk->pool);
+		return NULL;
+	}
+	root = xmlDocGetRootElement(document);
+	pool = is_element(root, "pool") ? root : child(root, "pool");
+	if (!pool) {
+		report(error, -EBADMSG, "the definition of the storage pool '%s' has no pool in it", disk->pool);
+		return NULL;
+	}
+	return path_in_pool(pool, disk, error);
+}
+
+static int open_pool(const char *pool, const char *const *storage_dirs, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		CLEANUP(freep) char *file = format_text("%s/%s.xml", storage_dirs[i], pool);
+		int fd = file ? open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY) : -1;
+
+		if (fd >= 0)
+			return fd;
+	}
+	return -ENOENT;
+}
+
+static char *find_volume(const struct domain_disk *disk, const char *const *storage_dirs, size_t count,
+			 struct sentence *error)
+{
+	CLEANUP(close_fdp) int fd = -1;
+
+	if (!disk->pool || !disk->volume || !name_is_usable(disk->pool) || !name_is_usable(disk->volume)) {
+		report(error, -EINVAL, "its storage pool or volume has no usable name");
+		return NULL;
+	}
+	fd = open_pool(disk->pool, storage_dirs, count);
+	if (fd < 0) {
+		report(error, -ENOENT, "the storage pool '%s' is not there: define and start it with virsh",
+		       disk->pool);
+		return NULL;
+	}
+	return path_from_xml(fd, disk, error);
+}
+
+void domain_resolve_volume(struct domain_disk *disk, const char *const *storage_dirs, size_t count)
+{
+	struct sentence why = { "out of memory" };
+
+	if (!disk->type || strcmp(disk->type, "volume") != 0 || disk->path)
+		return;
+	disk->path = find_volume(disk, storage_dirs, count, &why);
+	if (!disk->path && !disk->problem)
+		disk->problem = strdup(why.text);
+}
