@@ -13,6 +13,37 @@ void json_putp(struct json_object **object)
 	json_object_put(*object);
 }
 
+/*
+ * json-c's strict mode still takes single quotes, NaN, Infinity, raw newlines in strings, and a NUL for the end. Returns where
+ * the first of them stands, or `length`.
+ */
+static size_t find_stray(const char *text, size_t length)
+{
+	static const char outside[] = "{}[]:,\" \t\r\n0123456789+-.eEtrufalsn";
+	bool quoted = false;
+
+	for (size_t i = 0; i < length; i++) {
+		if (!quoted && !memchr(outside, text[i], sizeof(outside) - 1))
+			return i;
+		if (quoted && (unsigned char)text[i] < 0x20)
+			return i;
+		if (text[i] == '"')
+			quoted = !quoted;
+		else if (quoted && text[i] == '\\' && i + 1 < length)
+			i++;
+	}
+	return length;
+}
+
+static size_t line_of(const char *text, size_t place)
+{
+	size_t line = 1;
+
+	for (size_t i = 0; i < place; i++)
+		line += text[i] == '\n';
+	return line;
+}
+
 int json_parse(const char *text, size_t length, struct json_object **ret_value, struct sentence *error)
 {
 	CLEANUP(json_putp) struct json_object *value = NULL;
@@ -22,6 +53,9 @@ int json_parse(const char *text, size_t length, struct json_object **ret_value, 
 
 	if (length > INT_MAX)
 		return report(error, -EFBIG, "not valid JSON: too long");
+	end = find_stray(text, length);
+	if (end < length)
+		return report(error, -EBADMSG, "not valid JSON in line %zu: unexpected character", line_of(text, end));
 	tokener = json_tokener_new_ex(JSON_DEPTH_MAX);
 	if (!tokener)
 		return report(error, -ENOMEM, "out of memory");
@@ -33,13 +67,9 @@ int json_parse(const char *text, size_t length, struct json_object **ret_value, 
 	json_tokener_free(tokener);
 	if (why == json_tokener_continue)
 		return report(error, -EBADMSG, "not valid JSON: it ends too early");
-	if (why != json_tokener_success) {
-		size_t line = 1;
-
-		for (size_t i = 0; i < end && i < length; i++)
-			line += text[i] == '\n';
-		return report(error, -EBADMSG, "not valid JSON in line %zu: %s", line, json_tokener_error_desc(why));
-	}
+	if (why != json_tokener_success)
+		return report(error, -EBADMSG, "not valid JSON in line %zu: %s",
+			      line_of(text, end < length ? end : length), json_tokener_error_desc(why));
 	*ret_value = steal_pointer(&value);
 	return 0;
 }

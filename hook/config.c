@@ -117,13 +117,8 @@ static int read_entries(struct config *config, struct sentence *error)
 static int parse_config(struct config *config, size_t length, struct sentence *error)
 {
 	struct sentence inner = { "" };
-	int r;
+	int r = json_parse(config->text, length, &config->json, &inner);
 
-	/* json-c takes a NUL for the end; what stands behind it would be lost. */
-	if (strlen(config->text) != length)
-		r = report(&inner, -EBADMSG, "not valid JSON: it holds a NUL byte");
-	else
-		r = json_parse(config->text, length, &config->json, &inner);
 	if (r < 0)
 		return report(error, r, "'%s' is %s" REMEDY, config->shown, inner.text);
 	return read_entries(config, error);
