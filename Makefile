@@ -45,13 +45,14 @@ HOOK   := $(wildcard hook/*.c)
 SHARED := $(patsubst %,fs/%.c,command json log util)
 FAULT  := $(wildcard tests/fault/*.c)
 UNIT   := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/*.c))
+TOOLS  := $(patsubst tests/tools/%.c,$(BUILD)/tools/%,$(wildcard tests/tools/*.c))
 UNITS  := $(patsubst systemd/%.in,$(BUILD)/systemd/%,$(wildcard systemd/*.in))
 MAN    := $(wildcard man/*.[1-8])
 obj     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 fobj    = $(patsubst %.c,$(BUILD)/obj/faults/%.o,$(1))
 
 PROGRAMS := $(BUILD)/revertfs $(BUILD)/revertfs-hook
-TESTED   := $(PROGRAMS) $(BUILD)/faults/revertfs $(UNIT)
+TESTED   := $(PROGRAMS) $(BUILD)/faults/revertfs $(UNIT) $(TOOLS)
 
 all: $(PROGRAMS) $(UNITS)
 
@@ -72,6 +73,11 @@ $(BUILD)/lib%.a:
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libhook.a $(BUILD)/libfs.a
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(FS_LIBS) $(HOOK_LIBS)
+
+# What tests start beside the programs.
+$(BUILD)/tools/%: $(BUILD)/obj/tests/tools/%.o
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(FS_LIBS)
 
 $(BUILD)/obj/faults/%.o: %.c | libs
 	$(call say,CC,$<' (faults)')
