@@ -31,6 +31,7 @@
 
 struct knowledge {
 	struct config *config;
+	char *xml; /* as it came from libvirt */
 	struct domain *domain;
 	struct mounts *mounts;
 };
@@ -51,6 +52,7 @@ struct outcomes {
 static void free_knowledgep(struct knowledge *knowledge)
 {
 	config_free(knowledge->config);
+	free(knowledge->xml);
 	domain_free(knowledge->domain);
 	mounts_free(knowledge->mounts);
 }
@@ -74,15 +76,14 @@ static struct situation situation_of(const struct event *event, const struct kno
 
 /* ---- gathering */
 
-static int read_domain(struct domain **ret_domain, struct sentence *error)
+static int read_domain(struct knowledge *knowledge, struct sentence *error)
 {
-	CLEANUP(freep) char *text = NULL;
 	size_t length;
-	int r = read_all(STDIN_FILENO, DOMAIN_XML_MAX, &text, &length);
+	int r = read_all(STDIN_FILENO, DOMAIN_XML_MAX, &knowledge->xml, &length);
 
 	if (r < 0)
 		return report(error, r, "cannot read the domain's XML from libvirt: %s", error_text(r));
-	return domain_parse(text, length, ret_domain, error);
+	return domain_parse(knowledge->xml, length, &knowledge->domain, error);
 }
 
 /* Only the configured disks' pools are looked up. */
@@ -108,7 +109,7 @@ static int gather(const struct settings *settings, struct event *event, struct k
 
 	if (r <= 0 || knowledge->config->count == 0)
 		return r < 0 ? r : 0;
-	r = read_domain(&knowledge->domain, error);
+	r = read_domain(knowledge, error);
 	if (r == 0)
 		r = mounts_read(settings->mountinfo, &knowledge->mounts, error);
 	if (r < 0)
@@ -264,21 +265,58 @@ int act_prepare(const struct settings *settings, struct event *event, struct sen
 	return 0;
 }
 
+static bool is_configured(const void *context, const char *target)
+{
+	const struct config *config = context;
+
+	for (size_t i = 0; i < config->count; i++)
+		if (strcmp(config->disks[i].target, target) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * libvirt spells a disk's chain out in what it saves when it was restarted while the domain ran, and would then start QEMU on
+ * that chain without a look at the disk. But the disk now stands on one layer more, the one that holds what the saved guest
+ * wrote. `restore` is the one event where the hook may give another XML back: without the chain, libvirt looks for it.
+ */
+static int forget_chains(struct knowledge *knowledge, char **ret_xml, struct sentence *error)
+{
+	int r = domain_without_chains(knowledge->xml, strlen(knowledge->xml), is_configured, knowledge->config, ret_xml,
+				      error);
+
+	for (size_t i = 0; r == 0 && i < knowledge->domain->count; i++)
+		knowledge->domain->disks[i].backing_store = false;
+	return r;
+}
+
+static int give_back(const char *xml, struct sentence *error)
+{
+	int r = write_all(STDOUT_FILENO, xml, strlen(xml));
+
+	return r < 0 ? report(error, r, "cannot give the domain's XML back to libvirt: %s", error_text(r)) : 0;
+}
+
 int act_restore(const struct settings *settings, struct event *event, struct sentence *error)
 {
 	CLEANUP(free_knowledgep) struct knowledge knowledge = { 0 };
 	CLEANUP(plan_freep) struct plan *plan = NULL;
 	CLEANUP(free_outcomesp) struct outcomes outcomes = { 0 };
+	CLEANUP(freep) char *xml = NULL;
 	struct situation situation;
 	int r = gather(settings, event, &knowledge, error);
 
 	if (r <= 0)
 		return r;
+	r = forget_chains(&knowledge, &xml, error);
 	situation = situation_of(event, &knowledge);
-	r = plan_announce(&situation, &plan, error);
+	if (r == 0)
+		r = plan_announce(&situation, &plan, error);
 	if (r == 0)
 		r = ask(plan, settings->deadline_s, true, &outcomes, error);
-	return r < 0 ? r : first_error(&outcomes, error);
+	if (r == 0)
+		r = first_error(&outcomes, error);
+	return r == 0 && xml ? give_back(xml, error) : r;
 }
 
 int act_migrate(const struct settings *settings, struct event *event, struct sentence *error)
@@ -321,7 +359,7 @@ static int plan_after(const struct settings *settings, struct event *event, stru
 		      struct plan **ret_plan, struct sentence *error)
 {
 	struct situation situation;
-	int r = read_domain(&knowledge->domain, error);
+	int r = read_domain(knowledge, error);
 
 	if (r < 0)
 		return r;

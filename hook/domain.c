@@ -204,6 +204,45 @@ int domain_parse(const char *text, size_t length, struct domain **ret_domain, st
 	return 0;
 }
 
+static bool remove_chain(xmlNodePtr disk)
+{
+	bool removed = false;
+	xmlNodePtr chain;
+
+	while ((chain = child(disk, "backingStore"))) {
+		xmlUnlinkNode(chain);
+		xmlFreeNode(chain);
+		removed = true;
+	}
+	return removed;
+}
+
+int domain_without_chains(const char *text, size_t length, bool (*is_ours)(const void *context, const char *target),
+			  const void *context, char **ret_text, struct sentence *error)
+{
+	CLEANUP(xml_free_documentp) xmlDocPtr document = NULL;
+	xmlChar *dump = NULL;
+	xmlNodePtr node;
+	bool changed = false;
+	int size, r = parse_xml(text, length, &document, error);
+
+	if (r < 0)
+		return r;
+	node = child(child(xmlDocGetRootElement(document), "devices"), "disk");
+	for (; node; node = element_from(node->next, "disk")) {
+		CLEANUP(freep) char *target = attribute(child(node, "target"), "dev");
+
+		if (target && is_ours(context, target))
+			changed |= remove_chain(node);
+	}
+	*ret_text = NULL;
+	if (!changed)
+		return 0;
+	xmlDocDumpMemory(document, &dump, &size);
+	*ret_text = owned(dump);
+	return *ret_text ? 0 : report(error, -ENOMEM, "out of memory");
+}
+
 /* A pool's type decides whether its volumes are files of a directory. */
 static char *path_in_pool(xmlNodePtr pool, const struct domain_disk *disk, struct sentence *error)
 {

@@ -37,6 +37,13 @@ int domain_parse(const char *text, size_t length, struct domain **ret_domain, st
 void domain_free(struct domain *domain); /* NULL is fine */
 void domain_freep(struct domain **domain);
 
+/*
+ * The XML without the <backingStore> of the disks that `is_ours` is true for. NULL in *ret_text when there is nothing to take
+ * out. To be called for a text that domain_parse() has accepted.
+ */
+int domain_without_chains(const char *text, size_t length, bool (*is_ours)(const void *context, const char *target),
+			  const void *context, char **ret_text, struct sentence *error);
+
 /* The disk with this target, or NULL. Borrowed. */
 struct domain_disk *domain_find(const struct domain *domain, const char *target);
 

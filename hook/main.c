@@ -3,8 +3,8 @@
  * revertfs-hook: what libvirt calls when a domain starts or ends, as /etc/libvirt/hooks/qemu.d/revertfs.
  *
  * libvirt holds the domain's lock and waits, without a limit, for the end of this process and of everyone who has its
- * stdout and stderr. Calling libvirt from here would therefore wait for ever. stdout stays empty, since at `restore` it
- * would replace the domain's XML; stderr holds one sentence, which `virsh start` shows when the exit status is not 0.
+ * stdout and stderr. Calling libvirt from here would therefore wait for ever. stdout stays empty, since what stands there replaces
+ * the domain's XML at `restore` (act.c does so in one case); stderr holds one sentence, which `virsh start` shows when the exit status is not 0.
  * libvirt kills a running guest whose `reconnect` hook fails: an event that is not in the table is none of our business,
  * exits 0 and is not even read from stdin.
  */

@@ -168,11 +168,11 @@ static int check_kind(const struct domain_disk *disk, struct sentence *refusal)
 			      "disk '%s' is <transient/>, which reverts it beside revertfs: remove that element with "
 			      "'virsh edit'",
 			      target);
-	/* libvirt would go by what is written there, and not by what the mount serves. */
+	/* libvirt would go by what is written there, and not by what the mount serves. A restore takes it out (act.c). */
 	if (disk->backing_store)
 		return report(refusal, -EINVAL,
 			      "disk '%s' has a <backingStore>, which hides what revertfs serves: remove that element "
-			      "with 'virsh edit' (of a saved domain: 'virsh managedsave-edit' or 'save-image-edit')",
+			      "with 'virsh edit'",
 			      target);
 	return 0;
 }
