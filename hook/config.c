@@ -23,7 +23,7 @@
 
 #include "json.h"
 #include "json_edit.h"
-#include "names.h"
+#include "naming.h"
 
 #define REMEDY "; correct it, or remove the file to run the domain unprotected"
 

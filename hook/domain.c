@@ -18,7 +18,7 @@
 #include <libxml/parser.h>
 #include <libxml/tree.h>
 
-#include "names.h"
+#include "naming.h"
 
 #define POOL_XML_MAX (1 << 20)
 

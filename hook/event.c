@@ -20,7 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "names.h"
+#include "naming.h"
 #include "util.h"
 
 /* How much of a log's end is looked at: the second only when the first did not suffice. virtlogd rotates at 2 MiB. */

@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "names.h"
+#include "naming.h"
 #include "util.h"
 
 void hooklog(const char *file, const char *domain, const char *format, ...)

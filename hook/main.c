@@ -19,7 +19,7 @@
 
 #include "act.h"
 #include "hooklog.h"
-#include "names.h"
+#include "naming.h"
 
 #define EVENT_ARGUMENTS 4
 

@@ -16,7 +16,7 @@
 #include <string.h>
 
 #include "command.h"
-#include "names.h"
+#include "naming.h"
 
 /* A configured disk and where it was found. */
 struct placed_disk {

@@ -3,7 +3,7 @@
  * libvirt passes a domain's name as it is: blanks, quotes, broken UTF-8, and, from `virsh create`, newlines.
  * The raw name makes file names; everything that is shown, logged or sent is made with shown_text().
  */
-#include "names.h"
+#include "naming.h"
 
 #include <string.h>
 

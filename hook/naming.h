@@ -2,8 +2,8 @@
 /*
  * Names that others chose: which may become a file's name, and how the others are shown.
  */
-#ifndef REVERTFS_HOOK_NAMES_H
-#define REVERTFS_HOOK_NAMES_H
+#ifndef REVERTFS_HOOK_NAMING_H
+#define REVERTFS_HOOK_NAMING_H
 
 #include <stdbool.h>
 #include <stddef.h>
