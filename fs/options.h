@@ -31,6 +31,23 @@ struct options {
 	unsigned qemu_timeout; /* seconds a qemu-img may go without any progress */
 	bool foreground;
 	bool debug;
+
+	unsigned long mount_flags; /* MS_RDONLY and the like, as mount(2) takes them */
+	char *mount_data;          /* SELinux contexts, as mount(2) takes them, or NULL */
+	char **fuse_options;       /* what is left, for libfuse to know or to refuse */
+	size_t fuse_options_count;
+	bool help;    /* -h: say what there is and end */
+	bool version; /* -V */
 };
+
+/*
+ * Read the command line, then the configuration for what it leaves open, then the defaults. Paths are still as they were
+ * written: place.c makes them absolute. -EINVAL (or what reading the configuration failed with) and a sentence.
+ */
+int options_read(int argc, char **argv, struct options *ret_options, struct sentence *error);
+void options_free(struct options *options); /* of one that options_read() has touched, also when it failed */
+
+/* What `revertfs -h` prints; the caller frees. NULL when out of memory. */
+char *options_help(void);
 
 #endif
