@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * An O_PATH descriptor can be looked at and named, not used; the magic link /proc/self/fd/N leads to the very inode,
+ * whatever has become of its name, and a path that ends in it is not followed any further, even where
+ * the inode is a symlink.
+ */
+#include "file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "util.h"
+
+struct link_text {
+	char text[40];
+};
+
+static struct link_text magic_link(int fd)
+{
+	struct link_text link;
+
+	snprintf(link.text, sizeof(link.text), "/proc/self/fd/%d", fd);
+	return link;
+}
+
+static int result(long value)
+{
+	return value < 0 ? -errno : (int)value;
+}
+
+int file_stat(int fd, struct stat *ret_stat)
+{
+	return result(fstat(fd, ret_stat));
+}
+
+int file_find(int directory, const char *name, struct stat *ret_stat)
+{
+	CLEANUP(close_fdp) int fd = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0 || fstat(fd, ret_stat) < 0)
+		return -errno;
+	return steal_fd(&fd);
+}
+
+int file_open(int fd, int flags)
+{
+	flags &= ~(O_CREAT | O_EXCL | O_TRUNC | O_NOFOLLOW | O_NOCTTY | O_DIRECT);
+	return result(open(magic_link(fd).text, flags | O_CLOEXEC));
+}
+
+int file_read_link(int fd, char *text, size_t size)
+{
+	ssize_t n = readlinkat(fd, "", text, size);
+
+	if (n < 0)
+		return -errno;
+	if ((size_t)n == size)
+		return -ENAMETOOLONG;
+	text[n] = '\0';
+	return 0;
+}
+
+/* The size first, since it may fail for want of space; the owner before the mode, since chown clears suid and sgid. */
+int file_change(int fd, const struct change *change)
+{
+	struct link_text link = magic_link(fd);
+
+	if (change->what & CHANGE_SIZE && truncate(link.text, change->size) < 0)
+		return -errno;
+	if (change->what & CHANGE_OWNER && fchownat(fd, "", change->uid, change->gid, AT_EMPTY_PATH) < 0)
+		return -errno;
+	if (change->what & CHANGE_MODE && chmod(link.text, change->mode & 07777) < 0)
+		return -errno;
+	if (change->what & CHANGE_TIMES && utimensat(fd, "", change->times, AT_EMPTY_PATH) < 0)
+		return -errno;
+	return 0;
+}
+
+ssize_t file_get_xattr(int fd, const char *name, void *value, size_t size)
+{
+	return result(getxattr(magic_link(fd).text, name, value, size));
+}
+
+ssize_t file_list_xattrs(int fd, char *names, size_t size)
+{
+	return result(listxattr(magic_link(fd).text, names, size));
+}
+
+int file_set_xattr(int fd, const char *name, const void *value, size_t size, int flags)
+{
+	return result(setxattr(magic_link(fd).text, name, value, size, flags));
+}
+
+int file_remove_xattr(int fd, const char *name)
+{
+	return result(removexattr(magic_link(fd).text, name));
+}
+
+/* libvirt keeps its labels in trusted.*, and fails where it can read some but write none. */
+bool file_has_xattrs(int fd)
+{
+	return file_get_xattr(fd, "trusted.revertfs", NULL, 0) != -ENOTSUP;
+}
+
+bool file_has_acls(int fd)
+{
+	return file_get_xattr(fd, "system.posix_acl_access", NULL, 0) != -ENOTSUP;
+}
+
+static mode_t wanted_mode(int directory, const struct creation *creation)
+{
+	if (file_get_xattr(directory, "system.posix_acl_default", NULL, 0) > 0)
+		return creation->mode;
+	return creation->mode & ~(creation->umask & 0777);
+}
+
+int file_create(int directory, const char *name, int flags, const struct creation *creation)
+{
+	mode_t mode = wanted_mode(directory, creation);
+	int r = creator_enter(&creation->creator);
+
+	if (r < 0)
+		return r;
+	flags &= ~(O_TRUNC | O_NOCTTY | O_DIRECT | O_PATH);
+	r = result(openat(directory, name, flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode & 07777));
+	creator_leave();
+	return r;
+}
+
+int file_make_node(int directory, const char *name, const struct creation *creation)
+{
+	mode_t mode = wanted_mode(directory, creation);
+	int r = creator_enter(&creation->creator);
+
+	if (r < 0)
+		return r;
+	r = result(mknodat(directory, name, mode, creation->device));
+	creator_leave();
+	return r;
+}
+
+int file_make_directory(int directory, const char *name, const struct creation *creation)
+{
+	mode_t mode = wanted_mode(directory, creation);
+	int r = creator_enter(&creation->creator);
+
+	if (r < 0)
+		return r;
+	r = result(mkdirat(directory, name, mode & 07777));
+	creator_leave();
+	return r;
+}
+
+int file_make_link(int directory, const char *name, const char *target, const struct creation *creation)
+{
+	int r = creator_enter(&creation->creator);
+
+	if (r < 0)
+		return r;
+	r = result(symlinkat(target, directory, name));
+	creator_leave();
+	return r;
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * getdents64(2) into an array.
+ */
+#include "listing.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "util.h"
+
+#define READ_SIZE 65536
+
+struct listing *listing_new(void)
+{
+	return calloc(1, sizeof(struct listing));
+}
+
+void listing_free(struct listing *listing)
+{
+	if (!listing)
+		return;
+	for (size_t i = 0; i < listing->count; i++)
+		free(listing->entries[i].name);
+	free(listing->entries);
+	free(listing);
+}
+
+void listing_freep(struct listing **listing)
+{
+	listing_free(*listing);
+}
+
+int listing_add(struct listing *listing, const char *name, uint64_t inode, mode_t type)
+{
+	struct listing_entry *entry;
+
+	if (listing->count == listing->room) {
+		size_t room = listing->room ? listing->room * 2 : 32;
+		struct listing_entry *larger = reallocarray(listing->entries, room, sizeof(*larger));
+
+		if (!larger)
+			return -ENOMEM;
+		listing->entries = larger;
+		listing->room = room;
+	}
+	entry = &listing->entries[listing->count];
+	entry->name = strdup(name);
+	if (!entry->name)
+		return -ENOMEM;
+	entry->inode = inode;
+	entry->type = type;
+	listing->count++;
+	return 0;
+}
+
+static int compare(const void *a, const void *b)
+{
+	return strcmp(((const struct listing_entry *)a)->name, ((const struct listing_entry *)b)->name);
+}
+
+void listing_sort(struct listing *listing)
+{
+	size_t kept = 0;
+
+	if (listing->count == 0)
+		return;
+	qsort(listing->entries, listing->count, sizeof(*listing->entries), compare);
+	for (size_t i = 1; i < listing->count; i++) {
+		if (compare(&listing->entries[kept], &listing->entries[i]) == 0)
+			free(listing->entries[i].name);
+		else
+			listing->entries[++kept] = listing->entries[i];
+	}
+	listing->count = kept + 1;
+}
+
+struct listing_entry *listing_find(const struct listing *listing, const char *name)
+{
+	const struct listing_entry like = { .name = (char *)(uintptr_t)name };
+
+	if (listing->count == 0)
+		return NULL;
+	return bsearch(&like, listing->entries, listing->count, sizeof(like), compare);
+}
+
+static int add_records(struct listing *listing, const char *records, size_t length)
+{
+	const char *end = records + length;
+
+	while (records < end) {
+		const struct dirent64 *record = (const void *)records;
+		int r = 0;
+
+		if (strcmp(record->d_name, ".") != 0 && strcmp(record->d_name, "..") != 0)
+			r = listing_add(listing, record->d_name, record->d_ino, DTTOIF(record->d_type));
+		if (r < 0)
+			return r;
+		records += record->d_reclen;
+	}
+	return 0;
+}
+
+int listing_read(struct listing *listing, int directory_fd)
+{
+	CLEANUP(freep) char *records = malloc(READ_SIZE);
+
+	if (!records)
+		return -ENOMEM;
+	if (lseek(directory_fd, 0, SEEK_SET) < 0)
+		return -errno;
+	for (;;) {
+		ssize_t n = getdents64(directory_fd, records, READ_SIZE);
+		int r;
+
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return 0;
+		r = add_records(listing, records, (size_t)n);
+		if (r < 0)
+			return r;
+	}
+}
