@@ -162,6 +162,15 @@ static int first_error(const struct outcomes *outcomes, struct sentence *error)
 	return 0;
 }
 
+static void log_action(const struct settings *settings, const struct event *event, const char *what,
+		       const struct answer_disk *disk)
+{
+	const char *as = disk->point ? " as " : "", *point = disk->point ? disk->point : "";
+
+	hooklog(settings->log, event->shown, "%s: %s '%s': %s%s%s", what, disk->target, disk->name, disk->action, as,
+		point);
+}
+
 static void log_actions(const struct settings *settings, const struct event *event, const char *what,
 			const struct outcomes *outcomes)
 {
@@ -169,8 +178,7 @@ static void log_actions(const struct settings *settings, const struct event *eve
 		const struct answer *answer = outcomes->items[i].answer;
 
 		for (size_t j = 0; answer && j < answer->count; j++)
-			hooklog(settings->log, event->shown, "%s: %s '%s': %s", what, answer->disks[j].target,
-				answer->disks[j].name, answer->disks[j].action);
+			log_action(settings, event, what, &answer->disks[j]);
 	}
 }
 

@@ -15,7 +15,8 @@ struct answer_disk {
 	const char *name;   /* in the mount */
 	const char *target; /* in the domain */
 	const char *action;
-	bool consumed; /* prepare: its one-shot-commit was done earlier, and is not done again */
+	const char *point; /* the name of what was sealed aside, or NULL */
+	bool consumed;     /* prepare: its one-shot-commit was done earlier, and is not done again */
 };
 
 struct answer {

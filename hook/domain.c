@@ -34,6 +34,13 @@ static void xml_free_parserp(xmlParserCtxtPtr *parser)
 	xmlFreeParserCtxt(*parser);
 }
 
+/* Some of libxml2's errors go to stderr whatever the options say, where only our own sentence may stand. */
+static void ignore_message(void *context, const char *format, ...)
+{
+	(void)context;
+	(void)format;
+}
+
 static int parse_xml(const char *text, size_t length, xmlDocPtr *ret_document, struct sentence *error)
 {
 	CLEANUP(xml_free_parserp) xmlParserCtxtPtr parser = xmlNewParserCtxt();
@@ -41,6 +48,7 @@ static int parse_xml(const char *text, size_t length, xmlDocPtr *ret_document, s
 
 	if (!parser)
 		return report(error, -ENOMEM, "out of memory");
+	xmlSetGenericErrorFunc(NULL, ignore_message);
 	document = xmlCtxtReadMemory(parser, text, (int)length, NULL, NULL, parse_options);
 	if (!document)
 		return report(error, -EBADMSG, "not valid XML (line %d)", parser->lastError.line);

@@ -156,10 +156,8 @@ static bool is_repeated(const struct mounts *mounts, const struct mount *mount)
 
 const struct mount *mounts_next(const struct mounts *mounts, const struct mount *last)
 {
-	const struct mount *end = mounts->items + mounts->count;
-
-	for (const struct mount *m = last ? last + 1 : mounts->items; m < end; m++)
-		if (m->revertfs && !is_repeated(mounts, m))
-			return m;
+	for (size_t i = last ? (size_t)(last - mounts->items) + 1 : 0; i < mounts->count; i++)
+		if (mounts->items[i].revertfs && !is_repeated(mounts, &mounts->items[i]))
+			return &mounts->items[i];
 	return NULL;
 }

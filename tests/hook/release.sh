@@ -96,6 +96,13 @@ a_read_only_configuration_is_not_lost() {
 }
 promise "a flag that cannot be written back is logged, and the file stays whole" a_read_only_configuration_is_not_lost
 
+what_was_put_aside_is_named() {
+	answer vm release <<<'{"ok":true,"disks":[{"name":"win10.qcow2","target":"vda","action":"aside","point":"crash-2026"}]}'
+	hook release win10 release end crashed
+	logged "win10: release (crashed): vda 'win10.qcow2': aside as crash-2026"
+}
+promise "the name of what was put aside is in the log" what_was_put_aside_is_named
+
 refusals_are_logged() {
 	refusing vm release
 	domain_json win10 <<<"$both_armed"
