@@ -14,6 +14,8 @@ CONFIG=$WORK/config LOG=$WORK/hooks.log SAVE=$WORK/save LIBVIRT=$WORK/libvirt PO
 UUID=00000000-0000-4000-8000-000000000001
 need_fuse
 mkdir -p "$CONFIG" "$SAVE" "$LIBVIRT" "$POOLS"
+# Mounts of the machine's own are not to be asked: out of sight, in this namespace alone.
+findmnt -t fuse.revertfs -rno TARGET | while read -r point; do umount -l "$(printf '%b' "$point")"; done
 mount -t tmpfs -o mode=755 tmpfs /srv || fail "/srv can be mounted over"
 
 # start_fake NAME
