@@ -7,7 +7,7 @@
  *
  * one-shot-commit is taken back after the daemon has committed. Between the two, anything may fail; so a daemon
  * remembers which version of the file (config->token) it consumed, says so at the next prepare, and the flag is taken back then.
- * That works as long as the file stays as it is: while any daemon with armed disks has not said how its release
+ * That works as long as the file stays as it is: while a daemon with an armed disk has not said how its release
  * ended, nothing is written.
  */
 #include "act.h"
@@ -26,7 +26,7 @@
 #include "mounts.h"
 #include "plan.h"
 
-/* For what is only a courtesy: a domain without a configuration, and taking back a refused start. */
+/* For what is only a courtesy: a mount where the domain has no configured disk, and taking back a refused start. */
 #define SHORT_DEADLINE_S 5
 
 struct knowledge {
@@ -127,11 +127,17 @@ static void take_answer(struct question *question, struct outcome *outcome)
 
 	if (text) {
 		outcome->error = answer_parse(text, &outcome->answer, &outcome->why);
+		outcome->silent = outcome->error == -EBADMSG;
 		return;
 	}
 	outcome->error = question->error;
 	outcome->silent = true;
 	outcome->why = question->why;
+}
+
+static unsigned at_most(unsigned value, unsigned limit)
+{
+	return value < limit ? value : limit;
 }
 
 static int ask(const struct plan *plan, unsigned deadline_s, bool withdraw, struct outcomes *outcomes,
@@ -145,8 +151,10 @@ static int ask(const struct plan *plan, unsigned deadline_s, bool withdraw, stru
 	for (size_t i = 0; i < plan->count; i++) {
 		questions[i].point = plan->requests[i].mount->point;
 		questions[i].line = plan->requests[i].line;
+		questions[i].timeout_ms =
+			1000 * (plan->requests[i].ours ? deadline_s : at_most(deadline_s, SHORT_DEADLINE_S));
 	}
-	client_ask(questions, plan->count, deadline_s * 1000, withdraw);
+	client_ask(questions, plan->count, withdraw);
 	outcomes->count = plan->count;
 	for (size_t i = 0; i < plan->count; i++)
 		take_answer(&questions[i], &outcomes->items[i]);
@@ -214,18 +222,11 @@ static void disarm(const struct settings *settings, const struct event *event, c
 		hooklog(settings->log, event->shown, "%s", why.text);
 }
 
-static bool is_armed(const struct config *config)
+/* Whether a daemon may yet do a commit, or has done it without saying so. */
+static bool a_commit_is_open(const struct plan *plan, const struct outcomes *outcomes)
 {
-	for (size_t i = 0; i < config->count; i++)
-		if (config->disks[i].one_shot_commit)
-			return true;
-	return false;
-}
-
-static bool any_is_silent(const struct outcomes *outcomes)
-{
-	for (size_t i = 0; i < outcomes->count; i++)
-		if (outcomes->items[i].silent)
+	for (size_t i = 0; i < plan->count; i++)
+		if (plan->requests[i].armed && outcomes->items[i].silent)
 			return true;
 	return false;
 }
@@ -233,7 +234,8 @@ static bool any_is_silent(const struct outcomes *outcomes)
 /* ---- the events */
 
 /* What other mounts have prepared is taken back; libvirt's own `release` would do it, if libvirt comes to it. */
-static void undo(const struct situation *situation, const struct plan *plan, const struct outcomes *outcomes)
+static void undo(const struct situation *situation, const struct plan *plan, const struct outcomes *outcomes,
+		 unsigned deadline_s)
 {
 	CLEANUP(freep) bool *done = calloc(plan->count + 1, sizeof(*done));
 	CLEANUP(plan_freep) struct plan *back = NULL;
@@ -244,7 +246,7 @@ static void undo(const struct situation *situation, const struct plan *plan, con
 	for (size_t i = 0; i < plan->count; i++)
 		done[i] = outcomes->items[i].error == 0;
 	if (plan_undo(situation, plan, done, &back, NULL) == 0)
-		ask(back, SHORT_DEADLINE_S, false, &ignored, NULL);
+		ask(back, at_most(deadline_s, SHORT_DEADLINE_S), false, &ignored, NULL);
 }
 
 int act_prepare(const struct settings *settings, struct event *event, struct sentence *error)
@@ -265,7 +267,7 @@ int act_prepare(const struct settings *settings, struct event *event, struct sen
 		return r;
 	r = first_error(&outcomes, error);
 	if (r < 0) {
-		undo(&situation, plan, &outcomes);
+		undo(&situation, plan, &outcomes, settings->deadline_s);
 		return r;
 	}
 	log_actions(settings, event, "prepare", &outcomes);
@@ -378,21 +380,30 @@ static int plan_after(const struct settings *settings, struct event *event, stru
 	return plan_release(&situation, ret_plan, error);
 }
 
+/* A daemon that does not run, where the domain has no disk, is not this domain's trouble. */
+static void forgive_strangers(const struct plan *plan, struct outcomes *outcomes)
+{
+	for (size_t i = 0; i < plan->count; i++)
+		if (!plan->requests[i].ours && outcomes->items[i].error == -ENOTCONN)
+			outcomes->items[i].error = 0;
+}
+
 static int release(const struct settings *settings, struct event *event, struct knowledge *knowledge,
-		   unsigned deadline_s, struct sentence *error)
+		   struct sentence *error)
 {
 	CLEANUP(plan_freep) struct plan *plan = NULL;
 	CLEANUP(free_outcomesp) struct outcomes outcomes = { 0 };
 	int r = plan_after(settings, event, knowledge, &plan, error);
 
 	if (r == 0)
-		r = ask(plan, deadline_s, false, &outcomes, error);
+		r = ask(plan, settings->deadline_s, false, &outcomes, error);
 	if (r < 0) {
 		hooklog(settings->log, event->shown, "release: %s", error->text);
 		return r;
 	}
+	forgive_strangers(plan, &outcomes);
 	log_release(settings, event, &outcomes);
-	if (knowledge->config && !(is_armed(knowledge->config) && any_is_silent(&outcomes)))
+	if (knowledge->config && !a_commit_is_open(plan, &outcomes))
 		disarm(settings, event, knowledge->config, &outcomes);
 	return first_error(&outcomes, error);
 }
@@ -409,7 +420,6 @@ int act_release(const struct settings *settings, struct event *event, struct sen
 {
 	CLEANUP(free_knowledgep) struct knowledge knowledge = { 0 };
 	bool configured = load_for_release(settings, event, &knowledge.config);
-	unsigned deadline_s = settings->deadline_s;
 	int r = mounts_read(settings->mountinfo, &knowledge.mounts, error);
 
 	if (r < 0) {
@@ -418,7 +428,5 @@ int act_release(const struct settings *settings, struct event *event, struct sen
 	}
 	if (!mounts_next(knowledge.mounts, NULL))
 		return configured ? no_mount_to_release(settings, event, error) : 0;
-	if (!configured && deadline_s > SHORT_DEADLINE_S)
-		deadline_s = SHORT_DEADLINE_S;
-	return release(settings, event, &knowledge, deadline_s, error);
+	return release(settings, event, &knowledge, error);
 }

@@ -34,6 +34,7 @@ struct header {
 struct child {
 	pid_t pid;
 	int fd; /* the pipe; -1 when the question is settled */
+	uint64_t deadline;
 	char *received;
 	size_t length;
 };
@@ -120,21 +121,28 @@ static int start_child(const struct question *question, struct child *child)
 		return r;
 	}
 	child->fd = ends[0];
+	child->deadline = monotonic_ms() + question->timeout_ms;
 	return 0;
 }
 
-static int explain(struct question *question, enum stage stage, int error)
+static bool is_gone(enum stage stage, int error)
 {
-	question->error = error;
-	if (error == -ENOTCONN || error == -ECONNABORTED || (stage == STAGE_OPEN && error == -ENOENT))
-		return report(&question->why, error,
-			      "the revertfs daemon of '%s' does not run (%s): start the revertfs service",
-			      question->point, error_text(error));
-	if (stage == STAGE_OPEN)
-		return report(&question->why, error, "cannot open the control file of the revertfs in '%s': %s",
-			      question->point, error_text(error));
-	return report(&question->why, error, "the revertfs daemon of '%s' gave no answer: %s; see its log",
-		      question->point, error_text(error));
+	return error == -ENOTCONN || error == -ECONNABORTED || (stage == STAGE_OPEN && error == -ENOENT);
+}
+
+static void explain(struct question *question, enum stage stage, int error)
+{
+	const char *point = question->point, *why = error_text(error);
+
+	question->error = is_gone(stage, error) ? -ENOTCONN : error;
+	if (is_gone(stage, error))
+		report(&question->why, error,
+		       "the revertfs daemon of '%s' does not run (%s): start the revertfs service", point, why);
+	else if (stage == STAGE_OPEN)
+		report(&question->why, error, "cannot open the control file of the revertfs in '%s': %s", point, why);
+	else
+		report(&question->why, error, "the revertfs daemon of '%s' gave no answer: %s; see its log", point,
+		       why);
 }
 
 /* All that the child had to say has come. */
@@ -174,43 +182,54 @@ static int receive(struct question *question, struct child *child)
 	return 0;
 }
 
-/* Wait for whichever child says something next. False when none is left, or no time. */
-static bool wait_for_some(struct question *questions, struct child *children, struct pollfd *polls, size_t count,
-			  uint64_t deadline)
-{
-	uint64_t now = monotonic_ms();
-	size_t open = 0;
-
-	for (size_t i = 0; i < count; i++) {
-		polls[i] = (struct pollfd){ .fd = children[i].fd, .events = POLLIN };
-		open += children[i].fd >= 0;
-	}
-	if (!open || now >= deadline)
-		return false;
-	if (poll(polls, count, (int)(deadline - now)) <= 0)
-		return true; /* a signal, or the time is over: the next turn sees which */
-	for (size_t i = 0; i < count; i++)
-		if (polls[i].revents && receive(&questions[i], &children[i]) < 0)
-			return false;
-	return true;
-}
-
-static void abandon(struct question *question, struct child *child, unsigned timeout_ms, bool withdraw)
+static void abandon(struct question *question, struct child *child, bool withdraw)
 {
 	if (withdraw)
 		kill(child->pid, SIGKILL);
 	close(child->fd);
+	child->fd = -1;
 	question->error = report(&question->why, -ETIMEDOUT,
 				 "the revertfs daemon of '%s' did not answer within %u s: see its log, "
 				 "and restart the revertfs service if it hangs",
-				 question->point, (timeout_ms + 999) / 1000);
+				 question->point, (question->timeout_ms + 999) / 1000);
 }
 
-void client_ask(struct question *questions, size_t count, unsigned timeout_ms, bool withdraw)
+/* Fill in whom to wait for, and give up those whose time is over. How long to wait in milliseconds, or -1 when nobody is left. */
+static int prepare_to_wait(struct question *questions, struct child *children, struct pollfd *polls, size_t count,
+			   bool withdraw)
+{
+	uint64_t now = monotonic_ms(), next = UINT64_MAX;
+
+	for (size_t i = 0; i < count; i++) {
+		if (children[i].fd >= 0 && now >= children[i].deadline)
+			abandon(&questions[i], &children[i], withdraw);
+		if (children[i].fd >= 0 && children[i].deadline < next)
+			next = children[i].deadline;
+		polls[i] = (struct pollfd){ .fd = children[i].fd, .events = POLLIN };
+	}
+	return next == UINT64_MAX ? -1 : (int)(next - now);
+}
+
+static void receive_all(struct question *questions, struct child *children, struct pollfd *polls, size_t count,
+			bool withdraw)
+{
+	for (;;) {
+		int wait_ms = prepare_to_wait(questions, children, polls, count, withdraw);
+
+		if (wait_ms < 0)
+			return;
+		if (poll(polls, count, wait_ms) <= 0)
+			continue; /* a signal, or somebody's time is over: the next turn sees which */
+		for (size_t i = 0; i < count; i++)
+			if (polls[i].revents && receive(&questions[i], &children[i]) < 0)
+				children[i].deadline = 0;
+	}
+}
+
+void client_ask(struct question *questions, size_t count, bool withdraw)
 {
 	CLEANUP(freep) struct child *children = calloc(count + 1, sizeof(*children));
 	CLEANUP(freep) struct pollfd *polls = calloc(count + 1, sizeof(*polls));
-	uint64_t deadline = monotonic_ms() + timeout_ms;
 
 	for (size_t i = 0; i < count; i++) {
 		int r = children && polls ? 0 : -ENOMEM;
@@ -224,11 +243,7 @@ void client_ask(struct question *questions, size_t count, unsigned timeout_ms, b
 	}
 	if (!children || !polls)
 		return;
-	while (wait_for_some(questions, children, polls, count, deadline))
-		;
-	for (size_t i = 0; i < count; i++) {
-		if (children[i].fd >= 0)
-			abandon(&questions[i], &children[i], timeout_ms, withdraw);
+	receive_all(questions, children, polls, count, withdraw);
+	for (size_t i = 0; i < count; i++)
 		free(children[i].received);
-	}
 }

@@ -312,7 +312,7 @@ static int add_request(struct plan *plan, const struct mount *mount, char *line,
 		return report(refusal, r, "cannot put the domain's disks in '%s' into one command: %s", mount->point,
 			      error_text(r));
 	}
-	larger[plan->count++] = (struct request){ .mount = mount, .line = line };
+	larger[plan->count++] = (struct request){ .mount = mount, .line = line, .ours = true };
 	return 0;
 }
 
@@ -349,6 +349,22 @@ static int add_announce(const struct situation *s, struct plan *plan, const stru
 	return add_request(plan, mount, line, r, refusal);
 }
 
+/* Which of the domain's disks are in the mount of a release, as far as the XML says. */
+static void note_disks(const struct situation *s, struct request *request)
+{
+	request->ours = false;
+	for (size_t i = 0; s->config && i < s->config->count; i++) {
+		const struct domain_disk *disk = domain_find(s->domain, s->config->disks[i].target);
+		CLEANUP(freep) char *path = disk && disk->path ? tidy_path(disk->path) : NULL;
+		const struct mount *mount = path ? mounts_of_path(s->mounts, path) : NULL;
+
+		if (!mount || strcmp(mount->device, request->mount->device) != 0)
+			continue;
+		request->ours = true;
+		request->armed |= s->config->disks[i].one_shot_commit;
+	}
+}
+
 static int add_release(const struct situation *s, struct plan *plan, const struct mount *mount, const char *reason,
 		       struct sentence *refusal)
 {
@@ -358,7 +374,10 @@ static int add_release(const struct situation *s, struct plan *plan, const struc
 	begin_line(s, &line, &r, "release", reason);
 	for (size_t i = 0; s->config && i < s->config->count; i++)
 		append_release_item(s, &line, &r, &s->config->disks[i]);
-	return add_request(plan, mount, line, r, refusal);
+	r = add_request(plan, mount, line, r, refusal);
+	if (r == 0)
+		note_disks(s, &plan->requests[plan->count - 1]);
+	return r;
 }
 
 /* ---- plans */

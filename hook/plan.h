@@ -7,6 +7,7 @@
 #ifndef REVERTFS_HOOK_PLAN_H
 #define REVERTFS_HOOK_PLAN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "config.h"
@@ -27,6 +28,8 @@ struct situation {
 struct request {
 	const struct mount *mount; /* borrowed from the situation */
 	char *line;
+	bool ours;  /* the domain has a configured disk there, as far as the XML says */
+	bool armed; /* ... and one that is to be committed */
 };
 
 struct plan {

@@ -3,6 +3,7 @@
 # Whatever the daemon does, the hook comes to an end within its deadline, with a sentence, and nobody it leaves behind
 # holds what libvirt waits for.
 . "$TESTS/hook/lib.sh"
+need jq
 
 start_fake vm && start_fake other || fail "the fakes start"
 domain_json win10 <<<'{"disks":[{"target":"vda","one-shot-commit":true},{"target":"vdb","one-shot-commit":true}]}'
@@ -90,7 +91,7 @@ nothing_is_written_while_an_end_is_open() {
 	forget_lines vm other
 	answer vm release <<<"$committed"
 	: >"$WORK/other/stall.release"
-	HOOK_OPTIONS='--deadline 1' refuses in_seconds 1 3 hook release win10 release end shutdown
+	HOOK_OPTIONS='--deadline 1' refuses in_seconds 1 3 hook "$WORK/two.xml" win10 release end shutdown
 	same "$(cat "$CONFIG/win10.json")" "$json"
 	logged "win10: release (shutdown): vda 'a': committed"
 	rm "$WORK/other/stall.release" "$WORK/vm/answer.release"
@@ -98,6 +99,32 @@ nothing_is_written_while_an_end_is_open() {
 	[[ $(lines other) == "release "* ]]
 }
 promise "while one daemon has not said how its release ended, no flag is taken back" nothing_is_written_while_an_end_is_open
+
+strangers_cost_little() {
+	answer vm release <<<"$committed"
+	: >"$WORK/other/stall.release"
+	in_seconds 1 12 refuses hook release win10 release end shutdown
+	logged "the revertfs daemon of '/srv/other' did not answer within 5 s"
+	rm "$WORK/other/stall.release"
+	same "$(jq -c '[.disks[]["one-shot-commit"]]' "$CONFIG/win10.json")" '[false,true]'
+	printf '%s\n' "$json" >"$CONFIG/win10.json"
+}
+promise "a daemon that stalls where the domain has no disk costs little, and holds no flag back" strangers_cost_little
+
+dead_strangers_are_no_trouble() {
+	start_fake dead
+	kill -KILL "$(cat "$WORK/dead.pid")"
+	hook release other-domain release end shutdown
+	silent
+	hook release win10 release end shutdown
+	silent
+	umount -l /srv/dead
+	same "$(jq -c '[.disks[]["one-shot-commit"]]' "$CONFIG/win10.json")" '[false,true]'
+	rm "$WORK/vm/answer.release"
+	printf '%s\n' "$json" >"$CONFIG/win10.json"
+	refuses grep -F "/srv/dead" "$LOG"
+}
+promise "a daemon that does not run where the domain has no disk is not its trouble" dead_strangers_are_no_trouble
 
 # ---- a daemon that is stopped dead: who waits for it cannot be killed
 

@@ -446,6 +446,25 @@ TEST(a_release_asks_a_filesystem_once_and_nobody_where_none_is_mounted)
 	asks(plan_release, (struct example){ .mounts = NO_MOUNT, .reason = "destroyed" }, "");
 }
 
+TEST(a_release_knows_where_the_domains_disks_are_and_which_are_armed)
+{
+	struct world w = make_world((struct example){
+		.mounts = TWO_MOUNTS "95 21 0:55 / /srv/none rw - fuse.revertfs /srv/none-images rw\n"
+				     "96 21 0:50 / /again rw - fuse.revertfs /srv/images rw\n",
+		.disks = DISK("/again/a", "vda") DISK("/srv/data/b", "vdb") DISK("/srv/none/c", "vdc"),
+		.json = "{\"target\":\"vda\",\"one-shot-commit\":true}," ENTRY("vdb") });
+	struct situation situation = situation_of(&w);
+	struct plan *plan = NULL;
+
+	check_int(plan_release(&situation, &plan, NULL), 0);
+	check_int(plan->count, 3);
+	check(plan->requests[0].ours && plan->requests[0].armed);
+	check(plan->requests[1].ours && !plan->requests[1].armed);
+	check(!plan->requests[2].ours && !plan->requests[2].armed);
+	plan_free(plan);
+	end_world(&w);
+}
+
 TEST(a_failed_prepare_is_taken_back_where_it_was_done)
 {
 	struct world w = make_world((struct example){ .mounts = TWO_MOUNTS,
