@@ -12,6 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#undef report
+#undef report_context
+
 void freep(void *pointer)
 {
 	free(*(void **)pointer);
@@ -102,8 +105,7 @@ void time_text(time_t when, char text[TIME_TEXT_SIZE])
 {
 	struct tm broken_down;
 
-	if (!gmtime_r(&when, &broken_down) ||
-	    strftime(text, TIME_TEXT_SIZE, "%Y-%m-%dT%H:%M:%SZ", &broken_down) == 0)
+	if (!gmtime_r(&when, &broken_down) || strftime(text, TIME_TEXT_SIZE, "%Y-%m-%dT%H:%M:%SZ", &broken_down) == 0)
 		snprintf(text, TIME_TEXT_SIZE, "1970-01-01T00:00:00Z");
 }
 

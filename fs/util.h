@@ -39,8 +39,13 @@ struct sentence {
 int report(struct sentence *sentence, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* As report(), but puts the words in front of the sentence that an inner call has already left there. */
-int report_context(struct sentence *sentence, int error, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+int report_context(struct sentence *sentence, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Tell clang's analyzer what it cannot see from outside: a failing call fails. */
+#ifdef __clang_analyzer__
+#define report(sentence, error, ...) ((void)(report)(sentence, error, __VA_ARGS__), (error))
+#define report_context(sentence, error, ...) ((void)(report_context)(sentence, error, __VA_ARGS__), (error))
+#endif
 
 /* "Device or resource busy" for -EBUSY; a static or thread-local text, never NULL. */
 const char *error_text(int error);
