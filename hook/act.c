@@ -261,8 +261,9 @@ int act_prepare(const struct settings *settings, struct event *event, struct sen
 		return r;
 	situation = situation_of(event, &knowledge);
 	r = plan_prepare(&situation, &plan, error);
-	if (r == 0)
-		r = ask(plan, settings->deadline_s, true, &outcomes, error);
+	if (r < 0)
+		return r;
+	r = ask(plan, settings->deadline_s, true, &outcomes, error);
 	if (r < 0)
 		return r;
 	r = first_error(&outcomes, error);
@@ -364,20 +365,30 @@ static void log_release(const struct settings *settings, const struct event *eve
 			hooklog(settings->log, event->shown, "%s: %s", what, outcomes->items[i].why.text);
 }
 
-/* What the daemons need to know, in a plan. */
+/* What the daemons are to be told. 0 when there is nobody to tell, and nothing that should have been told. */
 static int plan_after(const struct settings *settings, struct event *event, struct knowledge *knowledge,
-		      struct plan **ret_plan, struct sentence *error)
+		      bool configured, struct plan **ret_plan, struct sentence *error)
 {
 	struct situation situation;
-	int r = read_domain(knowledge, error);
+	int r = mounts_read(settings->mountinfo, &knowledge->mounts, error);
 
+	if (r < 0)
+		return r;
+	if (!mounts_next(knowledge->mounts, NULL) && !configured)
+		return 0;
+	if (!mounts_next(knowledge->mounts, NULL))
+		return report(error, -ENOENT,
+			      "no revertfs is mounted, so the domain's disks were left as they are: start the "
+			      "revertfs service");
+	r = read_domain(knowledge, error);
 	if (r < 0)
 		return r;
 	resolve_volumes(settings, knowledge);
 	event_find_save(event, settings->save_dir);
 	event_find_reason(event, settings->libvirt_log_dir);
 	situation = situation_of(event, knowledge);
-	return plan_release(&situation, ret_plan, error);
+	r = plan_release(&situation, ret_plan, error);
+	return r < 0 ? r : 1;
 }
 
 /* A daemon that does not run, where the domain has no disk, is not this domain's trouble. */
@@ -388,19 +399,14 @@ static void forgive_strangers(const struct plan *plan, struct outcomes *outcomes
 			outcomes->items[i].error = 0;
 }
 
-static int release(const struct settings *settings, struct event *event, struct knowledge *knowledge,
-		   struct sentence *error)
+static int ask_and_disarm(const struct settings *settings, const struct event *event, const struct knowledge *knowledge,
+			  const struct plan *plan, struct sentence *error)
 {
-	CLEANUP(plan_freep) struct plan *plan = NULL;
 	CLEANUP(free_outcomesp) struct outcomes outcomes = { 0 };
-	int r = plan_after(settings, event, knowledge, &plan, error);
+	int r = ask(plan, settings->deadline_s, false, &outcomes, error);
 
-	if (r == 0)
-		r = ask(plan, settings->deadline_s, false, &outcomes, error);
-	if (r < 0) {
-		hooklog(settings->log, event->shown, "release: %s", error->text);
+	if (r < 0)
 		return r;
-	}
 	forgive_strangers(plan, &outcomes);
 	log_release(settings, event, &outcomes);
 	if (knowledge->config && !a_commit_is_open(plan, &outcomes))
@@ -408,25 +414,14 @@ static int release(const struct settings *settings, struct event *event, struct 
 	return first_error(&outcomes, error);
 }
 
-static int no_mount_to_release(const struct settings *settings, const struct event *event, struct sentence *error)
-{
-	report(error, -ENOENT,
-	       "no revertfs is mounted, so the domain's disks were left as they are: start the revertfs service");
-	hooklog(settings->log, event->shown, "release: %s", error->text);
-	return -ENOENT;
-}
-
 int act_release(const struct settings *settings, struct event *event, struct sentence *error)
 {
 	CLEANUP(free_knowledgep) struct knowledge knowledge = { 0 };
+	CLEANUP(plan_freep) struct plan *plan = NULL;
 	bool configured = load_for_release(settings, event, &knowledge.config);
-	int r = mounts_read(settings->mountinfo, &knowledge.mounts, error);
+	int r = plan_after(settings, event, &knowledge, configured, &plan, error);
 
-	if (r < 0) {
+	if (r < 0)
 		hooklog(settings->log, event->shown, "release: %s", error->text);
-		return r;
-	}
-	if (!mounts_next(knowledge.mounts, NULL))
-		return configured ? no_mount_to_release(settings, event, error) : 0;
-	return release(settings, event, &knowledge, error);
+	return r <= 0 ? r : ask_and_disarm(settings, event, &knowledge, plan, error);
 }

@@ -74,17 +74,25 @@ static int read_values(struct json_object *entry, struct config_disk *disk, stru
 	return 0;
 }
 
+static bool is_named(const struct config *config, const char *target)
+{
+	for (const struct config_disk *disk = config->disks; disk < config->disks + config->count; disk++)
+		if (strcmp(disk->target, target) == 0)
+			return true;
+	return false;
+}
+
 static int read_entry(struct config *config, struct json_object *entry, struct sentence *error)
 {
 	struct config_disk disk = { 0 };
 
-	if (json_get_string(entry, "target", &disk.target) <= 0 || !*disk.target || !text_is_clean(disk.target))
+	json_get_string(entry, "target", &disk.target);
+	if (!disk.target || !*disk.target || !text_is_clean(disk.target))
 		return report(error, -EBADMSG, "'%s': each of \"disks\" needs a \"target\", such as \"vda\"" REMEDY,
 			      config->shown);
-	for (size_t i = 0; i < config->count; i++)
-		if (strcmp(config->disks[i].target, disk.target) == 0)
-			return report(error, -EBADMSG, "'%s' names the target '%s' twice: remove one of the two",
-				      config->shown, disk.target);
+	if (is_named(config, disk.target))
+		return report(error, -EBADMSG, "'%s' names the target '%s' twice: remove one of the two", config->shown,
+			      disk.target);
 	if (read_values(entry, &disk, error) < 0) {
 		struct sentence inner = *error;
 
@@ -130,12 +138,9 @@ static int read_file(struct config *config, int fd, struct sentence *error)
 	size_t length;
 	int r;
 
-	if (fstat(fd, &st) < 0)
-		r = -errno;
-	else if (!S_ISREG(st.st_mode))
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return report(error, -EINVAL, "'%s' is not a regular file", config->shown);
-	else
-		r = read_all(fd, CONFIG_MAX, &config->text, &length);
+	r = read_all(fd, CONFIG_MAX, &config->text, &length);
 	if (r < 0)
 		return report(error, r, "cannot read '%s': %s", config->shown, error_text(r));
 	token_text(&st, config->token);

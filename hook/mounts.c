@@ -118,8 +118,11 @@ int mounts_read(const char *file, struct mounts **ret_mounts, struct sentence *e
 {
 	CLEANUP(close_fdp) int fd = open(file, O_RDONLY | O_CLOEXEC);
 	CLEANUP(freep) char *text = NULL;
-	int r = fd < 0 ? -errno : read_all(fd, MOUNTINFO_MAX, &text, NULL);
+	int r;
 
+	if (fd < 0)
+		return report(error, -errno, "cannot open the list of mounts, '%s': %s", file, error_text(-errno));
+	r = read_all(fd, MOUNTINFO_MAX, &text, NULL);
 	if (r == 0)
 		r = mounts_parse(text, ret_mounts);
 	return r < 0 ? report(error, r, "cannot read the list of mounts, '%s': %s", file, error_text(r)) : 0;

@@ -303,17 +303,16 @@ static int add_request(struct plan *plan, const struct mount *mount, char *line,
 
 	if (larger)
 		plan->requests = larger;
-	else if (r == 0)
-		r = -ENOMEM;
 	if (r == 0 && strlen(line) >= COMMAND_LINE_MAX)
 		r = -E2BIG;
-	if (r < 0) {
-		free(line);
-		return report(refusal, r, "cannot put the domain's disks in '%s' into one command: %s", mount->point,
-			      error_text(r));
+	if (larger && r == 0) {
+		larger[plan->count++] = (struct request){ .mount = mount, .line = line, .ours = true };
+		return 0;
 	}
-	larger[plan->count++] = (struct request){ .mount = mount, .line = line, .ours = true };
-	return 0;
+	free(line);
+	r = larger ? r : -ENOMEM;
+	return report(refusal, r, "cannot put the domain's disks in '%s' into one command: %s", mount->point,
+		      error_text(r));
 }
 
 static bool is_planned(const struct plan *plan, const struct mount *mount)

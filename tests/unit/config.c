@@ -370,11 +370,12 @@ TEST(the_token_changes_with_the_file_and_stays_otherwise)
 	struct config *first = load("{\"disks\":[]}"), *same = NULL, *other;
 
 	check_int(config_load(TEST_DIR, "d", &same, NULL), 1);
+	check(first && same);
 	check_str(same->token, first->token);
 	check(!strpbrk(same->token, " \t\"=")); /* a word as it stands */
 	usleep(20000);                          /* file times have the granularity of the timer tick */
 	other = load("{\"disks\":[ ]}");
-	check(strcmp(other->token, first->token) != 0);
+	check(other && strcmp(other->token, first->token) != 0);
 	config_free(first);
 	config_free(same);
 	config_free(other);
