@@ -62,8 +62,7 @@ static ssize_t take_word(const char *text, char *out, struct sentence *error)
 		} else if (quoted && *p == '\\') {
 			p++;
 			if (*p != '"' && *p != '\\')
-				return report(error, -EINVAL,
-					      "a backslash inside quotes must be followed by \\ or \"");
+				return report(error, -EINVAL, "a backslash inside quotes must be followed by \\ or \"");
 			*out++ = *p;
 		} else {
 			*out++ = *p;

@@ -59,6 +59,11 @@ int io_sync_directory(int directory)
 	return r < 0 ? r : finish_step(&step, fsync(directory));
 }
 
+void io_start_write_back(int fd)
+{
+	sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
 int io_link(int fd, int directory, const char *name)
 {
 	struct io_step step = { IO_LINK, fd, directory, name, -1, NULL };
@@ -133,8 +138,10 @@ int io_replace(int directory, const char *name, const void *data, size_t length,
 
 int io_open_beneath(int directory, const char *name, int flags)
 {
+	/* openat2() refuses what O_PATH has no use for. */
+	int used = flags & O_PATH ? flags & (O_PATH | O_NOFOLLOW | O_DIRECTORY) : flags;
 	struct open_how how = {
-		.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),
+		.flags = (uint64_t)(unsigned)(used | O_CLOEXEC),
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
 	};
 	long fd = syscall(SYS_openat2, directory, name, &how, sizeof(how));

@@ -42,6 +42,9 @@ void fault_after(const struct io_step *step);
 int io_sync(int fd);
 int io_sync_directory(int directory);
 
+/* Have the kernel begin to write what is dirty; nothing is promised, and an error comes back at the sync. */
+void io_start_write_back(int fd);
+
 /* Give an open file another name. -EXDEV when the directory lies on another filesystem. */
 int io_link(int fd, int directory, const char *name);
 

@@ -184,14 +184,16 @@ int qcow2_read_header(int fd, struct qcow2_header *ret_header, struct sentence *
 int qcow2_check_scratch(const struct qcow2_header *found, const struct qcow2_header *made, struct sentence *error)
 {
 	if (strcmp(found->backing, made->backing) != 0 || strcmp(found->backing_format, made->backing_format) != 0)
-		return report(error, -EBADMSG, "its header names another backing file ('%.200s', format '%s') than revertfs wrote",
+		return report(error, -EBADMSG,
+			      "its header names another backing file ('%.200s', format '%s') than revertfs wrote",
 			      found->backing, found->backing_format);
 	if (found->data_file)
 		return report(error, -EBADMSG, "its header names an external data file");
 	if (found->encryption)
 		return report(error, -EBADMSG, "its header says that it is encrypted");
 	if (found->virtual_size != made->virtual_size)
-		return report(error, -EBADMSG, "its virtual size is %llu bytes instead of %llu; a disk grows by 'set NAME size='",
+		return report(error, -EBADMSG,
+			      "its virtual size is %llu bytes instead of %llu; a disk grows by 'set NAME size='",
 			      (unsigned long long)found->virtual_size, (unsigned long long)made->virtual_size);
 	if (found->version != made->version || found->cluster_bits != made->cluster_bits ||
 	    found->header_length != made->header_length || found->refcount_order != made->refcount_order ||

@@ -26,10 +26,10 @@
 #define OUTPUT_MAX (1024 * 1024)
 #define STDERR_KEPT 600
 #define ARGUMENTS_MAX 16
-#define FIRST_FD 3          /* the number that the first handed-over file has in the child */
+#define FIRST_FD 3 /* the number that the first handed-over file has in the child */
 #define CHAIN_MAX 256
-#define TICK_MS 500         /* how often a silent child is looked at */
-#define REAP_MS 5000        /* how long a killed child may take to go */
+#define TICK_MS 500  /* how often a silent child is looked at */
+#define REAP_MS 5000 /* how long a killed child may take to go */
 #define IOPRIO_IDLE (3 << 13)
 
 struct run {
@@ -86,7 +86,9 @@ static char *find_program(const char *name)
 /* In the child: async-signal-safe calls only. */
 static void become_qemu_img(const struct run *run, const char *program, int out_fd, int err_fd, const int *files)
 {
-	static char *const environment[] = { "LC_ALL=C", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL };
+	static char *const environment[] = { "LC_ALL=C",
+					     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+					     NULL };
 	struct rlimit no_core = { 0, 0 };
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	sigset_t none;
@@ -324,8 +326,8 @@ static int judge(struct run *run, int status, struct sentence *error)
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return 0;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 127 && !length)
-		return report(error, -ENOENT, "'%s' cannot be started; install qemu-utils, or set qemu-img=",
-			      run->options->qemu_img);
+		return report(error, -ENOENT,
+			      "'%s' cannot be started; install qemu-utils, or set qemu-img=", run->options->qemu_img);
 	if (WIFSIGNALED(status))
 		return report(error, -EIO, "qemu-img %s was killed by signal %d", run->arguments[1], WTERMSIG(status));
 	return report(error, complaint_errno(run->complaint), "qemu-img %s failed: %s", run->arguments[1],
@@ -341,7 +343,8 @@ static int run_qemu_img(struct run *run, struct sentence *error)
 	run->arguments[0] = "qemu-img";
 	run->arguments[run->count] = NULL;
 	if (!program)
-		return report(error, -ENOENT, "'%s' is not there; install qemu-utils, or set qemu-img=", run->options->qemu_img);
+		return report(error, -ENOENT,
+			      "'%s' is not there; install qemu-utils, or set qemu-img=", run->options->qemu_img);
 	r = start(run, program);
 	if (r < 0)
 		return report(error, r, "qemu-img cannot be started: %s", error_text(r));
@@ -350,15 +353,16 @@ static int run_qemu_img(struct run *run, struct sentence *error)
 	if (r < 0)
 		kill(run->pid, SIGKILL);
 	if (reap(run, r == 0, &status) < 0)
-		return report(error, -ETIMEDOUT, "qemu-img %s (pid %d) hangs and cannot be killed; look at the storage below it",
+		return report(error, -ETIMEDOUT,
+			      "qemu-img %s (pid %d) hangs and cannot be killed; look at the storage below it",
 			      run->arguments[1], (int)run->pid);
 	if (r == -ETIMEDOUT)
 		return report(error, r, "qemu-img %s made no progress for %u s and was killed", run->arguments[1],
 			      run->options->qemu_timeout);
 	if (r == -ECANCELED)
 		return report(error, r, "qemu-img %s was stopped", run->arguments[1]);
-	return r < 0 ? report(error, r, "qemu-img %s was lost: %s", run->arguments[1], error_text(r)) :
-		       judge(run, status, error);
+	return r < 0 ? report(error, r, "qemu-img %s was lost: %s", run->arguments[1], error_text(r))
+		     : judge(run, status, error);
 }
 
 static int parse_info(const char *text, size_t length, struct qemu_image_info *ret_info, struct sentence *error)
@@ -371,7 +375,8 @@ static int parse_info(const char *text, size_t length, struct qemu_image_info *r
 
 	if (r < 0)
 		return r;
-	if (json_get_string(root, "format", &format) <= 0 || json_get_u64(root, "virtual-size", &info.virtual_size) <= 0)
+	if (json_get_string(root, "format", &format) <= 0 ||
+	    json_get_u64(root, "virtual-size", &info.virtual_size) <= 0)
 		return report(error, -EBADMSG, "qemu-img info gave no format or size");
 	snprintf(info.format, sizeof(info.format), "%s", format);
 	info.has_backing = json_get_string(root, "backing-filename", &word) != 0;
@@ -400,8 +405,8 @@ int qemu_img_info(const struct options *options, int fd, const char *format, str
 	return r < 0 ? r : parse_info(run.output ? run.output : "", run.output_length, ret_info, error);
 }
 
-int qemu_img_create(const struct options *options, int fd, const char *backing, const char *backing_format, uint64_t virtual_size,
-		    struct sentence *error)
+int qemu_img_create(const struct options *options, int fd, const char *backing, const char *backing_format,
+		    uint64_t virtual_size, struct sentence *error)
 {
 	struct qemu_node file = { .fd = fd };
 	CLEANUP(run_clear) struct run run = { .options = options, .files = &file, .file_count = 1, .count = 1 };
@@ -452,9 +457,13 @@ int qemu_img_commit(const struct options *options, const struct qemu_node *chain
 		    const struct qemu_watch *watch, struct sentence *error)
 {
 	CLEANUP(json_putp) struct json_object *description = describe_chain(chain, length);
-	CLEANUP(freep) char *image = format_text("json:%s", json_object_to_json_string_ext(description, JSON_C_TO_STRING_NOSLASHESCAPE));
-	CLEANUP(run_clear) struct run run = { .options = options, .files = chain, .file_count = length, .watch = watch,
-					      .background = true, .count = 1 };
+	CLEANUP(freep)
+	char *image =
+		format_text("json:%s", json_object_to_json_string_ext(description, JSON_C_TO_STRING_NOSLASHESCAPE));
+	CLEANUP(run_clear)
+	struct run run = {
+		.options = options, .files = chain, .file_count = length, .watch = watch, .background = true, .count = 1
+	};
 
 	if (length > CHAIN_MAX)
 		return report(error, -E2BIG, "a chain of %zu layers is too long for qemu-img", length);

@@ -44,8 +44,8 @@ int qemu_img_info(const struct options *options, int fd, const char *format, str
 		  struct sentence *error);
 
 /* Make the empty file `fd` an overlay. The backing file is only named, not opened. */
-int qemu_img_create(const struct options *options, int fd, const char *backing, const char *backing_format, uint64_t virtual_size,
-		    struct sentence *error);
+int qemu_img_create(const struct options *options, int fd, const char *backing, const char *backing_format,
+		    uint64_t virtual_size, struct sentence *error);
 
 /* Write the data of chain[0] into chain[1]; chain[0] stays as it is. Background work. */
 int qemu_img_commit(const struct options *options, const struct qemu_node *chain, size_t length,

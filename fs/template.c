@@ -23,7 +23,8 @@ struct extent {
 	unsigned char *bytes;
 };
 
-struct template {
+struct template
+{
 	off_t size;
 	struct timespec modified;
 	struct qcow2_header header;
@@ -140,7 +141,8 @@ int template_load(int directory, const char *name, struct template **ret_templat
 }
 
 int template_make(const struct options *options, int directory, const char *name, const char *backing,
-		  const char *backing_format, uint64_t virtual_size, struct template **ret_template, struct sentence *error)
+		  const char *backing_format, uint64_t virtual_size, struct template **ret_template,
+		  struct sentence *error)
 {
 	struct timespec past[2] = { { .tv_sec = time(NULL) - 1 }, { .tv_sec = time(NULL) - 1 } };
 	CLEANUP(template_freep) struct template *template = NULL;

@@ -20,7 +20,8 @@ struct template;
 
 /* Have qemu-img make an overlay on `backing` as `name` in `directory` (replaced when there). Starts a process. */
 int template_make(const struct options *options, int directory, const char *name, const char *backing,
-		  const char *backing_format, uint64_t virtual_size, struct template **ret_template, struct sentence *error);
+		  const char *backing_format, uint64_t virtual_size, struct template **ret_template,
+		  struct sentence *error);
 
 /* Read one that was made before. -ENOENT, or -EBADMSG when it is none of ours. */
 int template_load(int directory, const char *name, struct template **ret_template);

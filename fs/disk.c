@@ -1,0 +1,586 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The verbs on one disk, as the control file has them. Each is: claim the disk, check that it is idle, change files in an order that a crash
+ * cannot hurt, then the memory.
+ */
+#include "disk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "image.h"
+#include "io.h"
+#include "job.h"
+#include "json.h"
+#include "layer.h"
+#include "log.h"
+#include "qemu_img.h"
+#include "scratch.h"
+#include "seal.h"
+#include "session.h"
+#include "table.h"
+
+#define KEEP_REVISIONS_MAX 1000
+
+struct scratch *disk_scratch(struct disk *disk)
+{
+	struct scratch *scratch;
+
+	pthread_mutex_lock(&disk->disks->lock);
+	scratch = disk->scratch;
+	if (scratch)
+		scratch->refs++;
+	pthread_mutex_unlock(&disk->disks->lock);
+	return scratch;
+}
+
+/* --- protect and unprotect ----------------------------------------------------------------------- */
+
+/* What protect made, taken back. The image has not been touched. */
+static void remove_files(struct disk *disk)
+{
+	struct disks *disks = disk->disks;
+	CLEANUP(freep) char *directory = disk_directory_name(disk->name);
+
+	io_unlink(disk->directory, "disk.json");
+	io_unlink(disk->directory, "session.json");
+	io_unlink(disk->scratch_directory, disk->scratch_name);
+	if (directory)
+		unlinkat(disks->disks_fd, directory, AT_REMOVEDIR);
+}
+
+/* The root layer of a disk that is to be: format, size and template of its image. */
+static int make_root(struct disks *disks, const char *name, const char *format, struct layer **ret_root,
+		     struct sentence *error)
+{
+	struct layer *root = layer_new(disks);
+	struct template *template;
+	struct sentence why;
+	int r;
+
+	if (!root || !(root->record.image = strdup(name))) {
+		layer_put(root);
+		return report(error, -ENOMEM, "out of memory");
+	}
+	r = image_probe(disks, name, format, &root->record, error);
+	if (r == 0) {
+		r = layer_template(root, &template, &why);
+		if (r < 0)
+			report(error, r, "disk '%s' cannot be protected: %s", name, why.text);
+	}
+	if (r < 0)
+		layer_put(root);
+	else
+		*ret_root = root;
+	return r;
+}
+
+/*
+ * From the moment that the disk is in the table nobody opens its image for writing through the mount any more; so whoever has it open for
+ * writing now is found, here or in another process.
+ */
+static int check_image_is_idle(struct layer *root, struct sentence *error)
+{
+	CLEANUP(close_fdp) int fd = layer_open_file(root, O_RDONLY);
+	struct image_stamp stamp;
+
+	if (fd < 0)
+		return report(error, fd, "image '%s' cannot be opened: %s", root->record.image, error_text(fd));
+	if (io_check_no_writer(fd) == -EBUSY)
+		return report(error, -EBUSY, "image '%s' is open for writing; close it first", root->record.image);
+	if (layer_check_image(root, false, &stamp) != 0)
+		return report(error, -EBUSY, "image '%s' was changed while it was being protected", root->record.image);
+	return 0;
+}
+
+static int register_disk(struct disks *disks, const char *name, struct layer *root, struct disk **ret_disk,
+			 struct sentence *error)
+{
+	CLEANUP(freep) char *file = layer_file_name(root->record.id, LAYER_RECORD_SUFFIX);
+	struct disk_record record = { 0 };
+	struct disk *disk, *other;
+	int r;
+
+	other = disks_find_inode(disks, root->record.stamp.device, root->record.stamp.inode);
+	if (other) {
+		report(error, -EEXIST, "image '%s' is protected already, as '%s'", name, disk_name(other));
+		disk_put(other);
+		return -EEXIST;
+	}
+	disk = disk_new(disks, name, &r, error);
+	if (!disk)
+		return r;
+	pthread_mutex_lock(&disks->lock);
+	disk->root = layer_get_locked(root);
+	disk->head = layer_get_locked(root);
+	layer_insert_locked(root);
+	pthread_mutex_unlock(&disks->lock);
+	strcpy(record.head, root->record.id);
+	r = disk_insert(disk);
+	if (r < 0)
+		report(error, r, "disk '%s' is protected already, or is a directory of another disk's name", name);
+	if (r == 0)
+		r = check_image_is_idle(root, error);
+	if (r == 0)
+		r = scratch_renew(disk, root, error);
+	if (r == 0) {
+		r = file ? record_save_layer(disks->layers_fd, file, &root->record) : -ENOMEM;
+		if (r == 0)
+			r = disk_save(disk, &record);
+		if (r == 0)
+			r = io_sync_directory(disks->disks_fd);
+		if (r < 0)
+			report(error, r, "disk '%s' cannot be recorded: %s", name, error_text(r));
+	}
+	*ret_disk = disk;
+	return r;
+}
+
+static int check_new_name(const char *name, struct sentence *error)
+{
+	int r = check_relative_name(name);
+
+	if (r == 0 && path_is_beneath(name, ".revertfs"))
+		r = -EINVAL;
+	return r < 0 ? report(error, r, "'%s' cannot be a disk's name", name) : 0;
+}
+
+int disk_protect(struct disks *disks, const char *name, const char *format, struct sentence *error)
+{
+	struct disk *disk = disks_find(disks, name);
+	struct layer *root;
+	int r = check_new_name(name, error);
+
+	if (disk) {
+		disk_put(disk);
+		return report(error, -EEXIST, "disk '%s' is protected already", name);
+	}
+	if (r == 0)
+		r = make_root(disks, name, format, &root, error);
+	if (r < 0)
+		return r;
+	disk = NULL;
+	pthread_rwlock_wrlock(&disks->names);
+	r = register_disk(disks, name, root, &disk, error);
+	if (r < 0 && disk) {
+		bool inserted = r != -EEXIST;
+
+		if (inserted) {
+			disk_remove(disk);
+			remove_files(disk);
+		}
+		layer_remove(root);
+		disk_unclaim(disk);
+	} else if (r < 0) {
+		layer_forget_template(root);
+	} else {
+		disk_unclaim(disk);
+		log_info("disk '%s' is protected (%s, %llu bytes)", name, format_name(root->record.format),
+			 (unsigned long long)root->record.virtual_size);
+	}
+	pthread_rwlock_unlock(&disks->names);
+	disk_put(disk);
+	layer_put(root);
+	return r;
+}
+
+/* No session, and no descriptor that can write. */
+static int check_idle(struct disk *disk, struct sentence *error)
+{
+	int r = disk_wait_for_writers(disk, error);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&disk->disks->lock);
+	if (session_is_active_locked(disk))
+		r = report(error, -EBUSY, "disk '%s' is in a session of domain '%s'; stop that first", disk->name,
+			   disk->session->domain);
+	pthread_mutex_unlock(&disk->disks->lock);
+	return r;
+}
+
+static int check_not_held(const struct disk *disk, struct sentence *error)
+{
+	if (!disk->hold)
+		return 0;
+	return report(
+		error, -EBUSY,
+		"disk '%s' is held for the saved domain '%s'; restore that, or give its saved state up with 'reset %s force=yes'",
+		disk->name, disk->record.hold_domain, disk->name);
+}
+
+static int check_may_unprotect(struct disk *disk, struct sentence *error)
+{
+	bool open;
+	int r = check_idle(disk, error);
+
+	if (r == 0)
+		r = check_not_held(disk, error);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&disk->disks->lock);
+	open = disk->scratch && disk->scratch->readers;
+	if (open)
+		r = report(error, -EBUSY, "disk '%s' is open; close it first", disk->name);
+	else if (disk->root->children)
+		r = report(error, -EBUSY,
+			   "disk '%s' has layers that are not folded into its image; 'fold' or delete them first",
+			   disk->name);
+	pthread_mutex_unlock(&disk->disks->lock);
+	if (r == 0 && disk->scratch && scratch_is_dirty(disk->scratch))
+		r = report(error, -EBUSY, "disk '%s' has changes in its scratch; 'reset' or 'commit' it first",
+			   disk->name);
+	return r;
+}
+
+int disk_unprotect(struct disks *disks, const char *name, struct sentence *error)
+{
+	struct disk *disk;
+	int r;
+
+	pthread_rwlock_wrlock(&disks->names);
+	r = disk_claim_name(disks, name, &disk, error);
+	if (r < 0) {
+		pthread_rwlock_unlock(&disks->names);
+		return r;
+	}
+	r = check_may_unprotect(disk, error);
+	if (r == 0) {
+		r = io_unlink(disk->directory, "disk.json");
+		if (r == 0)
+			r = io_sync_directory(disk->directory);
+		if (r < 0)
+			report(error, r, "disk '%s': its record cannot be removed: %s", name, error_text(r));
+	}
+	if (r == 0) {
+		session_end(disk);
+		disk_remove(disk);
+		layer_remove(disk->root);
+		remove_files(disk);
+		log_info("disk '%s' is no longer protected; its image is served as it is", name);
+	}
+	disk_release_claim(disk);
+	pthread_rwlock_unlock(&disks->names);
+	return r;
+}
+
+/* --- properties ---------------------------------------------------------------------------------- */
+
+static int parse_property(struct disk_record *record, const char *key, const char *value, struct sentence *error)
+{
+	uint64_t number;
+
+	if (strcmp(key, "keep-revisions") == 0) {
+		if (parse_size(value, &number) < 0 || number > KEEP_REVISIONS_MAX)
+			return report(error, -EINVAL, "keep-revisions must be a number up to %d", KEEP_REVISIONS_MAX);
+		record->keep_revisions = number;
+	} else if (strcmp(key, "leftover") == 0) {
+		if (strcmp(value, "keep") != 0 && strcmp(value, "discard") != 0)
+			return report(error, -EINVAL, "leftover must be keep or discard");
+		record->leftover_keep = strcmp(value, "keep") == 0;
+	} else if (strcmp(key, "durability") == 0) {
+		if (strcmp(value, "strict") != 0 && strcmp(value, "relaxed") != 0)
+			return report(error, -EINVAL, "durability must be strict or relaxed");
+		record->strict = strcmp(value, "strict") == 0;
+	} else {
+		return report(error, -EINVAL,
+			      "'%s' is no property; there are keep-revisions, leftover, durability and size", key);
+	}
+	return 0;
+}
+
+/* Make the larger, empty layer's file and record: steps 2 and 3 of a seal (seal.c), with a file that qemu-img makes. */
+static int make_larger_layer(struct disk *disk, struct layer *layer, struct sentence *error)
+{
+	CLEANUP(freep) char *file = layer_file_name(layer->record.id, LAYER_FILE_SUFFIX);
+	CLEANUP(freep) char *record = layer_file_name(layer->record.id, LAYER_RECORD_SUFFIX);
+	CLEANUP(freep) char *backing = layer_view_path(disk->head);
+	struct disks *disks = disk->disks;
+	CLEANUP(close_fdp) int fd = -1;
+	struct template *template;
+	int r;
+
+	if (!file || !record || !backing)
+		return report(error, -ENOMEM, "out of memory");
+	fd = openat(disks->layers_fd, file, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return report(error, -errno, "a larger layer cannot be made: %s", error_text(-errno));
+	r = qemu_img_create(disks->options, fd, backing, format_name(disk->head->record.format),
+			    layer->record.virtual_size, error);
+	if (r == 0)
+		r = layer_template(layer, &template, error);
+	if (r < 0)
+		return r;
+	r = scratch_set_attributes(disk, fd);
+	if (r == 0)
+		r = io_sync(fd);
+	if (r == 0)
+		r = record_save_layer(disks->layers_fd, record, &layer->record);
+	return r < 0 ? report(error, r, "a larger layer cannot be made: %s", error_text(r)) : 0;
+}
+
+/* Growing is a commit of an empty layer with the new size; its fold makes the image grow. */
+static int grow(struct disk *disk, uint64_t size, struct sentence *error)
+{
+	struct disk_record after = disk->record;
+	struct disks *disks = disk->disks;
+	struct layer *layer;
+	int r;
+
+	if (size < disk->head->record.virtual_size || size % 512)
+		return report(error, -EINVAL, "disk '%s' can only grow, in steps of 512 bytes; it has %llu bytes",
+			      disk->name, (unsigned long long)disk->head->record.virtual_size);
+	if (size == disk->head->record.virtual_size)
+		return 0;
+	if (disk->scratch && scratch_is_dirty(disk->scratch))
+		return report(error, -EBUSY, "disk '%s' has changes in its scratch; 'reset' or 'commit' it first",
+			      disk->name);
+	layer = layer_new(disks);
+	if (!layer)
+		return report(error, -ENOMEM, "out of memory");
+	layer->record.virtual_size = size;
+	strcpy(layer->record.parent, disk->head->record.id);
+	strcpy(after.head, layer->record.id);
+	r = make_larger_layer(disk, layer, error);
+	if (r == 0) {
+		r = disk_save(disk, &after);
+		if (r < 0)
+			report(error, r, "disk '%s': its record cannot be written: %s", disk->name, error_text(r));
+	}
+	pthread_mutex_lock(&disks->lock);
+	if (r == 0)
+		layer_insert_locked(layer);
+	pthread_mutex_unlock(&disks->lock);
+	if (r == 0) {
+		disk_set_head(disk, layer);
+		r = scratch_renew(disk, layer, error);
+	} else {
+		layer_remove(layer);
+	}
+	layer_put(layer);
+	return r;
+}
+
+static int set_size(struct disk *disk, const char *value, struct sentence *error)
+{
+	uint64_t size;
+	int r = check_idle(disk, error);
+
+	if (r == 0)
+		r = check_not_held(disk, error);
+	if (r == 0 && parse_size(value, &size) < 0)
+		r = report(error, -EINVAL, "size must be a number of bytes, or one with K, M, G or T");
+	return r < 0 ? r : grow(disk, size, error);
+}
+
+int disk_set(struct disks *disks, const char *name, const char *key, const char *value, struct sentence *error)
+{
+	struct disk_record record;
+	struct disk *disk;
+	int r = disk_claim_name(disks, name, &disk, error);
+
+	if (r < 0)
+		return r;
+	record = disk->record;
+	if (strcmp(key, "size") == 0) {
+		r = set_size(disk, value, error);
+	} else {
+		r = parse_property(&record, key, value, error);
+		if (r == 0) {
+			r = disk_save(disk, &record);
+			if (r < 0)
+				report(error, r, "disk '%s': its record cannot be written: %s", name, error_text(r));
+		}
+	}
+	if (r == 0)
+		job_queue(disk);
+	disk_release_claim(disk);
+	return r;
+}
+
+/* --- reset, commit, undo ------------------------------------------------------------------------- */
+
+static int reset_claimed(struct disk *disk, bool force, struct sentence *error)
+{
+	struct disk_record after = disk->record;
+	struct layer *dropped = NULL;
+	int r = check_idle(disk, error);
+
+	if (r == 0 && !force)
+		r = check_not_held(disk, error);
+	if (r == 0)
+		r = image_check(disk, false, error);
+	if (r < 0)
+		return r;
+	after.keep = KEEP_NOTHING;
+	after.hold[0] = after.hold_uuid[0] = after.hold_domain[0] = '\0';
+	if (after.keep != disk->record.keep || disk->hold) {
+		r = disk_save(disk, &after);
+		if (r < 0)
+			return report(error, r, "disk '%s': its record cannot be written: %s", disk->name,
+				      error_text(r));
+	}
+	if (disk->hold) {
+		pthread_mutex_lock(&disk->disks->lock);
+		dropped = layer_get_locked(disk->hold);
+		pthread_mutex_unlock(&disk->disks->lock);
+		disk_set_hold(disk, NULL);
+	}
+	if (disk->session)
+		session_end(disk);
+	r = scratch_renew(disk, disk->head, error);
+	if (r < 0)
+		report_context(error, r, "disk '%s': ", disk->name);
+	if (dropped)
+		layer_collect(dropped);
+	layer_put(dropped);
+	return r;
+}
+
+int disk_reset(struct disks *disks, const char *name, bool force, struct sentence *error)
+{
+	struct disk *disk;
+	int r = disk_claim_name(disks, name, &disk, error);
+
+	if (r < 0)
+		return r;
+	r = reset_claimed(disk, force, error);
+	disk_release_claim(disk);
+	return r;
+}
+
+/* What commit and undo want: idle, not held, served, and an image that is what it was. */
+static int check_may_seal(struct disk *disk, struct sentence *error)
+{
+	int r = check_idle(disk, error);
+
+	if (r == 0)
+		r = check_not_held(disk, error);
+	if (r == 0 && (disk->state == DISK_FAILED || !disk->scratch))
+		r = report(error, -EIO, "disk '%s' has failed: %s", disk->name, disk->failure.text);
+	return r < 0 ? r : image_check(disk, scratch_is_dirty(disk->scratch), error);
+}
+
+static int commit_claimed(struct disk *disk, struct json_object *answer, struct sentence *error)
+{
+	struct seal seal = { .disk = disk, .kind = SEAL_COMMIT, .after = disk->record };
+	int r = check_may_seal(disk, error);
+
+	if (r < 0)
+		return r;
+	if (!scratch_is_dirty(disk->scratch)) {
+		json_set_string(answer, "layer", NULL);
+		return 0;
+	}
+	seal.after.keep = KEEP_NOTHING;
+	r = seal_scratches(disk->disks, &seal, 1, NULL, NULL, error);
+	if (r < 0)
+		return r;
+	json_set_string(answer, "layer", seal.layer->record.id);
+	log_info("disk '%s': committed as layer %s", disk->name, seal.layer->record.id);
+	layer_put(seal.layer);
+	if (disk->session)
+		session_end(disk);
+	return 0;
+}
+
+int disk_commit(struct disks *disks, const char *name, struct json_object *answer, struct sentence *error)
+{
+	struct disk *disk;
+	int r = disk_claim_name(disks, name, &disk, error);
+
+	if (r < 0)
+		return r;
+	r = commit_claimed(disk, answer, error);
+	if (r == 0)
+		job_queue(disk);
+	disk_release_claim(disk);
+	return r;
+}
+
+int disk_commit_at_release(struct disks *disks, const char *name, struct sentence *error)
+{
+	struct disk_record record;
+	struct disk *disk;
+	int r = disk_claim_name(disks, name, &disk, error);
+
+	if (r < 0)
+		return r;
+	record = disk->record;
+	record.commit_at_release = true;
+	if (disk->session && record.keep == KEEP_NOTHING)
+		record.keep = KEEP_ARMED;
+	r = disk_save(disk, &record);
+	if (r < 0)
+		report(error, r, "disk '%s': its record cannot be written: %s", name, error_text(r));
+	disk_release_claim(disk);
+	return r;
+}
+
+/* The head gives its place to its parent, and stays under a name. */
+static int undo_head(struct disk *disk, struct json_object *answer, struct sentence *error)
+{
+	struct disk_record after = disk->record;
+	struct layer *parent = disk->head->parent;
+	char point[POINT_MAX + 1];
+	int r;
+
+	disk_free_point_name(disk, "undone", point);
+	r = layer_add_name(disk->head, point);
+	if (r < 0)
+		return report(error, r, "disk '%s': what is undone cannot be kept as '%s': %s", disk->name, point,
+			      error_text(r));
+	strcpy(after.head, parent->record.id);
+	after.keep = KEEP_NOTHING;
+	r = disk_save(disk, &after);
+	if (r < 0)
+		return report(error, r, "disk '%s': its record cannot be written: %s", disk->name, error_text(r));
+	disk_set_head(disk, parent);
+	json_set_string(answer, "point", point);
+	log_info("disk '%s': the last commit was undone and is kept as '%s'", disk->name, point);
+	return scratch_renew(disk, parent, error);
+}
+
+static int undo_claimed(struct disk *disk, struct json_object *answer, struct sentence *error)
+{
+	struct seal aside = { .disk = disk, .kind = SEAL_ASIDE, .prefix = "before-revert", .after = disk->record };
+	int r = check_may_seal(disk, error);
+
+	if (r < 0)
+		return r;
+	if (!disk->head->parent)
+		return report(error, -ENOENT,
+			      "disk '%s' has no commit that could be undone: what was committed is part of its image",
+			      disk->name);
+	if (disk->head->record.state == LAYER_FOLDING)
+		return report(
+			error, -EBUSY,
+			"disk '%s': the last commit is being folded into its parent and cannot be undone any more",
+			disk->name);
+	aside.after.keep = KEEP_NOTHING;
+	if (scratch_is_dirty(disk->scratch)) {
+		r = seal_scratches(disk->disks, &aside, 1, NULL, NULL, error);
+		if (r < 0)
+			return r;
+		json_set_string(answer, "aside", aside.name);
+		layer_put(aside.layer);
+	}
+	return undo_head(disk, answer, error);
+}
+
+int disk_undo(struct disks *disks, const char *name, struct json_object *answer, struct sentence *error)
+{
+	struct disk *disk;
+	int r = disk_claim_name(disks, name, &disk, error);
+
+	if (r < 0)
+		return r;
+	r = undo_claimed(disk, answer, error);
+	if (r == 0)
+		job_queue(disk);
+	disk_release_claim(disk);
+	return r;
+}

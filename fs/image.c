@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The format is found once, when the image is protected, and pinned: a guest can write a qcow2 header into a raw disk, so a later
+ * probe would be the guest's choice. Changes are found by inode, size and modification time.
+ */
+#include "image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "io.h"
+#include "layer.h"
+#include "log.h"
+#include "qcow2.h"
+#include "qemu_img.h"
+
+static int check_file(int fd, const char *name, struct sentence *error)
+{
+	struct stat stat;
+
+	if (fstat(fd, &stat) < 0)
+		return report(error, -errno, "image '%s' cannot be looked at: %s", name, error_text(-errno));
+	if (!S_ISREG(stat.st_mode))
+		return report(error, -EINVAL, "'%s' is not a regular file", name);
+	if (stat.st_nlink != 1)
+		return report(error, -EINVAL,
+			      "image '%s' has %lu links; protection is of the file, so remove the other names first",
+			      name, (unsigned long)stat.st_nlink);
+	return 0;
+}
+
+/* qemu-img would follow a data file that a header names; so such an image does not get as far as qemu-img. */
+static int check_header(int fd, const char *name, enum image_format format, struct sentence *error)
+{
+	struct qcow2_header header = { 0 };
+	struct sentence why;
+	int r = qcow2_read_header(fd, &header, &why);
+
+	if (r == -ENOEXEC)
+		return format == FORMAT_RAW ? 0 : report(error, -EINVAL, "image '%s' is no qcow2", name);
+	if (r < 0)
+		return report(error, -EINVAL, "image '%s' cannot be protected as qcow2: %s", name, why.text);
+	if (header.data_file)
+		return report(error, -EINVAL,
+			      "image '%s' has an external data file; make a plain copy with qemu-img convert", name);
+	if (header.backing[0])
+		return report(error, -EINVAL, "image '%s' has a backing file; make a plain copy with qemu-img convert",
+			      name);
+	if (header.encryption)
+		return report(error, -EINVAL, "image '%s' is encrypted; only plain images can be protected", name);
+	return 0;
+}
+
+static int probe_file(struct disks *disks, int fd, const char *name, const char *format, struct layer_record *record,
+		      struct sentence *error)
+{
+	enum image_format given = FORMAT_QCOW2;
+	struct qemu_image_info info;
+	struct sentence why;
+	int r;
+
+	if (format && format_parse(format, &given) < 0)
+		return report(error, -EINVAL, "format must be raw or qcow2, not '%s'", format);
+	if (!format || given == FORMAT_QCOW2) {
+		r = check_header(fd, name, format ? FORMAT_QCOW2 : FORMAT_RAW, error);
+		if (r < 0)
+			return r;
+	}
+	r = qemu_img_info(disks->options, fd, format, &info, &why);
+	if (r < 0)
+		return report(error, r, "image '%s' cannot be looked at: %s", name, why.text);
+	if (format_parse(info.format, &record->format) < 0)
+		return report(error, -EINVAL, "image '%s' looks like %s; say format=raw or format=qcow2 if it is one",
+			      name, info.format);
+	if (info.has_backing || info.has_data_file || info.is_encrypted)
+		return report(
+			error, -EINVAL,
+			"image '%s' has a backing file, a data file or encryption; make a plain copy with qemu-img convert",
+			name);
+	record->virtual_size = info.virtual_size;
+	return 0;
+}
+
+int image_probe(struct disks *disks, const char *name, const char *format, struct layer_record *ret_record,
+		struct sentence *error)
+{
+	CLEANUP(close_fdp) int fd = io_open_beneath(disks->images_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+	struct layer_record record = *ret_record;
+	int r;
+
+	if (fd == -ELOOP || fd == -EXDEV)
+		return report(error, -EINVAL, "'%s' is or lies behind a symlink; name the image itself", name);
+	if (fd < 0)
+		return report(error, fd, "image '%s' cannot be opened: %s", name, error_text(fd));
+	r = check_file(fd, name, error);
+	if (r == 0)
+		r = probe_file(disks, fd, name, format, &record, error);
+	if (r == 0 && layer_stamp_image(fd, &record.stamp) < 0)
+		r = report(error, -EIO, "image '%s' cannot be looked at", name);
+	if (r == 0)
+		*ret_record = record;
+	return r;
+}
+
+int image_accept(struct layer *root)
+{
+	struct layer_record record = root->record;
+	int r = layer_check_image(root, true, &record.stamp);
+
+	return r < 0 ? r : layer_update(root, &record);
+}
+
+static bool is_being_folded(struct disks *disks, const struct layer *root)
+{
+	bool folding = false;
+
+	pthread_mutex_lock(&disks->lock);
+	for (const struct layer *layer = disks->layers; layer && !folding; layer = layer->next)
+		folding = layer->parent == root && layer->record.state == LAYER_FOLDING;
+	pthread_mutex_unlock(&disks->lock);
+	return folding;
+}
+
+/* Somebody changed the image, and nothing depends on what it was. */
+static int take_new_content(struct disk *disk, const struct image_stamp *stamp, struct sentence *error)
+{
+	struct layer *root = disk->root;
+	struct layer_record record = root->record;
+	struct disks *disks = disk->disks;
+	int r;
+
+	r = image_probe(disks, root->record.image, format_name(root->record.format), &record, error);
+	if (r < 0)
+		return report_context(
+			error, r, "disk '%s': its image was changed and cannot be taken as it is now: ", disk->name);
+	if (record.virtual_size != root->record.virtual_size)
+		layer_forget_template(root);
+	record.stamp = *stamp;
+	r = layer_update(root, &record);
+	if (r < 0)
+		return report(error, r, "disk '%s': that its image was changed cannot be recorded: %s", disk->name,
+			      error_text(r));
+	log_warning(
+		"disk '%s': its image was changed outside revertfs; nothing depended on it, so the disk now begins with the new content",
+		disk->name);
+	return 0;
+}
+
+int image_check(struct disk *disk, bool scratch_depends, struct sentence *error)
+{
+	struct layer *root = disk->root;
+	struct image_stamp stamp;
+	bool depends;
+	int r = layer_check_image(root, is_being_folded(disk->disks, root), &stamp);
+
+	if (r < 0)
+		return report(error, r, "disk '%s': its image cannot be reached: %s", disk->name, error_text(r));
+	if (r == 0)
+		return 0;
+	pthread_mutex_lock(&disk->disks->lock);
+	depends = root->children || disk->hold;
+	pthread_mutex_unlock(&disk->disks->lock);
+	if (depends || scratch_depends)
+		return report(
+			error, -EBUSY,
+			"disk '%s': its image was changed outside revertfs, and %s stand on what it was; put the old image back, "
+			"or give them up with 'reset %s force=yes' and unprotect",
+			disk->name, depends ? "layers" : "changes in the scratch", disk->name);
+	return take_new_content(disk, &stamp, error);
+}

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Two kinds of thread. The folders (options.max_jobs) take a disk whose fold is queued and may run, and fold its layers one after the other. The
+ * housekeeper makes the template for each disk's next layer, closes old scratches (which frees their blocks) and starts write-back.
+ *
+ *   NONE --job_queue--> QUEUED --a folder--> RUNNING --nothing left--> NONE
+ *                          ^                    |
+ *                          +--somebody came-----+   (stopped within a second: qemu-img is killed, the layer stays `folding`)
+ *                          +--it failed---------+   (tried again after a while)
+ *
+ * Everything is driven by disks->changed; the timeouts below are for what changes with time alone.
+ */
+#include "job.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "fold.h"
+#include "layer.h"
+#include "log.h"
+#include "scratch.h"
+#include "session.h"
+#include "table.h"
+
+#define TICK_S 2          /* sessions lapse and failed folds come up again */
+#define RETRY_MIN_MS 5000 /* after the first failure; doubled by each */
+#define RETRY_MAX_MS 600000
+#define WORKER_STACK (512 * 1024)
+
+/* --- giving way ---------------------------------------------------------------------------------- */
+
+static bool job_touches_base_locked(const struct disk *disk, const struct layer *base)
+{
+	return disk->job.state == JOB_RUNNING &&
+	       (layer_is_below_locked(disk->job.layer, base) || layer_is_below_locked(disk->job.layer->parent, base));
+}
+
+bool job_touches_locked(const struct layer *base)
+{
+	const struct disks *disks = base->disks;
+
+	if (!disks->running)
+		return false;
+	for (const struct disk *disk = disks->first; disk; disk = disk->next_disk)
+		if (job_touches_base_locked(disk, base))
+			return true;
+	return false;
+}
+
+static void stop_locked(struct disk *disk)
+{
+	if (disk->job.stop)
+		return;
+	disk->job.stop = true;
+	eventfd_write(disk->job.stop_fd, 1);
+}
+
+void job_stop_touching_locked(const struct layer *base)
+{
+	for (struct disk *disk = base->disks->first; disk; disk = disk->next_disk)
+		if (job_touches_base_locked(disk, base))
+			stop_locked(disk);
+}
+
+/* --- folding ------------------------------------------------------------------------------------- */
+
+static bool may_run_locked(struct disk *disk, uint64_t now, struct layer **ret_layer)
+{
+	if (disk->job.state != JOB_QUEUED || now < disk->job.not_before)
+		return false;
+	*ret_layer = fold_candidate_locked(disk);
+	if (!*ret_layer) {
+		disk->job.state = JOB_NONE;
+		disk->job.ended++;
+		disk->job.result = 0;
+		pthread_cond_broadcast(&disk->disks->changed);
+		return false;
+	}
+	return fold_may_run_locked(*ret_layer, NULL);
+}
+
+/* A disk whose fold can begin, made RUNNING: a reference, or NULL. */
+static struct disk *take_fold_locked(struct disks *disks)
+{
+	uint64_t now = monotonic_ms(), drained;
+	struct layer *layer;
+
+	for (struct disk *disk = disks->first; disk; disk = disk->next_disk) {
+		if (!may_run_locked(disk, now, &layer))
+			continue;
+		disk->job.state = JOB_RUNNING;
+		disk->job.layer = layer_get_locked(layer);
+		disk->job.percent = 0;
+		disk->job.stop = false;
+		eventfd_read(disk->job.stop_fd, &drained);
+		disk->refs++;
+		disks->running++;
+		return disk;
+	}
+	return NULL;
+}
+
+static void note_failure_locked(struct disk *disk, int result, const struct sentence *error)
+{
+	uint64_t delay = RETRY_MIN_MS;
+
+	for (unsigned i = 0; i < disk->job.failures && delay < RETRY_MAX_MS; i++)
+		delay *= 2;
+	disk->job.failures++;
+	disk->job.not_before = monotonic_ms() + delay;
+	disk->job.result = result;
+	disk->job.error = *error;
+	disk->last_error = *error;
+	disk->job.ended++;
+}
+
+static void end_fold_locked(struct disk *disk, int result, const struct sentence *error)
+{
+	struct disks *disks = disk->disks;
+
+	layer_put_locked(disk->job.layer);
+	disk->job.layer = NULL;
+	disk->job.state = disk->job.postponed ? JOB_NONE : JOB_QUEUED;
+	disks->running--;
+	if (result == -ECANCELED) {
+		disk->job.result = -EBUSY;
+		report(&disk->job.error, -EBUSY,
+		       disk->job.postponed
+			       ? "disk '%s': the fold was cancelled; 'fold' takes it up again"
+			       : "disk '%s': the fold gave way to somebody who uses the disk, and goes on by itself",
+		       disk->name);
+		disk->job.ended++;
+	} else if (result < 0) {
+		note_failure_locked(disk, result, error);
+	} else {
+		disk->job.failures = 0;
+		disk->job.not_before = 0;
+	}
+	pthread_cond_broadcast(&disks->changed);
+}
+
+static void *fold_layers(void *context)
+{
+	struct disks *disks = context;
+	struct timespec until;
+
+	pthread_mutex_lock(&disks->lock);
+	while (!disks->stopping) {
+		struct disk *disk = take_fold_locked(disks);
+		struct sentence error = { "" };
+		int r;
+
+		if (!disk) {
+			clock_gettime(CLOCK_MONOTONIC, &until);
+			until.tv_sec += TICK_S;
+			pthread_cond_timedwait(&disks->changed, &disks->lock, &until);
+			continue;
+		}
+		pthread_mutex_unlock(&disks->lock);
+		r = fold_run(disk, disk->job.layer, &error);
+		if (r < 0 && r != -ECANCELED)
+			log_error("%s", error.text);
+		pthread_mutex_lock(&disks->lock);
+		end_fold_locked(disk, r, &error);
+		disk_put_locked(disk);
+	}
+	pthread_mutex_unlock(&disks->lock);
+	return NULL;
+}
+
+/* --- housekeeping -------------------------------------------------------------------------------- */
+
+static bool close_old_files_locked(struct disks *disks)
+{
+	struct closing *list = disks->closing;
+
+	if (!list)
+		return false;
+	disks->closing = NULL;
+	pthread_mutex_unlock(&disks->lock);
+	while (list) {
+		struct closing *next = list->next;
+
+		close(list->fd);
+		free(list);
+		list = next;
+	}
+	pthread_mutex_lock(&disks->lock);
+	return true;
+}
+
+/* The layer that the disk's next seal will make: an id and a template, so that no process is started then. */
+static void make_next(struct disk *disk, uint64_t virtual_size)
+{
+	struct layer *layer = layer_new(disk->disks);
+	struct template *template;
+	struct sentence error;
+
+	if (!layer)
+		return;
+	layer->record.virtual_size = virtual_size;
+	if (layer_template(layer, &template, &error) < 0)
+		log_warning("disk '%s': a template cannot be made ahead, the next commit will make it: %s", disk->name,
+			    error.text);
+	pthread_mutex_lock(&disk->disks->lock);
+	if (layer->template && !disk->next && !disk->removed) {
+		disk->next = layer;
+		layer = NULL;
+	}
+	pthread_mutex_unlock(&disk->disks->lock);
+	if (layer) {
+		if (layer->template)
+			layer_forget_template(layer);
+		layer_put(layer);
+	}
+}
+
+static bool make_templates_locked(struct disks *disks)
+{
+	for (struct disk *disk = disks->first; disk; disk = disk->next_disk) {
+		uint64_t virtual_size;
+
+		if (!disk->wants_next || !disk->head)
+			continue;
+		disk->wants_next = false;
+		if (disk->next)
+			continue;
+		virtual_size = disk_base(disk)->record.virtual_size;
+		disk->refs++;
+		pthread_mutex_unlock(&disks->lock);
+		make_next(disk, virtual_size);
+		pthread_mutex_lock(&disks->lock);
+		disk_put_locked(disk);
+		return true;
+	}
+	return false;
+}
+
+static void *keep_house(void *context)
+{
+	struct disks *disks = context;
+	struct timespec until;
+
+	pthread_mutex_lock(&disks->lock);
+	while (!disks->stopping) {
+		if (close_old_files_locked(disks) || make_templates_locked(disks))
+			continue;
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_sec += TICK_S;
+		if (pthread_cond_timedwait(&disks->changed, &disks->lock, &until) == ETIMEDOUT) {
+			pthread_mutex_unlock(&disks->lock);
+			scratch_write_back(disks);
+			pthread_mutex_lock(&disks->lock);
+		}
+	}
+	close_old_files_locked(disks);
+	pthread_mutex_unlock(&disks->lock);
+	return NULL;
+}
+
+/* --- life ---------------------------------------------------------------------------------------- */
+
+static int start_thread(struct disks *disks, void *(*work)(void *))
+{
+	pthread_attr_t attributes;
+	sigset_t all, old;
+	int r;
+
+	pthread_attr_init(&attributes);
+	pthread_attr_setstacksize(&attributes, WORKER_STACK);
+	/* Signals are for the main thread. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = pthread_create(&disks->workers[disks->worker_count], &attributes, work, disks);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attributes);
+	if (r == 0)
+		disks->worker_count++;
+	return -r;
+}
+
+int job_start_workers(struct disks *disks)
+{
+	unsigned folders = disks->options->max_jobs;
+	int r;
+
+	disks->workers = calloc(folders + 1, sizeof(*disks->workers));
+	if (!disks->workers)
+		return -ENOMEM;
+	r = start_thread(disks, keep_house);
+	for (unsigned i = 0; i < folders && r == 0; i++)
+		r = start_thread(disks, fold_layers);
+	return r;
+}
+
+void job_stop_workers(struct disks *disks)
+{
+	pthread_mutex_lock(&disks->lock);
+	disks->stopping = true;
+	for (struct disk *disk = disks->first; disk; disk = disk->next_disk)
+		if (disk->job.state == JOB_RUNNING)
+			stop_locked(disk);
+	pthread_cond_broadcast(&disks->changed);
+	pthread_mutex_unlock(&disks->lock);
+	for (unsigned i = 0; i < disks->worker_count; i++)
+		pthread_join(disks->workers[i], NULL);
+	free(disks->workers);
+	disks->workers = NULL;
+	disks->worker_count = 0;
+}
+
+/* --- verbs --------------------------------------------------------------------------------------- */
+
+static void queue_locked(struct disk *disk)
+{
+	disk->job.postponed = false;
+	disk->job.not_before = 0;
+	disk->job.failures = 0;
+	if (disk->job.state == JOB_NONE && fold_candidate_locked(disk))
+		disk->job.state = JOB_QUEUED;
+	pthread_cond_broadcast(&disk->disks->changed);
+}
+
+void job_queue(struct disk *disk)
+{
+	pthread_mutex_lock(&disk->disks->lock);
+	queue_locked(disk);
+	pthread_mutex_unlock(&disk->disks->lock);
+}
+
+/* Whether a queued fold waits for somebody who stays: a verb at work ends by itself, a session does not. */
+static int check_not_kept_waiting_locked(struct disk *disk, struct sentence *error)
+{
+	struct layer *layer = fold_candidate_locked(disk);
+
+	if (disk->job.state != JOB_QUEUED || !layer || disk->claimed || disk->waiting ||
+	    fold_may_run_locked(layer, error))
+		return 0;
+	return -EBUSY;
+}
+
+int job_fold_now(struct disk *disk, struct caller *caller, struct sentence *error)
+{
+	struct disks *disks = disk->disks;
+	uint64_t ended;
+	int r = 0;
+
+	pthread_mutex_lock(&disks->lock);
+	queue_locked(disk);
+	ended = disk->job.ended;
+	while (r == 0 && disk->job.state != JOB_NONE && disk->job.ended == ended && !disks->stopping) {
+		r = check_not_kept_waiting_locked(disk, error);
+		if (r == 0 && caller && atomic_load(&caller->interrupted))
+			r = report(error, -EINTR, "disk '%s': the fold goes on in the background", disk->name);
+		if (r == 0)
+			pthread_cond_wait(&disks->changed, &disks->lock);
+	}
+	if (r == 0 && disk->job.ended != ended && disk->job.result < 0) {
+		*error = disk->job.error;
+		r = disk->job.result;
+	}
+	pthread_mutex_unlock(&disks->lock);
+	return r;
+}
+
+int job_cancel(struct disk *disk, struct sentence *error)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&disk->disks->lock);
+	if (disk->job.state == JOB_NONE)
+		r = report(error, -ENOENT, "disk '%s' has no job", disk->name);
+	disk->job.postponed = true;
+	if (disk->job.state == JOB_QUEUED) {
+		disk->job.state = JOB_NONE;
+		disk->job.ended++;
+		disk->job.result = -EBUSY;
+		report(&disk->job.error, -EBUSY, "disk '%s': the fold was cancelled", disk->name);
+	}
+	if (disk->job.state == JOB_RUNNING) {
+		stop_locked(disk);
+		while (disk->job.state == JOB_RUNNING)
+			pthread_cond_wait(&disk->disks->changed, &disk->disks->lock);
+	}
+	pthread_cond_broadcast(&disk->disks->changed);
+	pthread_mutex_unlock(&disk->disks->lock);
+	return r;
+}

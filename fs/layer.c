@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A layer in the tree is a record and a file in layers/; in memory it lives as long as anyone points to it.
+ *
+ * The list in disks->layers holds one reference of each layer. A layer whose files are gone is taken off the list at once
+ * and freed when its last view is closed.
+ */
+#include "layer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "io.h"
+#include "log.h"
+
+char *layer_file_name(const char *id, const char *suffix)
+{
+	return format_text("%s%s", id, suffix);
+}
+
+struct layer *layer_get_locked(struct layer *layer)
+{
+	layer->refs++;
+	return layer;
+}
+
+void layer_put_locked(struct layer *layer)
+{
+	if (!layer || --layer->refs)
+		return;
+	layer_put_locked(layer->parent);
+	template_free(layer->template);
+	record_clear_layer(&layer->record);
+	free(layer);
+}
+
+void layer_put(struct layer *layer)
+{
+	struct disks *disks = layer ? layer->disks : NULL;
+
+	if (!layer)
+		return;
+	pthread_mutex_lock(&disks->lock);
+	layer_put_locked(layer);
+	pthread_mutex_unlock(&disks->lock);
+}
+
+struct layer *layer_find_locked(struct disks *disks, const char *id)
+{
+	struct layer *layer = disks->layers;
+
+	while (layer && strcmp(layer->record.id, id) != 0)
+		layer = layer->next;
+	return layer;
+}
+
+struct layer *layer_new(struct disks *disks)
+{
+	struct layer *layer = calloc(1, sizeof(*layer));
+	uint64_t random;
+
+	if (!layer)
+		return NULL;
+	while (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		;
+	snprintf(layer->record.id, sizeof(layer->record.id), "%016llx", (unsigned long long)random);
+	layer->record.format = FORMAT_QCOW2;
+	layer->record.created = time(NULL);
+	layer->disks = disks;
+	layer->refs = 1;
+	pthread_mutex_lock(&disks->lock);
+	layer->serial = ++disks->last_serial;
+	pthread_mutex_unlock(&disks->lock);
+	return layer;
+}
+
+int layer_insert_locked(struct layer *layer)
+{
+	struct disks *disks = layer->disks;
+
+	if (layer->record.parent[0] && !layer->parent) {
+		struct layer *parent = layer_find_locked(disks, layer->record.parent);
+
+		if (!parent)
+			return -ENOENT;
+		layer->parent = layer_get_locked(parent);
+	}
+	if (layer->parent)
+		layer->parent->children++;
+	layer->next = disks->layers;
+	disks->layers = layer_get_locked(layer);
+	return 0;
+}
+
+bool layer_is_below_locked(const struct layer *layer, const struct layer *base)
+{
+	while (base && base != layer)
+		base = base->parent;
+	return base != NULL;
+}
+
+size_t layer_depth_locked(const struct layer *layer)
+{
+	size_t depth = 0;
+
+	for (; layer; layer = layer->parent)
+		depth++;
+	return depth;
+}
+
+char *layer_view_path(const struct layer *layer)
+{
+	const char *mount = layer->disks->options->mount;
+
+	if (layer->record.image)
+		return format_text("%s/.revertfs/images/%s", mount, layer->record.image);
+	return format_text("%s/.revertfs/layers/%s", mount, layer->record.id);
+}
+
+int layer_open_file(const struct layer *layer, int flags)
+{
+	CLEANUP(freep) char *name = NULL;
+
+	if (layer->record.image)
+		return io_open_beneath(layer->disks->images_fd, layer->record.image, flags | O_NOFOLLOW | O_NONBLOCK);
+	name = layer_file_name(layer->record.id, LAYER_FILE_SUFFIX);
+	return name ? io_open_beneath(layer->disks->layers_fd, name, flags | O_NOFOLLOW) : -ENOMEM;
+}
+
+/* Whether a template made earlier names this layer as it must be named now (the mount may have moved). */
+static bool template_fits(const struct layer *layer, const struct template *template, const char *path)
+{
+	const struct qcow2_header *header = template_header(template);
+
+	return strcmp(header->backing, path) == 0 &&
+	       strcmp(header->backing_format, format_name(layer->record.format)) == 0 &&
+	       header->virtual_size == layer->record.virtual_size;
+}
+
+int layer_template(struct layer *layer, struct template **ret_template, struct sentence *error)
+{
+	CLEANUP(freep) char *name = layer_file_name(layer->record.id, LAYER_TEMPLATE_SUFFIX);
+	CLEANUP(freep) char *path = layer_view_path(layer);
+	CLEANUP(template_freep) struct template *template = NULL;
+	struct disks *disks = layer->disks;
+	int r;
+
+	pthread_mutex_lock(&disks->lock);
+	*ret_template = layer->template;
+	pthread_mutex_unlock(&disks->lock);
+	if (*ret_template)
+		return 0;
+	if (!name || !path)
+		return report(error, -ENOMEM, "out of memory");
+	if (strlen(path) > QCOW2_BACKING_MAX)
+		return report(error, -ENAMETOOLONG,
+			      "its path in the mount is longer than the %d bytes that a qcow2 header holds",
+			      QCOW2_BACKING_MAX);
+	r = template_load(disks->layers_fd, name, &template);
+	if (r == 0 && !template_fits(layer, template, path)) {
+		template_free(template);
+		template = NULL;
+	}
+	if (!template)
+		r = template_make(disks->options, disks->layers_fd, name, path, format_name(layer->record.format),
+				  layer->record.virtual_size, &template, error);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&disks->lock);
+	if (!layer->template)
+		layer->template = steal_pointer(&template);
+	*ret_template = layer->template;
+	pthread_mutex_unlock(&disks->lock);
+	return 0;
+}
+
+int layer_update(struct layer *layer, const struct layer_record *record)
+{
+	CLEANUP(freep) char *name = layer_file_name(record->id, LAYER_RECORD_SUFFIX);
+	int r = name ? record_save_layer(layer->disks->layers_fd, name, record) : -ENOMEM;
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&layer->disks->lock);
+	layer->record = *record;
+	pthread_mutex_unlock(&layer->disks->lock);
+	return 0;
+}
+
+bool layer_has_name_locked(const struct layer *layer, const char *name)
+{
+	for (size_t i = 0; i < layer->record.name_count; i++)
+		if (strcmp(layer->record.names[i], name) == 0)
+			return true;
+	return false;
+}
+
+int layer_add_name(struct layer *layer, const char *name)
+{
+	struct layer_record record = layer->record;
+	char **old = record.names;
+	size_t count = record.name_count;
+	int r;
+
+	if (count == LAYER_NAMES_MAX)
+		return -ENOSPC;
+	record.names = calloc(count + 2, sizeof(*record.names));
+	if (!record.names)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++)
+		record.names[i] = old[i];
+	record.names[count] = strdup(name);
+	record.name_count = count + 1;
+	r = record.names[count] ? layer_update(layer, &record) : -ENOMEM;
+	if (r < 0) {
+		free(record.names[count]);
+		free(record.names);
+		return r;
+	}
+	/* Readers take the names under the lock, and layer_update() has put the new list in their place under it. */
+	free(old);
+	return 0;
+}
+
+int layer_drop_names(struct layer *layer)
+{
+	struct layer_record record = layer->record, old = layer->record;
+	int r;
+
+	record.names = NULL;
+	record.name_count = 0;
+	r = layer_update(layer, &record);
+	if (r < 0)
+		return r;
+	old.image = NULL;
+	record_clear_layer(&old);
+	return 0;
+}
+
+static void unlist_locked(struct layer *layer)
+{
+	struct layer **place = &layer->disks->layers;
+
+	while (*place && *place != layer)
+		place = &(*place)->next;
+	if (!*place)
+		return;
+	*place = layer->next;
+	layer->removed = true;
+	if (layer->parent)
+		layer->parent->children--;
+	pthread_cond_broadcast(&layer->disks->changed);
+	layer_put_locked(layer);
+}
+
+int layer_remove(struct layer *layer)
+{
+	static const char *const suffixes[] = { LAYER_FILE_SUFFIX, LAYER_TEMPLATE_SUFFIX, LAYER_HEADER_SUFFIX };
+	CLEANUP(freep) char *record = layer_file_name(layer->record.id, LAYER_RECORD_SUFFIX);
+	struct disks *disks = layer->disks;
+	int r = record ? io_unlink(disks->layers_fd, record) : -ENOMEM;
+
+	/* Without its record the file means nothing, so the record goes first and for good. */
+	if (r == 0)
+		r = io_sync_directory(disks->layers_fd);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
+		CLEANUP(freep) char *name = layer_file_name(layer->record.id, suffixes[i]);
+
+		if (name && io_unlink(disks->layers_fd, name) < 0)
+			log_warning("layer %s: %s stays behind in the state directory; the next start removes it",
+				    layer->record.id, name);
+	}
+	pthread_mutex_lock(&disks->lock);
+	unlist_locked(layer);
+	pthread_mutex_unlock(&disks->lock);
+	return 0;
+}
+
+static bool is_needed_locked(const struct layer *layer)
+{
+	if (layer->children || layer->record.name_count || layer->record.image ||
+	    layer->record.state == LAYER_FOLDING || layer->disks->incomplete)
+		return true;
+	for (const struct disk *disk = layer->disks->first; disk; disk = disk->next_disk)
+		if (disk->head == layer || disk->hold == layer)
+			return true;
+	return false;
+}
+
+void layer_collect(struct layer *layer)
+{
+	struct disks *disks = layer->disks;
+
+	pthread_mutex_lock(&disks->lock);
+	layer_get_locked(layer);
+	while (layer && !layer->removed && !is_needed_locked(layer)) {
+		struct layer *parent = layer->parent ? layer_get_locked(layer->parent) : NULL;
+
+		pthread_mutex_unlock(&disks->lock);
+		if (layer_remove(layer) < 0) {
+			log_warning("layer %s is no longer needed but cannot be removed; the next start tries again",
+				    layer->record.id);
+			layer_put(layer);
+			layer_put(parent);
+			return;
+		}
+		pthread_mutex_lock(&disks->lock);
+		layer_put_locked(layer);
+		layer = parent;
+	}
+	layer_put_locked(layer);
+	pthread_mutex_unlock(&disks->lock);
+}
+
+void layer_forget_template(struct layer *layer)
+{
+	CLEANUP(freep) char *name = layer_file_name(layer->record.id, LAYER_TEMPLATE_SUFFIX);
+	struct template *template;
+
+	pthread_mutex_lock(&layer->disks->lock);
+	template = layer->template;
+	layer->template = NULL;
+	pthread_mutex_unlock(&layer->disks->lock);
+	template_free(template);
+	if (name)
+		io_unlink(layer->disks->layers_fd, name);
+}
+
+int layer_stamp_image(int fd, struct image_stamp *ret_stamp)
+{
+	struct stat stat;
+
+	if (fstat(fd, &stat) < 0)
+		return -errno;
+	*ret_stamp = (struct image_stamp){
+		.device = stat.st_dev, .inode = stat.st_ino, .size = (uint64_t)stat.st_size, .modified = stat.st_mtim
+	};
+	return S_ISREG(stat.st_mode) ? 0 : -EINVAL;
+}
+
+int layer_check_image(const struct layer *root, bool folding, struct image_stamp *ret_stamp)
+{
+	CLEANUP(close_fdp) int fd = layer_open_file(root, O_PATH);
+	const struct image_stamp *seen = &root->record.stamp;
+	int r = fd < 0 ? fd : layer_stamp_image(fd, ret_stamp);
+
+	if (r < 0)
+		return r;
+	/* The device number of a filesystem may change from boot to boot; the inode does not. */
+	if (ret_stamp->inode != seen->inode)
+		return 1;
+	if (folding)
+		return 0;
+	return ret_stamp->size != seen->size || ret_stamp->modified.tv_sec != seen->modified.tv_sec ||
+	       ret_stamp->modified.tv_nsec != seen->modified.tv_nsec;
+}
+
+int layer_check_header(const struct layer *layer, int fd, const struct layer *parent, struct sentence *error)
+{
+	CLEANUP(freep) char *path = layer_view_path(parent);
+	struct qcow2_header header;
+	int r = qcow2_read_header(fd, &header, error);
+
+	if (r < 0)
+		return r == -ENOEXEC ? -EBADMSG : r;
+	if (!path)
+		return report(error, -ENOMEM, "out of memory");
+	if (strcmp(header.backing, path) != 0 || strcmp(header.backing_format, format_name(parent->record.format)) != 0)
+		return report(error, -EBADMSG, "layer %s names '%.200s' as its backing file instead of '%s'",
+			      layer->record.id, header.backing, path);
+	if (header.data_file || header.encryption)
+		return report(error, -EBADMSG, "layer %s names a data file or is encrypted", layer->record.id);
+	return 0;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The tree of layers: finding, adding, naming and removing them, their files, and the templates for scratches on them.
+ *
+ * Functions ending in _locked want disks->lock held; the others must not have it.
+ */
+#ifndef REVERTFS_LAYER_H
+#define REVERTFS_LAYER_H
+
+#include "model.h"
+
+/* References. layer_put_locked() frees a layer that nobody points to; its files are layer_remove()'s business. */
+struct layer *layer_get_locked(struct layer *layer);
+void layer_put_locked(struct layer *layer); /* NULL is fine */
+void layer_put(struct layer *layer);
+
+struct layer *layer_find_locked(struct disks *disks, const char *id); /* borrowed, or NULL */
+
+/* A layer in memory alone, with a fresh id; the caller owns the reference. NULL when out of memory. */
+struct layer *layer_new(struct disks *disks);
+
+/* Make it part of the tree, beneath record.parent (which must be there). Takes a reference of its own. */
+int layer_insert_locked(struct layer *layer);
+
+/* Whether `layer` is `base` or one of its ancestors. */
+bool layer_is_below_locked(const struct layer *layer, const struct layer *base);
+size_t layer_depth_locked(const struct layer *layer); /* 1 for a root */
+
+/* The path that a qcow2 header names it by; the caller frees. */
+char *layer_view_path(const struct layer *layer);
+
+/* Open its file: the image for a root, else layers/ID.qcow2. A descriptor or a negative errno. */
+int layer_open_file(const struct layer *layer, int flags);
+
+/* The template for scratches on this layer: loaded or made when it is not there yet (then a process is started). Borrowed; lives as long as the layer. */
+int layer_template(struct layer *layer, struct template **ret_template, struct sentence *error);
+
+/* Replace the record on disk, then in memory. `record` is as the old one with some members changed; its name list is taken over when it differs. */
+int layer_update(struct layer *layer, const struct layer_record *record);
+
+/* Add or drop a name. -EEXIST, -ENOSPC (too many), -ENOENT. */
+int layer_add_name(struct layer *layer, const char *name);
+int layer_drop_names(struct layer *layer);
+bool layer_has_name_locked(const struct layer *layer, const char *name);
+
+/* Take it out of the tree and remove its files, record first. Only for layers that nothing stands on. */
+int layer_remove(struct layer *layer);
+
+/*
+ * Remove the layer, and then its ancestors, as far as nothing needs them: no head, hold, name, child or fold. Never when a record could not be read.
+ */
+void layer_collect(struct layer *layer);
+
+/* The image has another size now: the next layer_template() makes a new one. Only while nobody but the caller can use the old. */
+void layer_forget_template(struct layer *layer);
+
+/*
+ * Whether the real image is what revertfs last saw. 0; 1 when it was changed (*ret_stamp is what it is now); or a negative errno. While `folding`
+ * only the inode counts.
+ */
+int layer_check_image(const struct layer *root, bool folding, struct image_stamp *ret_stamp);
+int layer_stamp_image(int fd, struct image_stamp *ret_stamp);
+
+/* The layer's header and its parent, as the header must name it; 0 or -EBADMSG with a sentence. */
+int layer_check_header(const struct layer *layer, int fd, const struct layer *parent, struct sentence *error);
+
+/* Have the views of the disk's chain forget owners and modes, as far as no other session uses them (view.c). */
+void view_forget_labels_locked(struct disk *disk);
+
+/* The tail of file names in layers/. */
+#define LAYER_RECORD_SUFFIX ".json"
+#define LAYER_FILE_SUFFIX ".qcow2"
+#define LAYER_TEMPLATE_SUFFIX ".template"
+#define LAYER_HEADER_SUFFIX ".header"
+
+char *layer_file_name(const char *id, const char *suffix);
+
+#endif

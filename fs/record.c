@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Struct to JSON and back, a pair of functions per record. Reading goes through a small cursor that remembers the first thing
+ * that was wrong, so that each record's reader is a list of its members.
+ */
+#include "record.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "io.h"
+#include "json.h"
+
+#define RECORD_SIZE_MAX (256 * 1024)
+#define RECORD_VERSION 1
+#define INTENT_PARTS_MAX 256
+
+static const char *const keep_names[] = {
+	[KEEP_NOTHING] = "nothing",   [KEEP_ARMED] = "armed",         [KEEP_UNCOMMITTED] = "uncommitted",
+	[KEEP_UNHOOKED] = "unhooked", [KEEP_UNDECIDED] = "undecided", [KEEP_SNAPSHOT] = "snapshot",
+};
+
+static const char *const format_names[] = { [FORMAT_RAW] = "raw", [FORMAT_QCOW2] = "qcow2" };
+static const char *const state_names[] = { [LAYER_SEALED] = "sealed", [LAYER_FOLDING] = "folding" };
+
+const char *keep_name(enum keep keep)
+{
+	return keep_names[keep];
+}
+
+const char *format_name(enum image_format format)
+{
+	return format_names[format];
+}
+
+static int find_name(const char *name, const char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(name, names[i]) == 0)
+			return (int)i;
+	return -EINVAL;
+}
+
+int format_parse(const char *name, enum image_format *ret_format)
+{
+	int i = find_name(name, format_names, ARRAY_SIZE(format_names));
+
+	if (i >= 0)
+		*ret_format = (enum image_format)i;
+	return i < 0 ? i : 0;
+}
+
+bool layer_id_is_valid(const char *id)
+{
+	return strlen(id) == LAYER_ID_SIZE - 1 && strspn(id, "0123456789abcdef") == LAYER_ID_SIZE - 1;
+}
+
+bool uuid_is_valid(const char *uuid)
+{
+	for (size_t i = 0; i < UUID_SIZE - 1; i++) {
+		bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+
+		if (dash ? uuid[i] != '-' : !isxdigit((unsigned char)uuid[i]))
+			return false;
+	}
+	return uuid[UUID_SIZE - 1] == '\0';
+}
+
+bool point_is_valid(const char *name)
+{
+	return name[0] && strlen(name) <= POINT_MAX && text_is_clean(name) && !strchr(name, '/');
+}
+
+/* --- reading ------------------------------------------------------------------------------------- */
+
+struct reader {
+	struct json_object *object;
+	int error; /* the first thing wrong, or 0 */
+};
+
+static void wrong(struct reader *reader)
+{
+	if (!reader->error)
+		reader->error = -EBADMSG;
+}
+
+/* A text of a bounded size that passes `check`; "" when absent, which `required` forbids. */
+static void read_text(struct reader *reader, const char *key, char *buffer, size_t size, bool (*check)(const char *),
+		      bool required)
+{
+	const char *value = NULL;
+	int r = json_get_string(reader->object, key, &value);
+
+	buffer[0] = '\0';
+	if (r < 0 || (r == 0 && required)) {
+		wrong(reader);
+	} else if (r > 0) {
+		if (strlen(value) >= size || !check(value))
+			wrong(reader);
+		else
+			strcpy(buffer, value);
+	}
+}
+
+static char *read_name(struct reader *reader, const char *key)
+{
+	const char *value = NULL;
+	int r = json_get_string(reader->object, key, &value);
+	char *copy;
+
+	if (r == 0)
+		return NULL;
+	if (r < 0 || check_relative_name(value) < 0) {
+		wrong(reader);
+		return NULL;
+	}
+	copy = strdup(value);
+	if (!copy)
+		reader->error = -ENOMEM;
+	return copy;
+}
+
+static bool read_bool(struct reader *reader, const char *key)
+{
+	bool value = false;
+
+	if (json_get_bool(reader->object, key, &value) < 0)
+		wrong(reader);
+	return value;
+}
+
+static uint64_t read_u64(struct reader *reader, const char *key, bool required)
+{
+	uint64_t value = 0;
+	int r = json_get_u64(reader->object, key, &value);
+
+	if (r < 0 || (r == 0 && required))
+		wrong(reader);
+	return value;
+}
+
+static int read_choice(struct reader *reader, const char *key, const char *const *names, size_t count)
+{
+	const char *value = NULL;
+	int i = json_get_string(reader->object, key, &value) > 0 ? find_name(value, names, count) : -EINVAL;
+
+	if (i < 0)
+		wrong(reader);
+	return i < 0 ? 0 : i;
+}
+
+static int load(int directory, const char *file, struct json_object **ret_object)
+{
+	CLEANUP(close_fdp) int fd = io_open_beneath(directory, file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+	CLEANUP(json_putp) struct json_object *object = NULL;
+	CLEANUP(freep) char *text = NULL;
+	uint64_t version;
+	size_t length;
+	int r;
+
+	if (fd < 0)
+		return fd == -ELOOP ? -EBADMSG : fd;
+	r = read_all(fd, RECORD_SIZE_MAX, &text, &length);
+	if (r == 0)
+		r = json_parse(text, length, &object, NULL);
+	if (r == 0 && (json_get_u64(object, "version", &version) <= 0 || version != RECORD_VERSION))
+		r = -EBADMSG;
+	if (r == 0)
+		*ret_object = steal_pointer(&object);
+	return r == -EFBIG || r == -EISDIR ? -EBADMSG : r;
+}
+
+/* --- writing ------------------------------------------------------------------------------------- */
+
+static struct json_object *new_record(void)
+{
+	struct json_object *object = json_object_new_object();
+
+	if (object)
+		json_set_u64(object, "version", RECORD_VERSION);
+	return object;
+}
+
+static void set_text(struct json_object *object, const char *key, const char *value)
+{
+	json_set_string(object, key, value[0] ? value : NULL);
+}
+
+static int save(int directory, const char *file, struct json_object *object, bool durable)
+{
+	CLEANUP(freep) char *text = NULL;
+
+	if (!object)
+		return -ENOMEM;
+	text = format_text("%s\n", json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY |
+										  JSON_C_TO_STRING_NOSLASHESCAPE));
+	return text ? io_replace(directory, file, text, strlen(text), durable) : -ENOMEM;
+}
+
+/* --- disks --------------------------------------------------------------------------------------- */
+
+int record_load_disk(int directory, const char *file, struct disk_record *ret_record)
+{
+	CLEANUP(json_putp) struct json_object *object = NULL;
+	struct disk_record record = { 0 };
+	struct reader reader = { 0 };
+	int r = load(directory, file, &object);
+
+	if (r < 0)
+		return r;
+	reader.object = object;
+	read_text(&reader, "head", record.head, sizeof(record.head), layer_id_is_valid, true);
+	read_text(&reader, "hold", record.hold, sizeof(record.hold), layer_id_is_valid, false);
+	read_text(&reader, "hold-uuid", record.hold_uuid, sizeof(record.hold_uuid), uuid_is_valid,
+		  record.hold[0] != '\0');
+	read_text(&reader, "hold-domain", record.hold_domain, sizeof(record.hold_domain), text_is_clean, false);
+	record.hold_managed = read_bool(&reader, "hold-managed");
+	record.keep = (enum keep)read_choice(&reader, "keep", keep_names, ARRAY_SIZE(keep_names));
+	read_text(&reader, "keep-uuid", record.keep_uuid, sizeof(record.keep_uuid), uuid_is_valid, false);
+	record.keep_armed = read_bool(&reader, "keep-armed");
+	record.keep_since = (time_t)read_u64(&reader, "keep-since", false);
+	record.commit_at_release = read_bool(&reader, "commit-at-release");
+	read_text(&reader, "consumed", record.consumed, sizeof(record.consumed), text_is_clean, false);
+	record.keep_revisions = read_u64(&reader, "keep-revisions", false);
+	record.leftover_keep = read_bool(&reader, "leftover-keep");
+	record.strict = read_bool(&reader, "strict");
+	if (!reader.error)
+		*ret_record = record;
+	return reader.error;
+}
+
+int record_save_disk(int directory, const char *file, const struct disk_record *record)
+{
+	CLEANUP(json_putp) struct json_object *object = new_record();
+
+	set_text(object, "head", record->head);
+	set_text(object, "hold", record->hold);
+	set_text(object, "hold-uuid", record->hold_uuid);
+	set_text(object, "hold-domain", record->hold_domain);
+	json_set_bool(object, "hold-managed", record->hold_managed);
+	json_set_string(object, "keep", keep_names[record->keep]);
+	set_text(object, "keep-uuid", record->keep_uuid);
+	json_set_bool(object, "keep-armed", record->keep_armed);
+	json_set_u64(object, "keep-since", (uint64_t)record->keep_since);
+	json_set_bool(object, "commit-at-release", record->commit_at_release);
+	set_text(object, "consumed", record->consumed);
+	json_set_u64(object, "keep-revisions", record->keep_revisions);
+	json_set_bool(object, "leftover-keep", record->leftover_keep);
+	json_set_bool(object, "strict", record->strict);
+	return save(directory, file, object, true);
+}
+
+/* --- layers -------------------------------------------------------------------------------------- */
+
+void record_clear_layer(struct layer_record *record)
+{
+	for (size_t i = 0; i < record->name_count; i++)
+		free(record->names[i]);
+	free(record->names);
+	free(record->image);
+	record->names = NULL;
+	record->name_count = 0;
+	record->image = NULL;
+}
+
+static void read_names(struct reader *reader, struct layer_record *record)
+{
+	struct json_object *names = NULL;
+	size_t count;
+
+	if (json_get_array(reader->object, "names", &names) <= 0) {
+		wrong(reader);
+		return;
+	}
+	count = json_object_array_length(names);
+	if (count > LAYER_NAMES_MAX) {
+		wrong(reader);
+		return;
+	}
+	record->names = calloc(count + 1, sizeof(*record->names));
+	if (!record->names) {
+		reader->error = -ENOMEM;
+		return;
+	}
+	for (size_t i = 0; i < count; i++) {
+		struct json_object *name = json_object_array_get_idx(names, i);
+		const char *text = json_object_is_type(name, json_type_string) ? json_object_get_string(name) : "";
+
+		if (!point_is_valid(text)) {
+			wrong(reader);
+			return;
+		}
+		record->names[i] = strdup(text);
+		if (!record->names[i]) {
+			reader->error = -ENOMEM;
+			return;
+		}
+		record->name_count = i + 1;
+	}
+}
+
+static void read_stamp(struct reader *reader, struct image_stamp *stamp)
+{
+	stamp->device = read_u64(reader, "device", true);
+	stamp->inode = read_u64(reader, "inode", true);
+	stamp->size = read_u64(reader, "size", true);
+	stamp->modified.tv_sec = (time_t)read_u64(reader, "mtime", true);
+	stamp->modified.tv_nsec = (long)(read_u64(reader, "mtime-nsec", true) % 1000000000);
+}
+
+int record_load_layer(int directory, const char *file, struct layer_record *ret_record)
+{
+	CLEANUP(json_putp) struct json_object *object = NULL;
+	CLEANUP(record_clear_layer) struct layer_record record = { 0 };
+	struct reader reader = { 0 };
+	int r = load(directory, file, &object);
+
+	if (r < 0)
+		return r;
+	reader.object = object;
+	read_text(&reader, "id", record.id, sizeof(record.id), layer_id_is_valid, true);
+	read_text(&reader, "parent", record.parent, sizeof(record.parent), layer_id_is_valid, false);
+	record.image = read_name(&reader, "image");
+	record.format = (enum image_format)read_choice(&reader, "format", format_names, ARRAY_SIZE(format_names));
+	record.state = (enum layer_state)read_choice(&reader, "state", state_names, ARRAY_SIZE(state_names));
+	record.virtual_size = read_u64(&reader, "virtual-size", true);
+	record.created = (time_t)read_u64(&reader, "created", true);
+	if (record.image)
+		read_stamp(&reader, &record.stamp);
+	read_names(&reader, &record);
+	if ((record.image == NULL) == (record.parent[0] == '\0'))
+		wrong(&reader);
+	if (reader.error)
+		return reader.error;
+	*ret_record = record;
+	record = (struct layer_record){ 0 };
+	return 0;
+}
+
+int record_save_layer(int directory, const char *file, const struct layer_record *record)
+{
+	CLEANUP(json_putp) struct json_object *object = new_record();
+	struct json_object *names = json_object_new_array();
+
+	set_text(object, "id", record->id);
+	set_text(object, "parent", record->parent);
+	json_set_string(object, "image", record->image);
+	json_set_string(object, "format", format_names[record->format]);
+	json_set_string(object, "state", state_names[record->state]);
+	json_set_u64(object, "virtual-size", record->virtual_size);
+	json_set_u64(object, "created", (uint64_t)record->created);
+	if (record->image) {
+		json_set_u64(object, "device", record->stamp.device);
+		json_set_u64(object, "inode", record->stamp.inode);
+		json_set_u64(object, "size", record->stamp.size);
+		json_set_u64(object, "mtime", (uint64_t)record->stamp.modified.tv_sec);
+		json_set_u64(object, "mtime-nsec", (uint64_t)record->stamp.modified.tv_nsec);
+	}
+	for (size_t i = 0; i < record->name_count; i++)
+		json_object_array_add(names, json_object_new_string(record->names[i]));
+	json_object_object_add(object, "names", names);
+	return save(directory, file, object, true);
+}
+
+/* --- sessions ------------------------------------------------------------------------------------ */
+
+void record_clear_session(struct session_record *record)
+{
+	free(record->source);
+	record->source = NULL;
+}
+
+int record_load_session(int directory, const char *file, struct session_record *ret_record)
+{
+	CLEANUP(json_putp) struct json_object *object = NULL;
+	struct session_record record = { 0 };
+	struct reader reader = { 0 };
+	const char *source = NULL;
+	int r = load(directory, file, &object);
+
+	if (r < 0)
+		return r;
+	reader.object = object;
+	read_text(&reader, "uuid", record.uuid, sizeof(record.uuid), uuid_is_valid, true);
+	read_text(&reader, "domain", record.domain, sizeof(record.domain), text_is_clean, false);
+	read_text(&reader, "target", record.target, sizeof(record.target), text_is_clean, false);
+	read_text(&reader, "boot", record.boot, sizeof(record.boot), text_is_clean, true);
+	record.since = (time_t)read_u64(&reader, "since", true);
+	record.armed = read_bool(&reader, "armed");
+	record.on_hold = read_bool(&reader, "on-hold");
+	record.continued = read_bool(&reader, "continued");
+	if (json_get_string(object, "source", &source) < 0)
+		wrong(&reader);
+	if (reader.error)
+		return reader.error;
+	if (source) {
+		record.source = strdup(source);
+		if (!record.source)
+			return -ENOMEM;
+	}
+	*ret_record = record;
+	return 0;
+}
+
+int record_save_session(int directory, const char *file, const struct session_record *record)
+{
+	CLEANUP(json_putp) struct json_object *object = new_record();
+
+	set_text(object, "uuid", record->uuid);
+	set_text(object, "domain", record->domain);
+	set_text(object, "target", record->target);
+	json_set_string(object, "source", record->source);
+	set_text(object, "boot", record->boot);
+	json_set_u64(object, "since", (uint64_t)record->since);
+	json_set_bool(object, "armed", record->armed);
+	json_set_bool(object, "on-hold", record->on_hold);
+	json_set_bool(object, "continued", record->continued);
+	return save(directory, file, object, false);
+}
+
+/* --- intents ------------------------------------------------------------------------------------- */
+
+void record_clear_intent(struct intent_record *record)
+{
+	for (size_t i = 0; i < record->count; i++)
+		free(record->parts[i].disk);
+	free(record->parts);
+	record->parts = NULL;
+	record->count = 0;
+}
+
+static void read_part(struct reader *outer, struct json_object *object, struct intent_part *part)
+{
+	struct reader reader = { .object = object };
+
+	part->disk = read_name(&reader, "disk");
+	read_text(&reader, "layer", part->layer, sizeof(part->layer), layer_id_is_valid, true);
+	part->hold = read_bool(&reader, "hold");
+	if (!part->disk)
+		wrong(&reader);
+	if (reader.error && !outer->error)
+		outer->error = reader.error;
+}
+
+int record_load_intent(int directory, const char *file, struct intent_record *ret_record)
+{
+	CLEANUP(json_putp) struct json_object *object = NULL;
+	CLEANUP(record_clear_intent) struct intent_record record = { 0 };
+	struct json_object *parts = NULL;
+	struct reader reader = { 0 };
+	int r = load(directory, file, &object);
+
+	if (r < 0)
+		return r;
+	reader.object = object;
+	read_text(&reader, "uuid", record.uuid, sizeof(record.uuid), uuid_is_valid, true);
+	read_text(&reader, "domain", record.domain, sizeof(record.domain), text_is_clean, false);
+	read_text(&reader, "consumed", record.consumed, sizeof(record.consumed), text_is_clean, false);
+	record.managed = read_bool(&reader, "managed");
+	if (json_get_array(object, "parts", &parts) <= 0 || json_object_array_length(parts) > INTENT_PARTS_MAX)
+		return -EBADMSG;
+	record.parts = calloc(json_object_array_length(parts) + 1, sizeof(*record.parts));
+	if (!record.parts)
+		return -ENOMEM;
+	record.count = json_object_array_length(parts);
+	for (size_t i = 0; i < record.count; i++)
+		read_part(&reader, json_object_array_get_idx(parts, i), &record.parts[i]);
+	if (reader.error)
+		return reader.error;
+	*ret_record = record;
+	record = (struct intent_record){ 0 };
+	return 0;
+}
+
+int record_save_intent(int directory, const char *file, const struct intent_record *record)
+{
+	CLEANUP(json_putp) struct json_object *object = new_record();
+	struct json_object *parts = json_object_new_array();
+
+	set_text(object, "uuid", record->uuid);
+	set_text(object, "domain", record->domain);
+	set_text(object, "consumed", record->consumed);
+	json_set_bool(object, "managed", record->managed);
+	for (size_t i = 0; i < record->count; i++) {
+		struct json_object *part = json_object_new_object();
+
+		json_set_string(part, "disk", record->parts[i].disk);
+		json_set_string(part, "layer", record->parts[i].layer);
+		json_set_bool(part, "hold", record->parts[i].hold);
+		json_object_array_add(parts, part);
+	}
+	json_object_object_add(object, "parts", parts);
+	return save(directory, file, object, true);
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Two renderings of the same model. The lock is taken for one disk at a time, so that thousands of disks do not hold up the mount; what is shown
+ * of each disk is consistent, the whole is as of a short while.
+ */
+#include "status.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fold.h"
+#include "json.h"
+#include "layer.h"
+#include "session.h"
+#include "table.h"
+
+#ifndef REVERTFS_VERSION
+#define REVERTFS_VERSION "0.1"
+#endif
+
+static const char *const state_names[] = {
+	[DISK_PRISTINE] = "pristine", [DISK_DIRTY] = "dirty", [DISK_FAILED] = "failed"
+};
+
+/* The disk after `disk` (NULL: the first) with a reference, giving up that of `disk`. */
+static struct disk *step(struct disks *disks, struct disk *disk)
+{
+	struct disk *after;
+
+	pthread_mutex_lock(&disks->lock);
+	after = !disk ? disks->first : disk->removed ? NULL : disk->next_disk;
+	if (after)
+		after->refs++;
+	if (disk)
+		disk_put_locked(disk);
+	pthread_mutex_unlock(&disks->lock);
+	return after;
+}
+
+/* Blocks on the medium, not the length: a scratch is sparse. */
+static uint64_t allocated(int fd)
+{
+	struct stat stat;
+
+	return fd >= 0 && fstat(fd, &stat) == 0 ? (uint64_t)stat.st_blocks * 512 : 0;
+}
+
+static uint64_t layer_bytes(const struct layer *layer)
+{
+	CLEANUP(freep) char *name = layer_file_name(layer->record.id, LAYER_FILE_SUFFIX);
+	struct stat stat;
+	int r = layer->record.image ? fstatat(layer->disks->images_fd, layer->record.image, &stat, AT_SYMLINK_NOFOLLOW)
+				    : fstatat(layer->disks->layers_fd, name ? name : "", &stat, AT_SYMLINK_NOFOLLOW);
+
+	return r == 0 ? (uint64_t)stat.st_blocks * 512 : 0;
+}
+
+/* --- JSON ---------------------------------------------------------------------------------------- */
+
+static struct json_object *describe_layer(const struct layer *layer)
+{
+	CLEANUP(freep) char *file = layer_view_path(layer);
+	struct json_object *object = json_object_new_object();
+	struct json_object *names = json_object_new_array();
+	char created[TIME_TEXT_SIZE];
+
+	time_text(layer->record.created, created);
+	json_set_string(object, "id", layer->record.id);
+	json_set_string(object, "parent", layer->parent ? layer->parent->record.id : NULL);
+	json_set_string(object, "file", file);
+	json_set_u64(object, "bytes", layer_bytes(layer));
+	json_set_u64(object, "virtual_size", layer->record.virtual_size);
+	for (size_t i = 0; i < layer->record.name_count; i++)
+		json_object_array_add(names, json_object_new_string(layer->record.names[i]));
+	json_object_object_add(object, "names", names);
+	json_set_string(object, "state", layer->record.state == LAYER_FOLDING ? "folding" : "sealed");
+	json_set_string(object, "created", created);
+	return object;
+}
+
+static struct json_object *describe_layers(const struct disk *disk)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (struct layer *layer = disk->root ? disk->disks->layers : NULL; layer; layer = layer->next)
+		if (layer_is_below_locked(disk->root, layer))
+			json_object_array_add(list, describe_layer(layer));
+	return list;
+}
+
+static struct json_object *describe_session(const struct disk *disk)
+{
+	struct json_object *object;
+	char since[TIME_TEXT_SIZE];
+
+	if (!disk->session)
+		return NULL;
+	object = json_object_new_object();
+	time_text(disk->session->since, since);
+	json_set_string(object, "uuid", disk->session->uuid);
+	json_set_string(object, "domain", disk->session->domain);
+	json_set_string(object, "target", disk->session->target);
+	json_set_string(object, "since", since);
+	json_set_bool(object, "active", session_is_active_locked(disk));
+	return object;
+}
+
+static struct json_object *describe_hold(const struct disk *disk)
+{
+	struct json_object *object;
+
+	if (!disk->hold)
+		return NULL;
+	object = json_object_new_object();
+	json_set_string(object, "layer", disk->record.hold);
+	json_set_string(object, "uuid", disk->record.hold_uuid);
+	json_set_string(object, "domain", disk->record.hold_domain);
+	return object;
+}
+
+static bool is_folding(const struct disk *disk)
+{
+	for (const struct layer *layer = disk->head; layer; layer = layer->parent)
+		if (layer->record.state == LAYER_FOLDING)
+			return true;
+	return false;
+}
+
+static struct json_object *describe_job(const struct disk *disk)
+{
+	struct json_object *object;
+
+	if (disk->job.state == JOB_NONE)
+		return NULL;
+	object = json_object_new_object();
+	json_set_string(object, "kind", "fold");
+	json_set_string(object, "state", disk->job.state == JOB_RUNNING ? "running" : "waiting");
+	json_object_object_add(object, "percent",
+			       json_object_new_double(disk->job.state == JOB_RUNNING ? disk->job.percent : 0));
+	return object;
+}
+
+static struct json_object *describe_properties(const struct disk *disk)
+{
+	struct json_object *object = json_object_new_object();
+
+	json_set_u64(object, "keep-revisions", disk->record.keep_revisions);
+	json_set_string(object, "leftover", disk->record.leftover_keep ? "keep" : "discard");
+	json_set_string(object, "durability", disk->record.strict ? "strict" : "relaxed");
+	return object;
+}
+
+static struct json_object *describe_disk_locked(const struct disk *disk)
+{
+	struct json_object *object = json_object_new_object();
+	const char *last_error = disk->last_error.text;
+
+	json_set_string(object, "name", disk->name);
+	json_set_string(object, "state", state_names[disk->state]);
+	json_set_u64(object, "open", disk->scratch ? disk->scratch->readers + disk->scratch->writers : 0);
+	json_set_string(object, "head", disk->record.head[0] ? disk->record.head : NULL);
+	json_set_string(object, "format", disk->root ? format_name(disk->root->record.format) : NULL);
+	json_set_u64(object, "virtual_size", disk->head ? disk->head->record.virtual_size : 0);
+	json_set_u64(object, "scratch_bytes", disk->scratch ? allocated(disk->scratch->fd) : 0);
+	json_object_object_add(object, "layers", describe_layers(disk));
+	json_object_object_add(object, "session", describe_session(disk));
+	json_object_object_add(object, "hold", describe_hold(disk));
+	json_set_bool(object, "armed", (disk->session && disk->session->armed) || disk->record.commit_at_release);
+	json_set_bool(object, "unhooked", disk->record.keep == KEEP_UNHOOKED);
+	json_set_string(object, "kept", disk->record.keep == KEEP_NOTHING ? NULL : keep_name(disk->record.keep));
+	json_set_bool(object, "folding", is_folding(disk));
+	json_object_object_add(object, "job", describe_job(disk));
+	json_object_object_add(object, "template", NULL);
+	json_set_string(object, "last_error", last_error[0] ? last_error : NULL);
+	json_object_object_add(object, "properties", describe_properties(disk));
+	return object;
+}
+
+char *status_json(struct disks *disks, bool passthrough, uint64_t restarts)
+{
+	CLEANUP(json_putp) struct json_object *root = json_object_new_object();
+	struct json_object *list = json_object_new_array();
+
+	json_set_string(root, "version", REVERTFS_VERSION);
+	json_set_u64(root, "pid", (uint64_t)getpid());
+	json_set_u64(root, "restarts", restarts);
+	json_set_string(root, "images", disks->options->images);
+	json_set_string(root, "mount", disks->options->mount);
+	json_set_string(root, "state", disks->options->state);
+	json_set_bool(root, "passthrough", passthrough);
+	for (struct disk *disk = step(disks, NULL); disk; disk = step(disks, disk)) {
+		pthread_mutex_lock(&disks->lock);
+		json_object_array_add(list, describe_disk_locked(disk));
+		pthread_mutex_unlock(&disks->lock);
+	}
+	json_object_object_add(root, "disks", list);
+	return format_text(
+		"%s\n", json_object_to_json_string_ext(root, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
+}
+
+/* --- the table ----------------------------------------------------------------------------------- */
+
+static void size_text(uint64_t bytes, char text[16])
+{
+	static const char units[] = "BKMGTP";
+	double value = (double)bytes;
+	size_t unit = 0;
+
+	while (value >= 1000 && unit + 2 < sizeof(units)) {
+		value /= 1024;
+		unit++;
+	}
+	snprintf(text, 16, value < 10 && unit ? "%.1f%c" : "%.0f%c", value, units[unit]);
+}
+
+static void print_disk_locked(FILE *stream, const struct disk *disk)
+{
+	size_t depth = disk->head ? layer_depth_locked(disk->head) - 1 : 0;
+	char size[16], job[48] = "-", head[32] = "image";
+
+	size_text(disk->scratch ? allocated(disk->scratch->fd) : 0, size);
+	if (depth)
+		snprintf(head, sizeof(head), "image+%zu", depth);
+	if (disk->job.state == JOB_RUNNING)
+		snprintf(job, sizeof(job), "fold %.0f%%", disk->job.percent);
+	else if (disk->job.state == JOB_QUEUED)
+		snprintf(job, sizeof(job), "fold waits");
+	fprintf(stream, "%-28s %-9s %-9s %8s  %-20s %-11s\n", disk->name,
+		disk->hold ? "held" : state_names[disk->state], head, size,
+		disk->session ? disk->session->domain
+		: disk->hold  ? disk->record.hold_domain
+			      : "-",
+		job);
+	if (is_folding(disk))
+		fprintf(stream,
+			"    being folded: the image file alone is incomplete until that ends; do not copy it\n");
+	if (disk->last_error.text[0])
+		fprintf(stream, "    last error: %s\n", disk->last_error.text);
+}
+
+char *status_table(struct disks *disks)
+{
+	char *text = NULL;
+	size_t length = 0;
+	FILE *stream = open_memstream(&text, &length);
+
+	if (!stream)
+		return NULL;
+	fprintf(stream, "%-28s %-9s %-9s %8s  %-20s %-11s\n", "NAME", "STATE", "HEAD", "SCRATCH", "DOMAIN", "JOB");
+	for (struct disk *disk = step(disks, NULL); disk; disk = step(disks, disk)) {
+		pthread_mutex_lock(&disks->lock);
+		print_disk_locked(stream, disk);
+		pthread_mutex_unlock(&disks->lock);
+	}
+	if (fclose(stream) != 0) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
