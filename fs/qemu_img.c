@@ -66,12 +66,13 @@ static void add(struct run *run, const char *argument)
 /* Where the program is; the search is done before fork(), since execvp() may allocate. */
 static char *find_program(const char *name)
 {
+	const char *given = getenv("PATH");
 	CLEANUP(freep) char *path = NULL;
 	char *rest, *directory;
 
 	if (strchr(name, '/'))
 		return strdup(name);
-	path = strdup(getenv("PATH") ? getenv("PATH") : "/usr/local/bin:/usr/bin:/bin");
+	path = strdup(given ? given : "/usr/local/bin:/usr/bin:/bin");
 	rest = path;
 	while (rest && (directory = strsep(&rest, ":"))) {
 		char *candidate = format_text("%s/%s", directory, name);
@@ -86,9 +87,9 @@ static char *find_program(const char *name)
 /* In the child: async-signal-safe calls only. */
 static void become_qemu_img(const struct run *run, const char *program, int out_fd, int err_fd, const int *files)
 {
-	static char *const environment[] = { "LC_ALL=C",
-					     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-					     NULL };
+	static const char *const environment[] = { "LC_ALL=C",
+						   "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+						   NULL };
 	struct rlimit no_core = { 0, 0 };
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	sigset_t none;
@@ -107,7 +108,7 @@ static void become_qemu_img(const struct run *run, const char *program, int out_
 		if (dup2(files[i], FIRST_FD + (int)i) < 0)
 			_exit(126);
 	syscall(SYS_close_range, FIRST_FD + (unsigned)run->file_count, ~0U, 0);
-	execve(program, (char *const *)run->arguments, environment);
+	execve(program, (char *const *)run->arguments, (char *const *)environment);
 	_exit(127);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Sessions: what the hook asks when a domain starts and ends. session.c has the policy table.
+ * Sessions: what the hook asks when a domain starts (prepare.c) and ends (release.c), and what is known in between (session.c).
  *
  * A session is one life of a domain on a disk, from `prepare` to `release`, keyed by the domain's UUID. Functions ending in _locked want
  * disks->lock held.
@@ -55,6 +55,11 @@ int session_release(struct disks *disks, const struct session_request *request, 
 		    struct sentence *error);
 
 int end_reason_parse(const char *text, enum end_reason *ret_reason); /* -EINVAL */
+const char *end_reason_name(enum end_reason reason);
+
+/* Whether a restore of this domain is expected: announced a short while ago, and not used up by a prepare. */
+bool session_is_announced(struct disks *disks, const char *uuid);
+void session_forget_announcement(struct disks *disks, const char *uuid);
 
 /* Whether a session is recorded and not over: its domain may still write. */
 bool session_is_active_locked(const struct disk *disk);
