@@ -26,7 +26,6 @@ struct part {
 	bool armed, consumed;
 	bool done; /* a prepare got as far as the session's record */
 	char name[POINT_MAX + 1];
-	const char *action; /* for the answer */
 };
 
 struct parts {

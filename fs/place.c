@@ -173,11 +173,12 @@ static char *resolve_all_but_last(const char *path)
 	return resolved ? join(resolved, last) : NULL;
 }
 
+/* Opening asks the daemon; stat(2) may be answered from what the kernel remembers. */
 static bool is_dead(const char *path)
 {
-	struct stat st;
+	CLEANUP(close_fdp) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	return stat(path, &st) < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
+	return fd < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
 }
 
 /* More than one may lie there, of daemons that were killed and started again by hand. */

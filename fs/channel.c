@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The descriptor is opened and mounted here and handed to libfuse as "/dev/fd/N", which leaves both ours: libfuse neither
+ * mounts nor unmounts, and what it would do on the way (mtab, fusermount, unmounting by path whatever lies there by now)
+ * does not happen.
+ *
+ * A fixed number of threads reads requests from the one descriptor, each into a buffer of its own. They are cancelled to end
+ * them, and can be cancelled only while they wait for a request. Whoever asks for the end waits in channel_run(), in
+ * poll(2), not in a signal handler.
+ *
+ * On the way out the mount goes first and the threads a moment later: writing back what a memory map has left, which
+ * unmounting does, needs them.
+ */
+#include "channel.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "place.h"
+
+#define THREADS 16
+#define DRAIN_TIMEOUT_MS 1000
+
+struct channel {
+	const struct options *options;
+	struct fuse_session *session;
+	int ended_fd; /* an eventfd: a thread has seen the end of the connection */
+	dev_t device; /* of our mount, to know it again */
+	bool mounted;
+	pthread_t threads[THREADS];
+	unsigned thread_count;
+};
+
+/* ---- mounting */
+
+static char *mount_data(const struct options *options, int fd)
+{
+	char *more = options->mount_data;
+
+	return format_text("fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions%s%s", fd,
+			   more ? "," : "", more ? more : "");
+}
+
+static int mount_fuse(struct channel *channel, int fd, struct sentence *error)
+{
+	const struct options *options = channel->options;
+	CLEANUP(freep) char *data = mount_data(options, fd);
+	bool ours;
+	int r;
+
+	if (!data)
+		return report(error, -ENOMEM, "out of memory");
+	if (mount(options->images, options->mount, "fuse.revertfs", MS_NOSUID | MS_NODEV | options->mount_flags, data) <
+	    0)
+		return report(error, -errno, "cannot mount on '%s': %m", options->mount);
+	channel->mounted = true;
+	r = place_mounted(options->mount, &channel->device, &ours);
+	return r < 0 ? report(error, r, "cannot find the mount on '%s': %s", options->mount, error_text(r)) : 0;
+}
+
+/* Only if it is still ours that lies on top there: what somebody has mounted over us is not ours to remove. */
+static void unmount(struct channel *channel)
+{
+	const char *path = channel->options->mount;
+	dev_t device;
+	bool ours;
+
+	if (!channel->mounted)
+		return;
+	channel->mounted = false;
+	if (place_mounted(path, &device, &ours) < 0 || device != channel->device)
+		return;
+	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+		log_warning("cannot unmount '%s': %s", path, error_text(-errno));
+}
+
+static int add_arguments(struct fuse_args *arguments, const struct options *options)
+{
+	CLEANUP(freep) char *list = NULL;
+	int r = fuse_opt_add_arg(arguments, "revertfs");
+
+	for (size_t i = 0; r == 0 && i < options->fuse_options_count; i++)
+		r = fuse_opt_add_opt_escaped(&list, options->fuse_options[i]);
+	if (r == 0 && options->debug)
+		r = fuse_opt_add_opt(&list, "debug");
+	if (r == 0 && list) {
+		r = fuse_opt_add_arg(arguments, "-o");
+		if (r == 0)
+			r = fuse_opt_add_arg(arguments, list);
+	}
+	return r < 0 ? -ENOMEM : 0;
+}
+
+static int make_session(struct channel *channel, const struct fuse_lowlevel_ops *ops, void *userdata,
+			struct sentence *error)
+{
+	struct fuse_args arguments = FUSE_ARGS_INIT(0, NULL);
+
+	if (add_arguments(&arguments, channel->options) == 0)
+		channel->session = fuse_session_new(&arguments, ops, sizeof(*ops), userdata);
+	fuse_opt_free_args(&arguments);
+	if (!channel->session)
+		return report(error, -EINVAL, "libfuse does not accept the options; 'revertfs -h' lists them");
+	return 0;
+}
+
+static int adopt(struct channel *channel, int *fd, struct sentence *error)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/dev/fd/%d", *fd);
+	if (fuse_session_mount(channel->session, path) < 0)
+		return report(error, -EIO, "libfuse does not take the connection");
+	steal_fd(fd);
+	return 0;
+}
+
+static int set_up(struct channel *channel, const struct fuse_lowlevel_ops *ops, void *userdata, struct sentence *error)
+{
+	CLEANUP(close_fdp) int fd = -1;
+	int r = make_session(channel, ops, userdata, error);
+
+	if (r < 0)
+		return r;
+	channel->ended_fd = eventfd(0, EFD_CLOEXEC);
+	if (channel->ended_fd < 0)
+		return report(error, -errno, "cannot make an eventfd: %m");
+	fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return report(error, -errno, "cannot open /dev/fuse: %m%s",
+			      errno == ENOENT ? "; is the kernel's module loaded (modprobe fuse)?" : "");
+	r = mount_fuse(channel, fd, error);
+	return r < 0 ? r : adopt(channel, &fd, error);
+}
+
+int channel_mount(const struct options *options, const struct fuse_lowlevel_ops *ops, void *userdata,
+		  struct channel **ret_channel, struct sentence *error)
+{
+	struct channel *channel = calloc(1, sizeof(*channel));
+	int r;
+
+	if (!channel)
+		return report(error, -ENOMEM, "out of memory");
+	channel->options = options;
+	channel->ended_fd = -1;
+	r = set_up(channel, ops, userdata, error);
+	if (r < 0)
+		channel_free(channel);
+	else
+		*ret_channel = channel;
+	return r;
+}
+
+/* ---- serving */
+
+static void free_buffer(void *buffer)
+{
+	free(((struct fuse_buf *)buffer)->mem);
+}
+
+static int receive(struct fuse_session *session, struct fuse_buf *buffer)
+{
+	int r;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+	r = fuse_session_receive_buf(session, buffer);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	return r;
+}
+
+static void *serve(void *argument)
+{
+	struct channel *channel = argument;
+	struct fuse_buf buffer = { .mem = NULL };
+	uint64_t one = 1;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	pthread_cleanup_push(free_buffer, &buffer);
+	while (!fuse_session_exited(channel->session)) {
+		int r = receive(channel->session, &buffer);
+
+		if (r == -EINTR || r == -EAGAIN)
+			continue;
+		if (r <= 0)
+			break;
+		fuse_session_process_buf(channel->session, &buffer);
+	}
+	pthread_cleanup_pop(1);
+	if (write(channel->ended_fd, &one, sizeof(one)) < 0)
+		log_error("cannot say that the connection has ended: %s", error_text(-errno));
+	return NULL;
+}
+
+static int start_threads(struct channel *channel, struct sentence *error)
+{
+	for (; channel->thread_count < THREADS; channel->thread_count++) {
+		int r = pthread_create(&channel->threads[channel->thread_count], NULL, serve, channel);
+
+		if (r)
+			return report(error, -r, "cannot start a thread: %s", error_text(-r));
+	}
+	return 0;
+}
+
+static void stop_threads(struct channel *channel)
+{
+	for (unsigned i = 0; i < channel->thread_count; i++)
+		pthread_cancel(channel->threads[i]);
+	for (unsigned i = 0; i < channel->thread_count; i++)
+		pthread_join(channel->threads[i], NULL);
+	channel->thread_count = 0;
+}
+
+/* Whether the connection has ended; -1 waits for that or for being asked to stop. */
+static bool wait_for_end(struct channel *channel, int stop_fd, int timeout_ms)
+{
+	struct pollfd fds[] = {
+		{ .fd = channel->ended_fd, .events = POLLIN },
+		{ .fd = stop_fd, .events = POLLIN },
+	};
+
+	while (poll(fds, ARRAY_SIZE(fds), timeout_ms) < 0 && errno == EINTR)
+		;
+	return fds[0].revents != 0;
+}
+
+int channel_run(struct channel *channel, int stop_fd, struct sentence *error)
+{
+	int r = start_threads(channel, error);
+
+	if (r == 0 && wait_for_end(channel, stop_fd, -1))
+		log_info("nobody has '%s' mounted any more", channel->options->mount);
+	unmount(channel);
+	wait_for_end(channel, -1, DRAIN_TIMEOUT_MS);
+	stop_threads(channel);
+	return r;
+}
+
+void channel_free(struct channel *channel)
+{
+	if (!channel)
+		return;
+	unmount(channel);
+	if (channel->session)
+		fuse_session_destroy(channel->session);
+	if (channel->ended_fd >= 0)
+		close(channel->ended_fd);
+	free(channel);
+}

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Changes of names: create, link, rename, remove.
+ *
+ * Each is done under disks_lock_names(), between looking whether a disk is concerned and the system call, so that no name
+ * becomes a disk in between. A disk's name cannot be taken, removed or moved, and neither can a directory above one; a
+ * protected file gets no second name. What the daemon itself looks like (.revertfs) never changes.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tree_parts.h"
+
+#ifndef RENAME_WHITEOUT
+#define RENAME_WHITEOUT (1 << 2)
+#endif
+
+/* Where a name is to change: its directory, and its path beneath the images directory. */
+struct slot {
+	struct node *directory;
+	const char *name;
+	char *path;
+};
+
+static void slot_put(struct tree *tree, struct slot *slot)
+{
+	node_put(tree->nodes, slot->directory);
+	free(slot->path);
+}
+
+static int slot_get(struct tree *tree, uint64_t parent, const char *name, struct slot *ret_slot)
+{
+	struct slot slot = { .directory = node_get(tree->nodes, parent), .name = name };
+	int r = 0;
+
+	if (!slot.directory)
+		return -ESTALE;
+	if (slot.directory->kind != NODE_FILE)
+		r = -EPERM;
+	else if (parent == NODE_ROOT && strcmp(name, ADMIN_NAME) == 0)
+		r = -EPERM;
+	else
+		slot.path = node_path(tree->nodes, slot.directory, name);
+	if (r == 0 && !slot.path)
+		r = -ENOMEM;
+	if (r < 0)
+		slot_put(tree, &slot);
+	else
+		*ret_slot = slot;
+	return r;
+}
+
+static bool is_disk(struct tree *tree, const struct slot *slot)
+{
+	struct disk *disk = disks_find(tree->disks, slot->path);
+
+	disk_put(disk);
+	return disk != NULL;
+}
+
+static int tell(struct tree *tree, const struct slot *slot, struct entry *ret_entry)
+{
+	struct node *node;
+	int r = tree_find(tree, slot->directory, slot->name, &node);
+
+	if (r < 0)
+		return r;
+	r = tree_tell(tree, node, ret_entry);
+	node_put(tree->nodes, node);
+	return r;
+}
+
+/* ---- making */
+
+/* What is to be made; each kind has its own system call. */
+struct making {
+	int (*make)(int directory, const char *name, const struct making *making);
+	const struct creation *creation;
+	const char *target;
+	int fd; /* of the file that gets another name */
+};
+
+static int make(struct tree *tree, uint64_t parent, const char *name, const struct making *making,
+		struct entry *ret_entry)
+{
+	struct slot slot;
+	int r = slot_get(tree, parent, name, &slot);
+
+	if (r < 0)
+		return r;
+	disks_lock_names(tree->disks);
+	r = is_disk(tree, &slot) ? -EEXIST : making->make(slot.directory->fd, name, making);
+	if (r == 0)
+		r = tell(tree, &slot, ret_entry);
+	disks_unlock_names(tree->disks);
+	slot_put(tree, &slot);
+	return r;
+}
+
+static int make_node(int directory, const char *name, const struct making *making)
+{
+	return file_make_node(directory, name, making->creation);
+}
+
+static int make_directory(int directory, const char *name, const struct making *making)
+{
+	return file_make_directory(directory, name, making->creation);
+}
+
+static int make_symlink(int directory, const char *name, const struct making *making)
+{
+	return file_make_link(directory, name, making->target, making->creation);
+}
+
+static int make_link(int directory, const char *name, const struct making *making)
+{
+	return linkat(making->fd, "", directory, name, AT_EMPTY_PATH) < 0 ? -errno : 0;
+}
+
+int tree_make_node(struct tree *tree, uint64_t parent, const char *name, const struct creation *creation,
+		   struct entry *ret_entry)
+{
+	const struct making making = { .make = make_node, .creation = creation };
+
+	return make(tree, parent, name, &making, ret_entry);
+}
+
+int tree_make_directory(struct tree *tree, uint64_t parent, const char *name, const struct creation *creation,
+			struct entry *ret_entry)
+{
+	const struct making making = { .make = make_directory, .creation = creation };
+
+	return make(tree, parent, name, &making, ret_entry);
+}
+
+int tree_make_symlink(struct tree *tree, uint64_t parent, const char *name, const char *target,
+		      const struct creation *creation, struct entry *ret_entry)
+{
+	const struct making making = { .make = make_symlink, .creation = creation, .target = target };
+
+	return make(tree, parent, name, &making, ret_entry);
+}
+
+/* Whether the file is protected is asked under the lock on names, which protecting it would need. */
+static int link_unprotected(struct tree *tree, const struct node *node, struct slot *slot, struct entry *ret_entry)
+{
+	const struct making making = { .fd = node->fd };
+	int r;
+
+	disks_lock_names(tree->disks);
+	if (tree_is_protected(tree, node))
+		r = -EPERM;
+	else if (is_disk(tree, slot))
+		r = -EEXIST;
+	else
+		r = make_link(slot->directory->fd, slot->name, &making);
+	if (r == 0)
+		r = tell(tree, slot, ret_entry);
+	disks_unlock_names(tree->disks);
+	return r;
+}
+
+int tree_link(struct tree *tree, uint64_t id, uint64_t parent, const char *name, struct entry *ret_entry)
+{
+	struct node *node = node_get(tree->nodes, id);
+	struct slot slot;
+	int r;
+
+	if (!node)
+		return -ESTALE;
+	r = node->kind == NODE_FILE ? slot_get(tree, parent, name, &slot) : -EPERM;
+	if (r == 0) {
+		r = link_unprotected(tree, node, &slot, ret_entry);
+		slot_put(tree, &slot);
+	}
+	node_put(tree->nodes, node);
+	return r;
+}
+
+/* ---- removing */
+
+static int remove_name(struct tree *tree, uint64_t parent, const char *name, int flags)
+{
+	struct slot slot;
+	int r = slot_get(tree, parent, name, &slot);
+
+	if (r < 0)
+		return r;
+	disks_lock_names(tree->disks);
+	if (is_disk(tree, &slot))
+		r = flags & AT_REMOVEDIR ? -ENOTDIR : -EPERM;
+	else if (flags & AT_REMOVEDIR && disks_any_beneath(tree->disks, slot.path))
+		r = -EBUSY;
+	else
+		r = unlinkat(slot.directory->fd, name, flags) < 0 ? -errno : 0;
+	disks_unlock_names(tree->disks);
+	slot_put(tree, &slot);
+	return r;
+}
+
+int tree_unlink(struct tree *tree, uint64_t parent, const char *name)
+{
+	return remove_name(tree, parent, name, 0);
+}
+
+int tree_remove_directory(struct tree *tree, uint64_t parent, const char *name)
+{
+	return remove_name(tree, parent, name, AT_REMOVEDIR);
+}
+
+/* ---- renaming */
+
+static int check_rename(struct tree *tree, const struct slot *from, const struct slot *to)
+{
+	if (is_disk(tree, from) || is_disk(tree, to))
+		return -EPERM;
+	if (disks_any_beneath(tree->disks, from->path) || disks_any_beneath(tree->disks, to->path))
+		return -EBUSY;
+	return 0;
+}
+
+/* A directory that has moved has another path from now on; should finding it fail, its next lookup tells. */
+static void see_again(struct tree *tree, const struct slot *slot)
+{
+	struct node *node;
+
+	if (tree_find(tree, slot->directory, slot->name, &node) == 0)
+		node_put(tree->nodes, node);
+}
+
+static int rename_slots(struct tree *tree, const struct slot *from, const struct slot *to, unsigned flags)
+{
+	int r = check_rename(tree, from, to);
+
+	if (r < 0)
+		return r;
+	if (renameat2(from->directory->fd, from->name, to->directory->fd, to->name, flags) < 0)
+		return -errno;
+	see_again(tree, to);
+	if (flags & RENAME_EXCHANGE)
+		see_again(tree, from);
+	return 0;
+}
+
+int tree_rename(struct tree *tree, uint64_t parent, const char *name, uint64_t new_parent, const char *new_name,
+		unsigned flags)
+{
+	struct slot from, to;
+	int r;
+
+	/* It would leave a device node behind, which overlayfs alone has a use for. */
+	if (flags & RENAME_WHITEOUT)
+		return -EINVAL;
+	r = slot_get(tree, parent, name, &from);
+	if (r < 0)
+		return r;
+	r = slot_get(tree, new_parent, new_name, &to);
+	if (r == 0) {
+		disks_lock_names(tree->disks);
+		r = rename_slots(tree, &from, &to, flags);
+		disks_unlock_names(tree->disks);
+		slot_put(tree, &to);
+	}
+	slot_put(tree, &from);
+	return r;
+}
+
+/* ---- creating a file and opening it at once */
+
+/*
+ * What exists by now was not there when the kernel looked, so nobody has checked whether the caller may open it: -ESTALE
+ * makes the kernel look, check and open again.
+ */
+static int create_file(struct tree *tree, const struct slot *slot, int flags, const struct creation *creation)
+{
+	int r = is_disk(tree, slot) ? -EEXIST : file_create(slot->directory->fd, slot->name, flags & ~O_EXCL, creation);
+
+	return r == -EEXIST && !(flags & O_EXCL) ? -ESTALE : r;
+}
+
+static int enter_created(struct tree *tree, const struct slot *slot, int fd, struct node **ret_node)
+{
+	struct stat st;
+	int pinned = file_open(fd, O_PATH), r;
+
+	if (pinned < 0)
+		return pinned;
+	r = file_stat(pinned, &st);
+	if (r < 0) {
+		close(pinned);
+		return r;
+	}
+	return tree_node_of_file(tree, slot->directory, slot->name, pinned, &st, ret_node);
+}
+
+static int add_created_handle(struct tree *tree, struct node *node, int flags, int *fd, struct opening *ret_opening)
+{
+	struct handle *handle = handle_new(HANDLE_FILE);
+
+	if (!handle)
+		return -ENOMEM;
+	handle->node = node_ref(tree->nodes, node);
+	handle->fd = steal_fd(fd);
+	handle->writer = (flags & O_ACCMODE) != O_RDONLY;
+	*ret_opening = (struct opening){ .handle = handle_add(tree->handles, handle) };
+	return 0;
+}
+
+static int create_in(struct tree *tree, const struct slot *slot, int flags, const struct creation *creation,
+		     struct entry *ret_entry, struct opening *ret_opening)
+{
+	CLEANUP(close_fdp) int fd = create_file(tree, slot, flags, creation);
+	struct node *node;
+	int r = fd < 0 ? fd : enter_created(tree, slot, fd, &node);
+
+	if (r < 0)
+		return r;
+	r = add_created_handle(tree, node, flags, &fd, ret_opening);
+	if (r == 0) {
+		r = tree_tell(tree, node, ret_entry);
+		if (r < 0)
+			tree_close(tree, ret_opening->handle);
+	}
+	node_put(tree->nodes, node);
+	return r;
+}
+
+int tree_create(struct tree *tree, uint64_t parent, const char *name, int flags, const struct creation *creation,
+		struct entry *ret_entry, struct opening *ret_opening)
+{
+	struct slot slot;
+	int r = slot_get(tree, parent, name, &slot);
+
+	if (r < 0)
+		return r;
+	disks_lock_names(tree->disks);
+	r = create_in(tree, &slot, flags, creation, ret_entry, ret_opening);
+	disks_unlock_names(tree->disks);
+	slot_put(tree, &slot);
+	return r;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * FUSE requests, turned into calls of the tree. The only place that knows requests and sends replies.
+ */
+#ifndef REVERTFS_OPS_H
+#define REVERTFS_OPS_H
+
+#include <fuse_lowlevel.h>
+
+#include "disk.h"
+#include "tree.h"
+
+struct ops;
+
+/* `ready` is called once, when the kernel's first message has been read: the mount answers from then on. */
+int ops_new(struct tree *tree, struct disks *disks, void (*ready)(void *context), void *context, struct ops **ret_ops);
+
+/* Interrupt the commands that are being waited for, and wait until every request has been answered. */
+void ops_stop(struct ops *ops);
+void ops_free(struct ops *ops); /* NULL is fine */
+
+/* For fuse_session_new(), with the ops as its user data. */
+const struct fuse_lowlevel_ops *ops_table(void);
+
+#endif
