@@ -48,6 +48,8 @@ private_libvirt() {
 		ld -m elf_i386 -Ttext=0 -e 0 --oformat=binary -o "$LV/guest.rom" "$LV/guest.o"
 }
 private_libvirt || fail "libvirt's directories are replaced"
+# Mounts of the machine's own are not to be asked: out of sight, in this namespace alone.
+findmnt -t fuse.revertfs -rno TARGET | while read -r point; do umount -l "$(printf '%b' "$point")"; done
 
 libvirt_answers() {
 	virsh -q list
@@ -146,7 +148,7 @@ volume() {
 	printf "<target dev='%s' bus='virtio'/></disk>\n" "$1"
 }
 
-# domain_xml NAME UUID DISK...
+# domain_xml NAME UUID DISK...; DOMAIN_MORE='<on_reboot>...' for what else there is to say.
 domain_xml() {
 	local name=$1 uuid=$2
 	shift 2
@@ -158,6 +160,7 @@ domain_xml() {
 		  <os><type arch='x86_64' machine='pc'>hvm</type><loader type='rom'>$LV/guest.rom</loader></os>
 		  <cpu mode='custom' match='exact' check='none'><model>486</model></cpu>
 		  <features><acpi/></features>
+		  ${DOMAIN_MORE:-}
 		  <devices>
 		    <emulator>$(command -v qemu-system-x86_64)</emulator>
 		    <controller type='usb' model='none'/><memballoon model='none'/>
@@ -216,4 +219,72 @@ monitor() {
 # The backing files that libvirt found for a running domain's disk, from the top down, one a line.
 backing_chain() {
 	virsh dumpxml "$1" | sed -n "/<backingStore/,/<\/disk>/s/.*<source file='\([^']*\)'.*/\1/p"
+}
+
+# ---- a host with revertfs, and what became of its disks
+
+# start_host [DAEMON-OPTION...]: the hook, the daemon and libvirtd. make_image first, where -o protect names it.
+start_host() {
+	[[ -e $HOOK_DIR/revertfs ]] || install_hook
+	start_daemon "$@" || fail "the daemon starts"
+	start_libvirt || fail "libvirtd starts"
+}
+
+# new_libvirt: the hook, called as libvirt 10.5 and later call it: `release` has its reason as the fourth argument, and
+# the domain's log is not looked at. The reason is the one that this libvirt has logged, or what $LV/reason says.
+new_libvirt() {
+	cat >"$LV/hook" <<-HOOK
+		#!/bin/bash
+		extra=\$4
+		if [[ \$2 == release ]]; then
+			extra=\$(grep -ao 'shutting down, reason=.*' "/var/log/libvirt/qemu/\$1.log" | tail -n 1)
+			extra=\${extra#*=}
+			[[ ! -e $LV/reason ]] || extra=\$(cat "$LV/reason")
+		fi
+		exec "$REVERTFS_HOOK" --libvirt-log-dir "$LV" -- "\$1" "\$2" "\$3" "\$extra"
+		HOOK
+	install_hook "$LV/hook"
+}
+
+hook_log_says() {
+	grep -qF -- "$1" "$HOOK_LOG" || { echo "'$(tail -n 5 "$HOOK_LOG")' does not say '$1'" >&2; return 1; }
+}
+
+no_session() {
+	same "$(status '[.disks[] | select(.session) | .name] | join(" ")')" ""
+}
+
+# The disk is as after protect: nothing written, nothing above the image, nobody there.
+at_rest() {
+	same "$(status_of "$1" '"\(.state) \(.open) \(.layers | length) \(.session) \(.hold) \(.kept) \(.last_error)"')" \
+		"pristine 0 1 null null null null"
+}
+
+# The names of what was sealed, one a line.
+points() {
+	status_of "$1" '.layers[].names[]'
+}
+
+# point_reads NAME PREFIX OFFSET LENGTH PATTERN: there is one point called PREFIX-..., and it reads so.
+point_reads() {
+	local layer
+	layer=$(status_of "$1" "[.layers[] | select(any(.names[]; startswith(\"$2-\"))) | .id] | join(\" \")")
+	[[ $layer && $layer != *" "* ]] || { echo "'$1' has the points: $(points "$1")" >&2; return 1; }
+	qemu_io -r -f qcow2 -c "read -q -P $5 $3 $4" "$MNT/.revertfs/layers/$layer"
+}
+
+# Owner, mode and bytes of a real image.
+image_state() {
+	echo "$(stat -c '%u:%g %a %s %h' "$IMAGES/$1") $(checksum "$IMAGES/$1")"
+}
+
+state_files() {
+	find "$STATE" | sort
+}
+
+# starts_with DOMAIN TARGET OFFSET LENGTH PATTERN: started afresh it reads so, and is then destroyed.
+starts_with() {
+	start_domain "$1"
+	guest_io "$1" "$2" "read -P $5 $3 $4"
+	destroy_domain "$1"
 }

@@ -1,0 +1,167 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What a guest wrote to a protected disk is gone at its next start; its other disks and other domains notice nothing;
+# the real image, its owner and its mode never change; and a session leaves nothing behind.
+. "$TESTS/libvirt/lib.sh"
+
+make_image web1.qcow2 qcow2 8M 1
+make_image raw1.img raw 8M 2
+make_image data1.qcow2 qcow2 8M 3
+make_image free1.qcow2 qcow2 8M 4
+chown 1234:1235 "$IMAGES/web1.qcow2" && chmod 640 "$IMAGES/web1.qcow2"
+qcow2_image=$(image_state web1.qcow2)
+raw_image=$(image_state raw1.img)
+start_host
+
+the_guests_writes_are_gone() {
+	domain_json web1 <<<'{"disks":[{"target":"vda"},{"target":"vdc"}]}'
+	define_domain web1 "$(uuid_of 1)" \
+		"$(disk vda "$MNT/web1.qcow2")" "$(disk vdb "$MNT/data1.qcow2")" "$(disk vdc "$MNT/raw1.img")"
+	start_domain web1
+	guest_io web1 vda 'read -P 1 0 8M'
+	guest_io web1 vdc 'read -P 2 0 8M'
+	guest_io web1 vda 'write -P 11 1M 64k'
+	guest_io web1 vdb 'write -P 12 1M 64k'
+	guest_io web1 vdc 'write -P 13 1M 64k'
+	guest_io web1 vda 'read -P 11 1M 64k'
+	guest_io web1 vdc 'read -P 13 1M 64k'
+	refuses guest_io web1 vda 'read -P 1 1M 64k'
+	same "$(status_of web1.qcow2 '"\(.state) \(.session.domain) \(.session.uuid) \(.session.target)"')" \
+		"dirty web1 $(uuid_of 1) vda"
+	shutdown_domain web1
+	at_rest web1.qcow2
+	at_rest raw1.img
+	start_domain web1
+	guest_io web1 vda 'read -P 1 0 8M'
+	guest_io web1 vdc 'read -P 2 0 8M'
+}
+promise "what a guest wrote is gone after shutdown and start, from a qcow2 image and from a raw one" the_guests_writes_are_gone
+
+a_disk_without_an_entry_keeps_its_data() {
+	guest_io web1 vdb 'read -P 12 1M 64k'
+	image_reads data1.qcow2 qcow2 1M 64k 12
+	image_reads data1.qcow2 qcow2 0 1M 3
+	same "$(status_of data1.qcow2)" ""
+}
+promise "a second disk without an entry keeps its data" a_disk_without_an_entry_keeps_its_data
+
+the_chain_is_shown() {
+	virsh dumpxml web1 | grep -q backing
+	same "$(backing_chain web1 | tr '\n' ' ')" "$MNT/.revertfs/images/web1.qcow2 $MNT/.revertfs/images/raw1.img "
+	virsh dumpxml web1 | grep -qF "<source file='$MNT/web1.qcow2'"
+}
+promise "dumpxml shows the backing file of a running domain, and the disk's own path" the_chain_is_shown
+
+the_domains_definition_does_not_change() {
+	virsh dumpxml --inactive web1 >"$WORK/after.xml"
+	refuses grep -e backing -e '\.revertfs' "$WORK/after.xml"
+	same "$(grep -c '<disk ' "$WORK/after.xml")" 3
+}
+promise "the domain's definition does not change" the_domains_definition_does_not_change
+
+only_the_scratch_is_relabelled() {
+	guest_io web1 vda 'write -P 11 2M 64k'
+	same "$(stat -c %U "$MNT/web1.qcow2")" libvirt-qemu
+	same "$(image_state web1.qcow2)" "$qcow2_image"
+	same "$(image_state raw1.img)" "$raw_image"
+	destroy_domain web1
+	same "$(stat -c '%u:%g %a' "$MNT/web1.qcow2")" "1234:1235 640"
+	same "$(stat -c '%u:%g %a' "$MNT/.revertfs/images/web1.qcow2")" "1234:1235 440"
+	same "$(image_state web1.qcow2)" "$qcow2_image"
+	same "$(image_state raw1.img)" "$raw_image"
+	same "$(getfattr -dm - "$IMAGES/web1.qcow2" 2>/dev/null)" ""
+}
+promise "libvirt gives the scratch to QEMU, never the image: owner, mode and bytes stay" only_the_scratch_is_relabelled
+
+destroyed_domains_revert() {
+	start_domain web1
+	guest_io web1 vda 'read -P 1 0 8M'
+	guest_io web1 vda 'write -P 11 3M 64k'
+	destroy_domain web1
+	at_rest web1.qcow2
+	starts_with web1 vda 0 8M 1
+	hook_log_says "web1: release (destroyed): vda 'web1.qcow2': reset"
+	hook_log_says "web1: release (shutdown): vda 'web1.qcow2': reset"
+}
+promise "a destroyed domain's disk reverts, and the hook's log says so" destroyed_domains_revert
+
+paused_starts_revert() {
+	virsh -q start --paused web1 >&2
+	guest_io web1 vda 'write -P 11 0 64k'
+	destroy_domain web1
+	starts_with web1 vda 0 8M 1
+}
+promise "a domain that was started paused reverts" paused_starts_revert
+
+a_reset_of_the_machine_is_no_power_cycle() {
+	start_domain web1
+	guest_io web1 vda 'write -P 11 0 64k'
+	virsh -q reset web1 >&2
+	virsh -q suspend web1 >&2
+	virsh -q resume web1 >&2
+	guest_io web1 vda 'read -P 11 0 64k'
+	destroy_domain web1
+	starts_with web1 vda 0 8M 1
+}
+promise "a guest's own reboot, suspend and resume keep what was written" a_reset_of_the_machine_is_no_power_cycle
+
+transient_domains_revert() {
+	domain_json brief <<<'{"disks":[{"target":"vda"}]}'
+	domain_xml brief "$(uuid_of 2)" "$(disk vda "$MNT/web1.qcow2")" >"$WORK/brief.xml"
+	virsh -q create "$WORK/brief.xml" >&2
+	guest_io brief vda 'write -P 11 0 64k'
+	shutdown_brief() { refuses virsh domstate brief; }
+	virsh -q shutdown brief >&2
+	wait_until 20 shutdown_brief
+	wait_until 5 at_rest web1.qcow2
+	virsh -q create "$WORK/brief.xml" >&2
+	guest_io brief vda 'read -P 1 0 8M'
+	destroy_domain brief
+	at_rest web1.qcow2
+}
+promise "a transient domain's disk reverts" transient_domains_revert
+
+without_json_nothing_happens() {
+	local log
+	log=$(grep -c . "$HOOK_LOG")
+	define_domain free1 "$(uuid_of 3)" "$(disk vda "$MNT/free1.qcow2")"
+	start_domain free1
+	same "$(backing_chain free1)" ""
+	guest_io free1 vda 'write -P 14 1M 64k'
+	shutdown_domain free1
+	image_reads free1.qcow2 qcow2 1M 64k 14
+	same "$(status_of free1.qcow2)" ""
+	starts_with free1 vda 1M 64k 14
+	same "$(grep -c . "$HOOK_LOG")" "$log"
+}
+promise "a domain without a JSON file starts, writes its image, and the hook says nothing" without_json_nothing_happens
+
+an_empty_list_protects_nothing() {
+	domain_json free1 <<<'{"disks":[]}'
+	starts_with free1 vda 1M 64k 14
+	same "$(status_of free1.qcow2)" ""
+	rm /etc/libvirt/hooks/config/free1.json
+}
+promise "a domain whose JSON names no disk is left alone" an_empty_list_protects_nothing
+
+twenty_cycles_leave_nothing() {
+	local before open i
+	define_domain web1 "$(uuid_of 1)" "$(disk vda "$MNT/web1.qcow2")"
+	domain_json web1 <<<'{"disks":[{"target":"vda"}]}'
+	starts_with web1 vda 0 8M 1
+	before=$(state_files)
+	open=$(find "/proc/$(daemon_pid)/fd" | wc -l)
+	for ((i = 0; i < 20; i++)); do
+		start_domain web1
+		guest_io web1 vda 'read -P 1 0 8M'
+		guest_io web1 vda "write -P $((i + 20)) 0 2M"
+		destroy_domain web1
+	done
+	at_rest web1.qcow2
+	no_session
+	wait_until 5 same "$(state_files)" "$before"
+	same "$(state_files)" "$before"
+	same "$(image_state web1.qcow2)" "$qcow2_image"
+	(($(find "/proc/$(daemon_pid)/fd" | wc -l) <= open + 2))
+}
+promise "twenty power cycles leave no session, no file and no descriptor behind" twenty_cycles_leave_nothing
