@@ -26,7 +26,10 @@
 #include "mounts.h"
 #include "plan.h"
 
-/* For what is only a courtesy: a mount where the domain has no configured disk, and taking back a refused start. */
+/*
+ * For what is only a courtesy: a mount where the domain has no configured disk, taking back a refused start, and the end of a failed
+ * one, which has waited for a hung daemon already.
+ */
 #define SHORT_DEADLINE_S 5
 
 struct knowledge {
@@ -403,7 +406,9 @@ static int ask_and_disarm(const struct settings *settings, const struct event *e
 			  const struct plan *plan, struct sentence *error)
 {
 	CLEANUP(free_outcomesp) struct outcomes outcomes = { 0 };
-	int r = ask(plan, settings->deadline_s, false, &outcomes, error);
+	bool failed = strcmp(event->reason, "failed") == 0;
+	unsigned deadline_s = failed ? at_most(settings->deadline_s, SHORT_DEADLINE_S) : settings->deadline_s;
+	int r = ask(plan, deadline_s, false, &outcomes, error);
 
 	if (r < 0)
 		return r;

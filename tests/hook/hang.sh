@@ -156,6 +156,12 @@ unconfigured_domains_wait_shortly() {
 }
 promise "a domain without a configuration waits for a dead daemon at its end alone, and shortly" unconfigured_domains_wait_shortly
 
+failed_starts_wait_shortly() {
+	in_seconds 1 12 refuses hook release win10 release end failed
+	logged "win10: release (failed): the revertfs daemon of '/srv/vm' did not answer within 5 s"
+}
+promise "the end of a failed start does not wait for a dead daemon once more" failed_starts_wait_shortly
+
 other_events_do_not_wait() {
 	in_seconds 0 2 hook prepare win10 reconnect begin
 	in_seconds 0 2 hook prepare win10 stopped end
