@@ -31,7 +31,6 @@ struct verb {
 	size_t words; /* how many plain words it takes; WORDS_ANY: it looks itself */
 	const char *const *keys;
 	int (*run)(const struct request *request, struct sentence *error);
-	const char *help;
 };
 
 #define WORDS_ANY SIZE_MAX
@@ -126,7 +125,33 @@ static int run_commit(const struct request *request, struct sentence *error)
 		return report(error, -EINVAL, "at must be release");
 	if (at)
 		return disk_commit_at_release(request->disks, request->name, error);
-	return disk_commit(request->disks, request->name, request->answer, error);
+	return disk_commit(request->disks, request->name, find_setting(request->command, "note"), request->answer,
+			   error);
+}
+
+static const char *point_of(const struct request *request)
+{
+	return request->command->words[1].value;
+}
+
+static int run_snapshot(const struct request *request, struct sentence *error)
+{
+	return disk_snapshot(request->disks, request->name, point_of(request), find_setting(request->command, "note"),
+			     request->answer, error);
+}
+
+static int run_revert(const struct request *request, struct sentence *error)
+{
+	bool discard = false;
+	int r = find_flag(request->command, "discard", &discard, error);
+
+	return r < 0 ? r
+		     : disk_revert(request->disks, request->name, point_of(request), discard, request->answer, error);
+}
+
+static int run_delete(const struct request *request, struct sentence *error)
+{
+	return disk_delete(request->disks, request->name, point_of(request), error);
 }
 
 static int run_undo(const struct request *request, struct sentence *error)
@@ -331,21 +356,26 @@ static int run_release(const struct request *request, struct sentence *error)
 static const char *const no_keys[] = { NULL };
 static const char *const protect_keys[] = { "format", NULL };
 static const char *const reset_keys[] = { "force", NULL };
-static const char *const commit_keys[] = { "at", NULL };
+static const char *const commit_keys[] = { "at", "note", NULL };
+static const char *const snapshot_keys[] = { "note", NULL };
+static const char *const revert_keys[] = { "discard", NULL };
 static const char *const fold_keys[] = { "wait", NULL };
 
 static const struct verb verbs[] = {
-	{ "protect", 1, protect_keys, run_protect, NULL },
-	{ "unprotect", 1, no_keys, run_unprotect, NULL },
-	{ "set", 1, NULL, run_set, NULL },
-	{ "reset", 1, reset_keys, run_reset, NULL },
-	{ "commit", 1, commit_keys, run_commit, NULL },
-	{ "undo", 1, no_keys, run_undo, NULL },
-	{ "fold", 1, fold_keys, run_fold, NULL },
-	{ "cancel", 1, no_keys, run_cancel, NULL },
-	{ "announce", WORDS_ANY, no_keys, run_announce, NULL },
-	{ "prepare", WORDS_ANY, NULL, run_prepare, NULL },
-	{ "release", WORDS_ANY, NULL, run_release, NULL },
+	{ "protect", 1, protect_keys, run_protect },
+	{ "unprotect", 1, no_keys, run_unprotect },
+	{ "set", 1, NULL, run_set },
+	{ "reset", 1, reset_keys, run_reset },
+	{ "commit", 1, commit_keys, run_commit },
+	{ "undo", 1, no_keys, run_undo },
+	{ "snapshot", 2, snapshot_keys, run_snapshot },
+	{ "revert", 2, revert_keys, run_revert },
+	{ "delete", 2, no_keys, run_delete },
+	{ "fold", 1, fold_keys, run_fold },
+	{ "cancel", 1, no_keys, run_cancel },
+	{ "announce", WORDS_ANY, no_keys, run_announce },
+	{ "prepare", WORDS_ANY, NULL, run_prepare },
+	{ "release", WORDS_ANY, NULL, run_release },
 };
 
 const char *control_help(void)
@@ -357,8 +387,11 @@ const char *control_help(void)
 	       "unprotect NAME                    serve the image itself again\n"
 	       "set NAME key=value ...            keep-revisions=N leftover=discard|keep durability=relaxed|strict size=BYTES\n"
 	       "reset NAME [force=yes]            discard what was written; force gives up a saved guest's state\n"
-	       "commit NAME [at=release]          keep what was written, now or when the session ends\n"
+	       "commit NAME [at=release] [note=TEXT]   keep what was written, now or when the session ends\n"
 	       "undo NAME                         take the last commit back, as long as it is not folded\n"
+	       "snapshot NAME POINT [note=TEXT]   keep what was written, and name it\n"
+	       "revert NAME POINT [discard=yes]   go back to a snapshot; what was written since is kept aside\n"
+	       "delete NAME POINT                 forget a snapshot\n"
 	       "fold NAME [wait=no]               move committed layers into the image; waits for the end\n"
 	       "cancel NAME                       stop a fold; nothing is lost\n"
 	       "\n"
@@ -398,7 +431,9 @@ static int check_words(const struct verb *verb, const struct command *command, s
 	}
 	if (verb->words == WORDS_ANY)
 		return 0;
-	if (plain != verb->words || (command->count && command->words[0].key))
+	for (size_t i = 0; i < verb->words && i < command->count; i++)
+		plain -= command->words[i].key ? 0 : 1;
+	if (plain || command->count < verb->words || command->words[verb->words - 1].key || command->words[0].key)
 		return report(error, -EINVAL, "%s wants %zu name%s first", verb->name, verb->words,
 			      verb->words == 1 ? "" : "s");
 	return 0;
@@ -413,7 +448,7 @@ static int run_command(struct request *request, struct sentence *error)
 	if (!verb)
 		return report(error, -EINVAL, "'%s' is no command; read the control file for the list", command->verb);
 	r = check_words(verb, command, error);
-	if (r == 0 && verb->words == 1)
+	if (r == 0 && verb->words != WORDS_ANY)
 		r = relative_name(request->disks, command->words[0].value, &request->name, error);
 	return r < 0 ? r : verb->run(request, error);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The verbs on one disk, as the control file has them. Each is: claim the disk, check that it is idle, change files in an order that a crash
- * cannot hurt, then the memory.
+ * Making and unmaking disks, and their properties. What is done to a disk's history is in history.c.
+ *
+ * Each verb is: claim the disk, check that it is idle, change files in an order that a crash cannot hurt, then the memory.
  */
 #include "disk.h"
 
@@ -187,38 +188,13 @@ int disk_protect(struct disks *disks, const char *name, const char *format, stru
 	return r;
 }
 
-/* No session, and no descriptor that can write. */
-static int check_idle(struct disk *disk, struct sentence *error)
-{
-	int r = disk_wait_for_writers(disk, error);
-
-	if (r < 0)
-		return r;
-	pthread_mutex_lock(&disk->disks->lock);
-	if (session_is_active_locked(disk))
-		r = report(error, -EBUSY, "disk '%s' is in a session of domain '%s'; stop that first", disk->name,
-			   disk->session->domain);
-	pthread_mutex_unlock(&disk->disks->lock);
-	return r;
-}
-
-static int check_not_held(const struct disk *disk, struct sentence *error)
-{
-	if (!disk->hold)
-		return 0;
-	return report(
-		error, -EBUSY,
-		"disk '%s' is held for the saved domain '%s'; restore that, or give its saved state up with 'reset %s force=yes'",
-		disk->name, disk->record.hold_domain, disk->name);
-}
-
 static int check_may_unprotect(struct disk *disk, struct sentence *error)
 {
 	bool open;
-	int r = check_idle(disk, error);
+	int r = disk_check_idle(disk, error);
 
 	if (r == 0)
-		r = check_not_held(disk, error);
+		r = disk_check_not_held(disk, error);
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&disk->disks->lock);
@@ -367,10 +343,10 @@ static int grow(struct disk *disk, uint64_t size, struct sentence *error)
 static int set_size(struct disk *disk, const char *value, struct sentence *error)
 {
 	uint64_t size;
-	int r = check_idle(disk, error);
+	int r = disk_check_idle(disk, error);
 
 	if (r == 0)
-		r = check_not_held(disk, error);
+		r = disk_check_not_held(disk, error);
 	if (r == 0 && parse_size(value, &size) < 0)
 		r = report(error, -EINVAL, "size must be a number of bytes, or one with K, M, G or T");
 	return r < 0 ? r : grow(disk, size, error);
@@ -395,190 +371,6 @@ int disk_set(struct disks *disks, const char *name, const char *key, const char 
 				report(error, r, "disk '%s': its record cannot be written: %s", name, error_text(r));
 		}
 	}
-	if (r == 0)
-		job_queue(disk);
-	disk_release_claim(disk);
-	return r;
-}
-
-/* --- reset, commit, undo ------------------------------------------------------------------------- */
-
-static int reset_claimed(struct disk *disk, bool force, struct sentence *error)
-{
-	struct disk_record after = disk->record;
-	struct layer *dropped = NULL;
-	int r = check_idle(disk, error);
-
-	if (r == 0 && !force)
-		r = check_not_held(disk, error);
-	if (r == 0)
-		r = image_check(disk, false, error);
-	if (r < 0)
-		return r;
-	after.keep = KEEP_NOTHING;
-	after.hold[0] = after.hold_uuid[0] = after.hold_domain[0] = '\0';
-	if (after.keep != disk->record.keep || disk->hold) {
-		r = disk_save(disk, &after);
-		if (r < 0)
-			return report(error, r, "disk '%s': its record cannot be written: %s", disk->name,
-				      error_text(r));
-	}
-	if (disk->hold) {
-		pthread_mutex_lock(&disk->disks->lock);
-		dropped = layer_get_locked(disk->hold);
-		pthread_mutex_unlock(&disk->disks->lock);
-		disk_set_hold(disk, NULL);
-	}
-	if (disk->session)
-		session_end(disk);
-	r = scratch_renew(disk, disk->head, error);
-	if (r < 0)
-		report_context(error, r, "disk '%s': ", disk->name);
-	if (dropped)
-		layer_collect(dropped);
-	layer_put(dropped);
-	return r;
-}
-
-int disk_reset(struct disks *disks, const char *name, bool force, struct sentence *error)
-{
-	struct disk *disk;
-	int r = disk_claim_name(disks, name, &disk, error);
-
-	if (r < 0)
-		return r;
-	r = reset_claimed(disk, force, error);
-	disk_release_claim(disk);
-	return r;
-}
-
-/* What commit and undo want: idle, not held, served, and an image that is what it was. */
-static int check_may_seal(struct disk *disk, struct sentence *error)
-{
-	int r = check_idle(disk, error);
-
-	if (r == 0)
-		r = check_not_held(disk, error);
-	if (r == 0 && (disk->state == DISK_FAILED || !disk->scratch))
-		r = report(error, -EIO, "disk '%s' has failed: %s", disk->name, disk->failure.text);
-	return r < 0 ? r : image_check(disk, scratch_is_dirty(disk->scratch), error);
-}
-
-static int commit_claimed(struct disk *disk, struct json_object *answer, struct sentence *error)
-{
-	struct seal seal = { .disk = disk, .kind = SEAL_COMMIT, .after = disk->record };
-	int r = check_may_seal(disk, error);
-
-	if (r < 0)
-		return r;
-	if (!scratch_is_dirty(disk->scratch)) {
-		json_set_string(answer, "layer", NULL);
-		return 0;
-	}
-	seal.after.keep = KEEP_NOTHING;
-	r = seal_scratches(disk->disks, &seal, 1, NULL, NULL, error);
-	if (r < 0)
-		return r;
-	json_set_string(answer, "layer", seal.layer->record.id);
-	log_info("disk '%s': committed as layer %s", disk->name, seal.layer->record.id);
-	layer_put(seal.layer);
-	if (disk->session)
-		session_end(disk);
-	return 0;
-}
-
-int disk_commit(struct disks *disks, const char *name, struct json_object *answer, struct sentence *error)
-{
-	struct disk *disk;
-	int r = disk_claim_name(disks, name, &disk, error);
-
-	if (r < 0)
-		return r;
-	r = commit_claimed(disk, answer, error);
-	if (r == 0)
-		job_queue(disk);
-	disk_release_claim(disk);
-	return r;
-}
-
-int disk_commit_at_release(struct disks *disks, const char *name, struct sentence *error)
-{
-	struct disk_record record;
-	struct disk *disk;
-	int r = disk_claim_name(disks, name, &disk, error);
-
-	if (r < 0)
-		return r;
-	record = disk->record;
-	record.commit_at_release = true;
-	if (disk->session && record.keep == KEEP_NOTHING)
-		record.keep = KEEP_ARMED;
-	r = disk_save(disk, &record);
-	if (r < 0)
-		report(error, r, "disk '%s': its record cannot be written: %s", name, error_text(r));
-	disk_release_claim(disk);
-	return r;
-}
-
-/* The head gives its place to its parent, and stays under a name. */
-static int undo_head(struct disk *disk, struct json_object *answer, struct sentence *error)
-{
-	struct disk_record after = disk->record;
-	struct layer *parent = disk->head->parent;
-	char point[POINT_MAX + 1];
-	int r;
-
-	disk_free_point_name(disk, "undone", point);
-	r = layer_add_name(disk->head, point);
-	if (r < 0)
-		return report(error, r, "disk '%s': what is undone cannot be kept as '%s': %s", disk->name, point,
-			      error_text(r));
-	strcpy(after.head, parent->record.id);
-	after.keep = KEEP_NOTHING;
-	r = disk_save(disk, &after);
-	if (r < 0)
-		return report(error, r, "disk '%s': its record cannot be written: %s", disk->name, error_text(r));
-	disk_set_head(disk, parent);
-	json_set_string(answer, "point", point);
-	log_info("disk '%s': the last commit was undone and is kept as '%s'", disk->name, point);
-	return scratch_renew(disk, parent, error);
-}
-
-static int undo_claimed(struct disk *disk, struct json_object *answer, struct sentence *error)
-{
-	struct seal aside = { .disk = disk, .kind = SEAL_ASIDE, .prefix = "before-revert", .after = disk->record };
-	int r = check_may_seal(disk, error);
-
-	if (r < 0)
-		return r;
-	if (!disk->head->parent)
-		return report(error, -ENOENT,
-			      "disk '%s' has no commit that could be undone: what was committed is part of its image",
-			      disk->name);
-	if (disk->head->record.state == LAYER_FOLDING)
-		return report(
-			error, -EBUSY,
-			"disk '%s': the last commit is being folded into its parent and cannot be undone any more",
-			disk->name);
-	aside.after.keep = KEEP_NOTHING;
-	if (scratch_is_dirty(disk->scratch)) {
-		r = seal_scratches(disk->disks, &aside, 1, NULL, NULL, error);
-		if (r < 0)
-			return r;
-		json_set_string(answer, "aside", aside.name);
-		layer_put(aside.layer);
-	}
-	return undo_head(disk, answer, error);
-}
-
-int disk_undo(struct disks *disks, const char *name, struct json_object *answer, struct sentence *error)
-{
-	struct disk *disk;
-	int r = disk_claim_name(disks, name, &disk, error);
-
-	if (r < 0)
-		return r;
-	r = undo_claimed(disk, answer, error);
 	if (r == 0)
 		job_queue(disk);
 	disk_release_claim(disk);

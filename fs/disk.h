@@ -88,8 +88,14 @@ int disk_protect(struct disks *disks, const char *name, const char *format, stru
 int disk_unprotect(struct disks *disks, const char *name, struct sentence *error);
 int disk_set(struct disks *disks, const char *name, const char *key, const char *value, struct sentence *error);
 int disk_reset(struct disks *disks, const char *name, bool force, struct sentence *error);
-int disk_commit(struct disks *disks, const char *name, struct json_object *answer, struct sentence *error);
+int disk_commit(struct disks *disks, const char *name, const char *note, struct json_object *answer,
+		struct sentence *error);
 int disk_commit_at_release(struct disks *disks, const char *name, struct sentence *error);
 int disk_undo(struct disks *disks, const char *name, struct json_object *answer, struct sentence *error);
+int disk_snapshot(struct disks *disks, const char *name, const char *point, const char *note,
+		  struct json_object *answer, struct sentence *error);
+int disk_revert(struct disks *disks, const char *name, const char *point, bool discard, struct json_object *answer,
+		struct sentence *error);
+int disk_delete(struct disks *disks, const char *name, const char *point, struct sentence *error);
 
 #endif

@@ -50,18 +50,66 @@ static bool parent_is_chosen_locked(const struct layer *layer)
 	return false;
 }
 
-struct layer *fold_candidate_locked(const struct disk *disk)
+/* Whether undoing as many commits as the disk keeps would choose the layer's parent. */
+static bool is_kept_revision_locked(const struct disk *disk, const struct layer *layer)
+{
+	const struct layer *revision = disk->head;
+
+	for (uint64_t n = 0; revision && n < disk->record.keep_revisions; n++) {
+		if (revision == layer)
+			return true;
+		revision = revision->parent;
+	}
+	return false;
+}
+
+static bool is_kept_locked(const struct layer *layer)
+{
+	for (const struct disk *disk = layer->disks->first; disk; disk = disk->next_disk)
+		if (is_kept_revision_locked(disk, layer))
+			return true;
+	return false;
+}
+
+static bool may_be_folded_locked(const struct layer *layer)
+{
+	if (!layer->parent)
+		return false;
+	return layer->record.state == LAYER_FOLDING || (!parent_is_chosen_locked(layer) && !is_kept_locked(layer));
+}
+
+/* The lowest foldable layer of a chain: so each byte is copied once on its way to the image. One that is folding already comes first. */
+static struct layer *lowest_foldable_locked(struct layer *layer)
 {
 	struct layer *candidate = NULL;
-	uint64_t nth = 0; /* the head is the first of the revisions that may be undone */
 
-	for (struct layer *layer = disk->head; layer && layer->parent; layer = layer->parent) {
-		nth++;
+	for (; layer; layer = layer->parent) {
 		if (layer->record.state == LAYER_FOLDING)
 			return layer;
-		if (nth > disk->record.keep_revisions && !parent_is_chosen_locked(layer))
-			candidate = layer; /* the lowest one wins: each byte is then copied once */
+		if (may_be_folded_locked(layer))
+			candidate = layer;
 	}
+	return candidate;
+}
+
+static bool has_name_of(const struct layer *layer, const struct disk *disk)
+{
+	for (size_t i = 0; i < layer->record.name_count; i++)
+		if (strcmp(layer->record.names[i].disk, disk->name) == 0)
+			return true;
+	return false;
+}
+
+struct layer *fold_candidate_locked(const struct disk *disk)
+{
+	struct layer *candidate = lowest_foldable_locked(disk->head);
+
+	if (!candidate)
+		candidate = lowest_foldable_locked(disk->hold);
+	/* Side branches: a snapshot that was deleted between two others. */
+	for (struct layer *layer = disk->disks->layers; layer && !candidate; layer = layer->next)
+		if (has_name_of(layer, disk))
+			candidate = lowest_foldable_locked(layer);
 	return candidate;
 }
 
@@ -256,15 +304,11 @@ static int move_children(struct layer *layer, struct sentence *error)
 	return r;
 }
 
+/* The layer keeps its names too until it is gone: which of the two has them first does not matter, for both read the same. */
 static int move_names(struct layer *layer, struct sentence *error)
 {
-	int r = 0;
+	int r = layer_take_names(layer->parent, layer);
 
-	for (size_t i = 0; i < layer->record.name_count && r == 0; i++)
-		if (!layer_has_name_locked(layer->parent, layer->record.names[i]))
-			r = layer_add_name(layer->parent, layer->record.names[i]);
-	if (r == 0 && layer->record.name_count)
-		r = layer_drop_names(layer);
 	return r < 0 ? report(error, r, "its names cannot be moved: %s", error_text(r)) : 0;
 }
 

@@ -193,54 +193,104 @@ int layer_update(struct layer *layer, const struct layer_record *record)
 	return 0;
 }
 
-bool layer_has_name_locked(const struct layer *layer, const char *name)
+bool layer_has_name_locked(const struct layer *layer, const char *disk, const char *point)
 {
 	for (size_t i = 0; i < layer->record.name_count; i++)
-		if (strcmp(layer->record.names[i], name) == 0)
+		if (strcmp(layer->record.names[i].disk, disk) == 0 && strcmp(layer->record.names[i].point, point) == 0)
 			return true;
 	return false;
 }
 
-int layer_add_name(struct layer *layer, const char *name)
+/* A copy of a record's names with room for `more`. */
+static int copy_names(const struct layer_record *record, size_t more, struct layer_record *copy)
 {
-	struct layer_record record = layer->record;
-	char **old = record.names;
-	size_t count = record.name_count;
-	int r;
-
-	if (count == LAYER_NAMES_MAX)
-		return -ENOSPC;
-	record.names = calloc(count + 2, sizeof(*record.names));
-	if (!record.names)
+	*copy = *record;
+	copy->name_count = 0;
+	copy->names = calloc(record->name_count + more + 1, sizeof(*copy->names));
+	if (!copy->names)
 		return -ENOMEM;
-	for (size_t i = 0; i < count; i++)
-		record.names[i] = old[i];
-	record.names[count] = strdup(name);
-	record.name_count = count + 1;
-	r = record.names[count] ? layer_update(layer, &record) : -ENOMEM;
-	if (r < 0) {
-		free(record.names[count]);
-		free(record.names);
-		return r;
-	}
-	/* Readers take the names under the lock, and layer_update() has put the new list in their place under it. */
-	free(old);
+	for (size_t i = 0; i < record->name_count; i++)
+		if (record_append_name(copy, record->names[i].disk, record->names[i].point) < 0)
+			return -ENOMEM;
 	return 0;
 }
 
-int layer_drop_names(struct layer *layer)
+static void free_names(struct layer_record *record)
 {
-	struct layer_record record = layer->record, old = layer->record;
+	record->image = NULL; /* still the layer's */
+	record_clear_layer(record);
+}
+
+/* Write the record with other names. What is not used in the end, the old names or the new, is freed. */
+static int update_names(struct layer *layer, struct layer_record *changed)
+{
+	struct layer_record old = layer->record;
+	int r = layer_update(layer, changed);
+
+	free_names(r < 0 ? changed : &old);
+	return r;
+}
+
+int layer_add_name(struct layer *layer, const char *disk, const char *point)
+{
+	struct layer_record changed;
 	int r;
 
-	record.names = NULL;
-	record.name_count = 0;
-	r = layer_update(layer, &record);
-	if (r < 0)
+	if (layer->record.name_count == LAYER_NAMES_MAX)
+		return -ENOSPC;
+	r = copy_names(&layer->record, 1, &changed);
+	if (r == 0)
+		r = record_append_name(&changed, disk, point);
+	if (r < 0) {
+		free_names(&changed);
 		return r;
-	old.image = NULL;
-	record_clear_layer(&old);
-	return 0;
+	}
+	return update_names(layer, &changed);
+}
+
+int layer_drop_name(struct layer *layer, const char *disk, const char *point)
+{
+	struct layer_record changed;
+	int r = copy_names(&layer->record, 0, &changed);
+
+	if (r < 0) {
+		free_names(&changed);
+		return r;
+	}
+	for (size_t i = 0; i < changed.name_count; i++) {
+		struct layer_name *name = &changed.names[i];
+
+		if (strcmp(name->disk, disk) != 0 || strcmp(name->point, point) != 0)
+			continue;
+		free(name->disk);
+		free(name->point);
+		*name = changed.names[--changed.name_count];
+		return update_names(layer, &changed);
+	}
+	free_names(&changed);
+	return -ENOENT;
+}
+
+int layer_take_names(struct layer *layer, struct layer *from)
+{
+	struct layer_record changed;
+	int r;
+
+	if (from->record.name_count == 0)
+		return 0;
+	if (layer->record.name_count + from->record.name_count > LAYER_NAMES_MAX)
+		return -ENOSPC;
+	r = copy_names(&layer->record, from->record.name_count, &changed);
+	for (size_t i = 0; i < from->record.name_count && r == 0; i++) {
+		const struct layer_name *name = &from->record.names[i];
+
+		if (!layer_has_name_locked(layer, name->disk, name->point))
+			r = record_append_name(&changed, name->disk, name->point);
+	}
+	if (r == 0)
+		return update_names(layer, &changed);
+	free_names(&changed);
+	return r;
 }
 
 static void unlist_locked(struct layer *layer)

@@ -38,10 +38,14 @@ int layer_template(struct layer *layer, struct template **ret_template, struct s
 /* Replace the record on disk, then in memory. `record` is as the old one with some members changed; its name list is taken over when it differs. */
 int layer_update(struct layer *layer, const struct layer_record *record);
 
-/* Add or drop a name. -EEXIST, -ENOSPC (too many), -ENOENT. */
-int layer_add_name(struct layer *layer, const char *name);
-int layer_drop_names(struct layer *layer);
-bool layer_has_name_locked(const struct layer *layer, const char *name);
+/*
+ * A disk's name for the layer: added (-ENOSPC when it has too many; that the disk has no other layer of that name is the caller's business), or
+ * taken away (-ENOENT). layer_take_names() moves all names of `from`, of whatever disk.
+ */
+int layer_add_name(struct layer *layer, const char *disk, const char *point);
+int layer_drop_name(struct layer *layer, const char *disk, const char *point);
+int layer_take_names(struct layer *layer, struct layer *from);
+bool layer_has_name_locked(const struct layer *layer, const char *disk, const char *point);
 
 /* Take it out of the tree and remove its files, record first. Only for layers that nothing stands on. */
 int layer_remove(struct layer *layer);

@@ -271,7 +271,7 @@ static void let_hold_go(struct part *part, struct disk_record *after)
 
 	if (part->hold_aside) {
 		disk_free_point_name(disk, "saved", point);
-		if (layer_add_name(disk->hold, point) == 0)
+		if (layer_add_name(disk->hold, disk->name, point) == 0)
 			log_info(
 				"disk '%s': domain '%s' was started afresh; what its saved state needs was sealed aside as '%s'",
 				disk->name, after->hold_domain, point);

@@ -258,13 +258,40 @@ int record_save_disk(int directory, const char *file, const struct disk_record *
 
 void record_clear_layer(struct layer_record *record)
 {
-	for (size_t i = 0; i < record->name_count; i++)
-		free(record->names[i]);
+	for (size_t i = 0; i < record->name_count; i++) {
+		free(record->names[i].disk);
+		free(record->names[i].point);
+	}
 	free(record->names);
 	free(record->image);
 	record->names = NULL;
 	record->name_count = 0;
 	record->image = NULL;
+}
+
+int record_append_name(struct layer_record *record, const char *disk, const char *point)
+{
+	struct layer_name *name = &record->names[record->name_count];
+
+	name->disk = strdup(disk);
+	name->point = strdup(point);
+	record->name_count++;
+	return name->disk && name->point ? 0 : -ENOMEM;
+}
+
+static void read_layer_name(struct reader *outer, struct json_object *object, struct layer_name *name)
+{
+	struct reader reader = { .object = object };
+	const char *point = NULL;
+
+	name->disk = read_name(&reader, "disk");
+	if (!name->disk || json_get_string(object, "point", &point) <= 0 || !point_is_valid(point))
+		wrong(&reader);
+	name->point = strdup(point ? point : "");
+	if (!name->point)
+		reader.error = -ENOMEM;
+	if (reader.error && !outer->error)
+		outer->error = reader.error;
 }
 
 static void read_names(struct reader *reader, struct layer_record *record)
@@ -286,21 +313,9 @@ static void read_names(struct reader *reader, struct layer_record *record)
 		reader->error = -ENOMEM;
 		return;
 	}
-	for (size_t i = 0; i < count; i++) {
-		struct json_object *name = json_object_array_get_idx(names, i);
-		const char *text = json_object_is_type(name, json_type_string) ? json_object_get_string(name) : "";
-
-		if (!point_is_valid(text)) {
-			wrong(reader);
-			return;
-		}
-		record->names[i] = strdup(text);
-		if (!record->names[i]) {
-			reader->error = -ENOMEM;
-			return;
-		}
-		record->name_count = i + 1;
-	}
+	record->name_count = count;
+	for (size_t i = 0; i < count; i++)
+		read_layer_name(reader, json_object_array_get_idx(names, i), &record->names[i]);
 }
 
 static void read_stamp(struct reader *reader, struct image_stamp *stamp)
@@ -332,6 +347,10 @@ int record_load_layer(int directory, const char *file, struct layer_record *ret_
 	if (record.image)
 		read_stamp(&reader, &record.stamp);
 	read_names(&reader, &record);
+	record.becomes_head = read_bool(&reader, "becomes-head");
+	read_text(&reader, "domain", record.domain, sizeof(record.domain), text_is_clean, false);
+	read_text(&reader, "note", record.note, sizeof(record.note), text_is_clean, false);
+	read_text(&reader, "consistency", record.consistency, sizeof(record.consistency), text_is_clean, false);
 	if ((record.image == NULL) == (record.parent[0] == '\0'))
 		wrong(&reader);
 	if (reader.error)
@@ -360,9 +379,18 @@ int record_save_layer(int directory, const char *file, const struct layer_record
 		json_set_u64(object, "mtime", (uint64_t)record->stamp.modified.tv_sec);
 		json_set_u64(object, "mtime-nsec", (uint64_t)record->stamp.modified.tv_nsec);
 	}
-	for (size_t i = 0; i < record->name_count; i++)
-		json_object_array_add(names, json_object_new_string(record->names[i]));
+	for (size_t i = 0; i < record->name_count; i++) {
+		struct json_object *name = json_object_new_object();
+
+		json_set_string(name, "disk", record->names[i].disk);
+		json_set_string(name, "point", record->names[i].point);
+		json_object_array_add(names, name);
+	}
 	json_object_object_add(object, "names", names);
+	json_set_bool(object, "becomes-head", record->becomes_head);
+	set_text(object, "domain", record->domain);
+	set_text(object, "note", record->note);
+	set_text(object, "consistency", record->consistency);
 	return save(directory, file, object, true);
 }
 

@@ -23,8 +23,9 @@
 #define TARGET_SIZE 64   /* vda */
 #define TOKEN_SIZE 128   /* which config file a commit consumed */
 #define BOOT_ID_SIZE 37
-#define POINT_MAX 128      /* bytes in a snapshot's name */
-#define LAYER_NAMES_MAX 64 /* names that one layer may have */
+#define POINT_MAX 128       /* bytes in a snapshot's name */
+#define NOTE_SIZE 256       /* why somebody committed */
+#define LAYER_NAMES_MAX 256 /* names that one layer may have */
 
 /* What is to become of a scratch that has data in it when its session is over, besides being discarded. */
 enum keep {
@@ -62,6 +63,12 @@ struct image_stamp {
 	struct timespec modified;
 };
 
+/* A snapshot: the name under which a disk knows a layer. Clones share layers, and each has its own names. */
+struct layer_name {
+	char *disk;
+	char *point;
+};
+
 struct layer_record {
 	char id[LAYER_ID_SIZE];
 	char parent[LAYER_ID_SIZE]; /* "" for a root */
@@ -71,8 +78,12 @@ struct layer_record {
 	uint64_t virtual_size;
 	time_t created;
 	struct image_stamp stamp; /* of a root */
-	char **names;
+	struct layer_name *names;
 	size_t name_count;
+	bool becomes_head;             /* sealed under a name and as the head: start-up completes the second */
+	char domain[DOMAIN_SIZE];      /* whose session made it; "" when a command did */
+	char note[NOTE_SIZE];          /* why, in the administrator's words */
+	char consistency[TARGET_SIZE]; /* "clean", "crash-consistent" or "quiesced" */
 };
 
 struct session_record {
@@ -109,6 +120,9 @@ int record_save_disk(int directory, const char *file, const struct disk_record *
 int record_load_layer(int directory, const char *file, struct layer_record *ret_record);
 int record_save_layer(int directory, const char *file, const struct layer_record *record);
 void record_clear_layer(struct layer_record *record);
+
+/* Put a name behind the others; the list has room for it. -ENOMEM. */
+int record_append_name(struct layer_record *record, const char *disk, const char *point);
 
 int record_load_session(int directory, const char *file, struct session_record *ret_record);
 int record_save_session(int directory, const char *file, const struct session_record *record); /* not synced */

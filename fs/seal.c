@@ -124,21 +124,34 @@ static int link_as_layer(const struct seal *seal, struct sentence *error)
 	return 0;
 }
 
-static int record_layer(struct seal *seal, struct sentence *error)
+static int name_layer(struct seal *seal)
 {
-	struct disk *disk = seal->disk;
-	struct layer *layer = seal->layer;
-	CLEANUP(freep) char *file = layer_file_name(layer->record.id, LAYER_RECORD_SUFFIX);
-	int r;
+	struct layer_record *record = &seal->layer->record;
+	const char *name = seal->point;
 
 	if (seal->kind == SEAL_ASIDE) {
-		disk_free_point_name(disk, seal->prefix, seal->name);
-		layer->record.names = calloc(2, sizeof(*layer->record.names));
-		if (!layer->record.names || !(layer->record.names[0] = strdup(seal->name)))
-			return report(error, -ENOMEM, "out of memory");
-		layer->record.name_count = 1;
+		disk_free_point_name(seal->disk, seal->prefix, seal->name);
+		name = seal->name;
 	}
-	r = file ? record_save_layer(disk->disks->layers_fd, file, &layer->record) : -ENOMEM;
+	if (!name)
+		return 0;
+	/* With a name the layer is reached before it is the head: should that never come, start-up makes it so. */
+	record->becomes_head = seal->kind == SEAL_COMMIT;
+	record->names = calloc(2, sizeof(*record->names));
+	return record->names ? record_append_name(record, seal->disk->name, name) : -ENOMEM;
+}
+
+static int record_layer(struct seal *seal, const char *domain, struct sentence *error)
+{
+	struct disk *disk = seal->disk;
+	struct layer_record *record = &seal->layer->record;
+	CLEANUP(freep) char *file = layer_file_name(record->id, LAYER_RECORD_SUFFIX);
+	int r = file ? name_layer(seal) : -ENOMEM;
+
+	snprintf(record->domain, sizeof(record->domain), "%s", domain ? domain : "");
+	snprintf(record->note, sizeof(record->note), "%s", seal->note ? seal->note : "");
+	if (r == 0)
+		r = record_save_layer(disk->disks->layers_fd, file, record);
 	if (r < 0)
 		return report(error, r, "disk '%s': the new layer cannot be recorded, nothing was sealed: %s",
 			      disk->name, error_text(r));
@@ -294,7 +307,7 @@ static int do_steps(struct disks *disks, struct seal *seals, size_t count, const
 	for (size_t i = 0; i < count && r == 0; i++)
 		r = link_as_layer(&seals[i], error);
 	for (size_t i = 0; i < count && r == 0; i++)
-		r = record_layer(&seals[i], error);
+		r = record_layer(&seals[i], domain, error);
 	if (r == 0 && promised)
 		r = record_intent(disks, seals, count, uuid, domain, error);
 	return r;

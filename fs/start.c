@@ -183,22 +183,56 @@ static bool may_be_thrown_away(const struct disk *disk)
 	return disk->record.keep == KEEP_NOTHING && !disk->record.leftover_keep;
 }
 
-/* Step 5 of a seal that a crash cut off: the scratch's file has become a layer's. */
-static bool is_sealed(struct disk *disk)
+static bool is_reached(const struct layer *layer)
+{
+	if (layer->children)
+		return true;
+	for (size_t i = 0; i < layer->record.name_count; i++) {
+		const struct layer_name *name = &layer->record.names[i];
+
+		/* A fold was cut off at its very end: the parent has the names already. */
+		if (layer->record.state != LAYER_FOLDING ||
+		    !layer_has_name_locked(layer->parent, name->disk, name->point))
+			return true;
+	}
+	for (const struct disk *disk = layer->disks->first; disk; disk = disk->next_disk)
+		if (disk->head == layer || disk->hold == layer || disk->root == layer)
+			return true;
+	return false;
+}
+
+/* Step 5 of a seal that a crash cut off: the scratch's file has become a layer's. The layer, or NULL. */
+static struct layer *sealed_as(struct disk *disk)
 {
 	struct stat scratch, stat;
-	bool sealed = false;
 
 	if (fstat(disk->scratch->fd, &scratch) < 0 || scratch.st_nlink < 2)
-		return false;
-	for (struct layer *layer = disk->disks->layers; layer && !sealed; layer = layer->next) {
+		return NULL;
+	for (struct layer *layer = disk->disks->layers; layer; layer = layer->next) {
 		CLEANUP(close_fdp) int fd = layer->record.image ? -1 : layer_open_file(layer, O_PATH);
 
-		sealed = fd >= 0 && fstat(fd, &stat) == 0 && stat.st_ino == scratch.st_ino &&
-			 stat.st_dev == scratch.st_dev &&
-			 (layer->children || layer->record.name_count || layer == disk->head || layer == disk->hold);
+		if (fd >= 0 && fstat(fd, &stat) == 0 && stat.st_ino == scratch.st_ino &&
+		    stat.st_dev == scratch.st_dev && is_reached(layer))
+			return layer;
 	}
-	return sealed;
+	return NULL;
+}
+
+/* A seal under a name that was cut off before step 4: what the scratch has become is to be the head. */
+static int complete_head(struct disk *disk, struct layer *layer)
+{
+	struct disk_record record = disk->record;
+	int r;
+
+	if (!layer->record.becomes_head || layer->parent != disk->head ||
+	    strcmp(layer->record.names[0].disk, disk->name) != 0)
+		return 0;
+	strcpy(record.head, layer->record.id);
+	record.keep = KEEP_NOTHING;
+	r = disk_save(disk, &record);
+	if (r == 0)
+		disk_set_head(disk, layer);
+	return r;
 }
 
 /* The mount has moved, or a fold was cut short after it had given the scratch its new backing file. */
@@ -215,13 +249,20 @@ static void rehome_scratch(struct disk *disk)
 
 static void load_scratch(struct disk *disk, bool first_of_boot)
 {
-	struct layer *base = disk_base(disk);
+	struct layer *base = disk_base(disk), *sealed;
 	struct sentence why;
 	int r = scratch_adopt(disk, base);
 
+	if (r == -ENOENT && !may_be_thrown_away(disk))
+		log_error("disk '%s': its scratch, which was to be kept (%s), is gone", disk->name,
+			  keep_name(disk->record.keep));
 	if (r == 0)
 		rehome_recover(disk->scratch->fd, disk->directory, SCRATCH_HEADER);
-	if (r == 0 && (is_sealed(disk) || (first_of_boot && may_be_thrown_away(disk))))
+	sealed = r == 0 ? sealed_as(disk) : NULL;
+	if (sealed)
+		complete_head(disk, sealed);
+	base = disk_base(disk);
+	if (r == 0 && (sealed || (first_of_boot && may_be_thrown_away(disk))))
 		r = -ENOENT;
 	if (r == 0 && scratch_check(disk->scratch, &why) < 0) {
 		if (!scratch_is_dirty(disk->scratch) || may_be_thrown_away(disk))
@@ -362,16 +403,6 @@ static void mend_headers(struct disks *disks)
 }
 
 /* --- 5. leftovers -------------------------------------------------------------------------------- */
-
-static bool is_reached(const struct layer *layer)
-{
-	if (layer->children || layer->record.name_count)
-		return true;
-	for (const struct disk *disk = layer->disks->first; disk; disk = disk->next_disk)
-		if (disk->head == layer || disk->hold == layer || disk->root == layer)
-			return true;
-	return false;
-}
 
 static struct layer *first_unreached(struct disks *disks)
 {

@@ -61,34 +61,69 @@ static uint64_t layer_bytes(const struct layer *layer)
 
 /* --- JSON ---------------------------------------------------------------------------------------- */
 
-static struct json_object *describe_layer(const struct layer *layer)
+static struct json_object *describe_layer(const struct disk *disk, const struct layer *layer)
 {
 	CLEANUP(freep) char *file = layer_view_path(layer);
 	struct json_object *object = json_object_new_object();
 	struct json_object *names = json_object_new_array();
+	const struct layer_record *record = &layer->record;
 	char created[TIME_TEXT_SIZE];
 
-	time_text(layer->record.created, created);
-	json_set_string(object, "id", layer->record.id);
+	time_text(record->created, created);
+	json_set_string(object, "id", record->id);
 	json_set_string(object, "parent", layer->parent ? layer->parent->record.id : NULL);
 	json_set_string(object, "file", file);
 	json_set_u64(object, "bytes", layer_bytes(layer));
-	json_set_u64(object, "virtual_size", layer->record.virtual_size);
-	for (size_t i = 0; i < layer->record.name_count; i++)
-		json_object_array_add(names, json_object_new_string(layer->record.names[i]));
+	json_set_u64(object, "virtual_size", record->virtual_size);
+	for (size_t i = 0; i < record->name_count; i++)
+		if (strcmp(record->names[i].disk, disk->name) == 0)
+			json_object_array_add(names, json_object_new_string(record->names[i].point));
 	json_object_object_add(object, "names", names);
-	json_set_string(object, "state", layer->record.state == LAYER_FOLDING ? "folding" : "sealed");
+	json_set_string(object, "state", record->state == LAYER_FOLDING ? "folding" : "sealed");
 	json_set_string(object, "created", created);
+	json_set_string(object, "domain", record->domain[0] ? record->domain : NULL);
+	json_set_string(object, "note", record->note[0] ? record->note : NULL);
+	json_set_string(object, "consistency", record->consistency[0] ? record->consistency : NULL);
 	return object;
 }
 
+static bool is_listed(struct json_object *list, const char *id)
+{
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		const char *other = NULL;
+
+		if (json_get_string(json_object_array_get_idx(list, i), "id", &other) > 0 && strcmp(id, other) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void list_chain(struct json_object *list, const struct disk *disk, const struct layer *layer)
+{
+	for (; layer && !is_listed(list, layer->record.id); layer = layer->parent)
+		json_object_array_add(list, describe_layer(disk, layer));
+}
+
+static bool has_name_of(const struct layer *layer, const char *disk)
+{
+	for (size_t i = 0; i < layer->record.name_count; i++)
+		if (strcmp(layer->record.names[i].disk, disk) == 0)
+			return true;
+	return false;
+}
+
+/* The disk's own story: what its head, its hold and its names stand on; not what clones made of the same layers. */
 static struct json_object *describe_layers(const struct disk *disk)
 {
 	struct json_object *list = json_object_new_array();
 
-	for (struct layer *layer = disk->root ? disk->disks->layers : NULL; layer; layer = layer->next)
-		if (layer_is_below_locked(disk->root, layer))
-			json_object_array_add(list, describe_layer(layer));
+	if (!disk->head)
+		return list;
+	list_chain(list, disk, disk->head);
+	list_chain(list, disk, disk->hold);
+	for (const struct layer *layer = disk->disks->layers; layer; layer = layer->next)
+		if (has_name_of(layer, disk->name))
+			list_chain(list, disk, layer);
 	return list;
 }
 

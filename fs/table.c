@@ -409,6 +409,30 @@ int disk_wait_for_writers(struct disk *disk, struct sentence *error)
 	return 0;
 }
 
+int disk_check_idle(struct disk *disk, struct sentence *error)
+{
+	int r = disk_wait_for_writers(disk, error);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&disk->disks->lock);
+	if (session_is_active_locked(disk))
+		r = report(error, -EBUSY, "disk '%s' is in a session of domain '%s'; stop that first", disk->name,
+			   disk->session->domain);
+	pthread_mutex_unlock(&disk->disks->lock);
+	return r;
+}
+
+int disk_check_not_held(const struct disk *disk, struct sentence *error)
+{
+	if (!disk->hold)
+		return 0;
+	return report(
+		error, -EBUSY,
+		"disk '%s' is held for the saved domain '%s'; restore that, or give its saved state up with 'reset %s force=yes'",
+		disk->name, disk->record.hold_domain, disk->name);
+}
+
 /* --- state and record ---------------------------------------------------------------------------- */
 
 static void disk_check_locked(const struct disk *disk)
@@ -489,7 +513,7 @@ void disk_note(struct disk *disk, const struct sentence *error)
 struct layer *disk_find_point_locked(const struct disk *disk, const char *name)
 {
 	for (struct layer *layer = disk->disks->layers; layer; layer = layer->next)
-		if (layer_has_name_locked(layer, name) && layer_is_below_locked(disk->root, layer))
+		if (layer_has_name_locked(layer, disk->name, name))
 			return layer;
 	return NULL;
 }

@@ -30,6 +30,10 @@ void disk_release_claim(struct disk *disk); /* unclaim and put */
 /* Wait a little for the last writer's close. -EBUSY with a sentence when one stays. */
 int disk_wait_for_writers(struct disk *disk, struct sentence *error);
 
+/* Neither a session nor a descriptor that can write; no hold. -EBUSY with a sentence. */
+int disk_check_idle(struct disk *disk, struct sentence *error);
+int disk_check_not_held(const struct disk *disk, struct sentence *error);
+
 /* The only place where the state changes; checks the edge against a table and the invariants of the new state. */
 void disk_become_locked(struct disk *disk, enum disk_state state);
 void disk_fail(struct disk *disk, const struct sentence *why);
@@ -47,7 +51,7 @@ void disk_set_hold(struct disk *disk, struct layer *hold); /* NULL: none */
 /* Remember what went wrong for the status; "" clears it. */
 void disk_note(struct disk *disk, const struct sentence *error);
 
-/* The sealed layer that `name` stands for in this disk's history (any branch that begins at its root), or NULL. Borrowed. */
+/* The layer that the disk knows by this name, or NULL. Borrowed. */
 struct layer *disk_find_point_locked(const struct disk *disk, const char *name);
 
 /* A name of the form PREFIX-20261120T175749Z that no layer of the disk has yet. */
