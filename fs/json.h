@@ -19,7 +19,10 @@
 /* For CLEANUP(). */
 void json_putp(struct json_object **object);
 
-/* One JSON value and nothing after it but white space. -EBADMSG with a sentence that says where it went wrong. */
+/*
+ * One JSON value and nothing after it but white space. -EBADMSG with a sentence that says where it went wrong. `text` has a NUL
+ * after its `length` bytes, as read_all() leaves it.
+ */
 int json_parse(const char *text, size_t length, struct json_object **ret_value, struct sentence *error);
 
 /*

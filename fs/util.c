@@ -46,6 +46,54 @@ void *steal_pointer(void *pointer)
 	return taken;
 }
 
+/* The length of one UTF-8 sequence at `p`, or 0 where there is none (overlong forms and surrogates included). */
+static size_t utf8_sequence(const unsigned char *p)
+{
+	uint32_t code;
+	size_t length;
+
+	if (p[0] < 0x80)
+		return 1;
+	if (p[0] >= 0xc2 && p[0] <= 0xdf) {
+		length = 2;
+		code = p[0] & 0x1fU;
+	} else if ((p[0] & 0xf0) == 0xe0) {
+		length = 3;
+		code = p[0] & 0x0fU;
+	} else if (p[0] >= 0xf0 && p[0] <= 0xf4) {
+		length = 4;
+		code = p[0] & 0x07U;
+	} else {
+		return 0;
+	}
+	for (size_t i = 1; i < length; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+		code = code << 6 | (p[i] & 0x3fU);
+	}
+	if (length == 3 && (code < 0x800 || (code >= 0xd800 && code <= 0xdfff)))
+		return 0;
+	if (length == 4 && (code < 0x10000 || code > 0x10ffff))
+		return 0;
+	return length;
+}
+
+/* What is quoted may come from a hostile header or another program; a sentence goes into a log line and into JSON. */
+static void clean_sentence(struct sentence *sentence)
+{
+	char *p = sentence->text;
+
+	while (*p) {
+		size_t length = utf8_sequence((unsigned char *)p);
+
+		if (!length || (unsigned char)*p < 0x20 || *p == 0x7f) {
+			*p = '?';
+			length = 1;
+		}
+		p += length;
+	}
+}
+
 int report(struct sentence *sentence, int error, const char *format, ...)
 {
 	va_list arguments;
@@ -55,6 +103,7 @@ int report(struct sentence *sentence, int error, const char *format, ...)
 	va_start(arguments, format);
 	vsnprintf(sentence->text, sizeof(sentence->text), format, arguments);
 	va_end(arguments);
+	clean_sentence(sentence);
 	return error;
 }
 
@@ -72,6 +121,7 @@ int report_context(struct sentence *sentence, int error, const char *format, ...
 	va_end(arguments);
 	if (n >= 0 && (size_t)n < sizeof(sentence->text))
 		snprintf(sentence->text + n, sizeof(sentence->text) - (size_t)n, "%s", inner.text);
+	clean_sentence(sentence);
 	return error;
 }
 
@@ -151,38 +201,6 @@ int parse_size(const char *text, uint64_t *ret_size)
 		return -EINVAL;
 	*ret_size = value << shift;
 	return 0;
-}
-
-/* The length of one UTF-8 sequence at `p`, or 0 where there is none (overlong forms and surrogates included). */
-static size_t utf8_sequence(const unsigned char *p)
-{
-	uint32_t code;
-	size_t length;
-
-	if (p[0] < 0x80)
-		return 1;
-	if (p[0] >= 0xc2 && p[0] <= 0xdf) {
-		length = 2;
-		code = p[0] & 0x1fU;
-	} else if ((p[0] & 0xf0) == 0xe0) {
-		length = 3;
-		code = p[0] & 0x0fU;
-	} else if (p[0] >= 0xf0 && p[0] <= 0xf4) {
-		length = 4;
-		code = p[0] & 0x07U;
-	} else {
-		return 0;
-	}
-	for (size_t i = 1; i < length; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-		code = code << 6 | (p[i] & 0x3fU);
-	}
-	if (length == 3 && (code < 0x800 || (code >= 0xd800 && code <= 0xdfff)))
-		return 0;
-	if (length == 4 && (code < 0x10000 || code > 0x10ffff))
-		return 0;
-	return length;
 }
 
 bool text_is_clean(const char *text)

@@ -35,7 +35,10 @@ struct sentence {
 	char text[1024];
 };
 
-/* Fill the sentence (NULL: nobody asked) and return `error`, so that a failing call ends in one line. */
+/*
+ * Fill the sentence (NULL: nobody asked) and return `error`, so that a failing call ends in one line. Whatever was quoted, it is one
+ * line of valid UTF-8: other bytes become '?'.
+ */
 int report(struct sentence *sentence, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* As report(), but puts the words in front of the sentence that an inner call has already left there. */
