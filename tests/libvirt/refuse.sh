@@ -9,12 +9,12 @@ make_image raw1.img raw 8M 2
 make_image data1.qcow2 qcow2 8M 3
 mkdir "$WORK/elsewhere" && qemu-img create -q -f qcow2 "$WORK/elsewhere/a.qcow2" 8M
 JSON=/etc/libvirt/hooks/config/web1.json
-images=$(image_state web1.qcow2; image_state raw1.img; image_state data1.qcow2)
+before=$(image_state web1.qcow2; image_state raw1.img; image_state data1.qcow2)
 install_hook
 start_host
 
 nothing_was_changed() {
-	same "$(image_state web1.qcow2; image_state raw1.img; image_state data1.qcow2)" "$images"
+	same "$(image_state web1.qcow2; image_state raw1.img; image_state data1.qcow2)" "$before"
 	same "$(status '.disks[] | "\(.name) \(.state) \(.session) \(.open)"')" ""
 	domain_is web1 "shut off"
 }
