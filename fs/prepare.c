@@ -385,15 +385,17 @@ int session_prepare(struct disks *disks, const struct session_request *request, 
 	CLEANUP(parts_release) struct parts parts = { 0 };
 	bool announced = session_is_announced(disks, request->uuid);
 	struct json_object *list;
-	int r = find_parts(disks, request, &parts, error);
+	int r;
 
+	/* Used up, whatever comes of it: a start that follows a refused restore is no restore. */
+	session_forget_announcement(disks, request->uuid);
+	r = find_parts(disks, request, &parts, error);
 	for (size_t i = 0; i < parts.count && r == 0; i++)
 		r = check_part(&parts.list[i], request, announced, error);
 	if (r == 0)
 		r = act_on_parts(disks, &parts, request, error);
 	if (r < 0)
 		return r;
-	session_forget_announcement(disks, request->uuid);
 	list = json_object_new_array();
 	for (size_t i = 0; i < parts.count; i++)
 		part_answer(list, &parts.list[i], parts.list[i].item->target, actions[parts.list[i].start]);
