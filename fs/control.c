@@ -149,6 +149,19 @@ static int run_revert(const struct request *request, struct sentence *error)
 		     : disk_revert(request->disks, request->name, point_of(request), discard, request->answer, error);
 }
 
+static int run_clone(const struct request *request, struct sentence *error)
+{
+	CLEANUP(freep) char *clone = NULL;
+	bool follow = true;
+	int r = find_flag(request->command, "follow", &follow, error);
+
+	if (r == 0)
+		r = relative_name(request->disks, request->command->words[1].value, &clone, error);
+	if (r < 0)
+		return r;
+	return disk_clone(request->disks, request->name, clone, find_setting(request->command, "point"), follow, error);
+}
+
 static int run_delete(const struct request *request, struct sentence *error)
 {
 	return disk_delete(request->disks, request->name, point_of(request), error);
@@ -359,6 +372,7 @@ static const char *const reset_keys[] = { "force", NULL };
 static const char *const commit_keys[] = { "at", "note", NULL };
 static const char *const snapshot_keys[] = { "note", NULL };
 static const char *const revert_keys[] = { "discard", NULL };
+static const char *const clone_keys[] = { "point", "follow", NULL };
 static const char *const fold_keys[] = { "wait", NULL };
 
 static const struct verb verbs[] = {
@@ -371,6 +385,7 @@ static const struct verb verbs[] = {
 	{ "snapshot", 2, snapshot_keys, run_snapshot },
 	{ "revert", 2, revert_keys, run_revert },
 	{ "delete", 2, no_keys, run_delete },
+	{ "clone", 2, clone_keys, run_clone },
 	{ "fold", 1, fold_keys, run_fold },
 	{ "cancel", 1, no_keys, run_cancel },
 	{ "announce", WORDS_ANY, no_keys, run_announce },
@@ -392,6 +407,7 @@ const char *control_help(void)
 	       "snapshot NAME POINT [note=TEXT]   keep what was written, and name it\n"
 	       "revert NAME POINT [discard=yes]   go back to a snapshot; what was written since is kept aside\n"
 	       "delete NAME POINT                 forget a snapshot\n"
+	       "clone TEMPLATE NEW [point=POINT] [follow=no]   a new disk that begins where TEMPLATE is; rm removes it\n"
 	       "fold NAME [wait=no]               move committed layers into the image; waits for the end\n"
 	       "cancel NAME                       stop a fold; nothing is lost\n"
 	       "\n"

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "clone.h"
 #include "image.h"
 #include "io.h"
 #include "job.h"
@@ -41,7 +42,7 @@ struct scratch *disk_scratch(struct disk *disk)
 /* --- protect and unprotect ----------------------------------------------------------------------- */
 
 /* What protect made, taken back. The image has not been touched. */
-static void remove_files(struct disk *disk)
+void disk_remove_files(struct disk *disk)
 {
 	struct disks *disks = disk->disks;
 	CLEANUP(freep) char *directory = disk_directory_name(disk->name);
@@ -140,7 +141,7 @@ static int register_disk(struct disks *disks, const char *name, struct layer *ro
 	return r;
 }
 
-static int check_new_name(const char *name, struct sentence *error)
+int disk_check_new_name(const char *name, struct sentence *error)
 {
 	int r = check_relative_name(name);
 
@@ -153,7 +154,7 @@ int disk_protect(struct disks *disks, const char *name, const char *format, stru
 {
 	struct disk *disk = disks_find(disks, name);
 	struct layer *root;
-	int r = check_new_name(name, error);
+	int r = disk_check_new_name(name, error);
 
 	if (disk) {
 		disk_put(disk);
@@ -171,7 +172,7 @@ int disk_protect(struct disks *disks, const char *name, const char *format, stru
 
 		if (inserted) {
 			disk_remove(disk);
-			remove_files(disk);
+			disk_remove_files(disk);
 		}
 		layer_remove(root);
 		disk_unclaim(disk);
@@ -190,17 +191,24 @@ int disk_protect(struct disks *disks, const char *name, const char *format, stru
 
 static int check_may_unprotect(struct disk *disk, struct sentence *error)
 {
+	const struct disk *clone;
 	bool open;
 	int r = disk_check_idle(disk, error);
 
 	if (r == 0)
 		r = disk_check_not_held(disk, error);
+	if (r == 0 && disk->record.template)
+		r = report(error, -EINVAL, "disk '%s' is a clone; remove it with rm", disk->name);
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&disk->disks->lock);
+	clone = clone_of_locked(disk);
 	open = disk->scratch && disk->scratch->readers;
 	if (open)
 		r = report(error, -EBUSY, "disk '%s' is open; close it first", disk->name);
+	else if (clone)
+		r = report(error, -EBUSY, "disk '%s' is the template of clone '%s'; remove its clones first",
+			   disk->name, clone->name);
 	else if (disk->root->children)
 		r = report(error, -EBUSY,
 			   "disk '%s' has layers that are not folded into its image; 'fold' or delete them first",
@@ -235,7 +243,7 @@ int disk_unprotect(struct disks *disks, const char *name, struct sentence *error
 		session_end(disk);
 		disk_remove(disk);
 		layer_remove(disk->root);
-		remove_files(disk);
+		disk_remove_files(disk);
 		log_info("disk '%s' is no longer protected; its image is served as it is", name);
 	}
 	disk_release_claim(disk);

@@ -83,6 +83,9 @@ int scratch_touch(struct scratch *scratch);
 /* A guest's flush: done at once in a session that ends in a reset, else the file is synced. */
 int scratch_sync(struct scratch *scratch, bool data_only);
 
+/* Remove a clone: what unlink(2) of its name does. -EPERM for an image's disk, -EBUSY while it is used. Blocks like a verb. */
+int disk_unlink(struct disks *disks, const char *name);
+
 /* The control file's verbs; [waits] all of them. `answer` receives members of the JSON answer. */
 int disk_protect(struct disks *disks, const char *name, const char *format, struct sentence *error);
 int disk_unprotect(struct disks *disks, const char *name, struct sentence *error);
@@ -96,6 +99,8 @@ int disk_snapshot(struct disks *disks, const char *name, const char *point, cons
 		  struct json_object *answer, struct sentence *error);
 int disk_revert(struct disks *disks, const char *name, const char *point, bool discard, struct json_object *answer,
 		struct sentence *error);
+int disk_clone(struct disks *disks, const char *name, const char *clone, const char *point, bool follow,
+	       struct sentence *error);
 int disk_delete(struct disks *disks, const char *name, const char *point, struct sentence *error);
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clone.h"
 #include "disk.h"
 #include "image.h"
 #include "job.h"
@@ -50,7 +51,9 @@ static int reset_claimed(struct disk *disk, bool force, struct sentence *error)
 	}
 	if (disk->session)
 		session_end(disk);
-	r = scratch_renew(disk, disk->head, error);
+	r = clone_catch_up(disk, error);
+	if (r == 0)
+		r = scratch_renew(disk, disk->head, error);
 	if (r < 0)
 		report_context(error, r, "disk '%s': ", disk->name);
 	if (dropped)
@@ -185,21 +188,12 @@ static int keep_scratch(struct disk *disk, struct json_object *answer, struct se
 	return 0;
 }
 
-/* Nothing may choose a parent whose child is being folded into it: alone it means nothing any more. */
-static bool is_torn_locked(const struct layer *layer)
-{
-	for (const struct layer *child = layer->disks->layers; child; child = child->next)
-		if (child->parent == layer && child->record.state == LAYER_FOLDING)
-			return true;
-	return false;
-}
-
 static int check_may_leave(struct disk *disk, const struct layer *to, struct sentence *error)
 {
 	bool torn;
 
 	pthread_mutex_lock(&disk->disks->lock);
-	torn = is_torn_locked(to) || disk->head->record.state == LAYER_FOLDING;
+	torn = layer_is_torn_locked(to) || disk->head->record.state == LAYER_FOLDING;
 	pthread_mutex_unlock(&disk->disks->lock);
 	if (torn)
 		return report(error, -EBUSY,
@@ -224,6 +218,7 @@ static int move_to(struct disk *disk, struct layer *to, bool discard, struct jso
 	after = disk->record;
 	strcpy(after.head, to->record.id);
 	after.keep = KEEP_NOTHING;
+	after.follow = false;
 	r = disk_save(disk, &after);
 	if (r < 0)
 		return report(error, r, "disk '%s': its record cannot be written: %s", disk->name, error_text(r));
@@ -239,6 +234,9 @@ static int undo_claimed(struct disk *disk, struct json_object *answer, struct se
 
 	if (r < 0)
 		return r;
+	if (disk->record.follow)
+		return report(error, -ENOENT, "clone '%s' has no commit of its own; undo that of its template '%s'",
+			      disk->name, disk->record.template);
 	if (!disk->head->parent)
 		return report(error, -ENOENT,
 			      "disk '%s' has no commit that could be undone: what was committed is part of its image",

@@ -112,6 +112,17 @@ int image_accept(struct layer *root)
 	return r < 0 ? r : layer_update(root, &record);
 }
 
+/* Whether anything stands on what the image was: layers, a hold, or another disk, a clone. */
+static bool is_depended_on_locked(const struct disk *disk)
+{
+	if (disk->root->children || disk->hold)
+		return true;
+	for (const struct disk *other = disk->disks->first; other; other = other->next_disk)
+		if (other != disk && other->root == disk->root)
+			return true;
+	return false;
+}
+
 static bool is_being_folded(struct disks *disks, const struct layer *root)
 {
 	bool folding = false;
@@ -160,7 +171,7 @@ int image_check(struct disk *disk, bool scratch_depends, struct sentence *error)
 	if (r == 0)
 		return 0;
 	pthread_mutex_lock(&disk->disks->lock);
-	depends = root->children || disk->hold;
+	depends = is_depended_on_locked(disk);
 	pthread_mutex_unlock(&disk->disks->lock);
 	if (depends || scratch_depends)
 		return report(

@@ -19,6 +19,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "clone.h"
 #include "fold.h"
 #include "layer.h"
 #include "log.h"
@@ -143,6 +144,26 @@ static void end_fold_locked(struct disk *disk, int result, const struct sentence
 	pthread_cond_broadcast(&disks->changed);
 }
 
+/* Clones that are behind their template keep its old layers from being folded; the idle ones need not. */
+static void move_followers_locked(struct disks *disks)
+{
+	struct disk *disk = disks->first;
+
+	while (disk && !disk->wants_followers_moved)
+		disk = disk->next_disk;
+	if (!disk)
+		return;
+	disk->wants_followers_moved = false;
+	disk->refs++;
+	pthread_mutex_unlock(&disks->lock);
+	clone_move_followers_on(disk);
+	pthread_mutex_lock(&disks->lock);
+	if (disk->job.state == JOB_NONE && !disk->job.postponed && fold_candidate_locked(disk))
+		disk->job.state = JOB_QUEUED;
+	disk_put_locked(disk);
+	pthread_cond_broadcast(&disks->changed);
+}
+
 static void *fold_layers(void *context)
 {
 	struct disks *disks = context;
@@ -150,7 +171,10 @@ static void *fold_layers(void *context)
 
 	pthread_mutex_lock(&disks->lock);
 	while (!disks->stopping) {
-		struct disk *disk = take_fold_locked(disks);
+		struct disk *disk;
+
+		move_followers_locked(disks);
+		disk = take_fold_locked(disks);
 		struct sentence error = { "" };
 		int r;
 
@@ -320,7 +344,8 @@ static void queue_locked(struct disk *disk)
 	disk->job.postponed = false;
 	disk->job.not_before = 0;
 	disk->job.failures = 0;
-	if (disk->job.state == JOB_NONE && fold_candidate_locked(disk))
+	disk->wants_followers_moved = clone_of_locked(disk) != NULL;
+	if (disk->job.state == JOB_NONE && (fold_candidate_locked(disk) || disk->wants_followers_moved))
 		disk->job.state = JOB_QUEUED;
 	pthread_cond_broadcast(&disk->disks->changed);
 }

@@ -105,6 +105,14 @@ bool layer_is_below_locked(const struct layer *layer, const struct layer *base)
 	return base != NULL;
 }
 
+bool layer_is_torn_locked(const struct layer *layer)
+{
+	for (const struct layer *child = layer->disks->layers; child; child = child->next)
+		if (child->parent == layer && child->record.state == LAYER_FOLDING)
+			return true;
+	return false;
+}
+
 size_t layer_depth_locked(const struct layer *layer)
 {
 	size_t depth = 0;

@@ -24,6 +24,8 @@ int layer_insert_locked(struct layer *layer);
 
 /* Whether `layer` is `base` or one of its ancestors. */
 bool layer_is_below_locked(const struct layer *layer, const struct layer *base);
+/* Whether a child is being folded into it: alone it then means nothing, and nothing may choose it. */
+bool layer_is_torn_locked(const struct layer *layer);
 size_t layer_depth_locked(const struct layer *layer); /* 1 for a root */
 
 /* The path that a qcow2 header names it by; the caller frees. */

@@ -91,10 +91,11 @@ struct disk {
 	unsigned waiting; /* opens and verbs that wait for the claim: a fold does not start meanwhile */
 	enum disk_state state;
 	struct sentence failure; /* why DISK_FAILED */
-	struct disk_record record;
+	struct disk_record record; /* what disk.json says; changed only after that has been replaced */
 	struct layer *root, *head, *hold; /* references; hold may be NULL */
 	struct layer *next;               /* a layer made ahead, with its template, not yet in the tree; or NULL */
 	bool wants_next;
+	bool wants_followers_moved;
 	struct scratch *scratch; /* the current one, a reference; NULL while DISK_FAILED */
 	struct session_record *session;
 	bool session_adopted; /* recorded by this daemon, so that its writers are counted */

@@ -193,7 +193,7 @@ static int remove_name(struct tree *tree, uint64_t parent, const char *name, int
 		return r;
 	disks_lock_names(tree->disks);
 	if (is_disk(tree, &slot))
-		r = flags & AT_REMOVEDIR ? -ENOTDIR : -EPERM;
+		r = flags & AT_REMOVEDIR ? -ENOTDIR : disk_unlink(tree->disks, slot.path);
 	else if (flags & AT_REMOVEDIR && disks_any_beneath(tree->disks, slot.path))
 		r = -EBUSY;
 	else

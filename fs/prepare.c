@@ -26,6 +26,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "clone.h"
 #include "image.h"
 #include "io.h"
 #include "json.h"
@@ -308,7 +309,9 @@ static int save_prepared(struct part *part, struct sentence *error)
 		pthread_mutex_unlock(&disk->disks->lock);
 		disk_set_hold(disk, NULL);
 	}
-	r = part->start == START_CONTINUE ? 0 : scratch_renew(disk, disk_base(disk), error);
+	r = part->start == START_FRESH ? clone_catch_up(disk, error) : 0;
+	if (r == 0 && part->start != START_CONTINUE)
+		r = scratch_renew(disk, disk_base(disk), error);
 	if (dropped) {
 		layer_collect(dropped);
 		layer_put(dropped);

@@ -228,7 +228,11 @@ int record_load_disk(int directory, const char *file, struct disk_record *ret_re
 	record.keep_revisions = read_u64(&reader, "keep-revisions", false);
 	record.leftover_keep = read_bool(&reader, "leftover-keep");
 	record.strict = read_bool(&reader, "strict");
-	if (!reader.error)
+	record.template = read_name(&reader, "template");
+	record.follow = read_bool(&reader, "follow");
+	if (reader.error)
+		free(record.template);
+	else
 		*ret_record = record;
 	return reader.error;
 }
@@ -251,6 +255,8 @@ int record_save_disk(int directory, const char *file, const struct disk_record *
 	json_set_u64(object, "keep-revisions", record->keep_revisions);
 	json_set_bool(object, "leftover-keep", record->leftover_keep);
 	json_set_bool(object, "strict", record->strict);
+	json_set_string(object, "template", record->template);
+	json_set_bool(object, "follow", record->follow);
 	return save(directory, file, object, true);
 }
 

@@ -52,6 +52,8 @@ struct disk_record {
 	uint64_t keep_revisions;
 	bool leftover_keep;
 	bool strict;
+	char *template; /* of a clone: the disk it was made from; set once, the disk's to free; NULL: an image's disk */
+	bool follow;    /* takes the template's new head at its next start, until it commits something of its own */
 };
 
 enum layer_state { LAYER_SEALED, LAYER_FOLDING };

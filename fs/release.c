@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clone.h"
 #include "layer.h"
 #include "log.h"
 #include "part.h"
@@ -216,7 +217,9 @@ static int finish_part(struct part *part, const struct session_request *request,
 	if (r == 0 && dropped)
 		disk_set_hold(disk, NULL);
 	if (r == 0 && end != END_KEEP && end != END_KEEP_SNAPSHOT && (dropped || scratch_is_dirty(disk->scratch))) {
-		r = scratch_renew(disk, disk_base(disk), error);
+		r = clone_catch_up(disk, error);
+		if (r == 0)
+			r = scratch_renew(disk, disk_base(disk), error);
 		if (r < 0)
 			report_context(error, r, "disk '%s': ", disk->name);
 	}

@@ -232,6 +232,7 @@ static void fill_after(struct seal *seal)
 
 	if (seal->kind == SEAL_COMMIT) {
 		strcpy(after->head, seal->layer->record.id);
+		after->follow = false;
 		after->hold[0] = after->hold_uuid[0] = after->hold_domain[0] = '\0';
 	} else if (seal->kind == SEAL_HOLD) {
 		strcpy(after->hold, seal->layer->record.id);
@@ -380,8 +381,10 @@ static int complete_part(struct disks *disks, const struct intent_record *intent
 	r = directory < 0 ? -errno : record_load_disk(directory, "disk.json", &record);
 	if (r < 0)
 		return report(error, r, "the record of disk '%s' cannot be read: %s", part->disk, error_text(r));
-	if (strcmp(part->hold ? record.hold : record.head, part->layer) == 0)
+	if (strcmp(part->hold ? record.hold : record.head, part->layer) == 0) {
+		free(record.template);
 		return 0;
+	}
 	record.keep = KEEP_NOTHING;
 	record.commit_at_release = false;
 	if (part->hold) {
@@ -391,10 +394,12 @@ static int complete_part(struct disks *disks, const struct intent_record *intent
 		record.hold_managed = intent->managed;
 	} else {
 		strcpy(record.head, part->layer);
+		record.follow = false;
 		record.hold[0] = record.hold_uuid[0] = record.hold_domain[0] = '\0';
 		strcpy(record.consumed, intent->consumed);
 	}
 	r = record_save_disk(directory, "disk.json", &record);
+	free(record.template);
 	return r < 0 ? report(error, r, "the record of disk '%s' cannot be written: %s", part->disk, error_text(r)) : 0;
 }
 

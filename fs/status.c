@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "clone.h"
 #include "fold.h"
 #include "json.h"
 #include "layer.h"
@@ -209,7 +210,9 @@ static struct json_object *describe_disk_locked(const struct disk *disk)
 	json_set_string(object, "kept", disk->record.keep == KEEP_NOTHING ? NULL : keep_name(disk->record.keep));
 	json_set_bool(object, "folding", is_folding(disk));
 	json_object_object_add(object, "job", describe_job(disk));
-	json_object_object_add(object, "template", NULL);
+	json_set_string(object, "template", disk->record.template);
+	json_set_bool(object, "follow", disk->record.follow);
+	json_set_bool(object, "behind", clone_is_behind_locked(disk));
 	json_set_string(object, "last_error", last_error[0] ? last_error : NULL);
 	json_object_object_add(object, "properties", describe_properties(disk));
 	return object;

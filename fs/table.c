@@ -123,6 +123,7 @@ static void disk_free(struct disk *disk)
 		record_clear_session(disk->session);
 		free(disk->session);
 	}
+	free(disk->record.template);
 	free(disk->scratch_name);
 	free(disk->name);
 	free(disk);
@@ -267,7 +268,7 @@ struct disk *disks_find_inode(struct disks *disks, dev_t device, ino_t inode)
 	for (disk = disks->first; disk; disk = disk->next_disk) {
 		const struct layer *root = disk->root;
 
-		if (root && root->record.stamp.inode == inode && root->record.stamp.device == device) {
+		if (root && !disk->record.template && root->record.stamp.inode == inode && root->record.stamp.device == device) {
 			disk->refs++;
 			break;
 		}

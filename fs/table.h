@@ -30,6 +30,12 @@ void disk_release_claim(struct disk *disk); /* unclaim and put */
 /* Wait a little for the last writer's close. -EBUSY with a sentence when one stays. */
 int disk_wait_for_writers(struct disk *disk, struct sentence *error);
 
+/* What a protect or a clone made in the state directory, taken back. */
+void disk_remove_files(struct disk *disk);
+
+/* Whether it can be the name of a disk that is to be. -EINVAL or -ENAMETOOLONG with a sentence. */
+int disk_check_new_name(const char *name, struct sentence *error);
+
 /* Neither a session nor a descriptor that can write; no hold. -EBUSY with a sentence. */
 int disk_check_idle(struct disk *disk, struct sentence *error);
 int disk_check_not_held(const struct disk *disk, struct sentence *error);

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A clone is a record, a scratch, and a place in the tree of layers; it costs two small files.
+ *
+ * It keeps its head in its own record, like every disk, and so the layers that it stands on are kept from being folded (fold.c). Its template is
+ * found by name each time: a template cannot be unprotected while a clone is there.
+ */
+#include "clone.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "io.h"
+#include "job.h"
+#include "layer.h"
+#include "log.h"
+#include "scratch.h"
+#include "session.h"
+#include "table.h"
+
+/* --- following ----------------------------------------------------------------------------------- */
+
+static struct disk *find_template_locked(const struct disk *disk)
+{
+	struct disk *other = disk->record.template ? disk->disks->first : NULL;
+
+	while (other && strcmp(other->name, disk->record.template) != 0)
+		other = other->next_disk;
+	return other;
+}
+
+bool clone_is_behind_locked(const struct disk *disk)
+{
+	const struct disk *template = disk->record.follow ? find_template_locked(disk) : NULL;
+
+	return template && template->head && template->head != disk->head;
+}
+
+const struct disk *clone_of_locked(const struct disk *template)
+{
+	for (const struct disk *disk = template->disks->first; disk; disk = disk->next_disk)
+		if (disk->record.template && strcmp(disk->record.template, template->name) == 0)
+			return disk;
+	return NULL;
+}
+
+/* The head that a follower should have, with a reference; NULL when it has it. */
+static struct layer *find_new_head(struct disk *disk)
+{
+	struct layer *head = NULL;
+
+	pthread_mutex_lock(&disk->disks->lock);
+	if (clone_is_behind_locked(disk) && !disk->hold)
+		head = layer_get_locked(find_template_locked(disk)->head);
+	/* A head that is being folded away will be the parent in a moment; the next start finds that. */
+	if (head && (head->record.state == LAYER_FOLDING || layer_is_torn_locked(head))) {
+		layer_put_locked(head);
+		head = NULL;
+	}
+	pthread_mutex_unlock(&disk->disks->lock);
+	return head;
+}
+
+/* The layer that this clone no longer needs may be what the template's fold has waited for. */
+static void queue_template(struct disk *disk)
+{
+	struct disk *template = disks_find(disk->disks, disk->record.template);
+
+	if (template)
+		job_queue(template);
+	disk_put(template);
+}
+
+int clone_catch_up(struct disk *disk, struct sentence *error)
+{
+	struct layer *head = find_new_head(disk);
+	struct disk_record after = disk->record;
+	struct layer *old = disk->head;
+	int r;
+
+	if (!head)
+		return 0;
+	pthread_mutex_lock(&disk->disks->lock);
+	layer_get_locked(old);
+	pthread_mutex_unlock(&disk->disks->lock);
+	strcpy(after.head, head->record.id);
+	r = disk_save(disk, &after);
+	if (r < 0) {
+		report(error, r, "clone '%s': the new head of its template cannot be recorded: %s", disk->name,
+		       error_text(r));
+	} else {
+		disk_set_head(disk, head);
+		layer_collect(old);
+		queue_template(disk);
+	}
+	layer_put(old);
+	layer_put(head);
+	return r;
+}
+
+/* A follower that is behind, and that nobody uses: claimed, with a reference; or NULL. */
+static struct disk *claim_idle_follower(struct disk *template)
+{
+	struct disks *disks = template->disks;
+	struct disk *found = NULL;
+
+	pthread_mutex_lock(&disks->lock);
+	for (struct disk *disk = disks->first; disk && !found; disk = disk->next_disk) {
+		if (!disk->record.template || strcmp(disk->record.template, template->name) != 0 || disk->claimed ||
+		    disk->hold || !clone_is_behind_locked(disk) || disk->state != DISK_PRISTINE ||
+		    disk->scratch->readers || disk->scratch->writers || session_is_active_locked(disk) ||
+		    job_touches_locked(disk->head))
+			continue;
+		disk->claimed = true;
+		disk->refs++;
+		found = disk;
+	}
+	pthread_mutex_unlock(&disks->lock);
+	return found;
+}
+
+void clone_move_followers_on(struct disk *template)
+{
+	struct sentence why;
+	struct disk *disk;
+
+	while ((disk = claim_idle_follower(template))) {
+		struct layer *before = disk->head;
+		int r = scratch_is_dirty(disk->scratch) ? 0 : clone_catch_up(disk, &why);
+		bool moved = disk->head != before;
+
+		if (r == 0 && moved)
+			r = scratch_renew(disk, disk->head, &why);
+		if (r < 0)
+			log_warning("%s", why.text);
+		disk_release_claim(disk);
+		if (!moved)
+			return;
+	}
+}
+
+/* --- making and removing ------------------------------------------------------------------------- */
+
+/* Its name must be free, in the images directory too, and the directory it is to appear in must be there. */
+static int check_free_name(struct disks *disks, const char *name, struct sentence *error)
+{
+	CLEANUP(freep) char *parent = strdup(name);
+	CLEANUP(close_fdp) int fd = -1;
+	char *slash;
+
+	if (!parent)
+		return report(error, -ENOMEM, "out of memory");
+	fd = io_open_beneath(disks->images_fd, name, O_PATH | O_NOFOLLOW);
+	if (fd >= 0 || fd == -ELOOP)
+		return report(error, -EEXIST, "'%s' exists already", name);
+	slash = strrchr(parent, '/');
+	if (slash) {
+		*slash = '\0';
+		fd = io_open_beneath(disks->images_fd, parent, O_PATH | O_DIRECTORY);
+		if (fd < 0)
+			return report(error, fd, "'%s' is no directory for a clone: %s", parent, error_text(fd));
+	}
+	return 0;
+}
+
+/* The layer to begin at, with a reference: the point's, or the template's head. */
+static struct layer *choose_layer(struct disk *template, const char *point, struct sentence *error)
+{
+	struct layer *layer;
+
+	pthread_mutex_lock(&template->disks->lock);
+	layer = point ? disk_find_point_locked(template, point) : template->head;
+	if (layer && layer_is_torn_locked(layer))
+		report(error, -EBUSY,
+		       "disk '%s': a commit is being folded into what the clone would begin at; try again when that has ended",
+		       template->name);
+	else if (!layer)
+		report(error, -ENOENT, "disk '%s' has no snapshot '%s'", template->name, point);
+	if (layer && layer_is_torn_locked(layer))
+		layer = NULL;
+	if (layer)
+		layer_get_locked(layer);
+	pthread_mutex_unlock(&template->disks->lock);
+	return layer;
+}
+
+static int make_clone(struct disk *template, struct layer *layer, const char *name, bool follow, struct disk **ret_disk,
+		      struct sentence *error)
+{
+	struct disks *disks = template->disks;
+	struct disk_record record = { .follow = follow, .template = strdup(template->name) };
+	struct disk *disk;
+	int r;
+
+	disk = record.template ? disk_new(disks, name, &r, error) : NULL;
+	if (!disk) {
+		free(record.template);
+		return report_context(error, -ENOMEM, "clone '%s': ", name);
+	}
+	strcpy(record.head, layer->record.id);
+	disk->record.template = record.template;
+	pthread_mutex_lock(&disks->lock);
+	disk->root = layer_get_locked(template->root);
+	disk->head = layer_get_locked(layer);
+	pthread_mutex_unlock(&disks->lock);
+	*ret_disk = disk;
+	r = disk_insert(disk);
+	if (r < 0)
+		return report(error, r, "'%s' is a disk already, or a directory of another disk's name", name);
+	r = scratch_renew(disk, layer, error);
+	if (r == 0) {
+		r = disk_save(disk, &record);
+		if (r == 0)
+			r = io_sync_directory(disks->disks_fd);
+		if (r < 0)
+			report(error, r, "clone '%s' cannot be recorded: %s", name, error_text(r));
+	}
+	return r;
+}
+
+static int clone_claimed(struct disk *template, const char *name, const char *point, bool follow,
+			 struct sentence *error)
+{
+	struct layer *layer = choose_layer(template, point, error);
+	struct disk *disk = NULL;
+	int r;
+
+	if (!layer)
+		return -EBUSY;
+	r = make_clone(template, layer, name, follow && !point, &disk, error);
+	layer_put(layer);
+	if (!disk)
+		return r;
+	if (r < 0 && r != -EEXIST) {
+		disk_remove(disk);
+		disk_remove_files(disk);
+	}
+	disk_unclaim(disk);
+	disk_put(disk);
+	return r;
+}
+
+int disk_clone(struct disks *disks, const char *name, const char *clone, const char *point, bool follow,
+	       struct sentence *error)
+{
+	struct disk *template;
+	int r = disk_check_new_name(clone, error);
+
+	if (r < 0)
+		return r;
+	pthread_rwlock_wrlock(&disks->names);
+	r = check_free_name(disks, clone, error);
+	if (r == 0)
+		r = disk_claim_name(disks, name, &template, error);
+	if (r == 0) {
+		if (point) {
+			pthread_mutex_lock(&disks->lock);
+			r = disk_find_point_locked(template, point) ? 0 : -ENOENT;
+			pthread_mutex_unlock(&disks->lock);
+		}
+		r = r < 0 ? report(error, r, "disk '%s' has no snapshot '%s'", name, point)
+			  : clone_claimed(template, clone, point, follow, error);
+		disk_release_claim(template);
+	}
+	pthread_rwlock_unlock(&disks->names);
+	if (r == 0)
+		log_info("disk '%s' is a clone of '%s'%s", clone, name, follow && !point ? " and follows it" : "");
+	return r;
+}
+
+static bool is_used_locked(const struct disk *disk)
+{
+	return session_is_active_locked(disk) || disk->hold ||
+	       (disk->scratch && (disk->scratch->readers || disk->scratch->writers)) || clone_of_locked(disk);
+}
+
+/* Names of a clone that goes: they keep layers that nobody else knows of. */
+static void drop_points(struct disk *disk)
+{
+	struct layer *layer;
+
+	for (;;) {
+		const char *point = NULL;
+		CLEANUP(freep) char *copy = NULL;
+
+		pthread_mutex_lock(&disk->disks->lock);
+		for (layer = disk->disks->layers; layer && !point; layer = point ? layer : layer->next)
+			for (size_t i = 0; i < layer->record.name_count && !point; i++)
+				if (strcmp(layer->record.names[i].disk, disk->name) == 0)
+					point = layer->record.names[i].point;
+		copy = point ? strdup(point) : NULL;
+		if (layer && copy)
+			layer_get_locked(layer);
+		pthread_mutex_unlock(&disk->disks->lock);
+		if (!copy)
+			return;
+		if (layer_drop_name(layer, disk->name, copy) < 0) {
+			log_warning("the snapshot '%s' of the removed clone '%s' stays behind", copy, disk->name);
+			layer_put(layer);
+			return;
+		}
+		layer_collect(layer);
+		layer_put(layer);
+	}
+}
+
+int disk_unlink(struct disks *disks, const char *name)
+{
+	struct disk *disk;
+	struct sentence why;
+	struct layer *head;
+	bool used;
+	int r = disk_claim_name(disks, name, &disk, &why);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&disks->lock);
+	used = is_used_locked(disk);
+	head = layer_get_locked(disk->head);
+	pthread_mutex_unlock(&disks->lock);
+	r = !disk->record.template ? -EPERM : used ? -EBUSY : io_unlink(disk->directory, "disk.json");
+	if (r == 0)
+		r = io_sync_directory(disk->directory);
+	if (r == 0) {
+		session_end(disk);
+		disk_remove(disk);
+		disk_set_head(disk, disk->root);
+		drop_points(disk);
+		layer_collect(head);
+		disk_remove_files(disk);
+		log_info("clone '%s' was removed", name);
+	}
+	layer_put(head);
+	disk_release_claim(disk);
+	return r;
+}
