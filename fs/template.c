@@ -158,14 +158,17 @@ int template_make(const struct options *options, int directory, const char *name
 	r = qemu_img_create(options, fd, backing, backing_format, virtual_size, error);
 	if (r == 0) {
 		r = futimens(fd, past) < 0 ? -errno : load(fd, &template);
-		if (r == 0)
-			r = io_rename(directory, new_name, directory, name);
 		if (r < 0)
-			report(error, r, "a template cannot be kept: %s", error_text(r));
+			report(error, r, "a template cannot be read: %s", error_text(r));
 	}
 	if (r == 0 && (strcmp(template->header.backing, backing) != 0 ||
 		       strcmp(template->header.backing_format, backing_format) != 0))
 		r = report(error, -EBADMSG, "qemu-img create wrote another backing file than it was told");
+	if (r == 0) {
+		r = io_rename(directory, new_name, directory, name);
+		if (r < 0)
+			report(error, r, "a template cannot be kept: %s", error_text(r));
+	}
 	if (r < 0) {
 		unlinkat(directory, new_name, 0);
 		return r;
