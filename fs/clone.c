@@ -15,12 +15,13 @@
 #include <unistd.h>
 
 #include "io.h"
-#include "job.h"
 #include "layer.h"
 #include "log.h"
 #include "scratch.h"
 #include "session.h"
 #include "table.h"
+#include "turn.h"
+#include "queue.h"
 
 /* --- following ----------------------------------------------------------------------------------- */
 
@@ -38,14 +39,6 @@ bool clone_is_behind_locked(const struct disk *disk)
 	const struct disk *template = disk->record.follow ? find_template_locked(disk) : NULL;
 
 	return template && template->head && template->head != disk->head;
-}
-
-const struct disk *clone_of_locked(const struct disk *template)
-{
-	for (const struct disk *disk = template->disks->first; disk; disk = disk->next_disk)
-		if (disk->record.template && strcmp(disk->record.template, template->name) == 0)
-			return disk;
-	return NULL;
 }
 
 /* The head that a follower should have, with a reference; NULL when it has it. */
@@ -113,7 +106,7 @@ static struct disk *claim_idle_follower(struct disk *template)
 		if (!disk->record.template || strcmp(disk->record.template, template->name) != 0 || disk->claimed ||
 		    disk->hold || !clone_is_behind_locked(disk) || disk->state != DISK_PRISTINE ||
 		    disk->scratch->readers || disk->scratch->writers || session_is_active_locked(disk) ||
-		    job_touches_locked(disk->head))
+		    turn_is_folds_locked(disk->head))
 			continue;
 		disk->claimed = true;
 		disk->refs++;
@@ -275,7 +268,7 @@ int disk_clone(struct disks *disks, const char *name, const char *clone, const c
 static bool is_used_locked(const struct disk *disk)
 {
 	return session_is_active_locked(disk) || disk->hold ||
-	       (disk->scratch && (disk->scratch->readers || disk->scratch->writers)) || clone_of_locked(disk);
+	       (disk->scratch && (disk->scratch->readers || disk->scratch->writers)) || disk_find_clone_locked(disk);
 }
 
 /* Names of a clone that goes: they keep layers that nobody else knows of. */

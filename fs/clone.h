@@ -22,7 +22,4 @@ bool clone_is_behind_locked(const struct disk *disk);
 /* Followers of this template that are idle and pristine catch up, so that a fold need not wait for their next start. */
 void clone_move_followers_on(struct disk *template);
 
-/* A disk that was made from this one, or NULL. Borrowed. */
-const struct disk *clone_of_locked(const struct disk *template);
-
 #endif

@@ -12,11 +12,11 @@
 #include <string.h>
 
 #include "command.h"
-#include "job.h"
 #include "json.h"
 #include "log.h"
 #include "session.h"
 #include "table.h"
+#include "queue.h"
 
 struct request {
 	struct disks *disks;

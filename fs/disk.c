@@ -15,7 +15,6 @@
 #include "clone.h"
 #include "image.h"
 #include "io.h"
-#include "job.h"
 #include "json.h"
 #include "layer.h"
 #include "log.h"
@@ -24,6 +23,8 @@
 #include "seal.h"
 #include "session.h"
 #include "table.h"
+#include "turn.h"
+#include "queue.h"
 
 #define KEEP_REVISIONS_MAX 1000
 
@@ -40,19 +41,6 @@ struct scratch *disk_scratch(struct disk *disk)
 }
 
 /* --- protect and unprotect ----------------------------------------------------------------------- */
-
-/* What protect made, taken back. The image has not been touched. */
-void disk_remove_files(struct disk *disk)
-{
-	struct disks *disks = disk->disks;
-	CLEANUP(freep) char *directory = disk_directory_name(disk->name);
-
-	io_unlink(disk->directory, "disk.json");
-	io_unlink(disk->directory, "session.json");
-	io_unlink(disk->scratch_directory, disk->scratch_name);
-	if (directory)
-		unlinkat(disks->disks_fd, directory, AT_REMOVEDIR);
-}
 
 /* The root layer of a disk that is to be: format, size and template of its image. */
 static int make_root(struct disks *disks, const char *name, const char *format, struct layer **ret_root,
@@ -141,15 +129,6 @@ static int register_disk(struct disks *disks, const char *name, struct layer *ro
 	return r;
 }
 
-int disk_check_new_name(const char *name, struct sentence *error)
-{
-	int r = check_relative_name(name);
-
-	if (r == 0 && path_is_beneath(name, ".revertfs"))
-		r = -EINVAL;
-	return r < 0 ? report(error, r, "'%s' cannot be a disk's name", name) : 0;
-}
-
 int disk_protect(struct disks *disks, const char *name, const char *format, struct sentence *error)
 {
 	struct disk *disk = disks_find(disks, name);
@@ -202,7 +181,7 @@ static int check_may_unprotect(struct disk *disk, struct sentence *error)
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&disk->disks->lock);
-	clone = clone_of_locked(disk);
+	clone = disk_find_clone_locked(disk);
 	open = disk->scratch && disk->scratch->readers;
 	if (open)
 		r = report(error, -EBUSY, "disk '%s' is open; close it first", disk->name);

@@ -22,6 +22,7 @@
 #include "scratch.h"
 #include "start.h"
 #include "table.h"
+#include "queue.h"
 
 static int read_boot_id(char boot[BOOT_ID_SIZE])
 {

@@ -12,7 +12,6 @@
 #include "clone.h"
 #include "disk.h"
 #include "image.h"
-#include "job.h"
 #include "json.h"
 #include "layer.h"
 #include "log.h"
@@ -20,6 +19,8 @@
 #include "seal.h"
 #include "session.h"
 #include "table.h"
+#include "turn.h"
+#include "queue.h"
 
 /* --- reset and commit ---------------------------------------------------------------------------- */
 

@@ -24,33 +24,6 @@ char *layer_file_name(const char *id, const char *suffix)
 	return format_text("%s%s", id, suffix);
 }
 
-struct layer *layer_get_locked(struct layer *layer)
-{
-	layer->refs++;
-	return layer;
-}
-
-void layer_put_locked(struct layer *layer)
-{
-	if (!layer || --layer->refs)
-		return;
-	layer_put_locked(layer->parent);
-	template_free(layer->template);
-	record_clear_layer(&layer->record);
-	free(layer);
-}
-
-void layer_put(struct layer *layer)
-{
-	struct disks *disks = layer ? layer->disks : NULL;
-
-	if (!layer)
-		return;
-	pthread_mutex_lock(&disks->lock);
-	layer_put_locked(layer);
-	pthread_mutex_unlock(&disks->lock);
-}
-
 struct layer *layer_find_locked(struct disks *disks, const char *id)
 {
 	struct layer *layer = disks->layers;
@@ -437,4 +410,24 @@ int layer_check_header(const struct layer *layer, int fd, const struct layer *pa
 	if (header.data_file || header.encryption)
 		return report(error, -EBADMSG, "layer %s names a data file or is encrypted", layer->record.id);
 	return 0;
+}
+
+static bool has_session_locked(const struct layer *layer)
+{
+	for (const struct disk *disk = layer->disks->first; disk; disk = disk->next_disk)
+		if (disk->session && disk->head && layer_is_below_locked(layer, disk_base(disk)))
+			return true;
+	return false;
+}
+
+void layer_forget_labels_locked(struct disk *disk)
+{
+	for (struct layer *layer = disk->head ? disk_base(disk) : NULL; layer; layer = layer->parent)
+		if (layer->labelled && !layer->open && !has_session_locked(layer))
+			layer->labelled = false;
+}
+
+struct layer *disk_base(const struct disk *disk)
+{
+	return disk->hold ? disk->hold : disk->head;
 }

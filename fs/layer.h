@@ -9,12 +9,10 @@
 
 #include "model.h"
 
-/* References. layer_put_locked() frees a layer that nobody points to; its files are layer_remove()'s business. */
-struct layer *layer_get_locked(struct layer *layer);
-void layer_put_locked(struct layer *layer); /* NULL is fine */
-void layer_put(struct layer *layer);
-
 struct layer *layer_find_locked(struct disks *disks, const char *id); /* borrowed, or NULL */
+
+/* What scratches of the disk stand on: the hold, else the head. */
+struct layer *disk_base(const struct disk *disk);
 
 /* A layer in memory alone, with a fresh id; the caller owns the reference. NULL when out of memory. */
 struct layer *layer_new(struct disks *disks);
@@ -70,8 +68,8 @@ int layer_stamp_image(int fd, struct image_stamp *ret_stamp);
 /* The layer's header and its parent, as the header must name it; 0 or -EBADMSG with a sentence. */
 int layer_check_header(const struct layer *layer, int fd, const struct layer *parent, struct sentence *error);
 
-/* Have the views of the disk's chain forget owners and modes, as far as no other session uses them (view.c). */
-void view_forget_labels_locked(struct disk *disk);
+/* Have the views of the disk's chain forget owners and modes, as far as no other session uses them . */
+void layer_forget_labels_locked(struct disk *disk);
 
 /* The tail of file names in layers/. */
 #define LAYER_RECORD_SUFFIX ".json"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The model that layer.c, scratch.c, disk.c, seal.c, session.c, fold.c, job.c and start.c work on together. Nobody else includes this.
+ * The model that the modules below control.c work on together; nothing above includes this.
  *
  * One lock, disks->lock, guards every member of the structs below that is not marked otherwise. It is held for the time of a few
  * assignments and never over a system call that can wait for a medium, so that looking a name up or printing the status never
@@ -11,7 +11,7 @@
  *   the disks' names, so that two domains with the same disks cannot block each other.
  *
  *   a running fold owns the files of two layers. Whoever opens or claims a disk over these layers makes it stop first
- *   (job_give_way) and is counted (open descriptors, claims, sessions), so that it does not start again before they are gone.
+ *   (turn.c) and is counted (open descriptors, claims, sessions), so that it does not start again before they are gone.
  *
  * disks->changed is broadcast whenever anything changes that somebody may wait for.
  */
@@ -90,8 +90,8 @@ struct disk {
 	bool claimed;     /* a verb is at work */
 	unsigned waiting; /* opens and verbs that wait for the claim: a fold does not start meanwhile */
 	enum disk_state state;
-	struct sentence failure; /* why DISK_FAILED */
-	struct disk_record record; /* what disk.json says; changed only after that has been replaced */
+	struct sentence failure;          /* why DISK_FAILED */
+	struct disk_record record;        /* what disk.json says; changed only after that has been replaced */
 	struct layer *root, *head, *hold; /* references; hold may be NULL */
 	struct layer *next;               /* a layer made ahead, with its template, not yet in the tree; or NULL */
 	bool wants_next;
@@ -144,5 +144,13 @@ struct disks {
 	pthread_t *workers;
 	unsigned worker_count;
 };
+
+/* References (model.c). A layer that nobody points to is freed; its files are layer_remove()'s business. NULL is fine for the puts. */
+struct layer *layer_get_locked(struct layer *layer);
+void layer_put_locked(struct layer *layer);
+void layer_put(struct layer *layer);
+void disk_put_locked(struct disk *disk);
+void disk_free(struct disk *disk); /* one that was never shared */
+void scratch_put_locked(struct scratch *scratch);
 
 #endif

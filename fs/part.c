@@ -10,6 +10,7 @@
 
 #include "json.h"
 #include "table.h"
+#include "turn.h"
 
 void parts_release(struct parts *parts)
 {

@@ -37,6 +37,7 @@
 #include "seal.h"
 #include "session.h"
 #include "table.h"
+#include "turn.h"
 
 #define SNAPSHOT_REVERT_S 60 /* a revert to a libvirt snapshot starts the domain at once */
 

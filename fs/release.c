@@ -18,6 +18,7 @@
 #include "seal.h"
 #include "session.h"
 #include "table.h"
+#include "turn.h"
 
 enum end { END_COMMIT, END_RESET, END_HOLD, END_ASIDE, END_DROP, END_KEEP, END_KEEP_SNAPSHOT };
 
@@ -63,13 +64,19 @@ static bool became_backing(const struct part *part)
 	return part->item && part->item->source && session->source && strcmp(part->item->source, session->source) != 0;
 }
 
+/* Whether the session, or the life of the guest before its save, wrote anything. */
+static bool has_data(const struct part *part)
+{
+	return part->disk->hold || scratch_is_dirty(part->disk->scratch);
+}
+
 /*
  *   reason                          session         what is done
  *   shutdown, destroyed             armed now       COMMIT
  *   shutdown, destroyed             else            RESET
  *   saved                                           HOLD
  *   failed                          on a hold       DROP: the scratch goes, the hold stays
- *   failed, crashed, daemon         armed           ASIDE
+ *   failed, crashed, daemon         armed, written  ASIDE
  *   failed, crashed, daemon         else            RESET
  *   from snapshot                                   KEEP for the prepare that follows at once
  *   migrated, unknown; the target is not in the JSON, or has another source now: KEEP, undecided
@@ -93,7 +100,7 @@ static enum end end_of_session(const struct part *part, enum end_reason reason)
 		__attribute__((fallthrough));
 	case END_CRASHED:
 	case END_DAEMON:
-		return session->armed || armed_now ? END_ASIDE : END_RESET;
+		return (session->armed || armed_now) && has_data(part) ? END_ASIDE : END_RESET;
 	case END_FROM_SNAPSHOT:
 		return END_KEEP_SNAPSHOT;
 	case END_MIGRATED:
@@ -137,9 +144,7 @@ static bool needs_seal(const struct part *part, enum end end)
 {
 	if (end == END_HOLD)
 		return true;
-	if (end == END_COMMIT)
-		return part->disk->hold || scratch_is_dirty(part->disk->scratch);
-	return end == END_ASIDE && scratch_is_dirty(part->disk->scratch);
+	return (end == END_COMMIT || end == END_ASIDE) && has_data(part);
 }
 
 static enum seal_kind seal_kind_of(enum end end)

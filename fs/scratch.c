@@ -17,61 +17,15 @@
 #include <unistd.h>
 
 #include "io.h"
-#include "job.h"
 #include "layer.h"
 #include "log.h"
 #include "session.h"
 #include "table.h"
+#include "turn.h"
 
 #define NEW_SUFFIX ".new"
 #define XATTR_LIST_MAX 65536
 #define LIBVIRT_XATTRS "trusted.libvirt." /* libvirt's memory of labels: of one file, never of its successor */
-
-static void hand_to_closer_locked(struct disks *disks, int fd)
-{
-	struct closing *closing = malloc(sizeof(*closing));
-
-	if (!closing) {
-		close(fd);
-		return;
-	}
-	*closing = (struct closing){ fd, disks->closing };
-	disks->closing = closing;
-	pthread_cond_broadcast(&disks->changed);
-}
-
-void scratch_put_locked(struct scratch *scratch)
-{
-	struct disk *disk;
-
-	if (!scratch || --scratch->refs)
-		return;
-	disk = scratch->disk;
-	layer_put_locked(scratch->layer);
-	/* Closing the last descriptor of a large unlinked file frees its blocks, which takes a while. */
-	hand_to_closer_locked(disk->disks, scratch->fd);
-	free(scratch);
-	disk_put_locked(disk);
-}
-
-void scratch_put(struct scratch *scratch)
-{
-	struct disks *disks = scratch ? scratch->disk->disks : NULL;
-
-	if (!scratch)
-		return;
-	pthread_mutex_lock(&disks->lock);
-	scratch_put_locked(scratch);
-	pthread_mutex_unlock(&disks->lock);
-}
-
-struct scratch *scratch_get(struct scratch *scratch)
-{
-	pthread_mutex_lock(&scratch->disk->disks->lock);
-	scratch->refs++;
-	pthread_mutex_unlock(&scratch->disk->disks->lock);
-	return scratch;
-}
 
 uint64_t scratch_serial(const struct scratch *scratch)
 {
@@ -263,13 +217,13 @@ static int wait_for_turn_locked(struct scratch *scratch, bool nonblock)
 			return -ESTALE;
 		if (disk->state == DISK_FAILED)
 			return -EIO;
-		fold_runs = job_touches_locked(scratch->layer);
+		fold_runs = turn_is_folds_locked(scratch->layer);
 		if (!disk->claimed && !fold_runs)
 			return 0;
 		if (nonblock)
 			return -EAGAIN;
 		if (fold_runs)
-			job_stop_touching_locked(scratch->layer);
+			turn_ask_folds_locked(scratch->layer);
 		disk->waiting++;
 		pthread_cond_wait(&disk->disks->changed, &disk->disks->lock);
 		disk->waiting--;

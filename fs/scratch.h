@@ -27,8 +27,6 @@ int scratch_check(struct scratch *scratch, struct sentence *error);
 /* Give a file owner, mode and xattrs of the disk's image, and no others. */
 int scratch_set_attributes(const struct disk *disk, int fd);
 
-void scratch_put_locked(struct scratch *scratch); /* NULL is fine */
-
 /* Start writing back what strict scratches hold, so that the sync at a seal is short. Called now and then by a worker. */
 void scratch_write_back(struct disks *disks);
 

@@ -72,7 +72,7 @@ void session_end(struct disk *disk)
 	pthread_mutex_lock(&disk->disks->lock);
 	session = disk->session;
 	disk->session = NULL;
-	view_forget_labels_locked(disk);
+	layer_forget_labels_locked(disk);
 	pthread_cond_broadcast(&disk->disks->changed);
 	pthread_mutex_unlock(&disk->disks->lock);
 	if (session) {

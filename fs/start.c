@@ -31,6 +31,7 @@
 #include "seal.h"
 #include "session.h"
 #include "table.h"
+#include "turn.h"
 
 #define BOOT_RECORD "boot"
 

@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "clone.h"
-#include "fold.h"
 #include "json.h"
 #include "layer.h"
 #include "session.h"

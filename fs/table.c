@@ -26,11 +26,11 @@
 #include <unistd.h>
 
 #include "io.h"
-#include "job.h"
 #include "layer.h"
 #include "log.h"
 #include "scratch.h"
 #include "session.h"
+#include "turn.h"
 
 #define DISK_RECORD "disk.json"
 #define SCRATCH_NAME "scratch.qcow2"
@@ -115,42 +115,6 @@ static int compare_names(const void *a, const void *b)
 	return strcmp(((const struct disk *)a)->name, ((const struct disk *)b)->name);
 }
 
-static void disk_free(struct disk *disk)
-{
-	close_fdp(&disk->directory);
-	close_fdp(&disk->job.stop_fd);
-	if (disk->session) {
-		record_clear_session(disk->session);
-		free(disk->session);
-	}
-	free(disk->record.template);
-	free(disk->scratch_name);
-	free(disk->name);
-	free(disk);
-}
-
-void disk_put_locked(struct disk *disk)
-{
-	if (--disk->refs)
-		return;
-	layer_put_locked(disk->root);
-	layer_put_locked(disk->head);
-	layer_put_locked(disk->hold);
-	layer_put_locked(disk->next);
-	disk_free(disk);
-}
-
-void disk_put(struct disk *disk)
-{
-	struct disks *disks = disk ? disk->disks : NULL;
-
-	if (!disk)
-		return;
-	pthread_mutex_lock(&disks->lock);
-	disk_put_locked(disk);
-	pthread_mutex_unlock(&disks->lock);
-}
-
 static int prepare_directory(struct disk *disk, struct sentence *error)
 {
 	struct disks *disks = disk->disks;
@@ -192,6 +156,28 @@ struct disk *disk_new(struct disks *disks, const char *name, int *ret_error, str
 		return NULL;
 	}
 	return disk;
+}
+
+int disk_check_new_name(const char *name, struct sentence *error)
+{
+	int r = check_relative_name(name);
+
+	if (r == 0 && path_is_beneath(name, ".revertfs"))
+		r = -EINVAL;
+	return r < 0 ? report(error, r, "'%s' cannot be a disk's name", name) : 0;
+}
+
+/* What protect made, taken back. The image has not been touched. */
+void disk_remove_files(struct disk *disk)
+{
+	struct disks *disks = disk->disks;
+	CLEANUP(freep) char *directory = disk_directory_name(disk->name);
+
+	io_unlink(disk->directory, "disk.json");
+	io_unlink(disk->directory, "session.json");
+	io_unlink(disk->scratch_directory, disk->scratch_name);
+	if (directory)
+		unlinkat(disks->disks_fd, directory, AT_REMOVEDIR);
 }
 
 int disk_insert(struct disk *disk)
@@ -268,7 +254,8 @@ struct disk *disks_find_inode(struct disks *disks, dev_t device, ino_t inode)
 	for (disk = disks->first; disk; disk = disk->next_disk) {
 		const struct layer *root = disk->root;
 
-		if (root && !disk->record.template && root->record.stamp.inode == inode && root->record.stamp.device == device) {
+		if (root && !disk->record.template && root->record.stamp.inode == inode &&
+		    root->record.stamp.device == device) {
 			disk->refs++;
 			break;
 		}
@@ -322,48 +309,6 @@ void disks_visit_names(struct disks *disks, const char *directory,
 
 /* --- claims -------------------------------------------------------------------------------------- */
 
-int disk_claim(struct disk *disk)
-{
-	struct disks *disks = disk->disks;
-	int r = 0;
-
-	pthread_mutex_lock(&disks->lock);
-	for (;;) {
-		bool fold_runs;
-
-		if (disk->removed) {
-			r = -ENOENT;
-			break;
-		}
-		fold_runs = disk->head && job_touches_locked(disk_base(disk));
-		if (!disk->claimed && !fold_runs)
-			break;
-		if (fold_runs)
-			job_stop_touching_locked(disk_base(disk));
-		disk->waiting++;
-		pthread_cond_wait(&disks->changed, &disks->lock);
-		disk->waiting--;
-	}
-	if (r == 0)
-		disk->claimed = true;
-	pthread_mutex_unlock(&disks->lock);
-	return r;
-}
-
-void disk_unclaim_locked(struct disk *disk)
-{
-	assert(disk->claimed);
-	disk->claimed = false;
-	pthread_cond_broadcast(&disk->disks->changed);
-}
-
-void disk_unclaim(struct disk *disk)
-{
-	pthread_mutex_lock(&disk->disks->lock);
-	disk_unclaim_locked(disk);
-	pthread_mutex_unlock(&disk->disks->lock);
-}
-
 int disk_claim_name(struct disks *disks, const char *name, struct disk **ret_disk, struct sentence *error)
 {
 	struct disk *disk = disks_find(disks, name);
@@ -378,35 +323,6 @@ int disk_claim_name(struct disks *disks, const char *name, struct disk **ret_dis
 		return -EIO;
 	}
 	*ret_disk = disk;
-	return 0;
-}
-
-void disk_release_claim(struct disk *disk)
-{
-	pthread_mutex_lock(&disk->disks->lock);
-	disk_unclaim_locked(disk);
-	disk_put_locked(disk);
-	pthread_mutex_unlock(&disk->disks->lock);
-}
-
-int disk_wait_for_writers(struct disk *disk, struct sentence *error)
-{
-	struct disks *disks = disk->disks;
-	struct timespec deadline;
-	unsigned writers;
-
-	clock_gettime(CLOCK_MONOTONIC, &deadline);
-	deadline.tv_sec += WRITER_WAIT_MS / 1000;
-	pthread_mutex_lock(&disks->lock);
-	while (disk->scratch && disk->scratch->writers)
-		if (pthread_cond_timedwait(&disks->changed, &disks->lock, &deadline) == ETIMEDOUT)
-			break;
-	writers = disk->scratch ? disk->scratch->writers : 0;
-	pthread_mutex_unlock(&disks->lock);
-	if (writers)
-		return report(error, -EBUSY,
-			      "disk '%s' is open for writing; stop the domain or program that uses it first",
-			      disk->name);
 	return 0;
 }
 
@@ -475,11 +391,6 @@ int disk_save(struct disk *disk, const struct disk_record *record)
 	return 0;
 }
 
-struct layer *disk_base(const struct disk *disk)
-{
-	return disk->hold ? disk->hold : disk->head;
-}
-
 void disk_set_head(struct disk *disk, struct layer *head)
 {
 	struct layer *old;
@@ -537,4 +448,12 @@ void disk_free_point_name(struct disk *disk, const char *prefix, char name[POINT
 		if (taken)
 			snprintf(name, POINT_MAX + 1, "%s-%s-%d", prefix, when, ++n);
 	} while (taken);
+}
+
+const struct disk *disk_find_clone_locked(const struct disk *template)
+{
+	for (const struct disk *disk = template->disks->first; disk; disk = disk->next_disk)
+		if (disk->record.template && strcmp(disk->record.template, template->name) == 0)
+			return disk;
+	return NULL;
 }

@@ -9,26 +9,13 @@
 
 #include "model.h"
 
-#define WRITER_WAIT_MS 2000 /* the kernel closes a descriptor behind its owner's back: RELEASE comes late */
-
 /* A disk in memory, claimed by the caller, not yet in the table; its directory is made. NULL with a sentence and an errno in *ret_error. */
 struct disk *disk_new(struct disks *disks, const char *name, int *ret_error, struct sentence *error);
 int disk_insert(struct disk *disk);  /* -EEXIST when the name is taken, or lies beneath or above a disk's */
 void disk_remove(struct disk *disk); /* out of the table; whoever waits for it is told that it is gone */
-void disk_put_locked(struct disk *disk);
 
-/*
- * Claim a disk for a verb, after a fold over its layers has given way. -ENOENT when it was removed meanwhile. Ended by disk_unclaim(), which
- * also drops the reference that disk_claim_name() took.
- */
-int disk_claim(struct disk *disk);
-void disk_unclaim(struct disk *disk);
-void disk_unclaim_locked(struct disk *disk);
+/* Find and claim; ended by disk_release_claim(). -ENOENT, or -EIO when the disk's record could not be read. */
 int disk_claim_name(struct disks *disks, const char *name, struct disk **ret_disk, struct sentence *error);
-void disk_release_claim(struct disk *disk); /* unclaim and put */
-
-/* Wait a little for the last writer's close. -EBUSY with a sentence when one stays. */
-int disk_wait_for_writers(struct disk *disk, struct sentence *error);
 
 /* What a protect or a clone made in the state directory, taken back. */
 void disk_remove_files(struct disk *disk);
@@ -47,9 +34,6 @@ void disk_fail(struct disk *disk, const struct sentence *why);
 /* Write disk.json; the record in memory is changed when that has succeeded. */
 int disk_save(struct disk *disk, const struct disk_record *record);
 
-/* What scratches of the disk stand on: the hold, else the head. */
-struct layer *disk_base(const struct disk *disk);
-
 /* Point head or hold somewhere else (in memory). */
 void disk_set_head(struct disk *disk, struct layer *head);
 void disk_set_hold(struct disk *disk, struct layer *hold); /* NULL: none */
@@ -65,5 +49,8 @@ void disk_free_point_name(struct disk *disk, const char *prefix, char name[POINT
 
 char *disk_directory_name(const char *name); /* escaped into one component; NULL when out of memory */
 int disk_name_of_directory(const char *directory, char **ret_name); /* the way back; -EINVAL */
+
+/* A disk that was made from this one, or NULL. Borrowed. */
+const struct disk *disk_find_clone_locked(const struct disk *template);
 
 #endif

@@ -11,10 +11,10 @@
 #include <unistd.h>
 
 #include "io.h"
-#include "job.h"
 #include "layer.h"
 #include "session.h"
 #include "table.h"
+#include "turn.h"
 
 #define WRITE_BITS 0222
 
@@ -114,12 +114,12 @@ int view_open(struct view *view, bool nonblock)
 	pthread_mutex_lock(&disks->lock);
 	/* Counted before the fold is gone, so that it does not begin again in between. */
 	layer->open++;
-	while (r == 0 && !layer->removed && job_touches_locked(layer)) {
+	while (r == 0 && !layer->removed && turn_is_folds_locked(layer)) {
 		if (nonblock) {
 			r = -EAGAIN;
 			break;
 		}
-		job_stop_touching_locked(layer);
+		turn_ask_folds_locked(layer);
 		pthread_cond_wait(&disks->changed, &disks->lock);
 	}
 	if (r == 0 && layer->removed)
@@ -146,21 +146,6 @@ void view_close(struct view *view, int fd)
 	layer->open--;
 	pthread_cond_broadcast(&layer->disks->changed);
 	pthread_mutex_unlock(&layer->disks->lock);
-}
-
-static bool has_session_locked(const struct layer *layer)
-{
-	for (const struct disk *disk = layer->disks->first; disk; disk = disk->next_disk)
-		if (disk->session && disk->head && layer_is_below_locked(layer, disk_base(disk)))
-			return true;
-	return false;
-}
-
-void view_forget_labels_locked(struct disk *disk)
-{
-	for (struct layer *layer = disk->head ? disk_base(disk) : NULL; layer; layer = layer->parent)
-		if (layer->labelled && !layer->open && !has_session_locked(layer))
-			layer->labelled = false;
 }
 
 void views_visit_layers(struct disks *disks, bool (*visit)(void *context, const char *id), void *context)

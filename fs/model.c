@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * References: who holds a pointer to a layer, a disk or a scratch, and what happens when the last one is given up.
+ */
+#include "model.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+struct layer *layer_get_locked(struct layer *layer)
+{
+	layer->refs++;
+	return layer;
+}
+
+void layer_put_locked(struct layer *layer)
+{
+	if (!layer || --layer->refs)
+		return;
+	layer_put_locked(layer->parent);
+	template_free(layer->template);
+	record_clear_layer(&layer->record);
+	free(layer);
+}
+
+void layer_put(struct layer *layer)
+{
+	struct disks *disks = layer ? layer->disks : NULL;
+
+	if (!layer)
+		return;
+	pthread_mutex_lock(&disks->lock);
+	layer_put_locked(layer);
+	pthread_mutex_unlock(&disks->lock);
+}
+
+void disk_free(struct disk *disk)
+{
+	close_fdp(&disk->directory);
+	close_fdp(&disk->job.stop_fd);
+	if (disk->session) {
+		record_clear_session(disk->session);
+		free(disk->session);
+	}
+	free(disk->record.template);
+	free(disk->scratch_name);
+	free(disk->name);
+	free(disk);
+}
+
+void disk_put_locked(struct disk *disk)
+{
+	if (--disk->refs)
+		return;
+	layer_put_locked(disk->root);
+	layer_put_locked(disk->head);
+	layer_put_locked(disk->hold);
+	layer_put_locked(disk->next);
+	disk_free(disk);
+}
+
+void disk_put(struct disk *disk)
+{
+	struct disks *disks = disk ? disk->disks : NULL;
+
+	if (!disk)
+		return;
+	pthread_mutex_lock(&disks->lock);
+	disk_put_locked(disk);
+	pthread_mutex_unlock(&disks->lock);
+}
+
+static void hand_to_closer_locked(struct disks *disks, int fd)
+{
+	struct closing *closing = malloc(sizeof(*closing));
+
+	if (!closing) {
+		close(fd);
+		return;
+	}
+	*closing = (struct closing){ fd, disks->closing };
+	disks->closing = closing;
+	pthread_cond_broadcast(&disks->changed);
+}
+
+void scratch_put_locked(struct scratch *scratch)
+{
+	struct disk *disk;
+
+	if (!scratch || --scratch->refs)
+		return;
+	disk = scratch->disk;
+	layer_put_locked(scratch->layer);
+	/* Closing the last descriptor of a large unlinked file frees its blocks, which takes a while. */
+	hand_to_closer_locked(disk->disks, scratch->fd);
+	free(scratch);
+	disk_put_locked(disk);
+}
+
+void scratch_put(struct scratch *scratch)
+{
+	struct disks *disks = scratch ? scratch->disk->disks : NULL;
+
+	if (!scratch)
+		return;
+	pthread_mutex_lock(&disks->lock);
+	scratch_put_locked(scratch);
+	pthread_mutex_unlock(&disks->lock);
+}
+
+struct scratch *scratch_get(struct scratch *scratch)
+{
+	pthread_mutex_lock(&scratch->disk->disks->lock);
+	scratch->refs++;
+	pthread_mutex_unlock(&scratch->disk->disks->lock);
+	return scratch;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Asking for background work: what the verbs say to job.c's threads, through disk->job.
+ */
+#include "queue.h"
+
+#include <errno.h>
+
+#include "foldable.h"
+#include "layer.h"
+#include "table.h"
+#include "turn.h"
+
+static void queue_locked(struct disk *disk)
+{
+	disk->job.postponed = false;
+	disk->job.not_before = 0;
+	disk->job.failures = 0;
+	disk->wants_followers_moved = disk_find_clone_locked(disk) != NULL;
+	if (disk->job.state == JOB_NONE && (fold_candidate_locked(disk) || disk->wants_followers_moved))
+		disk->job.state = JOB_QUEUED;
+	pthread_cond_broadcast(&disk->disks->changed);
+}
+
+void job_queue(struct disk *disk)
+{
+	pthread_mutex_lock(&disk->disks->lock);
+	queue_locked(disk);
+	pthread_mutex_unlock(&disk->disks->lock);
+}
+
+/* Whether a queued fold waits for somebody who stays: a verb at work ends by itself, a session does not. */
+static int check_not_kept_waiting_locked(struct disk *disk, struct sentence *error)
+{
+	struct layer *layer = fold_candidate_locked(disk);
+
+	if (disk->job.state != JOB_QUEUED || !layer || disk->claimed || disk->waiting ||
+	    fold_may_run_locked(layer, error))
+		return 0;
+	return -EBUSY;
+}
+
+int job_fold_now(struct disk *disk, struct caller *caller, struct sentence *error)
+{
+	struct disks *disks = disk->disks;
+	uint64_t ended;
+	int r = 0;
+
+	pthread_mutex_lock(&disks->lock);
+	queue_locked(disk);
+	ended = disk->job.ended;
+	while (r == 0 && disk->job.state != JOB_NONE && disk->job.ended == ended && !disks->stopping) {
+		r = check_not_kept_waiting_locked(disk, error);
+		if (r == 0 && caller && atomic_load(&caller->interrupted))
+			r = report(error, -EINTR, "disk '%s': the fold goes on in the background", disk->name);
+		if (r == 0)
+			pthread_cond_wait(&disks->changed, &disks->lock);
+	}
+	if (r == 0 && disk->job.ended != ended && disk->job.result < 0) {
+		*error = disk->job.error;
+		r = disk->job.result;
+	}
+	pthread_mutex_unlock(&disks->lock);
+	return r;
+}
+
+int job_cancel(struct disk *disk, struct sentence *error)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&disk->disks->lock);
+	if (disk->job.state == JOB_NONE)
+		r = report(error, -ENOENT, "disk '%s' has no job", disk->name);
+	disk->job.postponed = true;
+	if (disk->job.state == JOB_QUEUED) {
+		disk->job.state = JOB_NONE;
+		disk->job.ended++;
+		disk->job.result = -EBUSY;
+		report(&disk->job.error, -EBUSY, "disk '%s': the fold was cancelled", disk->name);
+	}
+	if (disk->job.state == JOB_RUNNING) {
+		turn_stop_fold_locked(disk);
+		while (disk->job.state == JOB_RUNNING)
+			pthread_cond_wait(&disk->disks->changed, &disk->disks->lock);
+	}
+	pthread_cond_broadcast(&disk->disks->changed);
+	pthread_mutex_unlock(&disk->disks->lock);
+	return r;
+}

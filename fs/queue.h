@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Asking for background work on a disk. It has at most one job.
+ */
+#ifndef REVERTFS_QUEUE_H
+#define REVERTFS_QUEUE_H
+
+#include "control.h"
+#include "model.h"
+
+/* A fold for this disk, when it may run; does nothing when there is one already. Forgets a cancel. */
+void job_queue(struct disk *disk);
+
+/*
+ * Fold all that may be folded, and wait for the end. -EBUSY with a sentence that says what keeps it from running or made it stop, -EINTR when
+ * the caller went away (the fold goes on), or what the fold failed with.
+ */
+int job_fold_now(struct disk *disk, struct caller *caller, struct sentence *error);
+
+/* Stop a fold and do not take it up again by itself before the next commit or start. -ENOENT when there is none. */
+int job_cancel(struct disk *disk, struct sentence *error);
+
+#endif

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Whose turn it is. A claim belongs to one verb and excludes others and opens; a fold that runs owns the files of two layers and gives way.
+ */
+#include "turn.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <sys/eventfd.h>
+
+#include "layer.h"
+
+static bool fold_touches_locked(const struct disk *disk, const struct layer *base)
+{
+	return disk->job.state == JOB_RUNNING &&
+	       (layer_is_below_locked(disk->job.layer, base) || layer_is_below_locked(disk->job.layer->parent, base));
+}
+
+bool turn_is_folds_locked(const struct layer *base)
+{
+	const struct disks *disks = base->disks;
+
+	if (!disks->running)
+		return false;
+	for (const struct disk *disk = disks->first; disk; disk = disk->next_disk)
+		if (fold_touches_locked(disk, base))
+			return true;
+	return false;
+}
+
+void turn_stop_fold_locked(struct disk *disk)
+{
+	if (disk->job.stop)
+		return;
+	disk->job.stop = true;
+	eventfd_write(disk->job.stop_fd, 1);
+}
+
+void turn_ask_folds_locked(const struct layer *base)
+{
+	for (struct disk *disk = base->disks->first; disk; disk = disk->next_disk)
+		if (fold_touches_locked(disk, base))
+			turn_stop_fold_locked(disk);
+}
+
+int disk_claim(struct disk *disk)
+{
+	struct disks *disks = disk->disks;
+	int r = 0;
+
+	pthread_mutex_lock(&disks->lock);
+	for (;;) {
+		bool fold_runs;
+
+		if (disk->removed) {
+			r = -ENOENT;
+			break;
+		}
+		fold_runs = disk->head && turn_is_folds_locked(disk_base(disk));
+		if (!disk->claimed && !fold_runs)
+			break;
+		if (fold_runs)
+			turn_ask_folds_locked(disk_base(disk));
+		disk->waiting++;
+		pthread_cond_wait(&disks->changed, &disks->lock);
+		disk->waiting--;
+	}
+	if (r == 0)
+		disk->claimed = true;
+	pthread_mutex_unlock(&disks->lock);
+	return r;
+}
+
+void disk_unclaim_locked(struct disk *disk)
+{
+	assert(disk->claimed);
+	disk->claimed = false;
+	pthread_cond_broadcast(&disk->disks->changed);
+}
+
+void disk_unclaim(struct disk *disk)
+{
+	pthread_mutex_lock(&disk->disks->lock);
+	disk_unclaim_locked(disk);
+	pthread_mutex_unlock(&disk->disks->lock);
+}
+
+void disk_release_claim(struct disk *disk)
+{
+	pthread_mutex_lock(&disk->disks->lock);
+	disk_unclaim_locked(disk);
+	disk_put_locked(disk);
+	pthread_mutex_unlock(&disk->disks->lock);
+}
+
+int disk_wait_for_writers(struct disk *disk, struct sentence *error)
+{
+	struct disks *disks = disk->disks;
+	struct timespec deadline;
+	unsigned writers;
+
+	clock_gettime(CLOCK_MONOTONIC, &deadline);
+	deadline.tv_sec += WRITER_WAIT_MS / 1000;
+	pthread_mutex_lock(&disks->lock);
+	while (disk->scratch && disk->scratch->writers)
+		if (pthread_cond_timedwait(&disks->changed, &disks->lock, &deadline) == ETIMEDOUT)
+			break;
+	writers = disk->scratch ? disk->scratch->writers : 0;
+	pthread_mutex_unlock(&disks->lock);
+	if (writers)
+		return report(error, -EBUSY,
+			      "disk '%s' is open for writing; stop the domain or program that uses it first",
+			      disk->name);
+	return 0;
+}
