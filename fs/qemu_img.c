@@ -130,7 +130,7 @@ static int copy_files(const struct run *run, int *ret_files)
 	return 0;
 }
 
-static int start(struct run *run, const char *program)
+static int start_child(struct run *run, const char *program)
 {
 	int out[2], err[2], files[CHAIN_MAX], r;
 
@@ -346,7 +346,7 @@ static int run_qemu_img(struct run *run, struct sentence *error)
 	if (!program)
 		return report(error, -ENOENT,
 			      "'%s' is not there; install qemu-utils, or set qemu-img=", run->options->qemu_img);
-	r = start(run, program);
+	r = start_child(run, program);
 	if (r < 0)
 		return report(error, r, "qemu-img cannot be started: %s", error_text(r));
 	log_debug("job", "qemu-img %s runs as %d", run->arguments[1], (int)run->pid);
