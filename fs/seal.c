@@ -282,6 +282,8 @@ static void adopt_layer(struct seal *seal)
 		disk_set_hold(disk, NULL);
 	} else if (r == 0 && seal->kind == SEAL_HOLD) {
 		disk_set_hold(disk, seal->layer);
+	} else if (r == 0 && !disk->record.hold[0]) {
+		disk_set_hold(disk, NULL); /* what is sealed aside stands on the hold that it ends */
 	}
 	if (r == 0)
 		r = scratch_renew(disk, disk_base(disk), &why);
