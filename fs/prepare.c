@@ -126,7 +126,7 @@ static int choose_start(struct part *part, const struct session_request *request
 		return 0;
 	}
 	if (restoring) {
-		if (!is_kept_for(part->disk, request->uuid) || record->keep == KEEP_NOTHING)
+		if (!is_kept_for(part->disk, request->uuid) || record->keep != KEEP_UNDECIDED)
 			return report(
 				error, -ENOENT,
 				"disk '%s': the layer that the saved state of domain '%s' needs is gone (it was reset or committed since); "
@@ -293,7 +293,7 @@ static int save_prepared(struct part *part, struct sentence *error)
 		dropped = disk->hold;
 		let_hold_go(part, &after);
 	}
-	after.keep = part->armed ? KEEP_ARMED : KEEP_NOTHING;
+	after.keep = part->armed || after.commit_at_release ? KEEP_ARMED : KEEP_NOTHING;
 	if (part->item->has_leftover)
 		after.leftover_keep = part->item->leftover_keep;
 	if (part->item->has_revisions)

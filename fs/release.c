@@ -76,6 +76,7 @@ static bool has_data(const struct part *part)
  *   shutdown, destroyed             else            RESET
  *   saved                                           HOLD
  *   failed                          on a hold       DROP: the scratch goes, the hold stays
+ *   failed                          continued       KEEP, undecided: what the session went on with is still needed
  *   failed, crashed, daemon         armed, written  ASIDE
  *   failed, crashed, daemon         else            RESET
  *   from snapshot                                   KEEP for the prepare that follows at once
@@ -97,6 +98,8 @@ static enum end end_of_session(const struct part *part, enum end_reason reason)
 	case END_FAILED:
 		if (session->on_hold)
 			return END_DROP;
+		if (session->continued)
+			return END_KEEP;
 		__attribute__((fallthrough));
 	case END_CRASHED:
 	case END_DAEMON:

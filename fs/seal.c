@@ -294,6 +294,7 @@ static void adopt_layer(struct seal *seal)
 			       "disk '%s' was sealed as layer %s, but cannot be served until a reset succeeds: ",
 			       disk->name, seal->layer->record.id);
 		disk_fail(disk, &why);
+		disk_drop_scratch(disk); /* its file is the layer's now, and must not be written any more */
 	}
 }
 

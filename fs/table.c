@@ -379,6 +379,17 @@ void disk_fail(struct disk *disk, const struct sentence *why)
 	pthread_mutex_unlock(&disk->disks->lock);
 }
 
+void disk_drop_scratch(struct disk *disk)
+{
+	struct scratch *scratch;
+
+	pthread_mutex_lock(&disk->disks->lock);
+	scratch = disk->scratch;
+	disk->scratch = NULL;
+	scratch_put_locked(scratch);
+	pthread_mutex_unlock(&disk->disks->lock);
+}
+
 int disk_save(struct disk *disk, const struct disk_record *record)
 {
 	int r = record_save_disk(disk->directory, DISK_RECORD, record);

@@ -31,6 +31,9 @@ int disk_check_not_held(const struct disk *disk, struct sentence *error);
 void disk_become_locked(struct disk *disk, enum disk_state state);
 void disk_fail(struct disk *disk, const struct sentence *why);
 
+/* A failed disk serves nothing: whoever looks it up gets EIO. */
+void disk_drop_scratch(struct disk *disk);
+
 /* Write disk.json; the record in memory is changed when that has succeeded. */
 int disk_save(struct disk *disk, const struct disk_record *record);
 
