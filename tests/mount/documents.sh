@@ -1,0 +1,122 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# --help, the manual pages, the README and the samples say the same, and what the programs do.
+. "$TESTLIB"
+need_fuse
+need jq qemu-img
+top=$(dirname "$TESTS")
+
+# agree LIST LIST: two files with the same words, in any order.
+agree() {
+	diff <(sort -u "$1") <(sort -u "$2") >&2
+}
+
+# Words out of documents: what stands between `sed` patterns. None found is a broken pattern.
+words() {
+	local file=$1
+	shift
+	sed -nE "$@" >"$file"
+	[[ -s $file ]] || { echo "no words for $file" >&2; return 1; }
+}
+
+options_agree() {
+	"$REVERTFS" -h | words help 's/^    -o ([a-z-]+)=.*/\1/p'
+	words man 's/^\.BI ([a-z\\-]+)= .*/\1/p' "$top/man/revertfs.8"
+	sed -i 's/\\//g' man
+	sed -n '/^## Configuration/,/^## /p' "$top/README.md" | words readme 's/^\| `([a-z-]+)=.*/\1/p'
+	agree help man
+	agree help readme
+}
+promise "the daemon's options are the same in -h, manual page and README" options_agree
+
+switches_agree() {
+	local word
+	for word in -f -d -h -V; do
+		"$REVERTFS" -h | grep -qE "^    .*$word\b"
+		grep -qE "^\.BR? .*\\\\$word" "$top/man/revertfs.8"
+	done
+}
+promise "its switches are the same in -h and manual page" switches_agree
+
+hook_options_agree() {
+	"$REVERTFS_HOOK" --help | words help 's/^  --([a-z-]+).*/\1/p'
+	sed 's/\\-/-/g' "$top/man/revertfs-hook.8" | words man 's/^\.BI? --([a-z-]+).*/\1/p'
+	agree help man
+}
+promise "the hook's options are the same in --help and manual page" hook_options_agree
+
+render() {
+	command -v groff >/dev/null || { echo "groff is missing" >&2; return 1; }
+	local page said
+	for page in "$top"/man/*.8; do
+		said=$(groff -ww -man -Tutf8 "$page" 2>&1 >page.txt)
+		same "$said" ""
+		[[ -s page.txt ]]
+	done
+}
+if command -v groff >/dev/null; then
+	promise "the manual pages render without a warning" render
+else
+	skip "the manual pages render without a warning: groff is missing"
+fi
+
+samples_are_valid() {
+	jq --arg i "$IMAGES" --arg m "$MNT" --arg s "$STATE" '.images = $i | .mount = $m | .state = $s' \
+		"$top/conf/revertfs.json" >revertfs.json
+	"$REVERTFS" -o config=revertfs.json
+	umount "$MNT"
+	wait_until 10 flock -n "$STATE/lock" true
+}
+promise "the sample of the daemon's configuration is one" samples_are_valid
+
+start_daemon || fail "the daemon starts"
+
+commands_agree() {
+	words help '4,/^$/s/^([a-z]+) .*/\1/p' "$MNT/.revertfs/control"
+	sed 's/\\-/-/g' "$top/man/revertfs.8" | words man 's/^\\fB([a-z]+)\\fR \\fI.*/\1/p'
+	sed -n '/^## The control file/,/^## /p' "$top/README.md" | words readme 's/^\| `([a-z]+) .*/\1/p'
+	agree help man
+	agree help readme
+}
+promise "the commands are the same in the control file, manual page and README" commands_agree
+
+commands_are_known() {
+	local verb
+	while read -r verb; do
+		ctl_fails EINVAL "$verb" "wants"
+	done < <(sed -nE '4,/^$/s/^([a-z]+) .*/\1/p' "$MNT/.revertfs/control")
+}
+promise "each of these commands is one, and says what it wants" commands_are_known
+
+domain_sample_is_valid() {
+	local target
+	mkdir -p config save
+	cp "$top/conf/domain.json" config/vm.json
+	{
+		echo "<domain><name>vm</name><uuid>00000000-0000-4000-8000-000000000001</uuid><devices>"
+		while read -r target; do
+			make_image "$target.qcow2" qcow2 1M >&2
+			echo "<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>"
+			echo "<source file='$MNT/$target.qcow2'/><target dev='$target'/></disk>"
+		done < <(jq -r '.disks[].target' config/vm.json)
+		echo "</devices></domain>"
+	} >vm.xml
+	"$REVERTFS_HOOK" --config-dir=config --save-dir=save --log=hooks.log vm prepare begin - <vm.xml
+	same "$(status '[.disks[] | select(.session)] | length')" "$(jq '.disks | length' config/vm.json)"
+}
+promise "the sample of a domain's file is one" domain_sample_is_valid
+
+map_is_true() {
+	local directory file
+	for directory in fs hook; do
+		sed -n "/^| $directory\/ |/,/^$/p" "$top/README.md" | grep -oE '^\|[^|]*\|' | grep -oE '[a-z0-9_]+\.[ch]' >map
+		[[ -s map ]]
+		while read -r file; do
+			[[ -e $top/$directory/$file ]] || { echo "$directory/$file is in the README alone" >&2; return 1; }
+		done <map
+		for file in "$top/$directory"/*.c; do
+			grep -qxF "${file##*/}" map || { echo "$directory/${file##*/} is not in the README" >&2; return 1; }
+		done
+	done
+}
+promise "the README's map has every source file" map_is_true
