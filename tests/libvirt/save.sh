@@ -217,6 +217,24 @@ a_commit_after_a_restore() {
 }
 promise "a save commits nothing; the end after the restore commits both lives" a_commit_after_a_restore
 
+a_crash_after_a_restore() {
+	local now
+	domain_json web1 <<<'{"disks":[{"target":"vda","one-shot-commit":true},{"target":"vdb"}]}'
+	now=$(image_state web1.qcow2)
+	start_domain web1
+	guest_io web1 vda 'write -P 26 4M 64k'
+	virsh -q managedsave web1 >&2
+	start_domain web1
+	kill -KILL "$(qemu_pid web1)"
+	wait_until 20 domain_is web1 "shut off"
+	point_reads web1.qcow2 uncommitted 4M 64k 26
+	same "$(image_state web1.qcow2)" "$now"
+	same "$(status_of raw1.img '"\(.state) \(.hold) \(.session)"')" "pristine null null"
+	domain_json web1 <<<'{"disks":[{"target":"vda"},{"target":"vdb"}]}'
+	starts_with web1 vda 4M 64k 1
+}
+promise "a crash after a restore seals aside what an armed guest had written before its save" a_crash_after_a_restore
+
 restarts_between_save_and_restore() {
 	start_domain web1
 	guest_io web1 vda 'write -P 24 1M 64k'
