@@ -107,7 +107,7 @@ static int check_parent_is_idle(const struct layer *parent, struct sentence *err
 static int copy_into_parent(struct disk *disk, struct layer *layer, struct sentence *error)
 {
 	CLEANUP(close_chain) struct chain chain = { 0 };
-	struct qemu_watch watch = { .stop_fd = disk->job.stop_fd, .progress = note_progress, .context = disk };
+	struct program_watch watch = { .stop_fd = disk->job.stop_fd, .progress = note_progress, .context = disk };
 	int r = check_parent_is_idle(layer->parent, error);
 
 	if (r == 0)

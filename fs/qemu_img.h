@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Running qemu-img: arguments, progress, deadline, exit status, and its stderr turned into a sentence.
+ * What qemu-img is asked to do; program.h says how it is run and what its errors are.
  *
- * Files are handed over as descriptors and named /proc/self/fd/N, so no path is resolved again and nothing outside the
- * given files is opened: a chain is always given in full (struct qemu_node), never left to follow a header. No shell is
- * involved. A child dies with its daemon (PDEATHSIG), runs at low priority when the work is background work, and is killed when it
- * makes no progress (CPU time or bytes read and written) for options.qemu_timeout seconds. Every function blocks until the
- * child is gone. Errors: -ENOENT qemu-img is not there, -ETIMEDOUT it hung and was killed, -ECANCELED it was stopped,
- * -ENOSPC and -EIO as its stderr says, else -EIO.
+ * Files are handed over as descriptors, and a chain is always given in full (struct qemu_node), never left to follow a header. Every
+ * function blocks until the child is gone.
  */
 #ifndef REVERTFS_QEMU_IMG_H
 #define REVERTFS_QEMU_IMG_H
@@ -16,6 +12,7 @@
 #include <stdint.h>
 
 #include "options.h"
+#include "program.h"
 #include "util.h"
 
 /* One file of a chain, the top first. The descriptors are borrowed. */
@@ -32,13 +29,6 @@ struct qemu_image_info {
 	bool is_encrypted;
 };
 
-/* What a long run reports to and is stopped by. */
-struct qemu_watch {
-	int stop_fd; /* an eventfd: readable means stop; -1: cannot be stopped */
-	void (*progress)(void *context, double percent);
-	void *context;
-};
-
 /* Look at an image; `format` NULL lets qemu-img probe. */
 int qemu_img_info(const struct options *options, int fd, const char *format, struct qemu_image_info *ret_info,
 		  struct sentence *error);
@@ -49,7 +39,25 @@ int qemu_img_create(const struct options *options, int fd, const char *backing, 
 
 /* Write the data of chain[0] into chain[1]; chain[0] stays as it is. Background work. */
 int qemu_img_commit(const struct options *options, const struct qemu_node *chain, size_t length,
-		    const struct qemu_watch *watch, struct sentence *error);
+		    const struct program_watch *watch, struct sentence *error);
+
+struct qemu_conversion {
+	const char *format; /* "qcow2" or "raw" */
+	bool compress;
+	uint64_t rate; /* bytes in a second; 0: as fast as it goes */
+};
+
+/* Write what the chain reads, flat, into the empty file `fd`; not synced. Background work. */
+int qemu_img_convert(const struct options *options, const struct qemu_node *chain, size_t length, int fd,
+		     const struct qemu_conversion *conversion, const struct program_watch *watch,
+		     struct sentence *error);
+
+/* How many bytes on the medium that would take, uncompressed. */
+int qemu_img_measure(const struct options *options, const struct qemu_node *chain, size_t length, const char *format,
+		     uint64_t *ret_bytes, struct sentence *error);
+
+/* Whether chain[0] is consistent in itself; the rest of the chain is there to be opened. */
+int qemu_img_check(const struct options *options, const struct qemu_node *chain, size_t length, struct sentence *error);
 
 /* Name another backing file in the header of `fd`; nothing but the header is changed. */
 int qemu_img_rebase(const struct options *options, int fd, const char *backing, const char *backing_format,

@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A run is: fork and exec with just the given descriptors, then one poll loop over stdout, stderr and the stop descriptor, then wait.
+ *
+ * stdout is kept up to OUTPUT_MAX (the JSON of `qemu-img info`) and scanned for the "(12.34/100%)" of qemu-img's -p; the last of
+ * stderr becomes the sentence. Between fork and exec only async-signal-safe calls are made, since the daemon has threads.
+ */
+#include "program.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "log.h"
+
+#define OUTPUT_MAX (1024 * 1024)
+#define TICK_MS 500  /* how often a silent child is looked at */
+#define REAP_MS 5000 /* how long a killed child may take to go */
+#define IOPRIO_IDLE (3 << 13)
+
+void program_clear(struct program *program)
+{
+	free(program->output);
+	program->output = NULL;
+}
+
+void program_add(struct program *program, const char *argument)
+{
+	if (program->count < PROGRAM_ARGUMENTS_MAX - 1)
+		program->arguments[program->count++] = argument;
+}
+
+int program_hand_over(struct program *program, int fd)
+{
+	if (program->file_count == PROGRAM_FILES_MAX)
+		return -E2BIG;
+	program->files[program->file_count] = fd;
+	return PROGRAM_FIRST_FD + (int)program->file_count++;
+}
+
+/* Where the program is; the search is done before fork(), since execvp() may allocate. */
+static char *find_program(const char *name)
+{
+	const char *given = getenv("PATH");
+	CLEANUP(freep) char *path = NULL;
+	char *rest, *directory;
+
+	if (strchr(name, '/'))
+		return strdup(name);
+	path = strdup(given ? given : "/usr/local/bin:/usr/bin:/bin");
+	rest = path;
+	while (rest && (directory = strsep(&rest, ":"))) {
+		char *candidate = format_text("%s/%s", directory, name);
+
+		if (candidate && access(candidate, X_OK) == 0)
+			return candidate;
+		free(candidate);
+	}
+	return NULL;
+}
+
+/* In the child: async-signal-safe calls only. */
+static void become_program(const struct program *program, const char *path, int out_fd, int err_fd, const int *files)
+{
+	static const char *const environment[] = { "LC_ALL=C",
+						   "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+						   NULL };
+	struct rlimit no_core = { 0, 0 };
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	sigset_t none;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	setrlimit(RLIMIT_CORE, &no_core);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (program->background) {
+		setpriority(PRIO_PROCESS, 0, 10);
+		syscall(SYS_ioprio_set, 1, 0, IOPRIO_IDLE);
+	}
+	if (dup2(null, 0) < 0 || dup2(out_fd, 1) < 0 || dup2(err_fd, 2) < 0)
+		_exit(126);
+	for (size_t i = 0; i < program->file_count; i++)
+		if (dup2(files[i], PROGRAM_FIRST_FD + (int)i) < 0)
+			_exit(126);
+	syscall(SYS_close_range, PROGRAM_FIRST_FD + (unsigned)program->file_count, ~0U, 0);
+	execve(path, (char *const *)program->arguments, (char *const *)environment);
+	_exit(127);
+}
+
+/*
+ * The descriptors a child gets are first copied above all the numbers they are to have, so that placing one cannot overwrite another.
+ */
+static int copy_files(const struct program *program, int *ret_files)
+{
+	for (size_t i = 0; i < program->file_count; i++) {
+		ret_files[i] = fcntl(program->files[i], F_DUPFD_CLOEXEC, PROGRAM_FIRST_FD + PROGRAM_FILES_MAX);
+		if (ret_files[i] < 0) {
+			int r = -errno;
+
+			while (i--)
+				close(ret_files[i]);
+			return r;
+		}
+	}
+	return 0;
+}
+
+static int start(struct program *program, const char *path)
+{
+	int out[2], err[2], files[PROGRAM_FILES_MAX], r;
+
+	if (pipe2(out, O_CLOEXEC | O_NONBLOCK) < 0)
+		return -errno;
+	if (pipe2(err, O_CLOEXEC | O_NONBLOCK) < 0) {
+		r = -errno;
+		close(out[0]);
+		close(out[1]);
+		return r;
+	}
+	fcntl(out[1], F_SETFL, 0);
+	fcntl(err[1], F_SETFL, 0);
+	r = copy_files(program, files);
+	if (r == 0) {
+		program->pid = fork();
+		if (program->pid == 0)
+			become_program(program, path, out[1], err[1], files);
+		r = program->pid < 0 ? -errno : 0;
+		for (size_t i = 0; i < program->file_count; i++)
+			close(files[i]);
+	}
+	close(out[1]);
+	close(err[1]);
+	program->out_fd = out[0];
+	program->err_fd = err[0];
+	program->last_progress_ms = monotonic_ms();
+	return r;
+}
+
+/* The newest "(12.34/100%)" in what came. */
+static void report_progress(const struct program *program, const char *text)
+{
+	const char *open = strrchr(text, '(');
+	double percent;
+
+	if (program->watch && program->watch->progress && open && sscanf(open, "(%lf/100%%)", &percent) == 1)
+		program->watch->progress(program->watch->context, percent);
+}
+
+static int take_output(struct program *program)
+{
+	char chunk[4096];
+	ssize_t n = read(program->out_fd, chunk, sizeof(chunk) - 1);
+	char *larger;
+
+	if (n <= 0)
+		return n < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -EPIPE;
+	chunk[n] = '\0';
+	report_progress(program, chunk);
+	if (program->output_length + (size_t)n > OUTPUT_MAX)
+		return 0;
+	larger = realloc(program->output, program->output_length + (size_t)n + 1);
+	if (!larger)
+		return -ENOMEM;
+	program->output = larger;
+	memcpy(larger + program->output_length, chunk, (size_t)n + 1);
+	program->output_length += (size_t)n;
+	return 0;
+}
+
+/* The end of stderr says why; what came first is dropped when it is long. */
+static int take_complaint(struct program *program)
+{
+	char chunk[PROGRAM_COMPLAINT_MAX];
+	ssize_t n = read(program->err_fd, chunk, sizeof(chunk));
+	size_t excess;
+
+	if (n <= 0)
+		return n < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -EPIPE;
+	excess = program->complaint_length + (size_t)n;
+	excess = excess > PROGRAM_COMPLAINT_MAX ? excess - PROGRAM_COMPLAINT_MAX : 0;
+	memmove(program->complaint, program->complaint + excess, program->complaint_length - excess);
+	program->complaint_length -= excess;
+	memcpy(program->complaint + program->complaint_length, chunk, (size_t)n);
+	program->complaint_length += (size_t)n;
+	program->complaint[program->complaint_length] = '\0';
+	return 0;
+}
+
+/* The child's CPU time and the bytes it moved: what grows as long as it is not stuck. */
+static unsigned long long work_done(pid_t pid)
+{
+	unsigned long long user = 0, system = 0, read_bytes = 0, written = 0;
+	char path[64], line[1024];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	file = fopen(path, "re");
+	if (file) {
+		char *end = fgets(line, sizeof(line), file) ? strrchr(line, ')') : NULL;
+
+		if (end)
+			sscanf(end + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &system);
+		fclose(file);
+	}
+	snprintf(path, sizeof(path), "/proc/%d/io", (int)pid);
+	file = fopen(path, "re");
+	if (file) {
+		if (fscanf(file, "rchar: %llu wchar: %llu", &read_bytes, &written) != 2)
+			read_bytes = written = 0;
+		fclose(file);
+	}
+	return user + system + read_bytes + written;
+}
+
+static bool is_stuck(struct program *program)
+{
+	unsigned long long work = work_done(program->pid);
+	uint64_t now = monotonic_ms();
+
+	if (work != program->work) {
+		program->work = work;
+		program->last_progress_ms = now;
+	}
+	return now - program->last_progress_ms > (uint64_t)program->timeout_s * 1000;
+}
+
+/* Read what the child says until it has closed both ends. 0, -ECANCELED, -ETIMEDOUT or -ENOMEM: the child must then be killed. */
+static int attend(struct program *program)
+{
+	struct pollfd polled[] = {
+		{ .fd = program->out_fd, .events = POLLIN },
+		{ .fd = program->err_fd, .events = POLLIN },
+		{ .fd = program->watch ? program->watch->stop_fd : -1, .events = POLLIN },
+	};
+
+	while (polled[0].fd >= 0 || polled[1].fd >= 0) {
+		if (poll(polled, ARRAY_SIZE(polled), TICK_MS) < 0 && errno != EINTR)
+			return -errno;
+		if (polled[2].revents & POLLIN)
+			return -ECANCELED;
+		if (polled[0].revents) {
+			int r = take_output(program);
+
+			if (r == -ENOMEM)
+				return r;
+			if (r < 0)
+				polled[0].fd = -1;
+		}
+		if (polled[1].revents && take_complaint(program) < 0)
+			polled[1].fd = -1;
+		if (is_stuck(program))
+			return -ETIMEDOUT;
+	}
+	return 0;
+}
+
+/* Wait for the child's end, but not for ever: one that is stuck in the kernel (a dead disk) cannot even be killed. */
+static int reap(struct program *program, bool patient, int *ret_status)
+{
+	uint64_t deadline = monotonic_ms() + REAP_MS;
+	int pidfd = (int)syscall(SYS_pidfd_open, program->pid, 0);
+
+	for (;;) {
+		struct pollfd polled = { .fd = pidfd, .events = POLLIN };
+		pid_t done = waitpid(program->pid, ret_status, pidfd >= 0 || !patient ? WNOHANG : 0);
+
+		if (done == program->pid || (done < 0 && errno != EINTR))
+			break;
+		if (!patient && monotonic_ms() > deadline)
+			break;
+		if (patient && is_stuck(program)) {
+			kill(program->pid, SIGKILL);
+			patient = false;
+			deadline = monotonic_ms() + REAP_MS;
+		}
+		poll(&polled, pidfd >= 0, TICK_MS);
+	}
+	if (pidfd >= 0)
+		close(pidfd);
+	return patient || monotonic_ms() <= deadline ? 0 : -ETIMEDOUT;
+}
+
+static int complaint_errno(const char *complaint)
+{
+	static const int known[] = { -ENOSPC, -EIO, -EDQUOT, -EROFS, -EFBIG };
+
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		if (strstr(complaint, error_text(known[i])))
+			return known[i];
+	return -EIO;
+}
+
+static int judge(struct program *program, int status, struct sentence *error)
+{
+	size_t length = strlen(program->complaint);
+
+	while (length && program->complaint[length - 1] == '\n')
+		program->complaint[--length] = '\0';
+	for (char *p = program->complaint; *p; p++)
+		if ((unsigned char)*p < 0x20)
+			*p = ' ';
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return 0;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 127 && !length)
+		return report(error, -ENOENT, "'%s' cannot be started; %s", program->name, program->hint);
+	if (WIFSIGNALED(status))
+		return report(error, -EIO, "%s was killed by signal %d", program->title, WTERMSIG(status));
+	return report(error, complaint_errno(program->complaint), "%s failed: %s", program->title,
+		      length ? program->complaint : "it did not say why");
+}
+
+static int attend_to_the_end(struct program *program, struct sentence *error)
+{
+	int r = attend(program), status = 0;
+
+	if (r < 0)
+		kill(program->pid, SIGKILL);
+	if (reap(program, r == 0, &status) < 0)
+		return report(error, -ETIMEDOUT, "%s (pid %d) hangs and cannot be killed; look at the storage below it",
+			      program->title, (int)program->pid);
+	if (r == -ETIMEDOUT)
+		return report(error, r, "%s made no progress for %u s and was killed", program->title,
+			      program->timeout_s);
+	if (r == -ECANCELED)
+		return report(error, r, "%s was stopped", program->title);
+	return r < 0 ? report(error, r, "%s was lost: %s", program->title, error_text(r))
+		     : judge(program, status, error);
+}
+
+int program_run(struct program *program, struct sentence *error)
+{
+	CLEANUP(freep) char *path = find_program(program->name);
+	int r;
+
+	if (!path)
+		return report(error, -ENOENT, "'%s' is not there; %s", program->name, program->hint);
+	program->arguments[program->count] = NULL;
+	program->out_fd = program->err_fd = -1;
+	r = start(program, path);
+	if (r < 0) {
+		report(error, r, "%s cannot be started: %s", program->title, error_text(r));
+	} else {
+		log_debug("job", "%s runs as %d", program->title, (int)program->pid);
+		r = attend_to_the_end(program, error);
+	}
+	close_fdp(&program->out_fd);
+	close_fdp(&program->err_fd);
+	return r;
+}
