@@ -85,9 +85,11 @@ $(BUILD)/obj/faults/%.o: %.c | libs
 $(BUILD)/obj/%.o: %.c | libs
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -c -o $@ $<
-$(BUILD)/systemd/%: systemd/%.in Makefile
-	$(call say,GEN,$@)
-	$(Q)mkdir -p $(@D) && sed -e 's|@BINDIR@|$(BINDIR)|g; s|@SYSCONFDIR@|$(SYSCONFDIR)|g; s|@DOCDIR@|$(DOCDIR)|g' $< >$@
+# Made anew each time, since PREFIX may be another than the last time, but replaced only where it differs.
+$(BUILD)/systemd/%: systemd/%.in FORCE
+	$(Q)mkdir -p $(@D) && sed -e 's|@BINDIR@|$(BINDIR)|g; s|@SYSCONFDIR@|$(SYSCONFDIR)|g; s|@DOCDIR@|$(DOCDIR)|g' $< >$@.new
+	$(Q)cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+FORCE:
 
 libs:
 	@.ci/deps libs
@@ -122,7 +124,7 @@ clean:
 help:
 	@sed -n '3,/^$$/s/^# \{0,1\}//p' Makefile
 
-.PHONY: all libs deps deps-check deps-lint check demo bench lint format install uninstall clean help
+.PHONY: FORCE all libs deps deps-check deps-lint check demo bench lint format install uninstall clean help
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

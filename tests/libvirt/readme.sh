@@ -9,7 +9,7 @@ IMAGES=/var/lib/libvirt/images
 
 # Outside libvirt's directories, which are private here, the machine's own are left alone.
 here() {
-	sed "s|/etc/revertfs|$WORK/etc/revertfs|g; s|/var/lib/revertfs|$STATE|g; s|/usr/local|$WORK/usr|g"
+	sed "s|/etc/revertfs|$WORK/etc/revertfs|g; s|/var/lib/revertfs|$STATE|g; s|/usr/local|$WORK/usr/local|g"
 }
 
 # The blocks of the section, in files 1, 2 ...
@@ -18,8 +18,8 @@ sed -n '/^## On a libvirt host/,/^## Configuration/p' "$top/README.md" | here |
 	awk '/^```/ { on = !on; n += on; next } on { print > n }'
 
 make() {
-	command make -s -C "$top" BUILD="$BUILD" SAN="$([[ $SLOW == 1 ]] || echo 1)" PREFIX="$WORK/usr" \
-		SYSCONFDIR="$WORK/etc" HOOKDIR="$HOOK_DIR" UNITDIR="$WORK/units" "$@" >&2
+	command make -s -C "$top" BUILD="$BUILD" SAN="$([[ $SLOW == 1 ]] || echo 1)" DESTDIR="$WORK" UNITDIR=/units "$@" >&2 &&
+		cp -r "$WORK/etc/libvirt/hooks/." /etc/libvirt/hooks
 }
 
 # systemd is not in a test: the unit's command is started as it would start it.
