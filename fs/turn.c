@@ -87,10 +87,12 @@ void disk_unclaim(struct disk *disk)
 
 void disk_release_claim(struct disk *disk)
 {
-	pthread_mutex_lock(&disk->disks->lock);
+	struct disks *disks = disk->disks;
+
+	pthread_mutex_lock(&disks->lock);
 	disk_unclaim_locked(disk);
 	disk_put_locked(disk);
-	pthread_mutex_unlock(&disk->disks->lock);
+	pthread_mutex_unlock(&disks->lock);
 }
 
 int disk_wait_for_writers(struct disk *disk, struct sentence *error)
