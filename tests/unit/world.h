@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The model without a kernel: the disks of a directory, driven by control lines, written and read by qemu-io on the scratch's own file.
+ *
+ * No mount is there, so that what headers name is made of symlinks: MOUNT/.revertfs/images is the images directory, and each
+ * MOUNT/.revertfs/layers/ID leads to the layer's file. A world lives in a directory of its own and is left alone when its test fails.
+ *
+ * Content is counted in blocks of 4 KiB, each filled with one byte.
+ */
+#ifndef WORLD_H
+#define WORLD_H
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <pthread.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "control.h"
+#include "disk.h"
+#include "io.h"
+#include "json.h"
+#include "model.h"
+#include "status.h"
+#include "table.h"
+#include "test.h"
+
+#define BLOCK 4096
+#define BLOCKS 256 /* of an image: 1 MiB */
+#define UUID1 "0f7f9e1c-2d6b-4c1e-9a53-6f1b0c7d8e90"
+#define UUID2 "11111111-2d6b-4c1e-9a53-6f1b0c7d8e90"
+
+struct world {
+	struct options options;
+	char *top;
+	int images_fd;
+	struct disks *disks;
+	struct caller caller;
+	char *answer;
+};
+
+static struct world *world; /* the one of the test that runs */
+
+/* A path in the world's directory; good until some more are made. */
+__attribute__((format(printf, 1, 2), unused)) static const char *in_world(const char *format, ...)
+{
+	static char paths[8][PATH_MAX];
+	static unsigned next;
+	char *path = paths[next++ % 8];
+	int n = snprintf(path, PATH_MAX, "%s/", world->top);
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(path + n, (size_t)(PATH_MAX - n), format, args);
+	va_end(args);
+	return path;
+}
+
+__attribute__((format(printf, 1, 2), unused)) static int shell(const char *format, ...)
+{
+	char *command = NULL;
+	va_list args;
+	int status;
+
+	va_start(args, format);
+	if (vasprintf(&command, format, args) < 0)
+		abort();
+	va_end(args);
+	status = system(command);
+	free(command);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static int remove_entry(const char *path, const struct stat *stat, int flag, struct FTW *ftw)
+{
+	(void)stat, (void)flag, (void)ftw;
+	return remove(path);
+}
+
+static int new_disks(struct sentence *error)
+{
+	return disks_new(&world->options, world->images_fd, &world->disks, error);
+}
+
+/* What a start of the daemon does. */
+__attribute__((unused)) static void world_start(void)
+{
+	struct sentence error = { "" };
+
+	if (new_disks(&error) != 0 || disks_start(world->disks, &error) != 0)
+		test_fail(__FILE__, __LINE__, "it does not start: %s", error.text);
+}
+
+__attribute__((unused)) static void world_stop(void)
+{
+	disks_free(world->disks);
+	world->disks = NULL;
+}
+
+/* An empty world: images/, mount/ and state/, not started. */
+__attribute__((unused)) static void world_new_stopped(void)
+{
+	static int number;
+
+	world = calloc(1, sizeof(*world));
+	if (!world || asprintf(&world->top, "%s/world%d", TEST_DIR, ++number) < 0)
+		abort();
+	nftw(world->top, remove_entry, 20, FTW_DEPTH | FTW_PHYS);
+	mkdir(world->top, 0755);
+	world->options = (struct options){
+		.images = strdup(in_world("images")),
+		.mount = strdup(in_world("mount")),
+		.state = strdup(in_world("state")),
+		.qemu_img = strdup("qemu-img"),
+		.template_options = strdup("extended_l2=on,cluster_size=128k"),
+		.max_jobs = 2,
+		.qemu_timeout = 60,
+	};
+	mkdir(world->options.images, 0755);
+	mkdir(world->options.mount, 0755);
+	mkdir(in_world("mount/.revertfs"), 0755);
+	mkdir(in_world("mount/.revertfs/layers"), 0755);
+	if (symlink(world->options.images, in_world("mount/.revertfs/images")) < 0)
+		abort();
+	world->images_fd = open(world->options.images, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+__attribute__((unused)) static void world_new(void)
+{
+	world_new_stopped();
+	world_start();
+}
+
+__attribute__((unused)) static void world_end(void)
+{
+	world_stop();
+	close(world->images_fd);
+	nftw(world->top, remove_entry, 20, FTW_DEPTH | FTW_PHYS);
+	options_free(&world->options);
+	free(world->answer);
+	free(world->top);
+	free(world);
+	world = NULL;
+}
+
+__attribute__((unused)) static void world_restart(void)
+{
+	world_stop();
+	world_start();
+}
+
+/* ---- control lines */
+
+__attribute__((format(printf, 1, 2), unused)) static int command(const char *format, ...)
+{
+	char line[8192];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	free(world->answer);
+	world->answer = NULL;
+	return control_run(world->disks, &world->caller, line, strlen(line), &world->answer);
+}
+
+#define check_ok(...)                                                                \
+	do {                                                                         \
+		if (command(__VA_ARGS__) != 0)                                       \
+			test_fail(__FILE__, __LINE__, "refused: %s", world->answer); \
+	} while (0)
+
+/* It fails with this errno, in a sentence that holds these words. */
+#define check_refused(error_, words_, ...)                                                                 \
+	do {                                                                                               \
+		int r_ = command(__VA_ARGS__);                                                             \
+		if (r_ != -(error_) || !strstr(world->answer, words_))                                     \
+			test_fail(__FILE__, __LINE__, "not %d with '%s', but %d: %s", error_, words_, -r_, \
+				  world->answer);                                                          \
+	} while (0)
+
+/* A member of an object as text, "" for null; `path` is as in "disks.0.action". */
+static const char *member_of(struct json_object *object, const char *path)
+{
+	static char text[8][4096];
+	static unsigned next;
+	char *copy = strdupa(path), *rest = copy, *key, *out = text[next++ % 8];
+
+	while (object && (key = strsep(&rest, "."))) {
+		struct json_object *inner = NULL;
+
+		if (json_object_is_type(object, json_type_array))
+			inner = json_object_array_get_idx(object, (size_t)atoi(key));
+		else
+			json_object_object_get_ex(object, key, &inner);
+		object = inner;
+	}
+	snprintf(out, 4096, "%s", object ? json_object_get_string(object) : "");
+	return out;
+}
+
+__attribute__((unused)) static const char *answered(const char *path)
+{
+	struct json_object *object = json_tokener_parse(world->answer);
+	const char *text = member_of(object, path);
+
+	json_object_put(object);
+	return text;
+}
+
+/* What status.json says of a disk. */
+__attribute__((unused)) static const char *status_of(const char *name, const char *path)
+{
+	char *json = status_json(world->disks, false, 0);
+	struct json_object *object = json_tokener_parse(json), *list = NULL;
+	const char *text = "(no such disk)";
+
+	json_object_object_get_ex(object, "disks", &list);
+	for (size_t i = 0; list && i < json_object_array_length(list); i++)
+		if (strcmp(member_of(json_object_array_get_idx(list, i), "name"), name) == 0)
+			text = member_of(json_object_array_get_idx(list, i), path);
+	json_object_put(object);
+	free(json);
+	return text;
+}
+
+__attribute__((unused)) static int layer_count(const char *name)
+{
+	int n = 0;
+
+	while (*status_of(name, format_text("layers.%d.id", n)))
+		n++;
+	return n;
+}
+
+/* The layer that has a name beginning so: its file. */
+__attribute__((unused)) static const char *layer_named(const char *name, const char *prefix)
+{
+	for (int i = 0; i < layer_count(name); i++) {
+		char path[64];
+
+		for (int k = 0; k < 9; k++) {
+			snprintf(path, sizeof(path), "layers.%d.names.%d", i, k);
+			if (strncmp(status_of(name, path), prefix, strlen(prefix)) == 0) {
+				snprintf(path, sizeof(path), "layers.%d.id", i);
+				return in_world("state/layers/%s.qcow2", status_of(name, path));
+			}
+		}
+	}
+	test_fail(__FILE__, __LINE__, "no layer of '%s' is named '%s'", name, prefix);
+}
+
+/* ---- content */
+
+__attribute__((unused)) static void make_raw(const char *name, int pattern)
+{
+	char block[BLOCK];
+	int fd;
+
+	for (char *p = strchr(name, '/'); p; p = strchr(p + 1, '/'))
+		mkdir(in_world("images/%.*s", (int)(p - name), name), 0755);
+	fd = open(in_world("images/%s", name), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	memset(block, pattern, sizeof(block));
+	check(fd >= 0);
+	for (int i = 0; i < BLOCKS; i++)
+		check_int(pwrite_all(fd, block, sizeof(block), (off_t)i * BLOCK), 0);
+	close(fd);
+}
+
+__attribute__((unused)) static void make_qcow2(const char *name, int pattern)
+{
+	check_int(shell("qemu-img create -q -f qcow2 '%s' 1M && qemu-io -f qcow2 -c 'write -q -P %d 0 1M' '%s' >&2",
+			in_world("images/%s", name), pattern, in_world("images/%s", name)),
+		  0);
+}
+
+static void link_layers(void)
+{
+	DIR *layers = opendir(in_world("state/layers"));
+	struct dirent *entry;
+
+	while (layers && (entry = readdir(layers))) {
+		char *dot = strstr(entry->d_name, ".qcow2");
+
+		if (dot && strlen(entry->d_name) == 22 &&
+		    symlink(in_world("state/layers/%s", entry->d_name),
+			    in_world("mount/.revertfs/layers/%.16s", entry->d_name)) < 0)
+			check(errno == EEXIST);
+	}
+	closedir(layers);
+}
+
+static char *scratch_path(const char *name)
+{
+	char *directory = disk_directory_name(name);
+	char *path = strdup(in_world("state/disks/%s/scratch.qcow2", directory));
+
+	free(directory);
+	return path;
+}
+
+static int qemu_io(const char *file, const char *format, const char *io_command)
+{
+	link_layers();
+	return shell("qemu-io %s -f %s -c '%s' '%s' >'%s' 2>&1 && ! grep -q 'verification failed\\|rror' '%s'",
+		     io_command[0] == 'r' ? "-U -r" : "", format, io_command, file, in_world("io.out"),
+		     in_world("io.out"));
+}
+
+/* A guest's descriptor: with the scratch that was open. */
+__attribute__((unused)) static struct scratch *open_scratch(const char *name, bool writer)
+{
+	struct disk *disk = disks_find(world->disks, name);
+	struct scratch *scratch = disk ? disk_scratch(disk) : NULL;
+	int r = scratch ? scratch_open(scratch, writer, false) : -EIO;
+
+	disk_put(disk);
+	check_int(r, 0);
+	return scratch;
+}
+
+__attribute__((unused)) static void close_scratch(struct scratch *scratch, bool writer)
+{
+	scratch_close(scratch, writer);
+	scratch_put(scratch);
+}
+
+__attribute__((unused)) static void guest_write(const char *name, int first, int count, int pattern)
+{
+	struct scratch *scratch = open_scratch(name, true);
+	char *path = scratch_path(name), io_command[128];
+
+	scratch_touch(scratch);
+	snprintf(io_command, sizeof(io_command), "write -q -P %d %d %d", pattern, first * BLOCK, count * BLOCK);
+	check_int(qemu_io(path, "qcow2", io_command), 0);
+	free(path);
+	close_scratch(scratch, true);
+}
+
+__attribute__((unused)) static bool file_reads(const char *path, const char *format, int first, int count, int pattern)
+{
+	char io_command[128];
+
+	snprintf(io_command, sizeof(io_command), "read -q -P %d %d %d", pattern, first * BLOCK, count * BLOCK);
+	return qemu_io(path, format, io_command) == 0;
+}
+
+static bool disk_reads(const char *name, int first, int count, int pattern)
+{
+	char *path = scratch_path(name);
+	bool is_so = file_reads(path, "qcow2", first, count, pattern);
+
+	free(path);
+	return is_so;
+}
+
+#define check_reads(name, first, count, pattern) \
+	(disk_reads(name, first, count, pattern) \
+		 ? (void)0                       \
+		 : test_fail(__FILE__, __LINE__, "%s does not read %d at %d", name, pattern, first))
+
+__attribute__((unused)) static bool image_reads(const char *name, int first, int count, int pattern)
+{
+	char block[BLOCK];
+	int fd = open(in_world("images/%s", name), O_RDONLY | O_CLOEXEC);
+	bool is_so = fd >= 0;
+
+	for (int i = first; i < first + count && is_so; i++) {
+		is_so = pread_all(fd, block, sizeof(block), (off_t)i * BLOCK) == 0;
+		for (int k = 0; k < BLOCK && is_so; k++)
+			is_so = block[k] == (char)pattern;
+	}
+	close(fd);
+	return is_so;
+}
+
+/* Nothing lies in a directory of the state but what has this suffix. */
+__attribute__((unused)) static int count_files(const char *directory, const char *suffix)
+{
+	DIR *stream = opendir(in_world("%s", directory));
+	struct dirent *entry;
+	int n = 0;
+
+	while (stream && (entry = readdir(stream))) {
+		size_t length = strlen(entry->d_name), tail = strlen(suffix);
+
+		n += entry->d_name[0] != '.' && length >= tail && strcmp(entry->d_name + length - tail, suffix) == 0;
+	}
+	if (stream)
+		closedir(stream);
+	return n;
+}
+
+#endif
