@@ -104,10 +104,26 @@ static int check_parent_is_idle(const struct layer *parent, struct sentence *err
 	return 0;
 }
 
+/* A qemu-img that was killed may have left clusters that are allocated and that nothing refers to: harmless, but lost space. */
+static int drop_leaks(const struct disk *disk, const struct layer *parent, const struct chain *chain,
+		      const struct program_watch *watch)
+{
+	struct sentence why;
+	int r = qemu_img_drop_leaks(disk->disks->options, chain->nodes + 1, chain->length - 1, watch, &why);
+
+	if (r == -ECANCELED)
+		return r;
+	if (r < 0)
+		log_warning("disk '%s': what interrupted folds left in the %s is not freed: %s", disk->name,
+			    parent->record.image ? "image" : "parent layer", why.text);
+	return 0;
+}
+
 static int copy_into_parent(struct disk *disk, struct layer *layer, struct sentence *error)
 {
 	CLEANUP(close_chain) struct chain chain = { 0 };
 	struct program_watch watch = { .stop_fd = disk->job.stop_fd, .progress = note_progress, .context = disk };
+	bool again = layer->record.state == LAYER_FOLDING;
 	int r = check_parent_is_idle(layer->parent, error);
 
 	if (r == 0)
@@ -121,6 +137,8 @@ static int copy_into_parent(struct disk *disk, struct layer *layer, struct sente
 	if (r < 0)
 		return report(error, r, "that it begins cannot be recorded: %s", error_text(r));
 	r = qemu_img_commit(disk->disks->options, chain.nodes, chain.length, &watch, error);
+	if (r == 0 && again && layer->parent->record.format == FORMAT_QCOW2)
+		r = drop_leaks(disk, layer->parent, &chain, &watch);
 	if (r < 0)
 		return r;
 	r = io_sync(chain.nodes[1].fd);

@@ -203,6 +203,24 @@ int qemu_img_check(const struct options *options, const struct qemu_node *chain,
 	return program_run(&run, error);
 }
 
+int qemu_img_drop_leaks(const struct options *options, const struct qemu_node *chain, size_t length,
+			const struct program_watch *watch, struct sentence *error)
+{
+	CLEANUP(program_clear) struct program run = new_run(options, "qemu-img check");
+	CLEANUP(freep) char *image = NULL;
+	int r = add_chain(&run, chain, length, &image, error);
+
+	if (r < 0)
+		return r;
+	run.watch = watch;
+	run.background = true;
+	program_add(&run, "-q");
+	program_add(&run, "-r");
+	program_add(&run, "leaks");
+	program_add(&run, image);
+	return program_run(&run, error);
+}
+
 int qemu_img_rebase(const struct options *options, int fd, const char *backing, const char *backing_format,
 		    struct sentence *error)
 {

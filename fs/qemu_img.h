@@ -59,6 +59,10 @@ int qemu_img_measure(const struct options *options, const struct qemu_node *chai
 /* Whether chain[0] is consistent in itself; the rest of the chain is there to be opened. */
 int qemu_img_check(const struct options *options, const struct qemu_node *chain, size_t length, struct sentence *error);
 
+/* Free the clusters of chain[0] that nothing in it refers to. Background work. */
+int qemu_img_drop_leaks(const struct options *options, const struct qemu_node *chain, size_t length,
+			const struct program_watch *watch, struct sentence *error);
+
 /* Name another backing file in the header of `fd`; nothing but the header is changed. */
 int qemu_img_rebase(const struct options *options, int fd, const char *backing, const char *backing_format,
 		    struct sentence *error);
