@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+#
+# For the scripts that make the daemon fail, die or lose its power on command: after `. "$TESTLIB"`, . "$TESTS/fault/lib.sh".
+# tests/fault/fault.c says what a plan may be, tests/tools/power.c what a power cut leaves.
+
+PLAN=$WORK/plan TRACE=$WORK/trace.txt STORE=$WORK/store SETUP=$WORK/setup
+export FAULT_PLAN=$PLAN FAULT_TRACE=$TRACE
+power=$BUILD/tools/power
+
+need_fuse
+need jq qemu-img qemu-io
+[[ -x $REVERTFS_FAULTS && -x $power ]] || { skip "${0##*/}: the build with faults is missing"; exit 0; }
+
+options=() # of every daemon that is started below
+
+# A daemon that obeys $PLAN.
+start_faulty() {
+	PROGRAM=$REVERTFS_FAULTS start_daemon "${options[@]}"
+}
+
+plan() {
+	echo "$*" >"$PLAN.new"
+	mv "$PLAN.new" "$PLAN"
+}
+
+heal() {
+	rm -f "$PLAN"
+}
+
+# ---- a setup that each try begins with: state and images as a daemon left them
+
+keep_setup() {
+	stop_daemon
+	rm -rf "$SETUP"
+	mkdir "$SETUP"
+	cp -a --sparse=always "$STATE" "$SETUP/state"
+	cp -a --sparse=always "$IMAGES" "$SETUP/images"
+}
+
+# Images keep their inodes: they are overwritten, and get their old times.
+put_setup_back() {
+	local image
+	rm -rf "$STATE" "$STATE".* "$STORE"
+	cp -a "$SETUP/state" "$STATE"
+	for image in "$SETUP"/images/*; do
+		cp -p "$image" "$IMAGES/"
+	done
+}
+
+# ---- crashes
+
+qemu_img_runs() {
+	pgrep -x qemu-img >/dev/null
+}
+
+no_qemu_img_runs() {
+	! qemu_img_runs
+}
+
+was_hit() {
+	grep -qE ': (killed|here)$' "$TRACE" 2>/dev/null
+}
+
+# one_crash HOW N LIVE COMMAND: from the setup, a daemon; LIVE in health; then COMMAND with a crash at the Nth step. HOW is kill,
+# kill-after, or a power cut: power (all that was not synced is lost) or power:SEED. $WORK/crashed is there afterwards, unless
+# there are not that many steps, and $WORK/done if the command was answered with ok.
+one_crash() {
+	local how=$1 n=$2 live=$3 command=$4 seed=${1#power}
+	! daemon_runs || kill_daemon
+	put_setup_back
+	heal
+	rm -f "$TRACE" "$WORK/done" "$WORK/crashed"
+	if [[ $how == power* ]]; then
+		"$power" begin "$STORE" "$STATE" "$IMAGES"
+		export FAULT_STORE=$STORE
+	fi
+	start_faulty
+	unset FAULT_STORE
+	"$live"
+	case $how in
+	power*) plan kill "$n" ;;
+	*) plan "$how" "$n" ;;
+	esac
+	if "$command" >"$WORK/crashed.out" 2>&1; then touch "$WORK/done"; fi
+	heal
+	if ! was_hit; then
+		[[ -e $WORK/done ]] || { cat "$WORK/crashed.out" >&2; return 1; }
+		stop_daemon
+		return
+	fi
+	touch "$WORK/crashed"
+	wait_until 20 daemon_is_gone
+	umount -l "$MNT"
+	wait_until 20 no_qemu_img_runs
+	if [[ $how == power* ]]; then
+		"$power" cut "$STORE" "$STATE" "$IMAGES" "${seed#:}"
+		another_boot
+	fi
+}
+
+# each_crash LIVE COMMAND CHECK HOW...: at each step of the command, in each way. CHECK is called with a healthy daemon running.
+# Everything is called plainly: set -e does not reach what stands before || or behind if.
+each_crash() {
+	local live=$1 command=$2 check=$3 n
+	shift 3
+	trap 'where_it_broke "$BASH_COMMAND"; echo "after $AT" >&2' ERR
+	for HOW; do
+		for ((n = 1; ; n++)); do
+			AT="$HOW at step $n"
+			one_crash "${HOW/%:/:$n}" "$n" "$live" "$command"
+			[[ -e $WORK/crashed ]] || break
+			AT+=" ($(tail -n 1 "$TRACE" | sed "s|$WORK||g"))"
+			start_daemon "${options[@]}"
+			"$check"
+			stop_daemon
+		done
+		((n > 1))
+	done
+}
+
+is_done() {
+	[[ -e $WORK/done ]]
+}
+
+# ---- what is there afterwards
+
+# reads_as NAME MODEL: the disk, through the mount, byte by byte.
+reads_as() {
+	qemu-img compare -q -f raw -F qcow2 "$2" "$MNT/$1"
+}
+
+# which NAME MODEL...: the first model that the disk reads as; none is a mixture.
+which() {
+	local name=$1 model
+	shift
+	for model; do
+		reads_as "$name" "$WORK/$model.raw" >/dev/null && { echo "$model"; return; }
+	done
+	echo mixture
+}
+
+# model NAME FROM [WRITE...]: a raw file, and what was written to it as qemu-io says.
+model() {
+	local name=$1 from=$2 write arguments=()
+	shift 2
+	[[ $from == "$name" ]] || cp "$WORK/$from.raw" "$WORK/$name.raw"
+	for write; do arguments+=(-c "$write"); done
+	((${#arguments[@]} == 0)) || qemu_io -f raw "${arguments[@]}" "$WORK/$name.raw"
+}
+
+lost_is_fine= # what nothing needs any more may have gone to lost/
+
+known_layers() {
+	status '.disks[].layers[].id' | sort -u
+}
+
+# Nothing half-made is left, no disk has failed, and all that is qcow2 is sound.
+is_mended() {
+	local file id
+	same "$(find "$STATE" -name '*.new' -o -name '*.header')" ""
+	known_layers >"$WORK/known"
+	for file in "$STATE"/layers/*.qcow2 "$STATE"/layers/*.json; do
+		[[ -e $file ]] || continue
+		id=${file##*/}
+		grep -qx "${id%.*}" "$WORK/known" || { echo "$file is reached by nothing" >&2; return 1; }
+	done
+	for id in $(known_layers); do
+		[[ -e $STATE/layers/$id.json ]] || { echo "layer $id has no record" >&2; return 1; }
+		[[ ! -e $STATE/layers/$id.qcow2 ]] || qemu-img check -q -U -f qcow2 "$STATE/layers/$id.qcow2" >&2
+	done
+	same "$(ls "$STATE/intents")" ""
+	[[ $HOW == power* || $lost_is_fine ]] || same "$(ls "$STATE/lost")" ""
+	same "$(status '.disks[] | select(.state == "failed") | .last_error')" ""
+}
+
+is_sound() {
+	qemu-img check -q -f qcow2 "$MNT/$1" >&2
+}
+
+image_is_sound() {
+	[[ $1 != *.qcow2 ]] || qemu-img check -q -f qcow2 "$IMAGES/$1" >&2
+}
+
+# image_is NAME FORMAT MODEL: the real image.
+image_is() {
+	qemu-img compare -q -f raw -F "$2" "$WORK/$3.raw" "$IMAGES/$1"
+}
