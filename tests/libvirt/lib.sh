@@ -89,7 +89,8 @@ kill_libvirt() {
 	stop_libvirt KILL
 }
 
-# The machine's crash: libvirt, QEMU and the daemon end at once, with all that /run held. Another boot comes.
+# The machine's crash: libvirt, QEMU and the daemon end at once, with all that /run held. Another boot comes, or
+# (crash_host same-boot) everything was killed and nothing more.
 crash_host() {
 	local pid pids
 	mapfile -t pids < <(qemu_pids; awk 1 "$LV"/{libvirtd,virtlogd}.process; ! daemon_runs || daemon_pid)
@@ -98,7 +99,7 @@ crash_host() {
 	umount -l "$MNT" 2>/dev/null
 	find /run/libvirt -mindepth 1 -delete
 	rm -f "$LV"/*.pid
-	another_boot
+	[[ ${1:-} == same-boot ]] || another_boot
 }
 
 # The pid files have no newline; driver.pid is libvirtd's own.
@@ -132,7 +133,8 @@ directory_pool() {
 
 xml_text() {
 	local text=$1
-	text=${text//&/&amp;} text=${text//</&lt;} text=${text//\"/&quot;}
+	# Quoted: bash 5.2 takes a bare & in the replacement for what was matched.
+	text=${text//&/"&amp;"} text=${text//</"&lt;"} text=${text//\"/"&quot;"}
 	printf '%s' "$text"
 }
 
@@ -180,21 +182,21 @@ uuid_of() {
 }
 
 domain_is() {
-	same "$(virsh domstate "$1" 2>/dev/null | head -n 1)" "$2"
+	same "$(virsh domstate --domain "$1" 2>/dev/null | head -n 1)" "$2"
 }
 
 # Shutdown is the guest's own doing; libvirt answers for the domain again when the release hook has returned.
 shutdown_domain() {
-	virsh -q shutdown "$1" >&2
+	virsh -q shutdown --domain "$1" >&2
 	wait_until 20 domain_is "$1" "shut off"
 }
 
 start_domain() {
-	virsh -q start "$1" >&2
+	virsh -q start --domain "$1" >&2
 }
 
 destroy_domain() {
-	virsh -q destroy "$1" >&2
+	virsh -q destroy --domain "$1" >&2
 }
 
 # guest_io DOMAIN TARGET 'write -P 7 1M 64k': fails as the request fails; a `read -P` compares. What was written and is to
@@ -213,7 +215,7 @@ guest_io() {
 # One line for QEMU's own monitor.
 monitor() {
 	local answer
-	answer=$(virsh -q qemu-monitor-command "$1" --hmp "$2" 2>&1 | tr -d '\r\n')
+	answer=$(virsh -q qemu-monitor-command --domain "$1" --hmp "$2" 2>&1 | tr -d '\r\n')
 	[[ -z $answer ]] || { echo "monitor of $1: $2: $answer" >&2; return 1; }
 }
 
