@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "foldable.h"
 #include "json.h"
 #include "log.h"
 #include "session.h"
@@ -180,6 +181,7 @@ static int find_disk(const struct request *request, struct disk **ret_disk, stru
 
 static int run_fold(const struct request *request, struct sentence *error)
 {
+	struct sentence why;
 	struct disk *disk;
 	bool wait = true;
 	int r = find_flag(request->command, "wait", &wait, error);
@@ -190,6 +192,8 @@ static int run_fold(const struct request *request, struct sentence *error)
 		return r;
 	if (wait)
 		r = job_fold_now(disk, request->caller, error);
+	if (r == 0 && wait && fold_is_obstructed(disk, &why))
+		json_set_string(request->answer, "waits_for", why.text);
 	else
 		job_queue(disk);
 	disk_put(disk);
@@ -450,8 +454,8 @@ static int check_words(const struct verb *verb, const struct command *command, s
 	for (size_t i = 0; i < verb->words && i < command->count; i++)
 		plain -= command->words[i].key ? 0 : 1;
 	if (plain || command->count < verb->words || command->words[verb->words - 1].key || command->words[0].key)
-		return report(error, -EINVAL, "%s wants %zu name%s first", verb->name, verb->words,
-			      verb->words == 1 ? "" : "s");
+		return report(error, -EINVAL, "%s wants %s before any settings", verb->name,
+			      verb->words == 1 ? "a name" : "two names");
 	return 0;
 }
 

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,9 @@
 #include "start.h"
 #include "table.h"
 #include "queue.h"
+
+#define LOCK_WAIT_MS 1500
+#define LOCK_RETRY_MS 20
 
 static int read_boot_id(char boot[BOOT_ID_SIZE])
 {
@@ -59,6 +63,19 @@ static int open_directory(const char *path)
 	return r < 0 ? r : fd < 0 ? -errno : fd;
 }
 
+/* A daemon that was just unmounted has the locks a moment longer than the mount. */
+static bool take_lock(int fd)
+{
+	uint64_t deadline = monotonic_ms() + LOCK_WAIT_MS;
+
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK || monotonic_ms() > deadline)
+			return false;
+		poll(NULL, 0, LOCK_RETRY_MS);
+	}
+	return true;
+}
+
 /*
  * One daemon per state and per images directory. flock() belongs to the open file, so it survives the fork into the background and goes with the
  * last process that has it.
@@ -69,13 +86,13 @@ static int lock_directories(struct disks *disks, struct sentence *error)
 	if (disks->state_lock < 0)
 		return report(error, -errno, "the state directory '%s' cannot be locked: %s", disks->options->state,
 			      error_text(-errno));
-	if (flock(disks->state_lock, LOCK_EX | LOCK_NB) < 0)
+	if (!take_lock(disks->state_lock))
 		return report(error, -EBUSY, "another revertfs uses the state directory '%s'", disks->options->state);
 	disks->images_lock = openat(disks->images_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (disks->images_lock < 0)
 		return report(error, -errno, "the images directory '%s' cannot be opened: %s", disks->options->images,
 			      error_text(-errno));
-	if (flock(disks->images_lock, LOCK_EX | LOCK_NB) < 0)
+	if (!take_lock(disks->images_lock))
 		return report(error, -EBUSY, "another revertfs serves the images directory '%s'",
 			      disks->options->images);
 	return 0;

@@ -89,6 +89,39 @@ struct layer *fold_candidate_locked(const struct disk *disk)
 	return candidate;
 }
 
+/* A name that keeps the layer or something that stands on it, but on the branch `except`. */
+static const struct layer_name *find_keeper_locked(const struct layer *layer, const struct layer *except)
+{
+	for (const struct layer *other = layer->disks->layers; other; other = other->next)
+		if (other->record.name_count && layer_is_below_locked(layer, other) &&
+		    !layer_is_below_locked(except, other))
+			return &other->record.names[0];
+	return NULL;
+}
+
+bool fold_is_obstructed(struct disk *disk, struct sentence *ret_why)
+{
+	const struct layer_name *keeper;
+	bool obstructed;
+
+	pthread_mutex_lock(&disk->disks->lock);
+	obstructed = disk->head->parent && !fold_candidate_locked(disk) && parent_is_chosen_locked(disk->head) &&
+		     !is_kept_locked(disk->head);
+	if (obstructed) {
+		keeper = find_keeper_locked(disk->head->parent, disk->head);
+		if (keeper)
+			report(ret_why, 0,
+			       "disk '%s': its last commit is not folded as long as '%s' has the snapshot '%s'",
+			       disk->name, keeper->disk, keeper->point);
+		else
+			report(ret_why, 0,
+			       "disk '%s': its last commit is not folded as long as another disk begins at what it stands on",
+			       disk->name);
+	}
+	pthread_mutex_unlock(&disk->disks->lock);
+	return obstructed;
+}
+
 static bool disk_is_used_locked(const struct disk *disk, struct sentence *why)
 {
 	const char *how = NULL;

@@ -10,6 +10,12 @@
 /* The next layer of the disk's history that may be folded into its parent, whoever reads it now; borrowed, or NULL. */
 struct layer *fold_candidate_locked(const struct disk *disk);
 
+/*
+ * Whether the disk has layers that only wait for a snapshot to be deleted or another disk to move on; `ret_why` says which. Not for those that
+ * keep-revisions keeps.
+ */
+bool fold_is_obstructed(struct disk *disk, struct sentence *ret_why);
+
 /* Whether nobody uses the two files: then a fold may start. Else `why` (NULL: nobody asks) says who does. */
 bool fold_may_run_locked(const struct layer *layer, struct sentence *why);
 

@@ -34,10 +34,7 @@
 #include "place.h"
 #include "protect.h"
 #include "tree.h"
-
-#ifndef REVERTFS_VERSION
-#define REVERTFS_VERSION "1.0"
-#endif
+#include "version.h"
 
 #define OPEN_FILES 1048576
 

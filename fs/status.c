@@ -17,10 +17,7 @@
 #include "layer.h"
 #include "session.h"
 #include "table.h"
-
-#ifndef REVERTFS_VERSION
-#define REVERTFS_VERSION "0.1"
-#endif
+#include "version.h"
 
 static const char *const state_names[] = {
 	[DISK_PRISTINE] = "pristine", [DISK_DIRTY] = "dirty", [DISK_FAILED] = "failed"
@@ -266,8 +263,8 @@ static void print_disk_locked(FILE *stream, const struct disk *disk)
 		snprintf(job, sizeof(job), "fold %.0f%%", disk->job.percent);
 	else if (disk->job.state == JOB_QUEUED)
 		snprintf(job, sizeof(job), "fold waits");
-	fprintf(stream, "%-28s %-9s %-9s %8s  %-20s %-11s\n", disk->name,
-		disk->hold ? "held" : state_names[disk->state], head, size,
+	fprintf(stream, "%-28s %-9s %-9s %8s  %-20s %s\n", disk->name, disk->hold ? "held" : state_names[disk->state],
+		head, size,
 		disk->session ? disk->session->domain
 		: disk->hold  ? disk->record.hold_domain
 			      : "-",
@@ -287,7 +284,7 @@ char *status_table(struct disks *disks)
 
 	if (!stream)
 		return NULL;
-	fprintf(stream, "%-28s %-9s %-9s %8s  %-20s %-11s\n", "NAME", "STATE", "HEAD", "SCRATCH", "DOMAIN", "JOB");
+	fprintf(stream, "%-28s %-9s %-9s %8s  %-20s %s\n", "NAME", "STATE", "HEAD", "SCRATCH", "DOMAIN", "JOB");
 	for (struct disk *disk = step(disks, NULL); disk; disk = step(disks, disk)) {
 		pthread_mutex_lock(&disks->lock);
 		print_disk_locked(stream, disk);
