@@ -168,13 +168,21 @@ static int check_kind(const struct domain_disk *disk, struct sentence *refusal)
 			      "disk '%s' is <transient/>, which reverts it beside revertfs: remove that element with "
 			      "'virsh edit'",
 			      target);
-	/* libvirt would go by what is written there, and not by what the mount serves. A restore takes it out (act.c). */
-	if (disk->backing_store)
-		return report(refusal, -EINVAL,
-			      "disk '%s' has a <backingStore>, which hides what revertfs serves: remove that element "
-			      "with 'virsh edit'",
-			      target);
 	return 0;
+}
+
+/*
+ * libvirt would go by what is written there, and not by what the mount serves. A restore takes it out (act.c). Looked at when the
+ * path is known to be ours: an external snapshot leaves both another path and a chain, and the path is what is wrong then.
+ */
+static int check_no_chain(const struct domain_disk *disk, struct sentence *refusal)
+{
+	if (!disk->backing_store)
+		return 0;
+	return report(refusal, -EINVAL,
+		      "disk '%s' has a <backingStore>, which hides what revertfs serves: remove that element "
+		      "with 'virsh edit'",
+		      disk->target);
 }
 
 /* The text of the disk's source, whichever kind it has. */
@@ -213,6 +221,8 @@ static int place_disk(const struct situation *s, struct placed_disk *placed, str
 		r = check_source(disk, refusal);
 	if (r == 0)
 		r = place_path(s, disk->path, placed, refusal);
+	if (r == 0)
+		r = check_no_chain(disk, refusal);
 	return r;
 }
 
