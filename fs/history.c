@@ -28,11 +28,13 @@ static int reset_claimed(struct disk *disk, bool force, struct sentence *error)
 {
 	struct disk_record after = disk->record;
 	struct layer *dropped = NULL;
+	/* The hold may be all that stands on what the image was: looked at when it is gone. */
+	bool hold_first = force && disk->hold;
 	int r = disk_check_idle(disk, error);
 
 	if (r == 0 && !force)
 		r = disk_check_not_held(disk, error);
-	if (r == 0)
+	if (r == 0 && !hold_first)
 		r = image_check(disk, false, error);
 	if (r < 0)
 		return r;
@@ -60,6 +62,10 @@ static int reset_claimed(struct disk *disk, bool force, struct sentence *error)
 	if (dropped)
 		layer_collect(dropped);
 	layer_put(dropped);
+	if (r == 0 && hold_first)
+		r = image_check(disk, false, error);
+	if (r == 0 && hold_first)
+		r = scratch_renew(disk, disk->head, error);
 	return r;
 }
 

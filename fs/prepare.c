@@ -198,7 +198,10 @@ static int check_part(struct part *part, const struct session_request *request, 
 	part->consumed =
 		part->item->armed && request->config[0] && strcmp(request->config, part->disk->record.consumed) == 0;
 	part->armed = part->item->armed && !part->consumed;
-	r = image_check(part->disk, part->leftover != LEFT_DISCARD && part->leftover != LEFT_NOTHING, error);
+	r = image_check(part->disk,
+			part->start == START_CONTINUE ||
+				(part->leftover != LEFT_DISCARD && part->leftover != LEFT_NOTHING),
+			error);
 	return r < 0 ? r : check_standing(part, error);
 }
 

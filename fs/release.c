@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "clone.h"
+#include "image.h"
 #include "layer.h"
 #include "log.h"
 #include "part.h"
@@ -188,6 +189,10 @@ static int seal_ends(struct disks *disks, struct parts *parts, const enum end *e
 	for (size_t i = 0; i < parts->count; i++) {
 		if (!needs_seal(&parts->list[i], ends[i]))
 			continue;
+		/* What is held or sealed aside is safe as a layer; a commit would become the disk. */
+		r = ends[i] == END_COMMIT ? image_check(parts->list[i].disk, true, error) : 0;
+		if (r < 0)
+			return r;
 		seals[count] = (struct seal){ .disk = parts->list[i].disk,
 					      .kind = seal_kind_of(ends[i]),
 					      .prefix = "uncommitted",
