@@ -337,6 +337,17 @@ static void remove_unrecorded(struct disks *disks, const char *directory_name)
 			    directory_name);
 }
 
+/* What a crash left half-written; whoever writes next would overwrite it, but that may be long. */
+static void remove_half_written(const struct disk *disk)
+{
+	CLEANUP(freep) char *scratch = format_text("%s.new", disk->scratch_name);
+
+	unlinkat(disk->directory, "disk.json.new", 0);
+	unlinkat(disk->directory, "session.json.new", 0);
+	if (scratch)
+		unlinkat(disk->scratch_directory, scratch, 0);
+}
+
 static void load_disk(struct disks *disks, const char *directory_name)
 {
 	struct disk_record record = { 0 };
@@ -363,6 +374,7 @@ static void load_disk(struct disks *disks, const char *directory_name)
 	}
 	disk->record = record;
 	disk_insert(disk);
+	remove_half_written(disk);
 	if (r < 0) {
 		set_incomplete(disks, "record of disk", name, r);
 		fail_disk(disk, r, "its record cannot be read");

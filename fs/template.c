@@ -165,7 +165,10 @@ int template_make(const struct options *options, int directory, const char *name
 		       strcmp(template->header.backing_format, backing_format) != 0))
 		r = report(error, -EBADMSG, "qemu-img create wrote another backing file than it was told");
 	if (r == 0) {
-		r = io_rename(directory, new_name, directory, name);
+		/* A torn template would make torn scratches; its name alone may be lost, then it is made again. */
+		r = io_sync(fd);
+		if (r == 0)
+			r = io_rename(directory, new_name, directory, name);
 		if (r < 0)
 			report(error, r, "a template cannot be kept: %s", error_text(r));
 	}
