@@ -167,12 +167,27 @@ int disk_check_new_name(const char *name, struct sentence *error)
 	return r < 0 ? report(error, r, "'%s' cannot be a disk's name", name) : 0;
 }
 
+/* The layer that was made ahead is only a template so far. */
+static void drop_next(struct disk *disk)
+{
+	struct layer *next;
+
+	pthread_mutex_lock(&disk->disks->lock);
+	next = disk->next;
+	disk->next = NULL;
+	pthread_mutex_unlock(&disk->disks->lock);
+	if (next)
+		layer_forget_template(next);
+	layer_put(next);
+}
+
 /* What protect made, taken back. The image has not been touched. */
 void disk_remove_files(struct disk *disk)
 {
 	struct disks *disks = disk->disks;
 	CLEANUP(freep) char *directory = disk_directory_name(disk->name);
 
+	drop_next(disk);
 	io_unlink(disk->directory, "disk.json");
 	io_unlink(disk->directory, "session.json");
 	io_unlink(disk->scratch_directory, disk->scratch_name);
