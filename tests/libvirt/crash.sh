@@ -53,7 +53,7 @@ delete_points() {
 	local name point
 	for name in web1.qcow2 raw1.img; do
 		for point in $(points "$name"); do ctl "delete $name $point"; done
-		wait_until 10 at_rest "$name"
+		wait_until 20 at_rest "$name"
 	done
 }
 
@@ -126,6 +126,12 @@ an_armed_session() {
 	guest_io web1 vda 'read -P 8 2M 64k'
 	guest_io web1 vda 'read -P 1 1M 64k'
 	destroy_domain web1
+	# As it was.
+	delete_points
+	guest_write web1.qcow2 2M 64k 1
+	ctl "commit web1.qcow2"
+	wait_until 20 at_rest web1.qcow2
+	remember_images
 }
 promise "an armed session is not committed by a crash: it is kept as uncommitted-TIME, and the flag still commits the next" an_armed_session
 
@@ -179,3 +185,50 @@ written_without_a_session() {
 	point_reads big1.qcow2 unhooked 1M 64k 11
 }
 promise "what was written without a domain is kept over a crash" written_without_a_session
+
+# libvirt and QEMU die with /run, revertfs lives: there will be no release, and the session is over all the same.
+crash_libvirt() {
+	local pid pids
+	mapfile -t pids < <(qemu_pids; awk 1 "$LV"/{libvirtd,virtlogd}.process)
+	kill -KILL "${pids[@]}"
+	for pid in "${pids[@]}"; do wait_until 10 process_is_gone "$pid" || return; done
+	find /run/libvirt -mindepth 1 -delete
+	rm -f "$LV"/*.pid
+	start_libvirt
+}
+
+libvirt_alone_crashes() {
+	running_and_written <<<'{"disks":[{"target":"vda"},{"target":"vdb"}]}'
+	crash_libvirt
+	domain_is web1 "shut off"
+	starts_afresh
+	at_rest raw1.img
+	running_and_written <<<'{"disks":[{"target":"vda"},{"target":"vdb","one-shot-commit":true}]}'
+	crash_libvirt
+	starts_afresh_armed
+}
+
+starts_afresh_armed() {
+	start_domain web1
+	guest_io web1 vda 'read -P 1 1M 64k'
+	guest_io web1 vdb 'read -P 2 0 8M'
+	point_reads raw1.img uncommitted 1M 64k 7
+	domain_json web1 <<<'{"disks":[{"target":"vda"},{"target":"vdb"}]}'
+	destroy_domain web1
+	ctl "delete raw1.img $(points raw1.img)"
+	wait_until 10 at_rest raw1.img
+}
+promise "where libvirt and QEMU died without revertfs, the next start finds the session over" libvirt_alone_crashes
+
+another_domain_after_that() {
+	define_domain web2 "$(uuid_of 5)" "$(disk vda "$MNT/raw1.img")"
+	domain_json web2 <<<'{"disks":[{"target":"vda"}]}'
+	running_and_written <<<'{"disks":[{"target":"vda"},{"target":"vdb"}]}'
+	crash_libvirt
+	wait_until 30 start_domain web2
+	guest_io web2 vda 'read -P 2 0 8M'
+	destroy_domain web2
+	at_rest raw1.img
+	starts_afresh
+}
+promise "... another domain's too, soon after the last writer has gone" another_domain_after_that

@@ -121,6 +121,23 @@ transient_domains_revert() {
 }
 promise "a transient domain's disk reverts" transient_domains_revert
 
+plugged_in_later() {
+	make_image later.qcow2 qcow2 8M 5
+	ctl "protect later.qcow2"
+	start_domain web1
+	virsh -q attach-disk web1 "$MNT/later.qcow2" vdd --targetbus virtio --driver qemu --subdriver qcow2 --live >&2
+	guest_io web1 vdd 'read -P 5 0 8M'
+	guest_io web1 vdd 'write -P 11 1M 64k'
+	guest_io web1 vda 'write -P 11 1M 64k'
+	destroy_domain web1
+	at_rest web1.qcow2
+	image_reads later.qcow2 qcow2 0 8M 5
+	same "$(status_of later.qcow2 '"\(.state) \(.unhooked)"')" "dirty true"
+	ctl "reset later.qcow2"
+	at_rest later.qcow2
+}
+promise "a protected disk that is plugged in later does not write its image" plugged_in_later
+
 without_json_nothing_happens() {
 	local log
 	log=$(grep -c . "$HOOK_LOG")
