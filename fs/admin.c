@@ -38,13 +38,22 @@ bool admin_is_directory(const struct node *node)
 
 /* ---- names */
 
+/*
+ * The kernel holds an inode's lock while somebody writes to it, which here is as long as the command takes. So that commands
+ * do not wait for one another, each lookup of the control file finds another inode.
+ */
+static uint64_t serial_of(struct tree *tree, enum node_fixed fixed)
+{
+	return fixed == FIXED_CONTROL ? atomic_fetch_add(&tree->control_serial, 1) + 1 : 0;
+}
+
 static int find_fixed(struct tree *tree, const char *name, struct node **ret_node)
 {
 	if (strcmp(name, IMAGES_NAME) == 0)
 		return node_of_views(tree->nodes, "", ret_node);
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
 		if (strcmp(files[i].name, name) == 0)
-			return node_of_fixed(tree->nodes, files[i].fixed, ret_node);
+			return node_of_fixed(tree->nodes, files[i].fixed, serial_of(tree, files[i].fixed), ret_node);
 	}
 	return -ENOENT;
 }

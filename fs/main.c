@@ -89,7 +89,7 @@ static int catch_signals(struct revertfs *revertfs)
 	sigaddset(&signals, SIGINT);
 	if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0)
 		return -errno;
-	revertfs->stop_fd = signalfd(-1, &signals, SFD_CLOEXEC);
+	revertfs->stop_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 	return revertfs->stop_fd < 0 ? -errno : 0;
 }
 
@@ -145,6 +145,16 @@ static int start_mount(struct revertfs *revertfs, struct sentence *error)
 	return channel_mount(options, ops_table(), revertfs->ops, &revertfs->channel, error);
 }
 
+/* An operator who wonders why the disks are gone finds who wanted it. */
+static void log_signal(const struct revertfs *revertfs)
+{
+	struct signalfd_siginfo info;
+
+	if (read(revertfs->stop_fd, &info, sizeof(info)) == sizeof(info))
+		log_info("ending: process %u (uid %u) sent %s", info.ssi_pid, info.ssi_uid,
+			 sigdescr_np((int)info.ssi_signo));
+}
+
 static int serve(struct revertfs *revertfs, struct sentence *error)
 {
 	int r = prepare_process(revertfs, error);
@@ -155,6 +165,7 @@ static int serve(struct revertfs *revertfs, struct sentence *error)
 		r = start_mount(revertfs, error);
 	if (r == 0) {
 		r = channel_run(revertfs->channel, revertfs->stop_fd, error);
+		log_signal(revertfs);
 		notify("STOPPING=1");
 	}
 	return r;

@@ -51,7 +51,7 @@ static size_t hash_key(const struct node *node)
 	case NODE_VIEWS:
 		return hash_text(node->path);
 	case NODE_FIXED:
-		return mix(node->fixed);
+		return mix(node->serial * 8 + node->fixed);
 	}
 	return 0;
 }
@@ -69,7 +69,7 @@ static bool same_key(const struct node *a, const struct node *b)
 	case NODE_VIEWS:
 		return strcmp(a->path, b->path) == 0;
 	case NODE_FIXED:
-		return a->fixed == b->fixed;
+		return a->fixed == b->fixed && a->serial == b->serial;
 	}
 	return false;
 }
@@ -301,13 +301,14 @@ int node_of_views(struct node_table *table, const char *path, struct node **ret_
 	return 0;
 }
 
-int node_of_fixed(struct node_table *table, enum node_fixed fixed, struct node **ret_node)
+int node_of_fixed(struct node_table *table, enum node_fixed fixed, uint64_t serial, struct node **ret_node)
 {
 	struct node *node = candidate(NODE_FIXED);
 
 	if (!node)
 		return -ENOMEM;
 	node->fixed = fixed;
+	node->serial = serial;
 	*ret_node = intern(table, node);
 	return 0;
 }

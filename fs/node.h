@@ -48,7 +48,7 @@ struct node {
 	mode_t type;
 	int fd;
 
-	uint64_t serial; /* NODE_SCRATCH, NODE_VIEW: of the thing itself */
+	uint64_t serial; /* NODE_SCRATCH, NODE_VIEW: of the thing itself; NODE_FIXED: see node_of_fixed() */
 	struct disk *disk;
 	struct view *view;
 	char *path; /* NODE_VIEWS */
@@ -84,7 +84,9 @@ int node_of_file(struct node_table *table, int fd, const struct stat *st, struct
 int node_of_scratch(struct node_table *table, struct disk *disk, uint64_t serial, struct node **ret_node);
 int node_of_view(struct node_table *table, struct view *view, struct node **ret_node);
 int node_of_views(struct node_table *table, const char *path, struct node **ret_node);
-int node_of_fixed(struct node_table *table, enum node_fixed fixed, struct node **ret_node);
+
+/* Several nodes may stand for the same fixed file: one for each serial. */
+int node_of_fixed(struct node_table *table, enum node_fixed fixed, uint64_t serial, struct node **ret_node);
 
 /* The kernel has been told of it, or has forgotten it that often. */
 void node_looked_up(struct node_table *table, struct node *node);

@@ -101,7 +101,7 @@ int tree_find(struct tree *tree, struct node *directory, const char *name, struc
 	if (!S_ISDIR(directory->type))
 		return -ENOTDIR;
 	if (directory->id == NODE_ROOT && strcmp(name, ADMIN_NAME) == 0)
-		return node_of_fixed(tree->nodes, FIXED_DIRECTORY, ret_node);
+		return node_of_fixed(tree->nodes, FIXED_DIRECTORY, 0, ret_node);
 	path = node_path(tree->nodes, directory, name);
 	if (!path)
 		return -ENOMEM;

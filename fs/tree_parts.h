@@ -22,7 +22,8 @@ struct tree {
 	struct handle_table *handles;
 	bool xattrs; /* the images' filesystem can do all of them */
 	bool acls;
-	atomic_int scratch_xattrs; /* the same of the scratches': 1 yes, -1 no, 0 not asked yet */
+	atomic_uint_least64_t control_serial; /* how often the control file was looked up */
+	atomic_int scratch_xattrs;            /* the same of the scratches': 1 yes, -1 no, 0 not asked yet */
 };
 
 /* ---- tree.c */

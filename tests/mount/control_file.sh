@@ -102,7 +102,7 @@ help_for_readers() {
 	for verb in protect unprotect set reset commit undo fold cancel prepare release; do
 		grep -qw "$verb" "$control"
 	done
-	! grep -q '"ok"' "$control"
+	! grep -q '"ok"' "$control" || return 1
 }
 promise "opened for reading alone it lists the commands" help_for_readers
 

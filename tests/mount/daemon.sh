@@ -19,8 +19,9 @@ run_at() {
 	jq .pid "$mountpoint/.revertfs/status.json" >"$WORK/daemon.pid"
 }
 
+# Of this test: it has a pid namespace of its own.
 no_daemon() {
-	! pgrep -x revertfs >/dev/null # of this test: it has a pid namespace of its own
+	! pgrep -x revertfs >/dev/null || return 1
 }
 
 gone() {
@@ -60,7 +61,7 @@ refused_with() {
 	says "revertfs: "
 	same "$(wc -l <"$WORK/refusal")" 1
 	no_daemon
-	! mountpoint -q "$MNT"
+	! mountpoint -q "$MNT" || return 1
 }
 
 missing_places() {
@@ -173,7 +174,7 @@ second_daemon() {
 	refuses "$REVERTFS" -o "state=$WORK/state2" "$MNT" "$WORK/mnt2"
 	says "is served by a revertfs already"
 	refuses "$REVERTFS" -o "state=$STATE" "$IMAGES" "$MNT"
-	! mountpoint -q "$WORK/mnt2"
+	! mountpoint -q "$WORK/mnt2" || return 1
 	same "$(cat "$MNT/f")" x
 	gone
 }
@@ -224,7 +225,7 @@ orderly_end() {
 		start_daemon
 		kill -s "$signal" "$(daemon_pid)"
 		wait_for_daemon
-		! mountpoint -q "$MNT"
+		! mountpoint -q "$MNT" || return 1
 	done
 	start_daemon
 	kill -HUP "$(daemon_pid)"
@@ -240,7 +241,7 @@ ends_with_open_files() {
 	exec 7<>"$MNT/f"
 	kill -TERM "$(daemon_pid)"
 	wait_for_daemon
-	! mountpoint -q "$MNT"
+	! mountpoint -q "$MNT" || return 1
 	refuses cat <&7
 	exec 7>&-
 }
