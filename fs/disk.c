@@ -280,6 +280,9 @@ static int make_larger_layer(struct disk *disk, struct layer *layer, struct sent
 	r = scratch_set_attributes(disk, fd);
 	if (r == 0)
 		r = io_sync(fd);
+	/* A record without a file would keep everything that is not reached from being removed. */
+	if (r == 0)
+		r = io_sync_directory(disks->layers_fd);
 	if (r == 0)
 		r = record_save_layer(disks->layers_fd, record, &layer->record);
 	return r < 0 ? report(error, r, "a larger layer cannot be made: %s", error_text(r)) : 0;
