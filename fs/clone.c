@@ -20,6 +20,7 @@
 #include "scratch.h"
 #include "session.h"
 #include "table.h"
+#include "transfer.h"
 #include "turn.h"
 #include "queue.h"
 
@@ -267,7 +268,7 @@ int disk_clone(struct disks *disks, const char *name, const char *clone, const c
 
 static bool is_used_locked(const struct disk *disk)
 {
-	return session_is_active_locked(disk) || disk->hold ||
+	return session_is_active_locked(disk) || disk->hold || transfer_exists_locked(disk) ||
 	       (disk->scratch && (disk->scratch->readers || disk->scratch->writers)) || disk_find_clone_locked(disk);
 }
 

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "export.h"
 #include "foldable.h"
 #include "json.h"
 #include "log.h"
@@ -200,14 +201,49 @@ static int run_fold(const struct request *request, struct sentence *error)
 	return r;
 }
 
+/* Settings that export and a full clone share. */
+static int parse_export(const struct request *request, struct export_request *export, struct sentence *error)
+{
+	const char *rate = find_setting(request->command, "rate");
+	int r;
+
+	export->name = request->name;
+	export->point = find_setting(request->command, "point");
+	export->format = find_setting(request->command, "format");
+	export->wait = true;
+	r = find_flag(request->command, "wait", &export->wait, error);
+	if (r == 0 && rate && (parse_size(rate, &export->rate) < 0 || !export->rate))
+		r = report(error, -EINVAL, "rate must be a number of bytes in a second, or one with K, M, G or T");
+	return r;
+}
+
+static int run_export(const struct request *request, struct sentence *error)
+{
+	struct export_request export = { .to = find_setting(request->command, "to") };
+	int r = export.to ? 0 : report(error, -EINVAL, "export wants to=PATH");
+
+	if (r == 0)
+		r = parse_export(request, &export, error);
+	if (r == 0)
+		r = find_flag(request->command, "compress", &export.compress, error);
+	if (r == 0)
+		r = find_flag(request->command, "replace", &export.replace, error);
+	return r < 0 ? r : disk_export(request->disks, request->caller, &export, request->answer, error);
+}
+
 static int run_cancel(const struct request *request, struct sentence *error)
 {
+	const char *job = find_setting(request->command, "job");
+	uint64_t number = 0;
 	struct disk *disk;
-	int r = find_disk(request, &disk, error);
+	int r;
 
+	if (job && (parse_size(job, &number) < 0 || !number))
+		return report(error, -EINVAL, "job must be a number, as the answer of 'export' and the status give it");
+	r = find_disk(request, &disk, error);
 	if (r < 0)
 		return r;
-	r = job_cancel(disk, error);
+	r = job_cancel(disk, number, error);
 	disk_put(disk);
 	return r;
 }
@@ -378,6 +414,8 @@ static const char *const snapshot_keys[] = { "note", NULL };
 static const char *const revert_keys[] = { "discard", NULL };
 static const char *const clone_keys[] = { "point", "follow", NULL };
 static const char *const fold_keys[] = { "wait", NULL };
+static const char *const export_keys[] = { "to", "point", "format", "compress", "rate", "replace", "wait", NULL };
+static const char *const cancel_keys[] = { "job", NULL };
 
 static const struct verb verbs[] = {
 	{ "protect", 1, protect_keys, run_protect },
@@ -391,7 +429,8 @@ static const struct verb verbs[] = {
 	{ "delete", 2, no_keys, run_delete },
 	{ "clone", 2, clone_keys, run_clone },
 	{ "fold", 1, fold_keys, run_fold },
-	{ "cancel", 1, no_keys, run_cancel },
+	{ "export", 1, export_keys, run_export },
+	{ "cancel", 1, cancel_keys, run_cancel },
 	{ "announce", WORDS_ANY, no_keys, run_announce },
 	{ "prepare", WORDS_ANY, NULL, run_prepare },
 	{ "release", WORDS_ANY, NULL, run_release },
@@ -413,7 +452,9 @@ const char *control_help(void)
 	       "delete NAME POINT                 forget a snapshot\n"
 	       "clone TEMPLATE NEW [point=POINT] [follow=no]   a new disk that begins where TEMPLATE is; rm removes it\n"
 	       "fold NAME [wait=no]               move committed layers into the image; waits for the end\n"
-	       "cancel NAME                       stop a fold; nothing is lost\n"
+	       "export NAME to=PATH [point=POINT] [format=qcow2|raw] [compress=yes] [rate=BYTES] [replace=yes] [wait=no]\n"
+	       "                                  a flat copy of the head or of a snapshot, and PATH.json, which describes it\n"
+	       "cancel NAME [job=N]               stop exports and full clones, or just one, and the fold; nothing is lost\n"
 	       "\n"
 	       "announce, prepare, release        what the libvirt hook says\n";
 }

@@ -23,6 +23,7 @@
 #include "seal.h"
 #include "session.h"
 #include "table.h"
+#include "transfer.h"
 #include "turn.h"
 #include "queue.h"
 
@@ -188,6 +189,8 @@ static int check_may_unprotect(struct disk *disk, struct sentence *error)
 	else if (clone)
 		r = report(error, -EBUSY, "disk '%s' is the template of clone '%s'; remove its clones first",
 			   disk->name, clone->name);
+	else if (transfer_exists_locked(disk))
+		r = report(error, -EBUSY, "disk '%s' is being copied; wait for that, or 'cancel' it", disk->name);
 	else if (disk->root->children)
 		r = report(error, -EBUSY,
 			   "disk '%s' has layers that are not folded into its image; 'fold' or delete them first",

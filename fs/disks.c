@@ -100,8 +100,9 @@ static int lock_directories(struct disks *disks, struct sentence *error)
 
 static int open_directories(struct disks *disks, struct sentence *error)
 {
-	static const char *const names[] = { "disks", "layers", "intents", "lost" };
-	int *const fds[] = { &disks->disks_fd, &disks->layers_fd, &disks->intents_fd, &disks->lost_fd };
+	static const char *const names[] = { "disks", "layers", "intents", "lost", "makings" };
+	int *const fds[] = { &disks->disks_fd, &disks->layers_fd, &disks->intents_fd, &disks->lost_fd,
+			     &disks->makings_fd };
 	int r;
 
 	disks->state_fd = open_directory(disks->options->state);
@@ -152,7 +153,7 @@ int disks_new(const struct options *options, int images_fd, struct disks **ret_d
 	disks->options = options;
 	disks->images_fd = images_fd;
 	disks->images_lock = disks->state_lock = disks->state_fd = disks->disks_fd = -1;
-	disks->layers_fd = disks->intents_fd = disks->lost_fd = disks->scratch_fd = -1;
+	disks->layers_fd = disks->intents_fd = disks->lost_fd = disks->makings_fd = disks->scratch_fd = -1;
 	r = read_boot_id(disks->boot);
 	if (r < 0)
 		report(error, r, "the boot id cannot be read: %s", error_text(r));
@@ -200,6 +201,17 @@ static void free_closing(struct disks *disks)
 	}
 }
 
+static void free_unfinished(struct disks *disks)
+{
+	while (disks->unfinished) {
+		struct unfinished *next = disks->unfinished->next;
+
+		free(disks->unfinished->file);
+		free(disks->unfinished);
+		disks->unfinished = next;
+	}
+}
+
 void disks_free(struct disks *disks)
 {
 	if (!disks)
@@ -224,7 +236,9 @@ void disks_free(struct disks *disks)
 	pthread_mutex_unlock(&disks->lock);
 	free_announcements(disks);
 	free_closing(disks);
+	free_unfinished(disks);
 	close_fdp(&disks->scratch_fd);
+	close_fdp(&disks->makings_fd);
 	close_fdp(&disks->lost_fd);
 	close_fdp(&disks->intents_fd);
 	close_fdp(&disks->layers_fd);

@@ -23,19 +23,32 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "chain.h"
 #include "image.h"
 #include "io.h"
 #include "layer.h"
 #include "log.h"
-#include "qemu_img.h"
 #include "rehome.h"
 #include "scratch.h"
 #include "session.h"
 #include "table.h"
 
 /* --- step 1 and 2 -------------------------------------------------------------------------------- */
+
+/* For the status: how much there is to fold. */
+static void note_bytes(struct disk *disk, int fd)
+{
+	struct stat stat;
+
+	if (fstat(fd, &stat) < 0)
+		return;
+	pthread_mutex_lock(&disk->disks->lock);
+	disk->job.bytes = (uint64_t)stat.st_blocks * 512;
+	pthread_mutex_unlock(&disk->disks->lock);
+}
 
 static void note_progress(void *context, double percent)
 {
@@ -54,43 +67,6 @@ static int mark_folding(struct layer *layer)
 		return 0;
 	record.state = LAYER_FOLDING;
 	return layer_update(layer, &record);
-}
-
-struct chain {
-	struct qemu_node *nodes;
-	size_t length;
-};
-
-static void close_chain(struct chain *chain)
-{
-	for (size_t i = 0; i < chain->length; i++)
-		close_fdp(&chain->nodes[i].fd);
-	free(chain->nodes);
-}
-
-/* The files from the layer down to the root; only the first two are opened for writing. */
-static int open_chain(struct layer *layer, struct chain *chain, struct sentence *error)
-{
-	size_t depth;
-
-	pthread_mutex_lock(&layer->disks->lock);
-	depth = layer_depth_locked(layer);
-	pthread_mutex_unlock(&layer->disks->lock);
-	chain->nodes = calloc(depth, sizeof(*chain->nodes));
-	if (!chain->nodes)
-		return report(error, -ENOMEM, "out of memory");
-	for (; layer; layer = layer->parent) {
-		struct qemu_node *node = &chain->nodes[chain->length];
-		int fd = layer_open_file(layer, chain->length < 2 ? O_RDWR : O_RDONLY);
-
-		if (fd < 0)
-			return report(error, fd, "the file of layer %s cannot be opened: %s", layer->record.id,
-				      error_text(fd));
-		node->fd = fd;
-		node->format = format_name(layer->record.format);
-		chain->length++;
-	}
-	return 0;
 }
 
 /* Somebody outside the mount, who does not know of layers. Asked before we open it for writing ourselves. */
@@ -121,18 +97,19 @@ static int drop_leaks(const struct disk *disk, const struct layer *parent, const
 
 static int copy_into_parent(struct disk *disk, struct layer *layer, struct sentence *error)
 {
-	CLEANUP(close_chain) struct chain chain = { 0 };
+	CLEANUP(chain_close) struct chain chain = { 0 };
 	struct program_watch watch = { .stop_fd = disk->job.stop_fd, .progress = note_progress, .context = disk };
 	bool again = layer->record.state == LAYER_FOLDING;
 	int r = check_parent_is_idle(layer->parent, error);
 
 	if (r == 0)
-		r = open_chain(layer, &chain, error);
+		r = chain_open(layer, 2, &chain, error);
 	if (r < 0)
 		return r;
 	r = layer_check_header(layer, chain.nodes[0].fd, layer->parent, error);
 	if (r < 0)
 		return r;
+	note_bytes(disk, chain.nodes[0].fd);
 	r = mark_folding(layer);
 	if (r < 0)
 		return report(error, r, "that it begins cannot be recorded: %s", error_text(r));
@@ -153,13 +130,19 @@ static int accept_parent(struct layer *layer, struct sentence *error)
 {
 	struct layer *parent = layer->parent;
 	struct layer_record record = parent->record;
-	int r = 0;
+	bool grows = record.virtual_size < layer->record.virtual_size;
+	int r;
 
-	if (record.virtual_size < layer->record.virtual_size) {
+	/* What it reads now is what the layer was: so is what is told of it. */
+	strcpy(record.domain, layer->record.domain);
+	strcpy(record.note, layer->record.note);
+	strcpy(record.consistency, layer->record.consistency);
+	record.created = layer->record.created;
+	if (grows) {
 		record.virtual_size = layer->record.virtual_size;
 		layer_forget_template(parent);
-		r = layer_update(parent, &record);
 	}
+	r = layer_update(parent, &record);
 	if (r == 0 && parent->record.image)
 		r = image_accept(parent);
 	return r < 0 ? report(error, r, "what the parent looks like now cannot be recorded: %s", error_text(r)) : 0;

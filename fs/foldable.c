@@ -12,6 +12,7 @@
 
 #include "layer.h"
 #include "session.h"
+#include "transfer.h"
 
 /* Whether the layer's parent means something to somebody besides being its parent. */
 static bool parent_is_chosen_locked(const struct layer *layer)
@@ -141,6 +142,13 @@ bool fold_may_run_locked(const struct layer *layer, struct sentence *why)
 {
 	const struct layer *parent = layer->parent;
 
+	const struct transfer *transfer = layer->open || parent->open ? transfer_reading_locked(parent) : NULL;
+
+	if (transfer) {
+		report(why, -EBUSY, "disk '%s' is being copied to '%s'; the fold goes on by itself when that has ended",
+		       transfer->disk->name, transfer->target);
+		return false;
+	}
 	if (layer->open || parent->open) {
 		report(why, -EBUSY, "somebody reads layer %s; the fold goes on by itself when that has ended",
 		       layer->open ? layer->record.id : parent->record.id);
@@ -150,4 +158,20 @@ bool fold_may_run_locked(const struct layer *layer, struct sentence *why)
 		if (disk->head && layer_is_below_locked(parent, disk_base(disk)) && disk_is_used_locked(disk, why))
 			return false;
 	return true;
+}
+
+void fold_waits_for_locked(const struct disk *disk, struct sentence *why)
+{
+	const struct layer *layer = disk->job.state == JOB_QUEUED ? fold_candidate_locked(disk) : NULL;
+	uint64_t now = monotonic_ms();
+
+	if (!layer || !fold_may_run_locked(layer, why))
+		return;
+	if (transfer_runs_locked(disk))
+		report(why, -EBUSY, "another job of this disk");
+	else if (now < disk->job.not_before)
+		report(why, -EBUSY, "it failed, and is tried again in %u s",
+		       (unsigned)((disk->job.not_before - now) / 1000 + 1));
+	else
+		report(why, -EBUSY, "one of max-jobs=%u to end", disk->disks->options->max_jobs);
 }

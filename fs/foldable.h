@@ -19,4 +19,7 @@ bool fold_is_obstructed(struct disk *disk, struct sentence *ret_why);
 /* Whether nobody uses the two files: then a fold may start. Else `why` (NULL: nobody asks) says who does. */
 bool fold_may_run_locked(const struct layer *layer, struct sentence *why);
 
+/* What keeps a queued fold from running, in a sentence; untouched when nothing does, or none is queued. */
+void fold_waits_for_locked(const struct disk *disk, struct sentence *why);
+
 #endif

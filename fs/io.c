@@ -9,9 +9,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -78,6 +80,25 @@ int io_rename(int directory, const char *name, int to_directory, const char *to_
 	int r = fault_before(&step);
 
 	return r < 0 ? r : finish_step(&step, renameat(directory, name, to_directory, to_name));
+}
+
+/* Not every filesystem (NFS, for one) knows RENAME_NOREPLACE; a second name fails just as well when there is one. */
+static int rename_new(int directory, const char *name, int to_directory, const char *to_name)
+{
+	int r = renameat2(directory, name, to_directory, to_name, RENAME_NOREPLACE);
+
+	if (r == 0 || (errno != EINVAL && errno != ENOSYS))
+		return r;
+	r = linkat(directory, name, to_directory, to_name, 0);
+	return r < 0 ? r : unlinkat(directory, name, 0);
+}
+
+int io_rename_new(int directory, const char *name, int to_directory, const char *to_name)
+{
+	struct io_step step = { IO_RENAME, -1, directory, name, to_directory, to_name };
+	int r = fault_before(&step);
+
+	return r < 0 ? r : finish_step(&step, rename_new(directory, name, to_directory, to_name));
 }
 
 int io_unlink(int directory, const char *name)
@@ -171,6 +192,13 @@ int io_check_no_writer(int fd)
 		return 0;
 	}
 	return errno == EAGAIN ? -EBUSY : 0;
+}
+
+int io_reflink(int from, int to)
+{
+	if (ioctl(to, FICLONE, from) == 0)
+		return 0;
+	return errno == ENOTTY || errno == EINVAL || errno == EXDEV || errno == ENOSYS ? -EOPNOTSUPP : -errno;
 }
 
 static int copy_range(int from, int to, off_t start, off_t end)

@@ -51,6 +51,9 @@ int io_link(int fd, int directory, const char *name);
 /* Replaces what has the name already. Not synced. */
 int io_rename(int directory, const char *name, int to_directory, const char *to_name);
 
+/* The same, but -EEXIST when the name is taken. */
+int io_rename_new(int directory, const char *name, int to_directory, const char *to_name);
+
 /* 0 also when there is no such name. */
 int io_unlink(int directory, const char *name);
 
@@ -74,6 +77,9 @@ int io_reopen(int fd, int flags);
 
 /* -EBUSY when any process has the file open for writing, 0 when none has or the filesystem cannot tell. `fd` is open for reading. */
 int io_check_no_writer(int fd);
+
+/* Make the empty file `to` share the blocks of `from`. -EOPNOTSUPP where the filesystem cannot. Not synced. */
+int io_reflink(int from, int to);
 
 /* Copy a file's data, holes kept, to the empty file `to`; not synced. */
 int io_copy_sparse(int from, int to);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Two kinds of thread. The folders (options.max_jobs) take a disk whose fold is queued and may run, and fold its layers one after the other. The
- * housekeeper makes the template for each disk's next layer, closes old scratches (which frees their blocks) and starts write-back.
+ * Two kinds of thread. The workers (options.max_jobs) take a disk whose fold is queued and may run, and fold its layers one after the other, or
+ * what somebody asked to be copied out (transfer.c). The housekeeper cleans up behind a daemon that was killed, makes the template for each disk's next layer, closes old scratches (which frees their blocks) and starts write-back.
  *
- *   NONE --job_queue--> QUEUED --a folder--> RUNNING --nothing left--> NONE
+ *   NONE --job_queue--> QUEUED --a worker--> RUNNING --nothing left--> NONE
  *                          ^                    |
  *                          +--somebody came-----+   (stopped within a second: qemu-img is killed, the layer stays `folding`)
  *                          +--it failed---------+   (tried again after a while)
@@ -23,9 +23,11 @@
 #include "fold.h"
 #include "layer.h"
 #include "log.h"
+#include "making.h"
 #include "scratch.h"
 #include "session.h"
 #include "table.h"
+#include "transfer.h"
 #include "turn.h"
 #include "foldable.h"
 
@@ -38,7 +40,7 @@
 
 static bool may_run_locked(struct disk *disk, uint64_t now, struct layer **ret_layer)
 {
-	if (disk->job.state != JOB_QUEUED || now < disk->job.not_before)
+	if (disk->job.state != JOB_QUEUED || now < disk->job.not_before || transfer_runs_locked(disk))
 		return false;
 	*ret_layer = fold_candidate_locked(disk);
 	if (!*ret_layer) {
@@ -63,6 +65,8 @@ static struct disk *take_fold_locked(struct disks *disks)
 		disk->job.state = JOB_RUNNING;
 		disk->job.layer = layer_get_locked(layer);
 		disk->job.percent = 0;
+		disk->job.bytes = 0;
+		disk->job.started = now;
 		disk->job.stop = false;
 		eventfd_read(disk->job.stop_fd, &drained);
 		disk->refs++;
@@ -131,33 +135,54 @@ static void move_followers_locked(struct disks *disks)
 	pthread_cond_broadcast(&disks->changed);
 }
 
-static void *fold_layers(void *context)
+/* Whether there was one. */
+static bool fold_one_locked(struct disks *disks)
+{
+	struct disk *disk = take_fold_locked(disks);
+	struct sentence error = { "" };
+	int r;
+
+	if (!disk)
+		return false;
+	pthread_mutex_unlock(&disks->lock);
+	r = fold_run(disk, disk->job.layer, &error);
+	if (r < 0 && r != -ECANCELED)
+		log_error("%s", error.text);
+	pthread_mutex_lock(&disks->lock);
+	end_fold_locked(disk, r, &error);
+	disk_put_locked(disk);
+	return true;
+}
+
+static bool transfer_one_locked(struct disks *disks)
+{
+	struct transfer *transfer = transfer_take_locked(disks);
+	struct sentence error = { "" };
+	int r;
+
+	if (!transfer)
+		return false;
+	pthread_mutex_unlock(&disks->lock);
+	r = transfer->run(transfer, &error);
+	transfer_end(transfer, r, &error);
+	transfer_put(transfer);
+	pthread_mutex_lock(&disks->lock);
+	return true;
+}
+
+static void *work(void *context)
 {
 	struct disks *disks = context;
 	struct timespec until;
 
 	pthread_mutex_lock(&disks->lock);
 	while (!disks->stopping) {
-		struct disk *disk;
-
 		move_followers_locked(disks);
-		disk = take_fold_locked(disks);
-		struct sentence error = { "" };
-		int r;
-
-		if (!disk) {
-			clock_gettime(CLOCK_MONOTONIC, &until);
-			until.tv_sec += TICK_S;
-			pthread_cond_timedwait(&disks->changed, &disks->lock, &until);
+		if (fold_one_locked(disks) || transfer_one_locked(disks))
 			continue;
-		}
-		pthread_mutex_unlock(&disks->lock);
-		r = fold_run(disk, disk->job.layer, &error);
-		if (r < 0 && r != -ECANCELED)
-			log_error("%s", error.text);
-		pthread_mutex_lock(&disks->lock);
-		end_fold_locked(disk, r, &error);
-		disk_put_locked(disk);
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_sec += TICK_S;
+		pthread_cond_timedwait(&disks->changed, &disks->lock, &until);
 	}
 	pthread_mutex_unlock(&disks->lock);
 	return NULL;
@@ -236,6 +261,7 @@ static void *keep_house(void *context)
 	struct disks *disks = context;
 	struct timespec until;
 
+	making_clean_up(disks);
 	pthread_mutex_lock(&disks->lock);
 	while (!disks->stopping) {
 		if (close_old_files_locked(disks) || make_templates_locked(disks))
@@ -255,7 +281,7 @@ static void *keep_house(void *context)
 
 /* --- life ---------------------------------------------------------------------------------------- */
 
-static int start_thread(struct disks *disks, void *(*work)(void *))
+static int start_thread(struct disks *disks, void *(*run)(void *))
 {
 	pthread_attr_t attributes;
 	sigset_t all, old;
@@ -266,7 +292,7 @@ static int start_thread(struct disks *disks, void *(*work)(void *))
 	/* Signals are for the main thread. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&disks->workers[disks->worker_count], &attributes, work, disks);
+	r = pthread_create(&disks->workers[disks->worker_count], &attributes, run, disks);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attributes);
 	if (r == 0)
@@ -276,15 +302,15 @@ static int start_thread(struct disks *disks, void *(*work)(void *))
 
 int job_start_workers(struct disks *disks)
 {
-	unsigned folders = disks->options->max_jobs;
+	unsigned count = disks->options->max_jobs;
 	int r;
 
-	disks->workers = calloc(folders + 1, sizeof(*disks->workers));
+	disks->workers = calloc(count + 1, sizeof(*disks->workers));
 	if (!disks->workers)
 		return -ENOMEM;
 	r = start_thread(disks, keep_house);
-	for (unsigned i = 0; i < folders && r == 0; i++)
-		r = start_thread(disks, fold_layers);
+	for (unsigned i = 0; i < count && r == 0; i++)
+		r = start_thread(disks, work);
 	return r;
 }
 
@@ -295,6 +321,7 @@ void job_stop_workers(struct disks *disks)
 	for (struct disk *disk = disks->first; disk; disk = disk->next_disk)
 		if (disk->job.state == JOB_RUNNING)
 			turn_stop_fold_locked(disk);
+	transfer_stop_all_locked(disks);
 	pthread_cond_broadcast(&disks->changed);
 	pthread_mutex_unlock(&disks->lock);
 	for (unsigned i = 0; i < disks->worker_count; i++)
@@ -302,4 +329,5 @@ void job_stop_workers(struct disks *disks)
 	free(disks->workers);
 	disks->workers = NULL;
 	disks->worker_count = 0;
+	transfer_drop_all(disks);
 }

@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "io.h"
@@ -36,13 +35,10 @@ struct layer *layer_find_locked(struct disks *disks, const char *id)
 struct layer *layer_new(struct disks *disks)
 {
 	struct layer *layer = calloc(1, sizeof(*layer));
-	uint64_t random;
 
 	if (!layer)
 		return NULL;
-	while (getrandom(&random, sizeof(random), 0) != sizeof(random))
-		;
-	snprintf(layer->record.id, sizeof(layer->record.id), "%016llx", (unsigned long long)random);
+	record_new_id(layer->record.id);
 	layer->record.format = FORMAT_QCOW2;
 	layer->record.created = time(NULL);
 	layer->disks = disks;

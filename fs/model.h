@@ -61,11 +61,13 @@ struct scratch {
 
 enum job_state { JOB_NONE, JOB_QUEUED, JOB_RUNNING };
 
-/* A disk's background work: folding. Its queue is the disks themselves. */
+/* A disk's own background work: folding. Its queue is the disks themselves. What somebody asks to be copied out is a transfer (transfer.h). */
 struct job {
 	enum job_state state;
 	struct layer *layer; /* being folded, while running: a reference */
 	double percent;
+	uint64_t bytes;      /* of the layer, on the medium */
+	uint64_t started;    /* monotonic ms */
 	int stop_fd;         /* eventfd of the run */
 	bool stop;           /* asked to stop */
 	bool postponed;      /* cancelled: not before the next commit, fold or start */
@@ -113,6 +115,12 @@ struct announcement {
 	struct announcement *next;
 };
 
+/* Something to be cleaned up behind an earlier daemon (making.c). */
+struct unfinished {
+	char *file; /* in makings/ */
+	struct unfinished *next;
+};
+
 /* A descriptor whose closing frees a large file. */
 struct closing {
 	int fd;
@@ -123,7 +131,7 @@ struct disks {
 	const struct options *options;
 	int images_fd; /* borrowed */
 	int images_lock, state_lock;
-	int state_fd, disks_fd, layers_fd, intents_fd, lost_fd;
+	int state_fd, disks_fd, layers_fd, intents_fd, lost_fd, makings_fd;
 	int scratch_fd; /* -1: scratches lie with their records */
 	char boot[BOOT_ID_SIZE];
 	bool first_of_boot;    /* of this start: scratches were never synced and may be torn */
@@ -139,6 +147,9 @@ struct disks {
 	uint64_t last_serial;
 	struct announcement *announcements;
 	struct closing *closing;
+	struct transfer *transfers; /* queued and running, in the order they came (transfer.h) */
+	uint64_t last_transfer;
+	struct unfinished *unfinished;
 	unsigned running; /* folds */
 	bool stopping;
 	pthread_t *workers;

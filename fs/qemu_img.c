@@ -117,8 +117,8 @@ static int add_chain(struct program *run, const struct qemu_node *chain, size_t 
 			json_object_object_add(node, "backing", below);
 		below = node;
 	}
-	*ret_text = format_text("json:%s", json_object_to_json_string_ext(below, JSON_C_TO_STRING_PLAIN |
-										 JSON_C_TO_STRING_NOSLASHESCAPE));
+	*ret_text = format_text("json:%s", json_object_to_json_string_ext(
+						   below, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
 	return *ret_text ? 0 : report(error, -ENOMEM, "out of memory");
 }
 

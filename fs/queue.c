@@ -9,6 +9,7 @@
 #include "foldable.h"
 #include "layer.h"
 #include "table.h"
+#include "transfer.h"
 #include "turn.h"
 
 static void queue_locked(struct disk *disk)
@@ -64,13 +65,13 @@ int job_fold_now(struct disk *disk, struct caller *caller, struct sentence *erro
 	return r;
 }
 
-int job_cancel(struct disk *disk, struct sentence *error)
+/* What was asked for meanwhile does not count: a fold goes back to the queue or ends, and never runs twice in one go. */
+static bool cancel_fold(struct disk *disk)
 {
-	int r = 0;
+	bool any;
 
 	pthread_mutex_lock(&disk->disks->lock);
-	if (disk->job.state == JOB_NONE)
-		r = report(error, -ENOENT, "disk '%s' has no job", disk->name);
+	any = disk->job.state != JOB_NONE;
 	disk->job.postponed = true;
 	if (disk->job.state == JOB_QUEUED) {
 		disk->job.state = JOB_NONE;
@@ -85,5 +86,16 @@ int job_cancel(struct disk *disk, struct sentence *error)
 	}
 	pthread_cond_broadcast(&disk->disks->changed);
 	pthread_mutex_unlock(&disk->disks->lock);
-	return r;
+	return any;
+}
+
+int job_cancel(struct disk *disk, uint64_t number, struct sentence *error)
+{
+	bool any = transfer_cancel(disk, number) > 0;
+
+	if (!number && cancel_fold(disk))
+		any = true;
+	return any      ? 0
+	       : number ? report(error, -ENOENT, "disk '%s' has no job %llu", disk->name, (unsigned long long)number)
+			: report(error, -ENOENT, "disk '%s' has no job", disk->name);
 }

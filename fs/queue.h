@@ -17,7 +17,10 @@ void job_queue(struct disk *disk);
  */
 int job_fold_now(struct disk *disk, struct caller *caller, struct sentence *error);
 
-/* Stop a fold and do not take it up again by itself before the next commit or start. -ENOENT when there is none. */
-int job_cancel(struct disk *disk, struct sentence *error);
+/*
+ * Stop what the disk has running or waiting: exports and full clones, of which nothing is left then, and the fold, which is not taken up again by
+ * itself before the next commit or start. With a number just the export or full clone of that number. -ENOENT when there is none.
+ */
+int job_cancel(struct disk *disk, uint64_t number, struct sentence *error);
 
 #endif

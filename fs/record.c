@@ -8,8 +8,10 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "io.h"
@@ -35,6 +37,15 @@ const char *keep_name(enum keep keep)
 const char *format_name(enum image_format format)
 {
 	return format_names[format];
+}
+
+void record_new_id(char id[LAYER_ID_SIZE])
+{
+	uint64_t random;
+
+	while (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		;
+	snprintf(id, LAYER_ID_SIZE, "%016llx", (unsigned long long)random);
 }
 
 static int find_name(const char *name, const char *const *names, size_t count)
@@ -528,5 +539,53 @@ int record_save_intent(int directory, const char *file, const struct intent_reco
 		json_object_array_add(parts, part);
 	}
 	json_object_object_add(object, "parts", parts);
+	return save(directory, file, object, true);
+}
+
+/* --- files being made outside -------------------------------------------------------------------- */
+
+void record_clear_making(struct making_record *record)
+{
+	free(record->directory);
+	free(record->name);
+	record->directory = record->name = NULL;
+}
+
+int record_load_making(int directory, const char *file, struct making_record *ret_record)
+{
+	CLEANUP(json_putp) struct json_object *object = NULL;
+	CLEANUP(record_clear_making) struct making_record record = { 0 };
+	struct reader reader = { 0 };
+	const char *path = NULL;
+	int r = load(directory, file, &object);
+
+	if (r < 0)
+		return r;
+	reader.object = object;
+	if (json_get_string(object, "directory", &path) < 0 || (path && (path[0] != '/' || !text_is_clean(path))))
+		wrong(&reader);
+	record.directory = path ? strdup(path) : NULL;
+	record.name = read_name(&reader, "name");
+	read_text(&reader, "id", record.id, sizeof(record.id), layer_id_is_valid, true);
+	record.inode = read_u64(&reader, "inode", false);
+	record.format = (enum image_format)read_choice(&reader, "format", format_names, ARRAY_SIZE(format_names));
+	if (!record.name || (path && !record.directory))
+		wrong(&reader);
+	if (reader.error)
+		return reader.error;
+	*ret_record = record;
+	record = (struct making_record){ 0 };
+	return 0;
+}
+
+int record_save_making(int directory, const char *file, const struct making_record *record)
+{
+	CLEANUP(json_putp) struct json_object *object = new_record();
+
+	json_set_string(object, "directory", record->directory);
+	json_set_string(object, "name", record->name);
+	set_text(object, "id", record->id);
+	json_set_u64(object, "inode", record->inode);
+	json_set_string(object, "format", format_names[record->format]);
 	return save(directory, file, object, true);
 }

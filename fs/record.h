@@ -116,6 +116,15 @@ struct intent_record {
 	size_t count;
 };
 
+/* A file that is being made outside the state directory: what start-up has to look after when the daemon did not come to the end. */
+struct making_record {
+	char *directory; /* its path, free of symlinks; NULL: beneath the images directory */
+	char *name;      /* what it is to be called; beneath the images directory it may have several components */
+	char id[LAYER_ID_SIZE]; /* part of the temporary names */
+	uint64_t inode;         /* of the finished file, once it is about to get its name; 0 before */
+	enum image_format format;
+};
+
 int record_load_disk(int directory, const char *file, struct disk_record *ret_record);
 int record_save_disk(int directory, const char *file, const struct disk_record *record);
 
@@ -133,6 +142,13 @@ void record_clear_session(struct session_record *record);
 int record_load_intent(int directory, const char *file, struct intent_record *ret_record);
 int record_save_intent(int directory, const char *file, const struct intent_record *record);
 void record_clear_intent(struct intent_record *record);
+
+int record_load_making(int directory, const char *file, struct making_record *ret_record);
+int record_save_making(int directory, const char *file, const struct making_record *record);
+void record_clear_making(struct making_record *record);
+
+/* 16 random hexadecimal digits. */
+void record_new_id(char id[LAYER_ID_SIZE]);
 
 /* Syntax checks, for the edge. */
 bool layer_id_is_valid(const char *id);

@@ -26,6 +26,7 @@
 #include "io.h"
 #include "layer.h"
 #include "log.h"
+#include "making.h"
 #include "rehome.h"
 #include "scratch.h"
 #include "seal.h"
@@ -501,6 +502,14 @@ static void find_boot(struct disks *disks)
 	disks->first_of_boot = fd < 0 || read_all(fd, BOOT_ID_SIZE, &text, NULL) < 0 || strcmp(text, disks->boot) != 0;
 }
 
+static void note_unfinished(struct disks *disks, const char *name)
+{
+	if (has_suffix(name, ".json"))
+		making_note_unfinished(disks, name);
+	else
+		unlinkat(disks->makings_fd, name, 0);
+}
+
 int start_load(struct disks *disks, struct sentence *error)
 {
 	int r;
@@ -517,6 +526,8 @@ int start_load(struct disks *disks, struct sentence *error)
 	if (r < 0)
 		return report(error, r, "the state directory '%s' cannot be read: %s", disks->options->state,
 			      error_text(r));
+	if (r == 0)
+		r = visit_directory(disks->makings_fd, note_unfinished, disks);
 	if (!disks->incomplete) {
 		remove_unreached(disks);
 		visit_directory(disks->layers_fd, remove_unrecorded_file, disks);

@@ -13,10 +13,12 @@
 #include <unistd.h>
 
 #include "clone.h"
+#include "foldable.h"
 #include "json.h"
 #include "layer.h"
 #include "session.h"
 #include "table.h"
+#include "transfer.h"
 #include "version.h"
 
 static const char *const state_names[] = {
@@ -162,18 +164,63 @@ static bool is_folding(const struct disk *disk)
 	return false;
 }
 
-static struct json_object *describe_job(const struct disk *disk)
+/* What all kinds of job have in common. The estimate takes it that the rest goes as the first part did. */
+static struct json_object *begin_job(const char *kind, enum job_state state, double percent, uint64_t bytes,
+				     uint64_t started)
 {
-	struct json_object *object;
+	struct json_object *object = json_object_new_object();
+	bool running = state == JOB_RUNNING;
+	double elapsed = (double)(monotonic_ms() - started) / 1000;
 
-	if (disk->job.state == JOB_NONE)
-		return NULL;
-	object = json_object_new_object();
-	json_set_string(object, "kind", "fold");
-	json_set_string(object, "state", disk->job.state == JOB_RUNNING ? "running" : "waiting");
-	json_object_object_add(object, "percent",
-			       json_object_new_double(disk->job.state == JOB_RUNNING ? disk->job.percent : 0));
+	json_set_string(object, "kind", kind);
+	json_set_string(object, "state", running ? "running" : "waiting");
+	json_object_object_add(object, "percent", json_object_new_double(running ? percent : 0));
+	json_set_u64(object, "bytes", running ? (uint64_t)((double)bytes * percent / 100) : 0);
+	json_set_u64(object, "bytes_total", bytes);
+	json_object_object_add(object, "seconds_left",
+			       running && percent >= 1
+				       ? json_object_new_int64((int64_t)(elapsed * (100 - percent) / percent + 0.5))
+				       : NULL);
 	return object;
+}
+
+static struct json_object *describe_fold(const struct disk *disk)
+{
+	struct json_object *object =
+		begin_job("fold", disk->job.state, disk->job.percent, disk->job.bytes, disk->job.started);
+	struct sentence why = { "" };
+
+	fold_waits_for_locked(disk, &why);
+	json_set_string(object, "layer", disk->job.layer ? disk->job.layer->record.id : NULL);
+	json_set_string(object, "waits_for", why.text[0] ? why.text : NULL);
+	return object;
+}
+
+static struct json_object *describe_transfer(const struct transfer *transfer)
+{
+	struct json_object *object =
+		begin_job(transfer->kind, transfer->state, transfer->percent, transfer->bytes, transfer->started);
+
+	json_set_u64(object, "number", transfer->number);
+	json_set_string(object, "layer", transfer->layer ? transfer->layer->record.id : NULL);
+	json_set_string(object, "to", transfer->target);
+	return object;
+}
+
+/* Those that run first. */
+static struct json_object *describe_jobs(const struct disk *disk)
+{
+	static const enum job_state states[] = { JOB_RUNNING, JOB_QUEUED };
+	struct json_object *list = json_object_new_array();
+
+	for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
+		if (disk->job.state == states[i])
+			json_object_array_add(list, describe_fold(disk));
+		for (const struct transfer *t = disk->disks->transfers; t; t = t->next)
+			if (t->disk == disk && t->state == states[i])
+				json_object_array_add(list, describe_transfer(t));
+	}
+	return list;
 }
 
 static struct json_object *describe_properties(const struct disk *disk)
@@ -188,7 +235,7 @@ static struct json_object *describe_properties(const struct disk *disk)
 
 static struct json_object *describe_disk_locked(const struct disk *disk)
 {
-	struct json_object *object = json_object_new_object();
+	struct json_object *object = json_object_new_object(), *jobs = describe_jobs(disk);
 	const char *last_error = disk->last_error.text;
 
 	json_set_string(object, "name", disk->name);
@@ -205,7 +252,8 @@ static struct json_object *describe_disk_locked(const struct disk *disk)
 	json_set_bool(object, "unhooked", disk->record.keep == KEEP_UNHOOKED);
 	json_set_string(object, "kept", disk->record.keep == KEEP_NOTHING ? NULL : keep_name(disk->record.keep));
 	json_set_bool(object, "folding", is_folding(disk));
-	json_object_object_add(object, "job", describe_job(disk));
+	json_object_object_add(object, "job", json_object_get(json_object_array_get_idx(jobs, 0)));
+	json_object_object_add(object, "jobs", jobs);
 	json_set_string(object, "template", disk->record.template);
 	json_set_bool(object, "follow", disk->record.follow);
 	json_set_bool(object, "behind", clone_is_behind_locked(disk));
@@ -251,6 +299,28 @@ static void size_text(uint64_t bytes, char text[16])
 	snprintf(text, 16, value < 10 && unit ? "%.1f%c" : "%.0f%c", value, units[unit]);
 }
 
+/* The one that runs, or else the first that waits. */
+static void describe_job_shortly(const struct disk *disk, char *text, size_t size)
+{
+	const struct transfer *waiting = NULL;
+
+	for (const struct transfer *t = disk->disks->transfers; t; t = t->next) {
+		if (t->disk != disk)
+			continue;
+		if (t->state == JOB_RUNNING) {
+			snprintf(text, size, "%s %.0f%%", t->kind, t->percent);
+			return;
+		}
+		waiting = waiting ? waiting : t;
+	}
+	if (disk->job.state == JOB_RUNNING)
+		snprintf(text, size, "fold %.0f%%", disk->job.percent);
+	else if (waiting)
+		snprintf(text, size, "%s waits", waiting->kind);
+	else if (disk->job.state == JOB_QUEUED)
+		snprintf(text, size, "fold waits");
+}
+
 static void print_disk_locked(FILE *stream, const struct disk *disk)
 {
 	size_t depth = disk->head ? layer_depth_locked(disk->head) - 1 : 0;
@@ -259,10 +329,7 @@ static void print_disk_locked(FILE *stream, const struct disk *disk)
 	size_text(disk->scratch ? allocated(disk->scratch->fd) : 0, size);
 	if (depth)
 		snprintf(head, sizeof(head), "image+%zu", depth);
-	if (disk->job.state == JOB_RUNNING)
-		snprintf(job, sizeof(job), "fold %.0f%%", disk->job.percent);
-	else if (disk->job.state == JOB_QUEUED)
-		snprintf(job, sizeof(job), "fold waits");
+	describe_job_shortly(disk, job, sizeof(job));
 	fprintf(stream, "%-28s %-9s %-9s %8s  %-20s %s\n", disk->name, disk->hold ? "held" : state_names[disk->state],
 		head, size,
 		disk->session ? disk->session->domain

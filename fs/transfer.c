@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ *   transfer_queue --> QUEUED --a worker--> RUNNING --> NONE
+ *                         +----------cancel----------->
+ *
+ * The list holds a reference until the end, and whoever waits has one. The layers are let go at the end, not with the last reference.
+ */
+#include "transfer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "layer.h"
+#include "log.h"
+#include "table.h"
+
+#define COPIED 90.0 /* per cent when the copy is there: checksum and sync come after it */
+
+/* --- making one ---------------------------------------------------------------------------------- */
+
+/* The layer of a point, or the head, with a reference; NULL. */
+static struct layer *find_layer(struct disk *disk, const char *point)
+{
+	struct layer *layer;
+
+	pthread_mutex_lock(&disk->disks->lock);
+	layer = point ? disk_find_point_locked(disk, point) : disk->head;
+	if (layer)
+		layer_get_locked(layer);
+	pthread_mutex_unlock(&disk->disks->lock);
+	return layer;
+}
+
+/* Counted as read. A fold may take the layer away while it is being waited for; its names are its parent's then. */
+static struct layer *find_and_read(struct disk *disk, const char *point, int *ret_error, struct sentence *error)
+{
+	struct layer *layer;
+	int r;
+
+	do {
+		layer = find_layer(disk, point);
+		if (!layer) {
+			*ret_error = report(error, -ENOENT, "disk '%s' has no snapshot '%s'", disk->name, point);
+			return NULL;
+		}
+		r = chain_begin_reading(layer);
+		if (r < 0)
+			layer_put(layer);
+	} while (r == -ESTALE);
+	if (r == 0)
+		return layer;
+	*ret_error =
+		report(error, r,
+		       "disk '%s': a commit is being folded into what is to be copied; try again when that has ended",
+		       disk->name);
+	return NULL;
+}
+
+struct transfer *transfer_new(struct disk *disk, const char *kind, const char *point, int *ret_error,
+			      struct sentence *error)
+{
+	CLEANUP(transfer_putp) struct transfer *transfer = calloc(1, sizeof(*transfer));
+	struct disks *disks = disk->disks;
+	uint64_t bytes;
+	int r;
+
+	if (!transfer) {
+		*ret_error = report(error, -ENOMEM, "out of memory");
+		return NULL;
+	}
+	transfer->refs = 1;
+	transfer->kind = kind;
+	transfer->disk = disk;
+	transfer->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	pthread_mutex_lock(&disks->lock);
+	disk->refs++;
+	transfer->number = ++disks->last_transfer;
+	pthread_mutex_unlock(&disks->lock);
+	transfer->layer = find_and_read(disk, point, ret_error, error);
+	if (!transfer->layer)
+		return NULL;
+	r = transfer->stop_fd < 0 ? report(error, -EMFILE, "too many files are open")
+				  : chain_open(transfer->layer, 0, &transfer->chain, error);
+	if (r < 0) {
+		*ret_error = r;
+		return NULL;
+	}
+	bytes = chain_bytes(&transfer->chain);
+	transfer->bytes = bytes < transfer->layer->record.virtual_size ? bytes : transfer->layer->record.virtual_size;
+	return steal_pointer(&transfer);
+}
+
+/* Nothing is read any more. */
+static void let_layers_go(struct transfer *transfer)
+{
+	struct disks *disks = transfer->disk->disks;
+	struct layer *layer;
+
+	chain_close(&transfer->chain);
+	pthread_mutex_lock(&disks->lock);
+	layer = transfer->layer;
+	transfer->layer = NULL;
+	pthread_mutex_unlock(&disks->lock);
+	if (layer)
+		chain_end_reading(layer);
+	layer_put(layer);
+}
+
+void transfer_put(struct transfer *transfer)
+{
+	struct disks *disks = transfer ? transfer->disk->disks : NULL;
+	bool last;
+
+	if (!transfer)
+		return;
+	pthread_mutex_lock(&disks->lock);
+	last = --transfer->refs == 0;
+	pthread_mutex_unlock(&disks->lock);
+	if (!last)
+		return;
+	let_layers_go(transfer);
+	if (transfer->work)
+		transfer->clear(transfer->work);
+	close_fdp(&transfer->stop_fd);
+	disk_put(transfer->disk);
+	free(transfer->target);
+	free(transfer);
+}
+
+void transfer_putp(struct transfer **transfer)
+{
+	transfer_put(*transfer);
+}
+
+/* --- asking -------------------------------------------------------------------------------------- */
+
+int transfer_queue(struct transfer *transfer, struct sentence *error)
+{
+	struct disks *disks = transfer->disk->disks;
+	struct transfer **place = &disks->transfers;
+	int r = 0;
+
+	pthread_mutex_lock(&disks->lock);
+	while (*place && strcmp((*place)->target, transfer->target) != 0)
+		place = &(*place)->next;
+	if (*place) {
+		r = report(error, -EBUSY, "'%s' is being made already", transfer->target);
+	} else {
+		*place = transfer;
+		transfer->refs++;
+		transfer->state = JOB_QUEUED;
+		pthread_cond_broadcast(&disks->changed);
+	}
+	pthread_mutex_unlock(&disks->lock);
+	return r;
+}
+
+int transfer_wait(struct transfer *transfer, struct caller *caller, struct sentence *error)
+{
+	struct disks *disks = transfer->disk->disks;
+	int r = 0;
+
+	pthread_mutex_lock(&disks->lock);
+	transfer->waiting++;
+	while (r == 0 && transfer->state != JOB_NONE) {
+		if (caller && atomic_load(&caller->interrupted))
+			r = report(error, -EINTR, "disk '%s': '%s' is made in the background; 'cancel' stops it",
+				   transfer->disk->name, transfer->target);
+		else
+			pthread_cond_wait(&disks->changed, &disks->lock);
+	}
+	transfer->waiting--;
+	if (r == 0 && transfer->result < 0) {
+		r = transfer->result;
+		*error = transfer->error;
+	}
+	pthread_mutex_unlock(&disks->lock);
+	return r;
+}
+
+static bool is_meant(const struct transfer *transfer, const struct disk *disk, uint64_t number)
+{
+	return transfer->disk == disk && (!number || transfer->number == number);
+}
+
+static struct transfer *find_locked(const struct disk *disk, uint64_t number)
+{
+	struct transfer *transfer = disk->disks->transfers;
+
+	while (transfer && !is_meant(transfer, disk, number))
+		transfer = transfer->next;
+	return transfer;
+}
+
+unsigned transfer_cancel(struct disk *disk, uint64_t number)
+{
+	struct disks *disks = disk->disks;
+	struct transfer *transfer;
+	unsigned count = 0;
+
+	pthread_mutex_lock(&disks->lock);
+	while ((transfer = find_locked(disk, number))) {
+		bool queued = transfer->state == JOB_QUEUED;
+
+		transfer->refs++;
+		count++;
+		if (queued)
+			transfer->state = JOB_RUNNING; /* no worker takes it any more */
+		else
+			eventfd_write(transfer->stop_fd, 1);
+		while (!queued && transfer->state != JOB_NONE)
+			pthread_cond_wait(&disks->changed, &disks->lock);
+		pthread_mutex_unlock(&disks->lock);
+		if (queued)
+			transfer_end(transfer, -ECANCELED, NULL);
+		transfer_put(transfer);
+		pthread_mutex_lock(&disks->lock);
+	}
+	pthread_mutex_unlock(&disks->lock);
+	return count;
+}
+
+void transfer_stop_all_locked(struct disks *disks)
+{
+	for (struct transfer *transfer = disks->transfers; transfer; transfer = transfer->next)
+		eventfd_write(transfer->stop_fd, 1);
+}
+
+void transfer_drop_all(struct disks *disks)
+{
+	while (disks->transfers)
+		transfer_end(disks->transfers, -ECANCELED, NULL);
+}
+
+/* --- questions ----------------------------------------------------------------------------------- */
+
+bool transfer_runs_locked(const struct disk *disk)
+{
+	for (const struct transfer *transfer = disk->disks->transfers; transfer; transfer = transfer->next)
+		if (transfer->disk == disk && transfer->state == JOB_RUNNING)
+			return true;
+	return false;
+}
+
+bool transfer_exists_locked(const struct disk *disk)
+{
+	return find_locked(disk, 0) != NULL;
+}
+
+const struct transfer *transfer_reading_locked(const struct layer *layer)
+{
+	for (const struct transfer *transfer = layer->disks->transfers; transfer; transfer = transfer->next)
+		if (transfer->layer && layer_is_below_locked(layer, transfer->layer))
+			return transfer;
+	return NULL;
+}
+
+/* --- running ------------------------------------------------------------------------------------- */
+
+struct transfer *transfer_take_locked(struct disks *disks)
+{
+	for (struct transfer *transfer = disks->transfers; transfer; transfer = transfer->next) {
+		if (transfer->state != JOB_QUEUED || transfer->disk->job.state == JOB_RUNNING ||
+		    transfer_runs_locked(transfer->disk))
+			continue;
+		transfer->state = JOB_RUNNING;
+		transfer->started = monotonic_ms();
+		transfer->refs++;
+		return transfer;
+	}
+	return NULL;
+}
+
+void transfer_end(struct transfer *transfer, int result, const struct sentence *error)
+{
+	struct disks *disks = transfer->disk->disks;
+	struct transfer **place = &disks->transfers;
+
+	/* Before anybody is told: a fold that is asked for next finds nobody reading. */
+	let_layers_go(transfer);
+	pthread_mutex_lock(&disks->lock);
+	while (*place != transfer)
+		place = &(*place)->next;
+	*place = transfer->next;
+	transfer->state = JOB_NONE;
+	transfer->result = result;
+	if (result == -ECANCELED) {
+		report(&transfer->error, result, "disk '%s': '%s' was cancelled; nothing is left of it",
+		       transfer->disk->name, transfer->target);
+	} else if (result < 0) {
+		transfer->error = *error;
+		transfer->disk->last_error = *error;
+		/* With somebody waiting it is the control file that says so. */
+		if (!transfer->waiting)
+			log_error("%s", error->text);
+	}
+	pthread_cond_broadcast(&disks->changed);
+	pthread_mutex_unlock(&disks->lock);
+	transfer_put(transfer);
+}
+
+static void note_progress(void *context, double percent)
+{
+	struct transfer *transfer = context;
+	struct disks *disks = transfer->disk->disks;
+
+	pthread_mutex_lock(&disks->lock);
+	transfer->percent = percent * COPIED / 100;
+	pthread_mutex_unlock(&disks->lock);
+}
+
+struct program_watch transfer_watch(struct transfer *transfer)
+{
+	return (struct program_watch){ .stop_fd = transfer->stop_fd, .progress = note_progress, .context = transfer };
+}
+
+int transfer_convert(struct transfer *transfer, int fd, const struct qemu_conversion *conversion,
+		     struct sentence *error)
+{
+	struct program_watch watch = transfer_watch(transfer);
+
+	return qemu_img_convert(transfer->disk->disks->options, transfer->chain.nodes, transfer->chain.length, fd,
+				conversion, &watch, error);
+}
