@@ -193,10 +193,10 @@ static int run_fold(const struct request *request, struct sentence *error)
 		return r;
 	if (wait)
 		r = job_fold_now(disk, request->caller, error);
-	if (r == 0 && wait && fold_is_obstructed(disk, &why))
-		json_set_string(request->answer, "waits_for", why.text);
 	else
 		job_queue(disk);
+	if (r == 0 && wait && fold_is_obstructed(disk, &why))
+		json_set_string(request->answer, "waits_for", why.text);
 	disk_put(disk);
 	return r;
 }
