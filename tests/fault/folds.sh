@@ -3,7 +3,8 @@
 #
 # A disk with two commits that are not folded yet, its folds, and what must be so when one has been cut short.
 
-# shellcheck disable=SC2034 # for each_crash
+# shellcheck disable=SC2034,SC2154 # shared with lib.sh and the scripts
+options=()
 lost_is_fine=yes # a folded layer's file, when the crash came between its record's end and its own
 
 first=("write -q -P 2 1M 512k" "write -q -P 3 3000k 7k" "write -q -z 2M 64k")

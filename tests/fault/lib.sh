@@ -155,10 +155,15 @@ known_layers() {
 	status '.disks[].layers[].id' | sort -u
 }
 
+# The daemon itself makes templates ahead, for a moment under such a name.
+nothing_is_half_made() {
+	same "$(find "$STATE" -name '*.new' -o -name '*.header')" ""
+}
+
 # Nothing half-made is left, no disk has failed, and all that is qcow2 is sound.
 is_mended() {
 	local file id
-	same "$(find "$STATE" -name '*.new' -o -name '*.header')" ""
+	wait_until 5 nothing_is_half_made
 	known_layers >"$WORK/known"
 	for file in "$STATE"/layers/*.qcow2 "$STATE"/layers/*.json; do
 		[[ -e $file ]] || continue
