@@ -161,25 +161,29 @@ static int check_free_name(struct disks *disks, const char *name, struct sentenc
 	return 0;
 }
 
-/* The layer to begin at, with a reference: the point's, or the template's head. */
+/* The layer to begin at, kept for the caller (turn_release_layer): the point's, or the template's head. */
 static struct layer *choose_layer(struct disk *template, const char *point, struct sentence *error)
 {
 	struct layer *layer;
+	bool torn;
 
 	pthread_mutex_lock(&template->disks->lock);
-	layer = point ? disk_find_point_locked(template, point) : template->head;
-	if (layer && layer_is_torn_locked(layer))
+	layer = point ? turn_keep_point_locked(template, point) : layer_get_locked(template->head);
+	/* The template is claimed, so that no fold has its head. */
+	if (layer && !point)
+		layer->open++;
+	torn = layer && layer_is_torn_locked(layer);
+	if (torn)
 		report(error, -EBUSY,
 		       "disk '%s': a commit is being folded into what the clone would begin at; try again when that has ended",
 		       template->name);
 	else if (!layer)
 		report(error, -ENOENT, "disk '%s' has no snapshot '%s'", template->name, point);
-	if (layer && layer_is_torn_locked(layer))
-		layer = NULL;
-	if (layer)
-		layer_get_locked(layer);
 	pthread_mutex_unlock(&template->disks->lock);
-	return layer;
+	if (!torn)
+		return layer;
+	turn_release_layer(layer);
+	return NULL;
 }
 
 static int make_clone(struct disk *template, struct layer *layer, const char *name, bool follow, struct disk **ret_disk,
@@ -226,7 +230,7 @@ static int clone_claimed(struct disk *template, const char *name, const char *po
 	if (!layer)
 		return -EBUSY;
 	r = make_clone(template, layer, name, follow && !point, &disk, error);
-	layer_put(layer);
+	turn_release_layer(layer);
 	if (!disk)
 		return r;
 	if (r < 0 && r != -EEXIST) {
@@ -272,33 +276,43 @@ static bool is_used_locked(const struct disk *disk)
 	       (disk->scratch && (disk->scratch->readers || disk->scratch->writers)) || disk_find_clone_locked(disk);
 }
 
+/* One of the disk's names, a copy; NULL when it has none. */
+static char *any_point(struct disk *disk)
+{
+	char *copy = NULL;
+
+	pthread_mutex_lock(&disk->disks->lock);
+	for (const struct layer *layer = disk->disks->layers; layer && !copy; layer = layer->next)
+		for (size_t i = 0; i < layer->record.name_count && !copy; i++)
+			if (strcmp(layer->record.names[i].disk, disk->name) == 0)
+				copy = strdup(layer->record.names[i].point);
+	pthread_mutex_unlock(&disk->disks->lock);
+	return copy;
+}
+
 /* Names of a clone that goes: they keep layers that nobody else knows of. */
 static void drop_points(struct disk *disk)
 {
-	struct layer *layer;
-
 	for (;;) {
-		const char *point = NULL;
-		CLEANUP(freep) char *copy = NULL;
+		CLEANUP(freep) char *point = any_point(disk);
+		struct layer *layer = NULL;
+		int r;
 
-		pthread_mutex_lock(&disk->disks->lock);
-		for (layer = disk->disks->layers; layer && !point; layer = point ? layer : layer->next)
-			for (size_t i = 0; i < layer->record.name_count && !point; i++)
-				if (strcmp(layer->record.names[i].disk, disk->name) == 0)
-					point = layer->record.names[i].point;
-		copy = point ? strdup(point) : NULL;
-		if (layer && copy)
-			layer_get_locked(layer);
-		pthread_mutex_unlock(&disk->disks->lock);
-		if (!copy)
+		if (!point)
 			return;
-		if (layer_drop_name(layer, disk->name, copy) < 0) {
-			log_warning("the snapshot '%s' of the removed clone '%s' stays behind", copy, disk->name);
-			layer_put(layer);
+		pthread_mutex_lock(&disk->disks->lock);
+		layer = turn_keep_point_locked(disk, point);
+		pthread_mutex_unlock(&disk->disks->lock);
+		if (!layer)
+			continue;
+		r = layer_drop_name(layer, disk->name, point);
+		if (r == 0)
+			layer_collect(layer);
+		turn_release_layer(layer);
+		if (r < 0) {
+			log_warning("the snapshot '%s' of the removed clone '%s' stays behind", point, disk->name);
 			return;
 		}
-		layer_collect(layer);
-		layer_put(layer);
 	}
 }
 

@@ -267,15 +267,13 @@ int disk_undo(struct disks *disks, const char *name, struct json_object *answer,
 
 /* --- restore points ------------------------------------------------------------------------------ */
 
-/* The layer of a point, with a reference, or NULL with a sentence. */
-static struct layer *find_point(struct disk *disk, const char *point, struct sentence *error)
+/* The layer of a point, kept for the caller (turn_release_layer), or NULL with a sentence. */
+static struct layer *keep_point(struct disk *disk, const char *point, struct sentence *error)
 {
 	struct layer *layer;
 
 	pthread_mutex_lock(&disk->disks->lock);
-	layer = disk_find_point_locked(disk, point);
-	if (layer)
-		layer_get_locked(layer);
+	layer = turn_keep_point_locked(disk, point);
 	pthread_mutex_unlock(&disk->disks->lock);
 	if (!layer)
 		report(error, -ENOENT, "disk '%s' has no snapshot '%s'", disk->name, point);
@@ -348,13 +346,14 @@ int disk_revert(struct disks *disks, const char *name, const char *point, bool d
 
 	if (r < 0)
 		return r;
-	layer = find_point(disk, point, error);
+	layer = keep_point(disk, point, error);
 	r = layer ? check_may_seal(disk, error) : -ENOENT;
 	if (r == 0)
 		r = move_to(disk, layer, discard, answer, error);
 	if (r == 0)
 		log_info("disk '%s' was reverted to '%s'", disk->name, point);
-	layer_put(layer);
+	if (layer)
+		turn_release_layer(layer);
 	disk_release_claim(disk);
 	return r;
 }
@@ -367,7 +366,7 @@ int disk_delete(struct disks *disks, const char *name, const char *point, struct
 
 	if (r < 0)
 		return r;
-	layer = find_point(disk, point, error);
+	layer = keep_point(disk, point, error);
 	r = layer ? layer_drop_name(layer, disk->name, point) : -ENOENT;
 	if (layer && r < 0)
 		report(error, r, "disk '%s': snapshot '%s' cannot be deleted: %s", disk->name, point, error_text(r));
@@ -376,7 +375,8 @@ int disk_delete(struct disks *disks, const char *name, const char *point, struct
 		job_queue(disk);
 		log_info("disk '%s': snapshot '%s' was deleted", disk->name, point);
 	}
-	layer_put(layer);
+	if (layer)
+		turn_release_layer(layer);
 	disk_release_claim(disk);
 	return r;
 }

@@ -311,13 +311,13 @@ int layer_remove(struct layer *layer)
 	return 0;
 }
 
+/* A fold that was stopped halfway needs neither layer: nothing but the upper one gave the lower one a meaning. One that runs needs both. */
 static bool is_needed_locked(const struct layer *layer)
 {
-	if (layer->children || layer->record.name_count || layer->record.image ||
-	    layer->record.state == LAYER_FOLDING || layer->disks->incomplete)
+	if (layer->children || layer->record.name_count || layer->record.image || layer->disks->incomplete)
 		return true;
 	for (const struct disk *disk = layer->disks->first; disk; disk = disk->next_disk)
-		if (disk->head == layer || disk->hold == layer)
+		if (disk->head == layer || disk->hold == layer || disk->job.layer == layer)
 			return true;
 	return false;
 }

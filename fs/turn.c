@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 
 #include "layer.h"
+#include "table.h"
 
 static bool fold_touches_locked(const struct disk *disk, const struct layer *base)
 {
@@ -41,6 +42,46 @@ void turn_ask_folds_locked(const struct layer *base)
 	for (struct disk *disk = base->disks->first; disk; disk = disk->next_disk)
 		if (fold_touches_locked(disk, base))
 			turn_stop_fold_locked(disk);
+}
+
+int turn_keep_layer_locked(struct layer *layer)
+{
+	struct disks *disks = layer->disks;
+
+	/* Counted before the fold is gone, so that it does not begin again in between. */
+	layer->open++;
+	while (!layer->removed && turn_is_folds_locked(layer)) {
+		turn_ask_folds_locked(layer);
+		pthread_cond_wait(&disks->changed, &disks->lock);
+	}
+	if (!layer->removed)
+		return 0;
+	layer->open--;
+	return -ESTALE;
+}
+
+struct layer *turn_keep_point_locked(struct disk *disk, const char *point)
+{
+	struct layer *layer;
+
+	while ((layer = disk_find_point_locked(disk, point))) {
+		layer_get_locked(layer);
+		if (turn_keep_layer_locked(layer) == 0)
+			return layer;
+		layer_put_locked(layer);
+	}
+	return NULL;
+}
+
+void turn_release_layer(struct layer *layer)
+{
+	struct disks *disks = layer->disks;
+
+	pthread_mutex_lock(&disks->lock);
+	layer->open--;
+	pthread_cond_broadcast(&disks->changed);
+	layer_put_locked(layer);
+	pthread_mutex_unlock(&disks->lock);
 }
 
 int disk_claim(struct disk *disk)
