@@ -37,6 +37,7 @@
 #include "version.h"
 
 #define OPEN_FILES 1048576
+#define OPEN_FILES_LEAST 65536
 
 /* Everything there is, in the order in which it is made. */
 struct revertfs {
@@ -75,6 +76,10 @@ static void raise_open_files(void)
 	limit.rlim_cur = limit.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
 		log_warning("cannot raise the limit of open files: %s", error_text(-errno));
+	else if (limit.rlim_cur < OPEN_FILES_LEAST)
+		log_warning(
+			"only %llu files may be open, or known to the kernel, at a time; raise the limit (ulimit -Hn)",
+			(unsigned long long)limit.rlim_cur);
 }
 
 static int catch_signals(struct revertfs *revertfs)

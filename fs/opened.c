@@ -14,6 +14,9 @@
 
 #include "tree_parts.h"
 
+/* A copy is answered in parts of this size at most: it occupies one of the few threads as long as it takes. */
+#define COPY_SIZE_MAX ((size_t)64 << 20)
+
 /* The name of a protected file that leads here was looked up before it was protected, unless it is another name. */
 static int check_protection(struct tree *tree, struct node *node, bool writer)
 {
@@ -250,6 +253,8 @@ ssize_t tree_copy(struct tree *tree, uint64_t from, off_t from_offset, uint64_t 
 	ssize_t r = source && source->fd >= 0 ? writable(tree, to, &target) : -EBADF;
 
 	if (r == 0) {
+		if (length > COPY_SIZE_MAX)
+			length = COPY_SIZE_MAX;
 		r = copy_file_range(source->fd, &from_offset, target->fd, &to_offset, length, flags);
 		if (r < 0)
 			r = -errno;

@@ -140,8 +140,12 @@ static int add_paths(char ***list, size_t *count, const char *text, struct sente
 {
 	while (*text) {
 		size_t length = strcspn(text, ":");
-		int r = length ? list_add(list, count, text, length, error) : 0;
+		int r = 0;
 
+		if (length && *text != '/')
+			return report(error, -EINVAL, "'%.*s' must be an absolute path", (int)length, text);
+		if (length)
+			r = list_add(list, count, text, length, error);
 		if (r < 0)
 			return r;
 		text += length + (text[length] == ':');

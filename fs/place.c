@@ -232,6 +232,21 @@ static int settle(char **path, const char *what, bool must_exist, struct sentenc
 	return 0;
 }
 
+/* A program that is named by its path is the caller's; the daemon's own directory is '/'. */
+static int settle_program(char **path, struct sentence *error)
+{
+	char *resolved;
+
+	if (!strchr(*path, '/') || **path == '/')
+		return 0;
+	resolved = realpath(*path, NULL);
+	if (!resolved)
+		return report(error, -errno, "the program '%s': %m", *path);
+	free(*path);
+	*path = resolved;
+	return 0;
+}
+
 static int refuse_nesting(const char *inner_what, const char *inner, const char *outer_what, const char *outer,
 			  struct sentence *error)
 {
@@ -294,6 +309,8 @@ int place_settle(struct options *options, struct sentence *error)
 		r = settle(&options->state, "state directory", false, error);
 	if (r == 0 && options->scratch)
 		r = settle(&options->scratch, "scratch directory", false, error);
+	if (r == 0)
+		r = settle_program(&options->qemu_img, error);
 	if (r == 0)
 		r = refuse_own_mount(options->images, error);
 	return r < 0 ? r : check_nesting(options, error);

@@ -721,7 +721,7 @@ static void section_listing(void)
 	say(symlink("x", "symlink"), "symlink");
 	print_directory(".");
 	dir = opendir(".");
-	for (struct dirent *e; (e = readdir(dir)); count++) {
+	for (; readdir(dir); count++) {
 		if (count == 1000)
 			middle = telldir(dir);
 	}
