@@ -217,6 +217,10 @@ static int move_to_lost(struct disk *disk, struct sentence *error)
 
 	disk_free_point_name(disk, "scratch", point);
 	name = directory ? format_text("%.100s-%s.qcow2", directory, point) : NULL;
+	for (int n = 2; name && faccessat(disk->disks->lost_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0; n++) {
+		free(name);
+		name = format_text("%.100s-%s-%d.qcow2", directory, point, n);
+	}
 	if (!name)
 		return report(error, -ENOMEM, "out of memory");
 	r = io_rename(disk->scratch_directory, disk->scratch_name, disk->disks->lost_fd, name);

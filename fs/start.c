@@ -26,6 +26,7 @@
 #include "io.h"
 #include "layer.h"
 #include "log.h"
+#include "qcow2.h"
 #include "making.h"
 #include "rehome.h"
 #include "scratch.h"
@@ -237,12 +238,36 @@ static int complete_head(struct disk *disk, struct layer *layer)
 	return r;
 }
 
+/*
+ * Whether nothing but whom it names tells the header from the one we wrote, and it names a view, as we do. Anything else a QEMU may have
+ * written: that is neither mended, for then it would pass for ours, nor shown to qemu-img, which would open a data file.
+ */
+static bool stands_on_a_view(const struct scratch *scratch)
+{
+	struct qcow2_header found;
+	struct template *template;
+
+	if (layer_template(scratch->layer, &template, NULL) < 0 || qcow2_read_header(scratch->fd, &found, NULL) < 0 ||
+	    !strstr(found.backing, "/.revertfs/"))
+		return false;
+	strcpy(found.backing, template_header(template)->backing);
+	strcpy(found.backing_format, template_header(template)->backing_format);
+	return qcow2_check_scratch(&found, template_header(template), NULL) == 0;
+}
+
 /* The mount has moved, or a fold was cut short after it had given the scratch its new backing file. */
 static void rehome_scratch(struct disk *disk)
 {
 	struct sentence why;
-	int r = rehome(disk->disks, disk->scratch->fd, disk->directory, SCRATCH_HEADER, disk->scratch->layer, &why);
+	int r;
 
+	if (!stands_on_a_view(disk->scratch)) {
+		log_warning(
+			"disk '%s': its scratch has a header that revertfs did not write; it is kept, and the next prepare moves it to lost/",
+			disk->name);
+		return;
+	}
+	r = rehome(disk->disks, disk->scratch->fd, disk->directory, SCRATCH_HEADER, disk->scratch->layer, &why);
 	if (r < 0)
 		log_warning(
 			"disk '%s': its scratch stands on another layer than its record says: %s; it is kept for the next prepare",
