@@ -191,7 +191,7 @@ static char *render(struct tree *tree, enum node_fixed fixed, int flags)
 	case FIXED_STATUS:
 		return status_table(tree->disks);
 	case FIXED_STATUS_JSON:
-		return status_json(tree->disks, false, 0);
+		return status_json(tree->disks, passages_allowed(&tree->passages), 0);
 	default:
 		return NULL;
 	}

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The descriptor is opened and mounted here and handed to libfuse as "/dev/fd/N", which leaves both ours: libfuse neither
- * mounts nor unmounts, and what it would do on the way (mtab, fusermount, unmounting by path whatever lies there by now)
- * does not happen.
+ * The descriptor is opened, mounted and introduced to the kernel here (handshake.c), and then handed to libfuse as "/dev/fd/N",
+ * which leaves all of that ours: libfuse neither mounts nor unmounts, and what it would do on the way (mtab, fusermount,
+ * unmounting by path whatever lies there by now) does not happen. libfuse wants to see an INIT before anything else, so it is
+ * given the kernel's once more, under a number that the kernel does not know: its answer gets ENOENT, which libfuse ignores.
  *
- * A fixed number of threads reads requests from the one descriptor, each into a buffer of its own. They are cancelled to end
- * them, and can be cancelled only while they wait for a request. Whoever asks for the end waits in channel_run(), in
- * poll(2), not in a signal handler.
+ * A fixed number of threads reads requests from the one descriptor, each into a buffer of its own, which lies in memory and is locked
+ * there: a SIGKILL that comes while the kernel copies a request would otherwise leave it half copied, and the
+ * guest with an error. Threads are cancelled to end them, and can be cancelled only while they wait for a request. Whoever
+ * asks for the end waits in channel_run(), in poll(2), not in a signal handler.
  *
  * On the way out the mount goes first and the threads a moment later: writing back what a memory map has left, which
  * unmounting does, needs them.
@@ -21,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
@@ -29,12 +32,18 @@
 
 #define THREADS 16
 #define DRAIN_TIMEOUT_MS 1000
+#define BUFFER_SIZE ((size_t)HANDSHAKE_MAX_WRITE + HANDSHAKE_MESSAGE_ROOM)
+#define UNKNOWN_UNIQUE (1ULL << 62) /* the kernel counts up from 2 */
 
 struct channel {
 	const struct options *options;
+	struct ops *ops;
 	struct fuse_session *session;
-	int ended_fd; /* an eventfd: a thread has seen the end of the connection */
-	dev_t device; /* of our mount, to know it again */
+	struct handshake handshake;
+	int fd;        /* /dev/fuse; the session's once there is one */
+	char *buffers; /* one for each thread */
+	int ended_fd;  /* an eventfd: a thread has seen the end of the connection */
+	dev_t device;  /* of our mount, to know it again */
 	bool mounted;
 	pthread_t threads[THREADS];
 	unsigned thread_count;
@@ -100,35 +109,58 @@ static int add_arguments(struct fuse_args *arguments, const struct options *opti
 	return r < 0 ? -ENOMEM : 0;
 }
 
-static int make_session(struct channel *channel, const struct fuse_lowlevel_ops *ops, void *userdata,
-			struct sentence *error)
+static int make_session(struct channel *channel, struct sentence *error)
 {
 	struct fuse_args arguments = FUSE_ARGS_INIT(0, NULL);
 
 	if (add_arguments(&arguments, channel->options) == 0)
-		channel->session = fuse_session_new(&arguments, ops, sizeof(*ops), userdata);
+		channel->session =
+			fuse_session_new(&arguments, ops_table(), sizeof(struct fuse_lowlevel_ops), channel->ops);
 	fuse_opt_free_args(&arguments);
 	if (!channel->session)
 		return report(error, -EINVAL, "libfuse does not accept the options; 'revertfs -h' lists them");
 	return 0;
 }
 
+/* Have libfuse take the connection over, whose beginning it has not seen. */
 static int adopt(struct channel *channel, int *fd, struct sentence *error)
 {
+	struct handshake copy = channel->handshake;
+	struct fuse_buf message = { .mem = &copy.init, .size = copy.init_length };
 	char path[32];
 
 	snprintf(path, sizeof(path), "/dev/fd/%d", *fd);
 	if (fuse_session_mount(channel->session, path) < 0)
 		return report(error, -EIO, "libfuse does not take the connection");
-	steal_fd(fd);
+	channel->fd = steal_fd(fd);
+	copy.init.request.unique = UNKNOWN_UNIQUE;
+	ops_process(channel->ops, channel->session, &message);
+	if (fuse_session_exited(channel->session))
+		return report(error, -EPROTO, "libfuse does not understand the kernel's first message");
 	return 0;
 }
 
-static int set_up(struct channel *channel, const struct fuse_lowlevel_ops *ops, void *userdata, struct sentence *error)
+/* A limit on locked memory is no reason to serve nothing. */
+static int make_buffers(struct channel *channel, struct sentence *error)
+{
+	void *memory = mmap(NULL, THREADS * BUFFER_SIZE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	if (memory == MAP_FAILED)
+		return report(error, -errno, "no memory for requests: %m");
+	channel->buffers = memory;
+	if (mlock(memory, THREADS * BUFFER_SIZE) < 0)
+		log_warning("the memory for requests cannot be locked: %s", error_text(-errno));
+	return 0;
+}
+
+static int set_up(struct channel *channel, const struct wishes *wishes, struct sentence *error)
 {
 	CLEANUP(close_fdp) int fd = -1;
-	int r = make_session(channel, ops, userdata, error);
+	int r = make_session(channel, error);
 
+	if (r == 0)
+		r = make_buffers(channel, error);
 	if (r < 0)
 		return r;
 	channel->ended_fd = eventfd(0, EFD_CLOEXEC);
@@ -139,10 +171,17 @@ static int set_up(struct channel *channel, const struct fuse_lowlevel_ops *ops, 
 		return report(error, -errno, "cannot open /dev/fuse: %m%s",
 			      errno == ENOENT ? "; is the kernel's module loaded (modprobe fuse)?" : "");
 	r = mount_fuse(channel, fd, error);
+	if (r == 0)
+		r = handshake_answer(fd, wishes, &channel->handshake, error);
 	return r < 0 ? r : adopt(channel, &fd, error);
 }
 
-int channel_mount(const struct options *options, const struct fuse_lowlevel_ops *ops, void *userdata,
+int channel_passthrough_fd(const struct channel *channel)
+{
+	return channel->handshake.granted & WIRE_PASSTHROUGH ? channel->fd : -1;
+}
+
+int channel_mount(const struct options *options, const struct wishes *wishes, struct ops *ops,
 		  struct channel **ret_channel, struct sentence *error)
 {
 	struct channel *channel = calloc(1, sizeof(*channel));
@@ -151,8 +190,10 @@ int channel_mount(const struct options *options, const struct fuse_lowlevel_ops 
 	if (!channel)
 		return report(error, -ENOMEM, "out of memory");
 	channel->options = options;
+	channel->ops = ops;
 	channel->ended_fd = -1;
-	r = set_up(channel, ops, userdata, error);
+	channel->fd = -1;
+	r = set_up(channel, wishes, error);
 	if (r < 0)
 		channel_free(channel);
 	else
@@ -162,39 +203,52 @@ int channel_mount(const struct options *options, const struct fuse_lowlevel_ops 
 
 /* ---- serving */
 
-static void free_buffer(void *buffer)
-{
-	free(((struct fuse_buf *)buffer)->mem);
-}
+/* A thread, and what it needs. */
+struct server {
+	struct channel *channel;
+	char *buffer;
+};
 
-static int receive(struct fuse_session *session, struct fuse_buf *buffer)
+/* The length of a request, 0 when there will be no more, or a negative errno. */
+static ssize_t receive(const struct server *server)
 {
-	int r;
+	ssize_t n;
 
 	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
-	r = fuse_session_receive_buf(session, buffer);
+	n = read(server->channel->fd, server->buffer, BUFFER_SIZE);
+	if (n < 0)
+		n = errno == ENODEV ? 0 : -errno;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
-	return r;
+	return n;
+}
+
+/* ENOENT: the request was taken back while it was being read. */
+static bool is_passing(ssize_t error)
+{
+	return error == -EINTR || error == -EAGAIN || error == -ENOENT;
 }
 
 static void *serve(void *argument)
 {
-	struct channel *channel = argument;
-	struct fuse_buf buffer = { .mem = NULL };
+	struct server server = *(struct server *)argument;
+	struct channel *channel = server.channel;
 	uint64_t one = 1;
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
-	pthread_cleanup_push(free_buffer, &buffer);
+	free(argument);
 	while (!fuse_session_exited(channel->session)) {
-		int r = receive(channel->session, &buffer);
+		ssize_t n = receive(&server);
+		struct fuse_buf message = { .mem = server.buffer, .size = n > 0 ? (size_t)n : 0 };
 
-		if (r == -EINTR || r == -EAGAIN)
+		if (is_passing(n))
 			continue;
-		if (r <= 0)
+		if (n < 0)
+			log_error("no more requests can be read: %s", error_text((int)n));
+		if (n <= 0)
 			break;
-		fuse_session_process_buf(channel->session, &buffer);
+		ops_process(channel->ops, channel->session, &message);
 	}
-	pthread_cleanup_pop(1);
+	fuse_session_exit(channel->session);
 	if (write(channel->ended_fd, &one, sizeof(one)) < 0)
 		log_error("cannot say that the connection has ended: %s", error_text(-errno));
 	return NULL;
@@ -202,11 +256,19 @@ static void *serve(void *argument)
 
 static int start_threads(struct channel *channel, struct sentence *error)
 {
-	for (; channel->thread_count < THREADS; channel->thread_count++) {
-		int r = pthread_create(&channel->threads[channel->thread_count], NULL, serve, channel);
+	for (unsigned i = 0; i < THREADS; i++) {
+		struct server *server = malloc(sizeof(*server));
+		int r = ENOMEM;
 
-		if (r)
+		if (server) {
+			*server = (struct server){ channel, channel->buffers + i * BUFFER_SIZE };
+			r = pthread_create(&channel->threads[i], NULL, serve, server);
+		}
+		if (r) {
+			free(server);
 			return report(error, -r, "cannot start a thread: %s", error_text(-r));
+		}
+		channel->thread_count++;
 	}
 	return 0;
 }
@@ -233,10 +295,13 @@ static bool wait_for_end(struct channel *channel, int stop_fd, int timeout_ms)
 	return fds[0].revents != 0;
 }
 
-int channel_run(struct channel *channel, int stop_fd, struct sentence *error)
+int channel_run(struct channel *channel, int stop_fd, void (*ready)(void *context), void *context,
+		struct sentence *error)
 {
 	int r = start_threads(channel, error);
 
+	if (r == 0)
+		ready(context);
 	if (r == 0 && wait_for_end(channel, stop_fd, -1))
 		log_info("nobody has '%s' mounted any more", channel->options->mount);
 	unmount(channel);
@@ -254,5 +319,7 @@ void channel_free(struct channel *channel)
 		fuse_session_destroy(channel->session);
 	if (channel->ended_fd >= 0)
 		close(channel->ended_fd);
+	if (channel->buffers)
+		munmap(channel->buffers, THREADS * BUFFER_SIZE);
 	free(channel);
 }

@@ -77,7 +77,13 @@ int scratch_fd(struct scratch *scratch);                  /* a descriptor, or a 
 int scratch_open(struct scratch *scratch, bool writer, bool nonblock);
 void scratch_close(struct scratch *scratch, bool writer);
 
-/* Before each modification of the scratch's data through an open descriptor. Cheap. */
+/*
+ * Whether the kernel reads and writes it without us, as long as it is open. Then scratch_touch() is not called for what it writes: that shows
+ * in the file's modification time.
+ */
+void scratch_note_passthrough(struct scratch *scratch, bool passed);
+
+/* Before each modification of the scratch's data through an open descriptor, as far as we see it. Cheap. */
 int scratch_touch(struct scratch *scratch);
 
 /* A guest's flush: done at once in a session that ends in a reset, else the file is synced. */

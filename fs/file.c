@@ -63,6 +63,21 @@ int file_read_link(int fd, char *text, size_t size)
 	return 0;
 }
 
+/* sgid without group execution once meant mandatory locking, and stays. */
+int file_kill_privileges(int fd)
+{
+	mode_t bits = S_ISUID;
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_mode & S_IXGRP)
+		bits |= S_ISGID;
+	if (!S_ISREG(st.st_mode) || !(st.st_mode & bits))
+		return 0;
+	return result(chmod(magic_link(fd).text, st.st_mode & 07777 & ~bits));
+}
+
 /* The size first, since it may fail for want of space; the owner before the mode, since chown clears suid and sgid. */
 int file_change(int fd, const struct change *change)
 {
@@ -70,6 +85,12 @@ int file_change(int fd, const struct change *change)
 
 	if (change->what & CHANGE_SIZE && truncate(link.text, change->size) < 0)
 		return -errno;
+	if (change->what & CHANGE_KILL) {
+		int r = file_kill_privileges(fd);
+
+		if (r < 0)
+			return r;
+	}
 	if (change->what & CHANGE_OWNER && fchownat(fd, "", change->uid, change->gid, AT_EMPTY_PATH) < 0)
 		return -errno;
 	if (change->what & CHANGE_MODE && chmod(link.text, change->mode & 07777) < 0)

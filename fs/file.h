@@ -35,6 +35,7 @@ enum {
 	CHANGE_OWNER = 1 << 1, /* uid and gid, (uid_t)-1 and (gid_t)-1 leave as it is */
 	CHANGE_MODE = 1 << 2,
 	CHANGE_TIMES = 1 << 3, /* UTIME_NOW and UTIME_OMIT as in utimensat(2) */
+	CHANGE_KILL = 1 << 4,  /* file_kill_privileges() */
 };
 struct change {
 	unsigned what;
@@ -45,6 +46,9 @@ struct change {
 	struct timespec times[2];
 };
 int file_change(int fd, const struct change *change);
+
+/* Take suid and sgid from it, as the kernel does when somebody writes who has no right to leave them. */
+int file_kill_privileges(int fd);
 
 ssize_t file_get_xattr(int fd, const char *name, void *value, size_t size);
 ssize_t file_list_xattrs(int fd, char *names, size_t size);

@@ -6,8 +6,8 @@
  *   background  unless -f: everything that follows happens in the child
  *   images      opened by descriptor: the mount may cover the very path
  *   disks       the state directory loaded and mended, background work started, `protect` globs applied
- *   mount       from here on requests queue; they are answered as soon as the threads run
- *   ready       the kernel's first message has come: systemd and the waiting command are told
+ *   mount       the kernel's first message is answered; from here on requests queue
+ *   ready       the threads run, so requests are answered: systemd and the waiting command are told
  *   end         SIGTERM, SIGINT or umount(8): requests are finished, then the mount goes, then the disks rest
  *
  * Signals are blocked in all threads and read from a descriptor.
@@ -98,7 +98,6 @@ static int catch_signals(struct revertfs *revertfs)
 	return revertfs->stop_fd < 0 ? -errno : 0;
 }
 
-/* Called from the thread that got the kernel's first message. */
 static void tell_ready(void *context)
 {
 	struct revertfs *revertfs = context;
@@ -141,13 +140,18 @@ static int start_disks(struct revertfs *revertfs, struct sentence *error)
 static int start_mount(struct revertfs *revertfs, struct sentence *error)
 {
 	const struct options *options = &revertfs->options;
+	struct wishes wishes;
 	int r = tree_new(options, revertfs->images_fd, revertfs->disks, &revertfs->tree);
 
 	if (r == 0)
-		r = ops_new(revertfs->tree, revertfs->disks, tell_ready, revertfs, &revertfs->ops);
+		r = ops_new(revertfs->tree, revertfs->disks, &revertfs->ops);
 	if (r < 0)
 		return report(error, r, "cannot serve '%s': %s", options->images, error_text(r));
-	return channel_mount(options, ops_table(), revertfs->ops, &revertfs->channel, error);
+	wishes = handshake_wishes(options, tree_has_acls(revertfs->tree));
+	r = channel_mount(options, &wishes, revertfs->ops, &revertfs->channel, error);
+	if (r == 0)
+		tree_allow_passthrough(revertfs->tree, channel_passthrough_fd(revertfs->channel));
+	return r;
 }
 
 /* An operator who wonders why the disks are gone finds who wanted it. */
@@ -169,7 +173,7 @@ static int serve(struct revertfs *revertfs, struct sentence *error)
 	if (r == 0)
 		r = start_mount(revertfs, error);
 	if (r == 0) {
-		r = channel_run(revertfs->channel, revertfs->stop_fd, error);
+		r = channel_run(revertfs->channel, revertfs->stop_fd, tell_ready, revertfs, error);
 		log_signal(revertfs);
 		notify("STOPPING=1");
 	}
@@ -181,6 +185,9 @@ static void stop(struct revertfs *revertfs)
 {
 	if (revertfs->ops)
 		ops_stop(revertfs->ops);
+	/* With the connection the kernel gives up all that was passed through. */
+	if (revertfs->tree)
+		tree_allow_passthrough(revertfs->tree, -1);
 	channel_free(revertfs->channel);
 	ops_free(revertfs->ops);
 	tree_free(revertfs->tree);

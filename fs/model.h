@@ -56,6 +56,7 @@ struct scratch {
 	unsigned readers, writers;
 	int fd;                /* open for reading and writing; set once */
 	atomic_bool touched;   /* written to; also seen in the file itself (template.h) */
+	atomic_bool passed;    /* the kernel passes it through, if it does that at all; as of the last open */
 	atomic_bool unwritten; /* has data that no write-back was started for; strict scratches only */
 };
 

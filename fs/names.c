@@ -307,7 +307,7 @@ static int add_created_handle(struct tree *tree, struct node *node, int flags, i
 	handle->node = node_ref(tree->nodes, node);
 	handle->fd = steal_fd(fd);
 	handle->writer = (flags & O_ACCMODE) != O_RDONLY;
-	*ret_opening = (struct opening){ .handle = handle_add(tree->handles, handle) };
+	tree_tell_opening(tree, handle, flags, ret_opening);
 	return 0;
 }
 

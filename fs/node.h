@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include "disk.h"
+#include "passage.h"
 #include "view.h"
 
 #define NODE_ROOT 1 /* the kernel's number for the root of every mount */
@@ -63,6 +64,8 @@ struct node {
 	uint64_t lookups; /* the kernel's count */
 	unsigned references; /* ours: requests at work, handles, children */
 	struct node *next_by_id, *next_by_key;
+
+	struct passage passage; /* guarded by struct passages */
 };
 
 struct node_table;

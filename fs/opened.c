@@ -102,6 +102,29 @@ static int open_node(struct tree *tree, struct node *node, int flags, bool nonbl
 	return r;
 }
 
+/*
+ * What the daemon serves goes past the page cache where the caller asked for that (the file itself is read and written through its own
+ * cache), and where the size that stat(2) shows is not how much there is to read. A view's pages may stay: it hardly ever
+ * changes, and then its modification time does.
+ */
+void tree_tell_opening(struct tree *tree, struct handle *handle, int flags, struct opening *ret_opening)
+{
+	struct opening opening = { .handle = 0 };
+
+	if (handle->kind == HANDLE_FILE || handle->kind == HANDLE_SCRATCH || handle->kind == HANDLE_VIEW) {
+		opening.backing_id = passage_enter(&tree->passages, &handle->node->passage, handle->fd);
+		handle->entered = true;
+		opening.direct_io = !opening.backing_id && flags & O_DIRECT;
+		opening.keep_cache = !opening.backing_id && handle->kind == HANDLE_VIEW;
+	} else {
+		opening.direct_io = true;
+	}
+	if (handle->kind == HANDLE_SCRATCH)
+		scratch_note_passthrough(handle->scratch, opening.backing_id != 0);
+	opening.handle = handle_add(tree->handles, handle);
+	*ret_opening = opening;
+}
+
 int tree_open(struct tree *tree, uint64_t id, int flags, bool nonblock, struct opening *ret_opening)
 {
 	struct node *node = node_get(tree->nodes, id);
@@ -116,8 +139,7 @@ int tree_open(struct tree *tree, uint64_t id, int flags, bool nonblock, struct o
 		return r;
 	}
 	handle->node = node;
-	ret_opening->direct_io = handle->kind == HANDLE_CONTROL || handle->kind == HANDLE_TEXT;
-	ret_opening->handle = handle_add(tree->handles, handle);
+	tree_tell_opening(tree, handle, flags, ret_opening);
 	return 0;
 }
 
@@ -153,7 +175,7 @@ void tree_read_done(struct tree *tree, struct piece *piece)
 }
 
 /* The handle of a file that may be changed through it, announced to the disk; -EBADF when there is none. */
-static int writable(struct tree *tree, uint64_t number, struct handle **ret_handle)
+static int writable(struct tree *tree, uint64_t number, bool kill, struct handle **ret_handle)
 {
 	struct handle *handle = handle_get(tree->handles, number);
 	int r = -EBADF;
@@ -162,6 +184,8 @@ static int writable(struct tree *tree, uint64_t number, struct handle **ret_hand
 		r = -EAGAIN;
 	else if (handle && handle->writer && handle->fd >= 0)
 		r = handle->scratch ? scratch_touch(handle->scratch) : 0;
+	if (r == 0 && kill && handle->kind == HANDLE_FILE)
+		r = file_kill_privileges(handle->fd);
 	if (r < 0)
 		handle_put(tree->handles, handle);
 	else
@@ -169,10 +193,10 @@ static int writable(struct tree *tree, uint64_t number, struct handle **ret_hand
 	return r;
 }
 
-ssize_t tree_write(struct tree *tree, uint64_t number, const void *data, size_t size, off_t offset)
+ssize_t tree_write(struct tree *tree, uint64_t number, const void *data, size_t size, off_t offset, bool kill)
 {
 	struct handle *handle;
-	ssize_t r = writable(tree, number, &handle);
+	ssize_t r = writable(tree, number, kill, &handle);
 
 	if (r < 0)
 		return r;
@@ -217,10 +241,10 @@ int tree_sync(struct tree *tree, uint64_t number, bool data_only)
 	return r;
 }
 
-int tree_allocate(struct tree *tree, uint64_t number, int mode, off_t offset, off_t length)
+int tree_allocate(struct tree *tree, uint64_t number, int mode, off_t offset, off_t length, bool kill)
 {
 	struct handle *handle;
-	int r = writable(tree, number, &handle);
+	int r = writable(tree, number, kill, &handle);
 
 	if (r < 0)
 		return r;
@@ -247,10 +271,10 @@ off_t tree_seek(struct tree *tree, uint64_t number, off_t offset, int whence)
 }
 
 ssize_t tree_copy(struct tree *tree, uint64_t from, off_t from_offset, uint64_t to, off_t to_offset, size_t length,
-		  unsigned flags)
+		  unsigned flags, bool kill)
 {
 	struct handle *source = handle_get(tree->handles, from), *target;
-	ssize_t r = source && source->fd >= 0 ? writable(tree, to, &target) : -EBADF;
+	ssize_t r = source && source->fd >= 0 ? writable(tree, to, kill, &target) : -EBADF;
 
 	if (r == 0) {
 		if (length > COPY_SIZE_MAX)

@@ -18,17 +18,17 @@
 #include <string.h>
 
 #include "defer.h"
+#include "handshake.h"
 #include "log.h"
+#include "wire.h"
 
-#define REQUEST_SIZE (1u << 20)
 #define LONG_REQUESTS_MAX 128
 
 struct ops {
 	struct tree *tree;
 	struct disks *disks;
 	struct defer *defer;
-	void (*ready)(void *context);
-	void *ready_context;
+	pthread_key_t message; /* of each thread: the request that it is answering, as it came */
 
 	pthread_mutex_t lock; /* guards the list below; nothing is called under it */
 	struct request *commands;
@@ -67,33 +67,24 @@ static void reply_result(fuse_req_t req, int r)
 
 /* ---- start and end */
 
-static void want(struct fuse_conn_info *conn, unsigned capability)
-{
-	if (conn->capable & capability)
-		conn->want |= capability;
-}
-
-/*
- * HANDLE_KILLPRIV would make clearing suid bits ours, and the filesystem beneath does not do it for root. Without atomic O_TRUNC
- * the kernel truncates by a request of its own, and clears those bits on the way. Where the kernel enforces ACLs, it is ours
- * to apply the umask, which does not count in a directory with a default ACL.
- */
+/* The kernel had its answer from handshake.c; here libfuse alone is told, as far as it acts on it. */
 static void ops_init(void *userdata, struct fuse_conn_info *conn)
 {
-	struct ops *ops = userdata;
-
+	(void)userdata;
 	conn->want &= ~(unsigned)(FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_SPLICE_READ |
 				  FUSE_CAP_SPLICE_MOVE);
-	if (tree_has_acls(ops->tree)) {
-		want(conn, FUSE_CAP_POSIX_ACL);
-		want(conn, FUSE_CAP_DONT_MASK);
-	}
-	conn->max_write = REQUEST_SIZE;
-	conn->max_readahead = REQUEST_SIZE;
-	conn->max_background = 64;
-	conn->congestion_threshold = 48;
-	conn->time_gran = 1;
-	ops->ready(ops->ready_context);
+	conn->max_write = HANDSHAKE_MAX_WRITE;
+}
+
+void ops_process(struct ops *ops, struct fuse_session *session, const struct fuse_buf *message)
+{
+	pthread_setspecific(ops->message, message->mem);
+	fuse_session_process_buf(session, message);
+}
+
+static const void *message_of(fuse_req_t req)
+{
+	return pthread_getspecific(ops_of(req)->message);
 }
 
 /* ---- names */
@@ -300,9 +291,14 @@ static void setattr_waiting(void *argument)
 
 static void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi)
 {
+	const struct wire_setattr *message = message_of(req);
 	struct change change = change_of(attr, to_set);
 	struct stat st;
-	int r = tree_change(tree_of(req), ino, fi ? fi->fh : 0, &change, true, &st);
+	int r;
+
+	if (message->valid & WIRE_SETATTR_KILL_PRIVILEGES)
+		change.what |= CHANGE_KILL;
+	r = tree_change(tree_of(req), ino, fi ? fi->fh : 0, &change, true, &st);
 
 	if (r == -EAGAIN) {
 		struct request *request = request_new(req, ino, fi);
@@ -365,19 +361,66 @@ static void ops_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 
 /* ---- open files */
 
-/* The same for a reply that hands out a handle. */
-static void reply_open(fuse_req_t req, int r, const struct opening *opening, struct fuse_file_info *fi)
+static struct wire_open_reply wire_opening(const struct opening *opening)
+{
+	struct wire_open_reply wire = { .handle = opening->handle, .backing_id = opening->backing_id };
+
+	if (opening->direct_io)
+		wire.flags |= WIRE_OPEN_DIRECT_IO | WIRE_OPEN_PARALLEL_DIRECT_WRITES;
+	if (opening->keep_cache)
+		wire.flags |= WIRE_OPEN_KEEP_CACHE;
+	if (opening->backing_id)
+		wire.flags |= WIRE_OPEN_PASSTHROUGH;
+	return wire;
+}
+
+static struct wire_attributes wire_attributes(const struct stat *st)
+{
+	return (struct wire_attributes){
+		.inode = st->st_ino,
+		.size = (uint64_t)st->st_size,
+		.blocks = (uint64_t)st->st_blocks,
+		.atime = (uint64_t)st->st_atim.tv_sec,
+		.mtime = (uint64_t)st->st_mtim.tv_sec,
+		.ctime = (uint64_t)st->st_ctim.tv_sec,
+		.atime_ns = (uint32_t)st->st_atim.tv_nsec,
+		.mtime_ns = (uint32_t)st->st_mtim.tv_nsec,
+		.ctime_ns = (uint32_t)st->st_ctim.tv_nsec,
+		.mode = st->st_mode,
+		.links = (uint32_t)st->st_nlink,
+		.uid = st->st_uid,
+		.gid = st->st_gid,
+		.block_size = (uint32_t)st->st_blksize,
+	};
+}
+
+/* The same for replies that hand out a handle. libfuse 3.14 has no word for a backing id, but sends what it is given. */
+static void reply_open(fuse_req_t req, int r, const struct opening *opening)
 {
 	struct tree *tree = tree_of(req);
+	struct wire_open_reply wire;
 
 	if (r < 0) {
 		fuse_reply_err(req, -r);
 		return;
 	}
-	fi->fh = opening->handle;
-	fi->direct_io = opening->direct_io;
-	if (fuse_reply_open(req, fi) < 0)
+	wire = wire_opening(opening);
+	if (fuse_reply_buf(req, (const char *)&wire, sizeof(wire)) < 0)
 		tree_close(tree, opening->handle);
+}
+
+static void reply_create(fuse_req_t req, const struct entry *entry, const struct opening *opening)
+{
+	struct wire_create_reply wire = {
+		.entry = { .nodeid = entry->id, .attributes = wire_attributes(&entry->attributes) },
+		.open = wire_opening(opening),
+	};
+	struct tree *tree = tree_of(req);
+
+	if (fuse_reply_buf(req, (const char *)&wire, sizeof(wire)) < 0) {
+		tree_close(tree, opening->handle);
+		tree_forget(tree, entry->id, 1);
+	}
 }
 
 static void open_waiting(void *argument)
@@ -386,7 +429,7 @@ static void open_waiting(void *argument)
 	struct opening opening;
 	int r = tree_open(request->ops->tree, request->ino, request->fi.flags, false, &opening);
 
-	reply_open(request->req, r, &opening, &request->fi);
+	reply_open(request->req, r, &opening);
 	request_free(request);
 }
 
@@ -398,29 +441,20 @@ static void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (r == -EAGAIN)
 		defer(req, request_new(req, ino, fi), open_waiting);
 	else
-		reply_open(req, r, &opening, fi);
+		reply_open(req, r, &opening);
 }
 
 static void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
 {
 	struct creation creation = creation_of(req, mode, 0);
-	struct fuse_entry_param param = { .generation = 0 };
-	struct tree *tree = tree_of(req);
 	struct opening opening;
 	struct entry entry;
-	int r = tree_create(tree, parent, name, fi->flags, &creation, &entry, &opening);
+	int r = tree_create(tree_of(req), parent, name, fi->flags, &creation, &entry, &opening);
 
-	if (r < 0) {
+	if (r < 0)
 		fuse_reply_err(req, -r);
-		return;
-	}
-	param.ino = entry.id;
-	param.attr = entry.attributes;
-	fi->fh = opening.handle;
-	if (fuse_reply_create(req, &param, fi) < 0) {
-		tree_close(tree, opening.handle);
-		tree_forget(tree, entry.id, 1);
-	}
+	else
+		reply_create(req, &entry, &opening);
 }
 
 static void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -545,7 +579,9 @@ static struct request *command_of(fuse_req_t req, const char *text, size_t lengt
 static void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
 		      struct fuse_file_info *fi)
 {
-	ssize_t r = tree_write(tree_of(req), fi->fh, data, size, offset);
+	const struct wire_write *message = message_of(req);
+	bool kill = message->flags & WIRE_WRITE_KILL_PRIVILEGES;
+	ssize_t r = tree_write(tree_of(req), fi->fh, data, size, offset, kill);
 
 	(void)ino;
 	if (r == -EAGAIN)
@@ -568,11 +604,17 @@ static void ops_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse
 	reply_result(req, tree_sync(tree_of(req), fi->fh, data_only));
 }
 
+/* Of these requests the kernel does not say it. */
+static bool kills_privileges(fuse_req_t req)
+{
+	return fuse_req_ctx(req)->uid != 0;
+}
+
 static void ops_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
 			  struct fuse_file_info *fi)
 {
 	(void)ino;
-	reply_result(req, tree_allocate(tree_of(req), fi->fh, mode, offset, length));
+	reply_result(req, tree_allocate(tree_of(req), fi->fh, mode, offset, length, kills_privileges(req)));
 }
 
 static void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi)
@@ -591,8 +633,8 @@ static void ops_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_offs
 {
 	(void)from;
 	(void)to;
-	reply_count(req,
-		    tree_copy(tree_of(req), from_fi->fh, from_offset, to_fi->fh, to_offset, length, (unsigned)flags));
+	reply_count(req, tree_copy(tree_of(req), from_fi->fh, from_offset, to_fi->fh, to_offset, length,
+				   (unsigned)flags, kills_privileges(req)));
 }
 
 /* ---- directories */
@@ -602,7 +644,8 @@ static void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *f
 	struct opening opening;
 	int r = tree_open_directory(tree_of(req), ino, &opening);
 
-	reply_open(req, r, &opening, fi);
+	(void)fi;
+	reply_open(req, r, &opening);
 }
 
 struct directory_reply {
@@ -681,22 +724,26 @@ const struct fuse_lowlevel_ops *ops_table(void)
 	return &table;
 }
 
-int ops_new(struct tree *tree, struct disks *disks, void (*ready)(void *context), void *context, struct ops **ret_ops)
+int ops_new(struct tree *tree, struct disks *disks, struct ops **ret_ops)
 {
 	struct ops *ops = calloc(1, sizeof(*ops));
 	int r;
 
 	if (!ops)
 		return -ENOMEM;
+	r = -pthread_key_create(&ops->message, NULL);
+	if (r < 0) {
+		free(ops);
+		return r;
+	}
 	r = defer_new(LONG_REQUESTS_MAX, &ops->defer);
 	if (r < 0) {
+		pthread_key_delete(ops->message);
 		free(ops);
 		return r;
 	}
 	ops->tree = tree;
 	ops->disks = disks;
-	ops->ready = ready;
-	ops->ready_context = context;
 	pthread_mutex_init(&ops->lock, NULL);
 	*ret_ops = ops;
 	return 0;
@@ -718,6 +765,7 @@ void ops_free(struct ops *ops)
 	if (!ops)
 		return;
 	defer_free(ops->defer);
+	pthread_key_delete(ops->message);
 	pthread_mutex_destroy(&ops->lock);
 	free(ops);
 }

@@ -12,8 +12,7 @@
 
 struct ops;
 
-/* `ready` is called once, when the kernel's first message has been read: the mount answers from then on. */
-int ops_new(struct tree *tree, struct disks *disks, void (*ready)(void *context), void *context, struct ops **ret_ops);
+int ops_new(struct tree *tree, struct disks *disks, struct ops **ret_ops);
 
 /* Interrupt the commands that are being waited for, and wait until every request has been answered. */
 void ops_stop(struct ops *ops);
@@ -21,5 +20,8 @@ void ops_free(struct ops *ops); /* NULL is fine */
 
 /* For fuse_session_new(), with the ops as its user data. */
 const struct fuse_lowlevel_ops *ops_table(void);
+
+/* Answer one request as it came from the kernel: fuse_session_process_buf(), and what libfuse does not pass on. */
+void ops_process(struct ops *ops, struct fuse_session *session, const struct fuse_buf *message);
 
 #endif

@@ -30,6 +30,7 @@ enum kind {
 	KIND_PATHS,  /* the same, written with colons between */
 	KIND_NUMBER, /* unsigned, at least 1 */
 	KIND_GROUP,  /* gid_t, written as a name or a number */
+	KIND_PASSTHROUGH,
 };
 
 struct definition {
@@ -60,6 +61,8 @@ static const struct definition definitions[] = {
 	  "how a scratch is made: qemu-img's -o (default extended_l2=on,cluster_size=128k)" },
 	{ "max-jobs", KIND_NUMBER, offsetof(struct options, max_jobs), true, "N",
 	  "folds and exports at the same time (default 2)" },
+	{ "passthrough", KIND_PASSTHROUGH, offsetof(struct options, passthrough), true, "no|auto|require",
+	  "have the kernel read and write open files (default auto)" },
 	{ "qemu-timeout", KIND_NUMBER, offsetof(struct options, qemu_timeout), true, "SECONDS",
 	  "how long a qemu-img may go without any progress (default 60)" },
 };
@@ -178,6 +181,21 @@ static int set_group(gid_t *place, const char *text, struct sentence *error)
 	return 0;
 }
 
+static int set_passthrough(enum passthrough *place, const char *text, struct sentence *error)
+{
+	static const char *const names[] = {
+		[PASSTHROUGH_AUTO] = "auto", [PASSTHROUGH_NO] = "no", [PASSTHROUGH_REQUIRE] = "require"
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (strcmp(text, names[i]) == 0) {
+			*place = (enum passthrough)i;
+			return 0;
+		}
+	}
+	return report(error, -EINVAL, "option 'passthrough': '%s' is not one of no, auto and require", text);
+}
+
 /* The count of a list stands right behind it in struct options. */
 static int set_value(struct options *options, const struct definition *definition, const char *text,
 		     struct sentence *error)
@@ -199,6 +217,8 @@ static int set_value(struct options *options, const struct definition *definitio
 		return set_number((unsigned *)(void *)place, definition->name, text, error);
 	case KIND_GROUP:
 		return set_group((gid_t *)(void *)place, text, error);
+	case KIND_PASSTHROUGH:
+		return set_passthrough((enum passthrough *)(void *)place, text, error);
 	}
 	return -EINVAL;
 }

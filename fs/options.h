@@ -14,6 +14,8 @@
 
 #include "util.h"
 
+enum passthrough { PASSTHROUGH_AUTO, PASSTHROUGH_NO, PASSTHROUGH_REQUIRE };
+
 struct options {
 	char *images;           /* IMAGES, absolute and free of symlinks */
 	char *mount;            /* MOUNTPOINT, absolute and free of symlinks */
@@ -29,6 +31,7 @@ struct options {
 	gid_t group;           /* may use the control file; 0 when only root may */
 	unsigned max_jobs;     /* folds at the same time */
 	unsigned qemu_timeout; /* seconds a qemu-img may go without any progress */
+	enum passthrough passthrough;
 	bool foreground;
 	bool debug;
 

@@ -51,6 +51,7 @@ static int install(struct disk *disk, struct layer *layer, int fd)
 		return -ENOMEM;
 	scratch->fd = fd;
 	scratch->refs = 1;
+	atomic_init(&scratch->passed, true);
 	pthread_mutex_lock(&disk->disks->lock);
 	scratch->serial = ++disk->disks->last_serial;
 	scratch->layer = layer_get_locked(layer);
@@ -172,6 +173,16 @@ bool scratch_is_dirty(struct scratch *scratch)
 	return true;
 }
 
+bool scratch_looks_dirty_locked(const struct scratch *scratch)
+{
+	const struct template *template = scratch->layer->template;
+	struct stat stat;
+
+	if (atomic_load(&scratch->touched))
+		return true;
+	return template && fstat(scratch->fd, &stat) == 0 && !template_matches(template, &stat);
+}
+
 int scratch_check(struct scratch *scratch, struct sentence *error)
 {
 	struct qcow2_header found;
@@ -273,14 +284,21 @@ void scratch_close(struct scratch *scratch, bool writer)
 	struct disk *disk = scratch->disk;
 
 	pthread_mutex_lock(&disk->disks->lock);
-	if (writer)
+	if (writer) {
 		scratch->writers--;
-	else
+		atomic_store(&scratch->unwritten, true);
+	} else {
 		scratch->readers--;
+	}
 	if (writer && scratch->writers == 0)
 		disk->writers_gone = monotonic_ms();
 	pthread_cond_broadcast(&disk->disks->changed);
 	pthread_mutex_unlock(&disk->disks->lock);
+}
+
+void scratch_note_passthrough(struct scratch *scratch, bool passed)
+{
+	atomic_store(&scratch->passed, passed);
 }
 
 int scratch_touch(struct scratch *scratch)
@@ -320,10 +338,21 @@ static struct scratch *next_unwritten(struct disks *disks)
 	return found;
 }
 
+/* What the kernel writes by itself we do not see: as long as there are writers, there may be something. */
+static void suspect_passed(struct disks *disks)
+{
+	pthread_mutex_lock(&disks->lock);
+	for (struct disk *disk = disks->first; disk; disk = disk->next_disk)
+		if (disk->scratch && disk->scratch->writers && atomic_load(&disk->scratch->passed))
+			atomic_store(&disk->scratch->unwritten, true);
+	pthread_mutex_unlock(&disks->lock);
+}
+
 void scratch_write_back(struct disks *disks)
 {
 	struct scratch *scratch;
 
+	suspect_passed(disks);
 	while ((scratch = next_unwritten(disks))) {
 		io_start_write_back(scratch->fd);
 		scratch_put(scratch);

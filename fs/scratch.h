@@ -20,6 +20,8 @@ int scratch_adopt(struct disk *disk, struct layer *layer);
 
 /* Whether it has been written to; looks at the file. */
 bool scratch_is_dirty(struct scratch *scratch);
+bool scratch_looks_dirty_locked(
+	const struct scratch *scratch); /* the same for those who only tell it; changes nothing */
 
 /* Whether the header still says what revertfs wrote. 0, or -EBADMSG with a sentence. */
 int scratch_check(struct scratch *scratch, struct sentence *error);

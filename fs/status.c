@@ -16,6 +16,7 @@
 #include "foldable.h"
 #include "json.h"
 #include "layer.h"
+#include "scratch.h"
 #include "session.h"
 #include "table.h"
 #include "transfer.h"
@@ -24,6 +25,14 @@
 static const char *const state_names[] = {
 	[DISK_PRISTINE] = "pristine", [DISK_DIRTY] = "dirty", [DISK_FAILED] = "failed"
 };
+
+/* What the kernel writes without the daemon does not change the state before a verb looks; here it shows at once. */
+static const char *state_name_locked(const struct disk *disk)
+{
+	if (disk->state == DISK_PRISTINE && disk->scratch && scratch_looks_dirty_locked(disk->scratch))
+		return state_names[DISK_DIRTY];
+	return state_names[disk->state];
+}
 
 /* The disk after `disk` (NULL: the first) with a reference, giving up that of `disk`. */
 static struct disk *step(struct disks *disks, struct disk *disk)
@@ -233,17 +242,18 @@ static struct json_object *describe_properties(const struct disk *disk)
 	return object;
 }
 
-static struct json_object *describe_disk_locked(const struct disk *disk)
+static struct json_object *describe_disk_locked(const struct disk *disk, bool passthrough)
 {
 	struct json_object *object = json_object_new_object(), *jobs = describe_jobs(disk);
 	const char *last_error = disk->last_error.text;
 
 	json_set_string(object, "name", disk->name);
-	json_set_string(object, "state", state_names[disk->state]);
+	json_set_string(object, "state", state_name_locked(disk));
 	json_set_u64(object, "open", disk->scratch ? disk->scratch->readers + disk->scratch->writers : 0);
 	json_set_string(object, "head", disk->record.head[0] ? disk->record.head : NULL);
 	json_set_string(object, "format", disk->root ? format_name(disk->root->record.format) : NULL);
 	json_set_u64(object, "virtual_size", disk->head ? disk->head->record.virtual_size : 0);
+	json_set_bool(object, "passthrough", passthrough && (!disk->scratch || atomic_load(&disk->scratch->passed)));
 	json_set_u64(object, "scratch_bytes", disk->scratch ? allocated(disk->scratch->fd) : 0);
 	json_object_object_add(object, "layers", describe_layers(disk));
 	json_object_object_add(object, "session", describe_session(disk));
@@ -276,7 +286,7 @@ char *status_json(struct disks *disks, bool passthrough, uint64_t restarts)
 	json_set_bool(root, "passthrough", passthrough);
 	for (struct disk *disk = step(disks, NULL); disk; disk = step(disks, disk)) {
 		pthread_mutex_lock(&disks->lock);
-		json_object_array_add(list, describe_disk_locked(disk));
+		json_object_array_add(list, describe_disk_locked(disk, passthrough));
 		pthread_mutex_unlock(&disks->lock);
 	}
 	json_object_object_add(root, "disks", list);
@@ -330,7 +340,7 @@ static void print_disk_locked(FILE *stream, const struct disk *disk)
 	if (depth)
 		snprintf(head, sizeof(head), "image+%zu", depth);
 	describe_job_shortly(disk, job, sizeof(job));
-	fprintf(stream, "%-28s %-9s %-9s %8s  %-20s %s\n", disk->name, disk->hold ? "held" : state_names[disk->state],
+	fprintf(stream, "%-28s %-9s %-9s %8s  %-20s %s\n", disk->name, disk->hold ? "held" : state_name_locked(disk),
 		head, size,
 		disk->session ? disk->session->domain
 		: disk->hold  ? disk->record.hold_domain

@@ -476,6 +476,8 @@ static void release_handle(void *context, struct handle *handle)
 {
 	struct tree *tree = context;
 
+	if (handle->entered)
+		passage_leave(&tree->passages, &handle->node->passage);
 	if (handle->kind == HANDLE_SCRATCH) {
 		scratch_close(handle->scratch, handle->writer);
 		node_closed(tree->nodes, handle->node);
@@ -493,6 +495,11 @@ bool tree_has_acls(const struct tree *tree)
 	return tree->acls;
 }
 
+void tree_allow_passthrough(struct tree *tree, int fuse_fd)
+{
+	passages_allow(&tree->passages, fuse_fd);
+}
+
 int tree_new(const struct options *options, int images_fd, struct disks *disks, struct tree **ret_tree)
 {
 	struct tree *tree = calloc(1, sizeof(*tree));
@@ -501,6 +508,7 @@ int tree_new(const struct options *options, int images_fd, struct disks *disks, 
 
 	if (!tree)
 		return -ENOMEM;
+	passages_init(&tree->passages);
 	tree->options = options;
 	tree->images_fd = images_fd;
 	tree->disks = disks;
@@ -526,5 +534,6 @@ void tree_free(struct tree *tree)
 		return;
 	handle_table_free(tree->handles);
 	node_table_free(tree->nodes);
+	passages_destroy(&tree->passages);
 	free(tree);
 }

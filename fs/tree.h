@@ -29,6 +29,12 @@ void tree_free(struct tree *tree); /* closes what is still open; NULL is fine */
 /* Whether the kernel shall enforce ACLs: where the images' filesystem has them. */
 bool tree_has_acls(const struct tree *tree);
 
+/*
+ * The kernel has granted passthrough on this connection (borrowed): from here on it reads and writes open files by itself wherever it can,
+ * and clearing suid bits is the tree's business. To be called before the first request.
+ */
+void tree_allow_passthrough(struct tree *tree, int fuse_fd);
+
 /* ---- names and attributes (tree.c) */
 
 /* What a name leads to. The lookup has been counted: tree_forget() it when the kernel was not told after all. */
@@ -70,7 +76,9 @@ int tree_rename(struct tree *tree, uint64_t parent, const char *name, uint64_t n
 
 struct opening {
 	uint64_t handle;
-	bool direct_io; /* the size that stat(2) says is not how much there is to read */
+	bool direct_io;     /* not through the kernel's page cache */
+	bool keep_cache;    /* what is in the page cache stays, unless size or time have changed */
+	int32_t backing_id; /* the kernel reads and writes this file itself; 0: we do */
 };
 
 int tree_create(struct tree *tree, uint64_t parent, const char *name, int flags, const struct creation *creation,
@@ -90,14 +98,14 @@ struct piece {
 
 int tree_read(struct tree *tree, uint64_t handle, size_t size, off_t offset, struct piece *ret_piece);
 void tree_read_done(struct tree *tree, struct piece *piece);
-/* -EAGAIN when it is a command, for tree_control(). */
-ssize_t tree_write(struct tree *tree, uint64_t handle, const void *data, size_t size, off_t offset);
+/* -EAGAIN when it is a command, for tree_control(). With `kill`, here and below, the file loses its suid and sgid bits. */
+ssize_t tree_write(struct tree *tree, uint64_t handle, const void *data, size_t size, off_t offset, bool kill);
 int tree_flush(struct tree *tree, uint64_t handle);
 int tree_sync(struct tree *tree, uint64_t handle, bool data_only);
-int tree_allocate(struct tree *tree, uint64_t handle, int mode, off_t offset, off_t length);
+int tree_allocate(struct tree *tree, uint64_t handle, int mode, off_t offset, off_t length, bool kill);
 off_t tree_seek(struct tree *tree, uint64_t handle, off_t offset, int whence);
 ssize_t tree_copy(struct tree *tree, uint64_t from, off_t from_offset, uint64_t to, off_t to_offset, size_t length,
-		  unsigned flags);
+		  unsigned flags, bool kill);
 
 /* Call `visit` for each entry from position `offset` on until it returns false; `next` is the position behind the entry. */
 int tree_read_directory(struct tree *tree, uint64_t handle, off_t offset,

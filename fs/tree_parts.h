@@ -9,6 +9,7 @@
 
 #include "handle.h"
 #include "node.h"
+#include "passage.h"
 #include "tree.h"
 
 #define ADMIN_NAME ".revertfs"
@@ -20,6 +21,7 @@ struct tree {
 	dev_t device; /* of the images directory itself */
 	struct node_table *nodes;
 	struct handle_table *handles;
+	struct passages passages;
 	bool xattrs; /* the images' filesystem can do all of them */
 	bool acls;
 	atomic_uint_least64_t control_serial; /* how often the control file was looked up */
@@ -45,6 +47,11 @@ uint64_t tree_inode(const struct tree *tree, dev_t device, ino_t inode);
 uint64_t tree_own_inode(enum node_kind kind, uint64_t serial);
 
 bool tree_is_protected(struct tree *tree, const struct node *node);
+
+/* ---- opened.c */
+
+/* The handle becomes the kernel's: how its file is read and written is settled, and it gets its number. */
+void tree_tell_opening(struct tree *tree, struct handle *handle, int flags, struct opening *ret_opening);
 
 /* ---- admin.c: .revertfs and all beneath it */
 

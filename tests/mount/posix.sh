@@ -21,21 +21,26 @@ as_in_a_plain_directory() {
 }
 
 while read -r section; do
-	[[ $section == permissions ]] || promise "as in a plain directory: $section" as_in_a_plain_directory "$section" "$section"
+	[[ $section != permissions ]] || continue
+	# With HANDLE_KILLPRIV_V2, which goes with passthrough, the kernel tells a FUSE filesystem nothing of such a chown.
+	[[ $section != chown-nothing || $(status .passthrough) == false ]] || continue
+	promise "as in a plain directory: $section" as_in_a_plain_directory "$section" "$section"
 done < <("$posix" list)
 
-for seed in 1 2 3 4; do
+read -ra seeds <<<"${SEEDS:-1 2 3 4}"
+first=${seeds[0]}
+for seed in "${seeds[@]}"; do
 	promise "as in a plain directory: 2000 random steps, seed $seed" \
 		as_in_a_plain_directory "random$seed" random "$seed" 2000
 done
 
 # What was done through the mount is what lies in the images directory.
 the_same_behind_the_mount() {
-	(cd "$MNT/random1" && find . -printf '%p %y %m %U:%G %s %n %l %T@\n' | sort) >"$WORK/seen"
-	(cd "$IMAGES/random1" && find . -printf '%p %y %m %U:%G %s %n %l %T@\n' | sort) >"$WORK/lies"
+	(cd "$MNT/random$first" && find . -printf '%p %y %m %U:%G %s %n %l %T@\n' | sort) >"$WORK/seen"
+	(cd "$IMAGES/random$first" && find . -printf '%p %y %m %U:%G %s %n %l %T@\n' | sort) >"$WORK/lies"
 	[[ -s $WORK/seen ]]
 	diff "$WORK/lies" "$WORK/seen" >&2
-	diff -r --no-dereference "$IMAGES/random1" "$MNT/random1" >&2
+	diff -r --no-dereference "$IMAGES/random$first" "$MNT/random$first" >&2
 }
 promise "the images directory holds exactly what the mount shows" the_same_behind_the_mount
 

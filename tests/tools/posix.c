@@ -369,6 +369,15 @@ static void section_unlinked(void)
 	close(fd2);
 }
 
+static void section_chown_nothing(void)
+{
+	umask(0);
+	put("f", "");
+	say(chmod("f", 06755), "chmod");
+	say(chown("f", (uid_t)-1, (gid_t)-1), "chown to nobody new");
+	show("f");
+}
+
 static void section_attributes(void)
 {
 	const struct timespec times[] = { { 1, 2 }, { 1000000000, 999999999 } };
@@ -382,9 +391,6 @@ static void section_attributes(void)
 		say(chmod("f", mode), "chmod %o", mode);
 		show("f");
 	}
-	say(chmod("f", 06755), "chmod");
-	say(chown("f", (uid_t)-1, (gid_t)-1), "chown to nobody new");
-	show("f");
 	say(chmod("f", 06755), "chmod");
 	say(chown("f", 17, 18), "chown");
 	show("f");
@@ -955,6 +961,7 @@ static const struct {
 	{ "rename", section_rename },
 	{ "unlinked", section_unlinked },
 	{ "attributes", section_attributes },
+	{ "chown-nothing", section_chown_nothing },
 	{ "xattrs", section_xattrs },
 	{ "holes", section_holes },
 	{ "append", section_append },
