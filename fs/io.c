@@ -12,6 +12,7 @@
 #include <linux/fs.h>
 #include <linux/openat2.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -21,6 +22,7 @@
 #include "util.h"
 
 #define NEW_SUFFIX ".new"
+#define COPY_SIZE (1 << 20)
 
 #ifndef REVERTFS_FAULTS
 static int fault_before(const struct io_step *step)
@@ -201,6 +203,26 @@ int io_reflink(int from, int to)
 	return errno == ENOTTY || errno == EINVAL || errno == EXDEV || errno == ENOSYS ? -EOPNOTSUPP : -errno;
 }
 
+/* Through memory, as where the kernel has no way from one filesystem to the other. */
+static int copy_by_hand(int from, int to, off_t start, off_t end)
+{
+	CLEANUP(freep) char *buffer = malloc(COPY_SIZE);
+
+	if (!buffer)
+		return -ENOMEM;
+	while (start < end) {
+		size_t length = end - start < COPY_SIZE ? (size_t)(end - start) : COPY_SIZE;
+		int r = pread_all(from, buffer, length, start);
+
+		if (r == 0)
+			r = pwrite_all(to, buffer, length, start);
+		if (r < 0)
+			return r;
+		start += (off_t)length;
+	}
+	return 0;
+}
+
 static int copy_range(int from, int to, off_t start, off_t end)
 {
 	while (start < end) {
@@ -209,6 +231,8 @@ static int copy_range(int from, int to, off_t start, off_t end)
 
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && (errno == EXDEV || errno == EOPNOTSUPP || errno == ENOSYS))
+			return copy_by_hand(from, to, start, end);
 		if (n < 0)
 			return -errno;
 		if (n == 0)
