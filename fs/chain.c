@@ -22,19 +22,16 @@ void chain_close(struct chain *chain)
 	*chain = (struct chain){ 0 };
 }
 
-static int make_room(struct layer *layer, size_t more, struct chain *chain, struct sentence *error)
+int chain_open(struct layer *layer, size_t writable, struct chain *chain, struct sentence *error)
 {
 	size_t depth;
 
 	pthread_mutex_lock(&layer->disks->lock);
 	depth = layer_depth_locked(layer);
 	pthread_mutex_unlock(&layer->disks->lock);
-	chain->nodes = calloc(depth + more, sizeof(*chain->nodes));
-	return chain->nodes ? 0 : report(error, -ENOMEM, "out of memory");
-}
-
-static int add_layers(struct layer *layer, size_t writable, struct chain *chain, struct sentence *error)
-{
+	chain->nodes = calloc(depth, sizeof(*chain->nodes));
+	if (!chain->nodes)
+		return report(error, -ENOMEM, "out of memory");
 	for (; layer; layer = layer->parent) {
 		int fd = layer_open_file(layer, chain->length < writable ? O_RDWR : O_RDONLY);
 
@@ -45,28 +42,6 @@ static int add_layers(struct layer *layer, size_t writable, struct chain *chain,
 			(struct qemu_node){ .fd = fd, .format = format_name(layer->record.format) };
 	}
 	return 0;
-}
-
-int chain_open(struct layer *layer, size_t writable, struct chain *chain, struct sentence *error)
-{
-	int r = make_room(layer, 0, chain, error);
-
-	if (r == 0)
-		r = add_layers(layer, writable, chain, error);
-	return r;
-}
-
-int chain_open_above(int fd, struct layer *layer, struct chain *chain, struct sentence *error)
-{
-	int r = make_room(layer, 1, chain, error);
-
-	if (r < 0)
-		return r;
-	chain->nodes[0] = (struct qemu_node){ .fd = fcntl(fd, F_DUPFD_CLOEXEC, 0), .format = "qcow2" };
-	if (chain->nodes[0].fd < 0)
-		return report(error, -errno, "too many files are open");
-	chain->length = 1;
-	return add_layers(layer, 0, chain, error);
 }
 
 static void count_locked(struct layer *layer, bool begin)

@@ -16,8 +16,6 @@ struct chain {
 /* Open the files from the layer down to the root; the first `writable` of them for writing too. */
 int chain_open(struct layer *layer, size_t writable, struct chain *chain, struct sentence *error);
 
-/* The same, with the file `fd` on top (a duplicate is made), which stands on `layer`. */
-int chain_open_above(int fd, struct layer *layer, struct chain *chain, struct sentence *error);
 void chain_close(struct chain *chain); /* for CLEANUP() */
 
 /*

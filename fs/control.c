@@ -136,8 +136,29 @@ static const char *point_of(const struct request *request)
 	return request->command->words[1].value;
 }
 
+static bool is_consistency(const char *text)
+{
+	return strcmp(text, "quiesced") == 0 || strcmp(text, "crash-consistent") == 0 || strcmp(text, "clean") == 0;
+}
+
 static int run_snapshot(const struct request *request, struct sentence *error)
 {
+	struct live_request live = { .point = point_of(request),
+				     .note = find_setting(request->command, "note"),
+				     .consistency = find_setting(request->command, "consistency") };
+	bool is_live = false;
+	int r = find_flag(request->command, "live", &is_live, error);
+
+	if (r < 0)
+		return r;
+	if (live.consistency && !is_live)
+		return report(error, -EINVAL, "consistency= is for live=yes: a disk that nobody uses is clean");
+	if (!live.consistency)
+		live.consistency = "crash-consistent";
+	if (!is_consistency(live.consistency))
+		return report(error, -EINVAL, "consistency must be quiesced, crash-consistent or clean");
+	if (is_live)
+		return disk_snapshot_live(request->disks, request->name, &live, request->answer, error);
 	return disk_snapshot(request->disks, request->name, point_of(request), find_setting(request->command, "note"),
 			     request->answer, error);
 }
@@ -410,7 +431,7 @@ static const char *const no_keys[] = { NULL };
 static const char *const protect_keys[] = { "format", NULL };
 static const char *const reset_keys[] = { "force", NULL };
 static const char *const commit_keys[] = { "at", "note", NULL };
-static const char *const snapshot_keys[] = { "note", NULL };
+static const char *const snapshot_keys[] = { "note", "live", "consistency", NULL };
 static const char *const revert_keys[] = { "discard", NULL };
 static const char *const clone_keys[] = { "point", "follow", NULL };
 static const char *const fold_keys[] = { "wait", NULL };
@@ -448,6 +469,8 @@ const char *control_help(void)
 	       "commit NAME [at=release] [note=TEXT]   keep what was written, now or when the session ends\n"
 	       "undo NAME                         take the last commit back, as long as it is not folded\n"
 	       "snapshot NAME POINT [note=TEXT]   keep what was written, and name it\n"
+	       "snapshot NAME POINT live=yes [consistency=quiesced|crash-consistent|clean]\n"
+	       "                                  the same of a running disk, whose guest is paused; the session goes on\n"
 	       "revert NAME POINT [discard=yes]   go back to a snapshot; what was written since is kept aside\n"
 	       "delete NAME POINT                 forget a snapshot\n"
 	       "clone TEMPLATE NEW [point=POINT] [follow=no]   a new disk that begins where TEMPLATE is; rm removes it\n"

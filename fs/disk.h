@@ -103,6 +103,16 @@ int disk_commit_at_release(struct disks *disks, const char *name, struct sentenc
 int disk_undo(struct disks *disks, const char *name, struct json_object *answer, struct sentence *error);
 int disk_snapshot(struct disks *disks, const char *name, const char *point, const char *note,
 		  struct json_object *answer, struct sentence *error);
+
+/* Of a disk that is being written by a guest, which the caller has paused (live.c). */
+struct live_request {
+	const char *point;
+	const char *note;        /* or NULL */
+	const char *consistency; /* "quiesced", "crash-consistent" or "clean" */
+};
+int disk_snapshot_live(struct disks *disks, const char *name, const struct live_request *request,
+		       struct json_object *answer, struct sentence *error);
+
 int disk_revert(struct disks *disks, const char *name, const char *point, bool discard, struct json_object *answer,
 		struct sentence *error);
 int disk_clone(struct disks *disks, const char *name, const char *clone, const char *point, bool follow,

@@ -280,24 +280,11 @@ static struct layer *keep_point(struct disk *disk, const char *point, struct sen
 	return layer;
 }
 
-static int check_new_point(struct disk *disk, const char *point, struct sentence *error)
-{
-	bool taken;
-
-	if (!point_is_valid(point))
-		return report(error, -EINVAL, "'%s' cannot be a snapshot's name: up to %d bytes, no '/'", point,
-			      POINT_MAX);
-	pthread_mutex_lock(&disk->disks->lock);
-	taken = disk_find_point_locked(disk, point) != NULL;
-	pthread_mutex_unlock(&disk->disks->lock);
-	return taken ? report(error, -EEXIST, "disk '%s' has a snapshot '%s' already", disk->name, point) : 0;
-}
-
 static int snapshot_claimed(struct disk *disk, const char *point, const char *note, struct json_object *answer,
 			    struct sentence *error)
 {
 	struct seal seal = { .disk = disk, .kind = SEAL_COMMIT, .point = point, .note = note, .after = disk->record };
-	int r = check_new_point(disk, point, error);
+	int r = disk_check_new_point(disk, point, error);
 
 	if (r == 0)
 		r = check_may_seal(disk, error);

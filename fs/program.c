@@ -308,7 +308,7 @@ static int judge(struct program *program, int status, struct sentence *error)
 	for (char *p = program->complaint; *p; p++)
 		if ((unsigned char)*p < 0x20)
 			*p = ' ';
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+	if (WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == program->also_fine))
 		return 0;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 127 && !length)
 		return report(error, -ENOENT, "'%s' cannot be started; %s", program->name, program->hint);

@@ -35,6 +35,7 @@ struct program {
 	const char *hint;  /* "install qemu-utils": what to do when it is not there */
 	unsigned timeout_s;
 	bool background;
+	int also_fine;                     /* an exit status that is no failure, besides 0 */
 	const struct program_watch *watch; /* NULL: nobody watches */
 
 	const char *arguments[PROGRAM_ARGUMENTS_MAX]; /* the first is the program's own name; program_add() */

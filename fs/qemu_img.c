@@ -13,6 +13,7 @@
 
 #define ONLY_FILE "/proc/self/fd/3" /* PROGRAM_FIRST_FD */
 #define QEMU_CHAIN_MAX 256
+#define CHECK_FOUND_LEAKS 3 /* and nothing else */
 
 static struct program new_run(const struct options *options, const char *title)
 {
@@ -190,14 +191,16 @@ int qemu_img_measure(const struct options *options, const struct qemu_node *chai
 	return r;
 }
 
-int qemu_img_check(const struct options *options, const struct qemu_node *chain, size_t length, struct sentence *error)
+int qemu_img_check(const struct options *options, int fd, struct sentence *error)
 {
 	CLEANUP(program_clear) struct program run = new_run(options, "qemu-img check");
+	const struct qemu_node alone = { .fd = fd, .format = "qcow2" };
 	CLEANUP(freep) char *image = NULL;
-	int r = add_chain(&run, chain, length, &image, error);
+	int r = add_chain(&run, &alone, 1, &image, error);
 
 	if (r < 0)
 		return r;
+	run.also_fine = CHECK_FOUND_LEAKS;
 	program_add(&run, "-q");
 	program_add(&run, image);
 	return program_run(&run, error);

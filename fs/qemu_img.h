@@ -56,8 +56,8 @@ int qemu_img_convert(const struct options *options, const struct qemu_node *chai
 int qemu_img_measure(const struct options *options, const struct qemu_node *chain, size_t length, const char *format,
 		     uint64_t *ret_bytes, struct sentence *error);
 
-/* Whether chain[0] is consistent in itself; the rest of the chain is there to be opened. */
-int qemu_img_check(const struct options *options, const struct qemu_node *chain, size_t length, struct sentence *error);
+/* Whether a qcow2 file's tables are consistent; clusters that nothing refers to any more are no harm. Its backing file is not opened. */
+int qemu_img_check(const struct options *options, int fd, struct sentence *error);
 
 /* Free the clusters of chain[0] that nothing in it refers to. Background work. */
 int qemu_img_drop_leaks(const struct options *options, const struct qemu_node *chain, size_t length,

@@ -149,6 +149,9 @@ static int record_layer(struct seal *seal, const char *domain, struct sentence *
 	int r = file ? name_layer(seal) : -ENOMEM;
 
 	snprintf(record->domain, sizeof(record->domain), "%s", domain ? domain : "");
+	/* Whether the guest had come to its end is not known of what is put aside. */
+	if (seal->kind == SEAL_ASIDE)
+		strcpy(record->consistency, "crash-consistent");
 	snprintf(record->note, sizeof(record->note), "%s", seal->note ? seal->note : "");
 	if (r == 0)
 		r = record_save_layer(disk->disks->layers_fd, file, record);

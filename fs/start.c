@@ -94,6 +94,17 @@ static void complete_intent(struct disks *disks, const char *name)
 
 /* --- 2. layers ----------------------------------------------------------------------------------- */
 
+/* A live snapshot that was cut off between its record and its name (live.c, step 5). */
+static void complete_copy(struct disks *disks, const struct layer_record *record)
+{
+	CLEANUP(freep) char *name = layer_file_name(record->id, LAYER_FILE_SUFFIX);
+	CLEANUP(freep) char *new_name = name ? format_text("%s.new", name) : NULL;
+
+	if (new_name && !record->image && faccessat(disks->layers_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
+	    errno == ENOENT)
+		io_rename(disks->layers_fd, new_name, disks->layers_fd, name);
+}
+
 /* Loaded layers go on a list of their own until their parents are found. */
 static void load_layer(struct disks *disks, const char *name)
 {
@@ -112,6 +123,7 @@ static void load_layer(struct disks *disks, const char *name)
 		set_incomplete(disks, "layer record", name, r ? r : -ENOMEM);
 		return;
 	}
+	complete_copy(disks, &record);
 	layer->record = record;
 	layer->next = disks->loading;
 	disks->loading = layer;

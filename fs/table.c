@@ -456,6 +456,19 @@ struct layer *disk_find_point_locked(const struct disk *disk, const char *name)
 	return NULL;
 }
 
+int disk_check_new_point(struct disk *disk, const char *point, struct sentence *error)
+{
+	bool taken;
+
+	if (!point_is_valid(point))
+		return report(error, -EINVAL, "'%s' cannot be a snapshot's name: up to %d bytes, no '/'", point,
+			      POINT_MAX);
+	pthread_mutex_lock(&disk->disks->lock);
+	taken = disk_find_point_locked(disk, point) != NULL;
+	pthread_mutex_unlock(&disk->disks->lock);
+	return taken ? report(error, -EEXIST, "disk '%s' has a snapshot '%s' already", disk->name, point) : 0;
+}
+
 void disk_free_point_name(struct disk *disk, const char *prefix, char name[POINT_MAX + 1])
 {
 	time_t now = time(NULL);

@@ -47,6 +47,9 @@ void disk_note(struct disk *disk, const struct sentence *error);
 /* The layer that the disk knows by this name, or NULL. Borrowed. */
 struct layer *disk_find_point_locked(const struct disk *disk, const char *name);
 
+/* Whether a snapshot may have this name: -EINVAL or -EEXIST with a sentence. */
+int disk_check_new_point(struct disk *disk, const char *point, struct sentence *error);
+
 /* A name of the form PREFIX-20261120T175749Z that no layer of the disk has yet. */
 void disk_free_point_name(struct disk *disk, const char *prefix, char name[POINT_MAX + 1]);
 
