@@ -314,5 +314,7 @@ int fold_run(struct disk *disk, struct layer *layer, struct sentence *error)
 			disk->name, layer->record.id, why.text);
 	log_info("disk '%s': layer %s was folded into %s", disk->name, layer->record.id,
 		 layer->parent->record.image ? "the image" : "its parent");
+	/* What stood on the layer may have been given up meanwhile. */
+	layer_collect(layer->parent);
 	return 0;
 }

@@ -44,20 +44,43 @@ void turn_ask_folds_locked(const struct layer *base)
 			turn_stop_fold_locked(disk);
 }
 
-int turn_keep_layer_locked(struct layer *layer)
+/* The disk whose fold owns the layer's very file, or NULL. */
+static struct disk *find_owner_locked(const struct layer *layer)
+{
+	struct disk *disk = layer->disks->first;
+
+	while (disk &&
+	       (disk->job.state != JOB_RUNNING || (disk->job.layer != layer && disk->job.layer->parent != layer)))
+		disk = disk->next_disk;
+	return disk;
+}
+
+int turn_keep_layer_locked(struct layer *layer, bool nonblock)
 {
 	struct disks *disks = layer->disks;
+	struct disk *owner;
+	int r = 0;
 
-	/* Counted before the fold is gone, so that it does not begin again in between. */
+	/*
+	 * Counted before the fold is gone, so that it does not begin again in between: which is why only a fold of this very layer is waited
+	 * for. One further down would begin again at once, and be stopped again, for ever.
+	 */
 	layer->open++;
-	while (!layer->removed && turn_is_folds_locked(layer)) {
-		turn_ask_folds_locked(layer);
-		pthread_cond_wait(&disks->changed, &disks->lock);
+	while (r == 0 && !layer->removed && (owner = find_owner_locked(layer))) {
+		if (nonblock) {
+			r = -EAGAIN;
+		} else {
+			turn_stop_fold_locked(owner);
+			pthread_cond_wait(&disks->changed, &disks->lock);
+		}
 	}
-	if (!layer->removed)
-		return 0;
-	layer->open--;
-	return -ESTALE;
+	if (r == 0 && layer->removed)
+		r = -ESTALE;
+	if (r < 0) {
+		layer->open--;
+		pthread_cond_broadcast(&disks->changed);
+	}
+	return r;
 }
 
 struct layer *turn_keep_point_locked(struct disk *disk, const char *point)
@@ -66,7 +89,7 @@ struct layer *turn_keep_point_locked(struct disk *disk, const char *point)
 
 	while ((layer = disk_find_point_locked(disk, point))) {
 		layer_get_locked(layer);
-		if (turn_keep_layer_locked(layer) == 0)
+		if (turn_keep_layer_locked(layer, false) == 0)
 			return layer;
 		layer_put_locked(layer);
 	}

@@ -26,11 +26,11 @@ void turn_ask_folds_locked(const struct layer *base);
 void turn_stop_fold_locked(struct disk *disk);
 
 /*
- * Keep folds away from a layer that a verb is at work on, and that no claim covers: a claim is for the chain of the disk's scratch, not for
- * what its names keep. Waits for the fold that owns it; -ESTALE when that has taken it away, so look again. The caller has a reference, and
- * turn_release_layer() puts it.
+ * Keep folds away from one layer's file that no claim covers: somebody reads its view, or a verb is at work on it (a claim is for the chain of the
+ * disk's scratch, not for what its names keep). Waits for the fold that owns it. -ESTALE when that has taken it away, so look again; -EAGAIN instead of
+ * waiting. The caller has a reference; turn_release_layer() puts it.
  */
-int turn_keep_layer_locked(struct layer *layer);
+int turn_keep_layer_locked(struct layer *layer, bool nonblock);
 struct layer *turn_keep_point_locked(struct disk *disk,
 				     const char *point); /* a reference, or NULL when there is no such name */
 void turn_release_layer(struct layer *layer);

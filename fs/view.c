@@ -109,25 +109,10 @@ int view_open(struct view *view, bool nonblock)
 {
 	struct layer *layer = view->layer;
 	struct disks *disks = layer->disks;
-	int fd, r = 0;
+	int fd, r;
 
 	pthread_mutex_lock(&disks->lock);
-	/* Counted before the fold is gone, so that it does not begin again in between. */
-	layer->open++;
-	while (r == 0 && !layer->removed && turn_is_folds_locked(layer)) {
-		if (nonblock) {
-			r = -EAGAIN;
-			break;
-		}
-		turn_ask_folds_locked(layer);
-		pthread_cond_wait(&disks->changed, &disks->lock);
-	}
-	if (r == 0 && layer->removed)
-		r = -ESTALE;
-	if (r < 0) {
-		layer->open--;
-		pthread_cond_broadcast(&disks->changed);
-	}
+	r = turn_keep_layer_locked(layer, nonblock);
 	pthread_mutex_unlock(&disks->lock);
 	if (r < 0)
 		return r;
