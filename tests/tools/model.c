@@ -669,12 +669,51 @@ static void take_disk(struct disk *disk, struct json_object *entry)
 		fail("'%s': a fold failed: %s", disk->name, member(entry, "last_error"));
 }
 
+static struct disk *disk_named(const char *name)
+{
+	for (int i = 0; i < DISKS; i++)
+		if (strcmp(disks[i].name, name) == 0)
+			return &disks[i];
+	fail("there is a disk '%s'", name);
+}
+
+/* A fold moves head and hold first and takes the layer away then: for a moment status has both. */
+static bool is_in_transit(struct json_object *list)
+{
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		struct json_object *entry = json_object_array_get_idx(list, i), *layers = NULL, *hold = NULL;
+		struct disk *disk = disk_named(member(entry, "name"));
+
+		if (!present(entry, "layers", &layers))
+			continue;
+		for (size_t k = 0; k < json_object_array_length(layers); k++) {
+			struct json_object *layer = json_object_array_get_idx(layers, k);
+
+			if (strcmp(member(layer, "state"), "folding") != 0)
+				continue;
+			if (strcmp(member(layer, "id"), disk->head) == 0 &&
+			    strcmp(member(layer, "parent"), member(entry, "head")) == 0)
+				return true;
+			if (strcmp(member(layer, "id"), disk->hold) == 0 && present(entry, "hold", &hold) &&
+			    strcmp(member(layer, "parent"), member(hold, "layer")) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
 static void observe(void)
 {
 	struct json_object *status = read_status(), *list = NULL;
 	size_t count = 0;
 
 	json_object_object_get_ex(status, "disks", &list);
+	for (int i = 0; i < 1000 && is_in_transit(list); i++) {
+		json_object_put(status);
+		usleep(2000);
+		status = read_status();
+		json_object_object_get_ex(status, "disks", &list);
+	}
 	for (int i = 0; i < DISKS; i++)
 		count += disks[i].protected;
 	if (json_object_array_length(list) != count)
@@ -682,9 +721,7 @@ static void observe(void)
 	for (size_t i = 0; i < json_object_array_length(list); i++) {
 		struct json_object *entry = json_object_array_get_idx(list, i);
 
-		for (int k = 0; k < DISKS; k++)
-			if (strcmp(disks[k].name, member(entry, "name")) == 0)
-				take_disk(&disks[k], entry);
+		take_disk(disk_named(member(entry, "name")), entry);
 	}
 	json_object_put(status);
 }
