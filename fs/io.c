@@ -22,7 +22,12 @@
 #include "util.h"
 
 #define NEW_SUFFIX ".new"
+<<<<<<< ours
 #define COPY_SIZE (1 << 20)
+=======
+#define NO_WRITER_TRIES 100
+#define NO_WRITER_PAUSE_US 5000
+>>>>>>> theirs
 
 #ifndef REVERTFS_FAULTS
 static int fault_before(const struct io_step *step)
@@ -189,11 +194,17 @@ int io_check_no_writer(int fd)
 
 	if (reader < 0)
 		return reader;
-	if (fcntl(reader, F_SETLEASE, F_RDLCK) == 0) {
-		fcntl(reader, F_SETLEASE, F_UNLCK);
-		return 0;
+	/* A child that another thread has just forked has our own descriptors too, until it is another program. */
+	for (int i = 0; i < NO_WRITER_TRIES; i++) {
+		if (fcntl(reader, F_SETLEASE, F_RDLCK) == 0) {
+			fcntl(reader, F_SETLEASE, F_UNLCK);
+			return 0;
+		}
+		if (errno != EAGAIN)
+			return 0;
+		usleep(NO_WRITER_PAUSE_US);
 	}
-	return errno == EAGAIN ? -EBUSY : 0;
+	return -EBUSY;
 }
 
 int io_reflink(int from, int to)

@@ -75,7 +75,7 @@ int io_open_beneath(int directory, const char *name, int flags);
 /* Open a file again by its descriptor (which may be O_PATH), with other flags. */
 int io_reopen(int fd, int flags);
 
-/* -EBUSY when any process has the file open for writing, 0 when none has or the filesystem cannot tell. `fd` is open for reading. */
+/* -EBUSY when any process has the file open for writing and keeps it for half a second, 0 when none has or the filesystem cannot tell. `fd` is open for reading. */
 int io_check_no_writer(int fd);
 
 /* Make the empty file `to` share the blocks of `from`. -EOPNOTSUPP where the filesystem cannot. Not synced. */
