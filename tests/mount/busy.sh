@@ -17,7 +17,7 @@ writer() {
 	local n=$1 i offset
 	RANDOM=$n
 	truncate -s 4M "$MNT/file$n" "$WORK/model$n"
-	for i in $(seq 60); do
+	for i in $(seq 30); do
 		offset=$((RANDOM * 127 % 4000000))
 		head -c $((RANDOM + 1)) /dev/urandom >"$WORK/piece$n"
 		dd if="$WORK/piece$n" of="$MNT/file$n" bs=64k oflag=seek_bytes seek=$offset conv=notrunc status=none
@@ -43,7 +43,7 @@ promise "eight processes that write files of their own read back what they wrote
 storm() {
 	local n=$1 i
 	mkdir -p "$MNT/storm"
-	for i in $(seq 150); do
+	for i in $(seq 70); do
 		echo "$n $i" >"$MNT/storm/new.$n"
 		mv "$MNT/storm/new.$n" "$MNT/storm/shared.$((i % 7))"
 		ln -f "$MNT/storm/shared.$((i % 7))" "$MNT/storm/link.$n" 2>/dev/null || :
@@ -56,14 +56,14 @@ promise "eight processes that create, rename, link and remove get no error but w
 
 appender() {
 	local n=$1 i
-	for i in $(seq 200); do
+	for i in $(seq 100); do
 		echo "line $n $i" >>"$MNT/appended"
 	done
 }
 appended() {
 	everyone appender 6
-	same "$(sort -u "$MNT/appended" | wc -l)" 1200
-	same "$(grep -cE '^line [1-6] [0-9]+$' "$MNT/appended")" 1200
+	same "$(sort -u "$MNT/appended" | wc -l)" 600
+	same "$(grep -cE '^line [1-6] [0-9]+$' "$MNT/appended")" 600
 }
 promise "lines that six processes append all arrive, whole" appended
 
@@ -80,7 +80,7 @@ promise "two guests write two disks at once" everyone guest 2
 
 resets_and_files() {
 	local i
-	(for i in $(seq 200); do ctl 'reset d.img' >/dev/null || exit 1; done) &
+	(for i in $(seq 100); do ctl 'reset d.img' >/dev/null || exit 1; done) &
 	local resetter=$!
 	everyone writer 4
 	wait "$resetter"
