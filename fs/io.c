@@ -22,12 +22,9 @@
 #include "util.h"
 
 #define NEW_SUFFIX ".new"
-<<<<<<< ours
 #define COPY_SIZE (1 << 20)
-=======
 #define NO_WRITER_TRIES 100
 #define NO_WRITER_PAUSE_US 5000
->>>>>>> theirs
 
 #ifndef REVERTFS_FAULTS
 static int fault_before(const struct io_step *step)
