@@ -21,7 +21,10 @@ void ops_free(struct ops *ops); /* NULL is fine */
 /* For fuse_session_new(), with the ops as its user data. */
 const struct fuse_lowlevel_ops *ops_table(void);
 
-/* Answer one request as it came from the kernel: fuse_session_process_buf(), and what libfuse does not pass on. */
+/*
+ * Answer one request as it came from the kernel: fuse_session_process_buf(), and what libfuse does not pass on. The message's memory is
+ * HANDSHAKE_MESSAGE_ROOM + HANDSHAKE_MAX_WRITE long, whatever its size: data to be read is put together in it.
+ */
 void ops_process(struct ops *ops, struct fuse_session *session, const struct fuse_buf *message);
 
 #endif
