@@ -133,7 +133,7 @@ static int register_disk(struct disks *disks, const char *name, struct layer *ro
 int disk_protect(struct disks *disks, const char *name, const char *format, struct sentence *error)
 {
 	struct disk *disk = disks_find(disks, name);
-	struct layer *root;
+	struct layer *root = NULL;
 	int r = disk_check_new_name(name, error);
 
 	if (disk) {
@@ -142,7 +142,7 @@ int disk_protect(struct disks *disks, const char *name, const char *format, stru
 	}
 	if (r == 0)
 		r = make_root(disks, name, format, &root, error);
-	if (r < 0)
+	if (r < 0 || !root)
 		return r;
 	disk = NULL;
 	pthread_rwlock_wrlock(&disks->names);
@@ -335,7 +335,7 @@ static int grow(struct disk *disk, uint64_t size, struct sentence *error)
 
 static int set_size(struct disk *disk, const char *value, struct sentence *error)
 {
-	uint64_t size;
+	uint64_t size = 0;
 	int r = disk_check_idle(disk, error);
 
 	if (r == 0)

@@ -31,7 +31,7 @@ struct handle {
 	struct node *node; /* a reference */
 	int fd;            /* the file to read and write, or -1; HANDLE_SCRATCH: the scratch's, not ours */
 	bool writer;
-	bool entered; /* counted with passage_enter() */
+	bool entered;            /* counted with passage_enter() */
 	struct scratch *scratch; /* HANDLE_SCRATCH: a reference, counted with scratch_open() */
 	struct view *view;       /* HANDLE_VIEW: the node's; `fd` came from view_open() */
 

@@ -116,7 +116,7 @@ static int copy_files(const struct program *program, int *ret_files)
 
 static int start(struct program *program, const char *path)
 {
-	int out[2], err[2], files[PROGRAM_FILES_MAX], r;
+	int out[2], err[2], files[PROGRAM_FILES_MAX] = { 0 }, r;
 
 	if (pipe2(out, O_CLOEXEC | O_NONBLOCK) < 0)
 		return -errno;

@@ -378,7 +378,7 @@ static int complete_part(struct disks *disks, const struct intent_record *intent
 {
 	CLEANUP(freep) char *directory_name = disk_directory_name(part->disk);
 	CLEANUP(close_fdp) int directory = -1;
-	struct disk_record record;
+	struct disk_record record = { 0 };
 	int r;
 
 	if (!directory_name)

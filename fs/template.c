@@ -161,8 +161,9 @@ int template_make(const struct options *options, int directory, const char *name
 		if (r < 0)
 			report(error, r, "a template cannot be read: %s", error_text(r));
 	}
-	if (r == 0 && (strcmp(template->header.backing, backing) != 0 ||
-		       strcmp(template->header.backing_format, backing_format) != 0))
+	if (r == 0 && template &&
+	    (strcmp(template->header.backing, backing) != 0 ||
+	     strcmp(template->header.backing_format, backing_format) != 0))
 		r = report(error, -EBADMSG, "qemu-img create wrote another backing file than it was told");
 	if (r == 0) {
 		/* A torn template would make torn scratches; its name alone may be lost, then it is made again. */

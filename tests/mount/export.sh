@@ -140,6 +140,7 @@ promise "neither into the mount, nor the state, nor the images, by whatever path
 # as_other COMMAND: by a user that may use the control file, and owns nothing.
 as_other() {
 	local answer
+	# shellcheck disable=SC2016 # the inner shell expands it
 	answer=$(MNT=$MNT setpriv --reuid 4321 --regid "$(getent group users | cut -d : -f 3)" --clear-groups bash -c '
 		exec {control}<>"$MNT/.revertfs/control" && printf "%s\n" "$1" >&"$control"; cat <&"$control"' - "$1" 2>/dev/null)
 	echo "$answer"
@@ -195,6 +196,7 @@ queued_and_cancelled() {
 	wait_until 10 job_runs big.img
 	same "$(status_of big.img '[.jobs[] | "\(.number) \(.kind) \(.state)"] | join(", ")')" \
 		"$first export running, $second export waiting"
+	# shellcheck disable=SC2016 # eval expands it, each time
 	wait_until 20 eval '[[ $(status_of big.img ".job.percent >= 1 and .job.bytes > 0 and .job.seconds_left > 0") == true ]]'
 	same "$(status_of big.img '.job.bytes_total >= 64*1024*1024')" true
 	same "$(status_of big.img .job.to)" "$OUT/slow1"
@@ -204,7 +206,7 @@ queued_and_cancelled() {
 	ctl "cancel big.img"
 	job_is_done big.img
 	ctl_fails ENOENT "cancel big.img"
-	same "$(ls -A "$OUT" | grep -c slow)" 0
+	same "$(find "$OUT" -name '*slow*' | wc -l)" 0
 	nothing_left
 }
 promise "exports wait their turn, show how far they are, and can be cancelled without a trace" queued_and_cancelled

@@ -85,7 +85,13 @@ __attribute__((unused)) static void test_contains(const char *file, int line, co
 #define check_contains(got, part) test_contains(__FILE__, __LINE__, #got, got, part)
 #define check_errno(result, error) check_int(result, -(error))
 
-#define TEST_DIR (getenv("WORK") ? getenv("WORK") : "/tmp")
+static inline const char *test_dir(void)
+{
+	const char *work = getenv("WORK");
+
+	return work ? work : "/tmp";
+}
+#define TEST_DIR test_dir()
 
 static bool test_passes(const struct test *t)
 {
