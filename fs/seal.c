@@ -344,6 +344,9 @@ static int keep_promise(struct disks *disks, struct seal *seals, size_t count, c
 	}
 	if (result == 0 && file && io_unlink(disks->intents_fd, file) == 0)
 		io_sync_directory(disks->intents_fd);
+	else if (result == 0)
+		log_warning("the intent of domain %s, which was kept, cannot be removed; the next start removes it",
+			    uuid);
 	return result;
 }
 
@@ -373,6 +376,20 @@ int seal_scratches(struct disks *disks, struct seal *seals, size_t count, const 
 	return 0;
 }
 
+/*
+ * Whether the layer still is what comes next. Where the intent could not be removed, or not be kept for another disk, the daemon went
+ * on: a head that has moved since must not be moved back.
+ */
+static bool is_still_promised(struct disks *disks, const struct disk_record *record, const struct intent_part *part)
+{
+	CLEANUP(freep) char *file = layer_file_name(part->layer, LAYER_RECORD_SUFFIX);
+	CLEANUP(record_clear_layer) struct layer_record layer = { 0 };
+	const char *base = record->hold[0] ? record->hold : record->head;
+
+	return file && record_load_layer(disks->layers_fd, file, &layer) == 0 && !layer.name_count &&
+	       strcmp(layer.parent, base) == 0;
+}
+
 static int complete_part(struct disks *disks, const struct intent_record *intent, const struct intent_part *part,
 			 struct sentence *error)
 {
@@ -387,7 +404,7 @@ static int complete_part(struct disks *disks, const struct intent_record *intent
 	r = directory < 0 ? -errno : record_load_disk(directory, "disk.json", &record);
 	if (r < 0)
 		return report(error, r, "the record of disk '%s' cannot be read: %s", part->disk, error_text(r));
-	if (strcmp(part->hold ? record.hold : record.head, part->layer) == 0) {
+	if (!is_still_promised(disks, &record, part)) {
 		free(record.template);
 		return 0;
 	}
