@@ -442,7 +442,8 @@ void disk_set_hold(struct disk *disk, struct layer *hold)
 void disk_note(struct disk *disk, const struct sentence *error)
 {
 	pthread_mutex_lock(&disk->disks->lock);
-	disk->last_error = *error;
+	/* A command may have done what was asked and left a disk that cannot be served: that is still to be told. */
+	disk->last_error = !error->text[0] && disk->state == DISK_FAILED ? disk->failure : *error;
 	pthread_mutex_unlock(&disk->disks->lock);
 }
 
