@@ -119,6 +119,35 @@ each_crash() {
 	done
 }
 
+# each_failure LIVE COMMAND CHECK ERRNO: each step of the command fails in its turn. The command is refused with this errno, or bears it;
+# CHECK is called while the daemon, healthy again, still runs, and once more after a restart (AGAIN=yes).
+each_failure() {
+	local live=$1 command=$2 check=$3 error=$4 n
+	trap 'where_it_broke "$BASH_COMMAND"; echo "after $AT" >&2' ERR
+	for ((n = 1; ; n++)); do
+		AT="$error at step $n" HOW=fail
+		! daemon_runs || kill_daemon
+		put_setup_back
+		heal
+		rm -f "$TRACE" "$WORK/done"
+		start_faulty
+		"$live"
+		plan fail "$n" "$error"
+		if "$command" >"$WORK/answer" 2>&1; then touch "$WORK/done"; fi
+		heal
+		grep -q ': failed$' "$TRACE" || break
+		AT+=" ($(grep ': failed$' "$TRACE" | sed "s|$WORK||g"))"
+		is_done || jq -e --arg e "$error" '.errno == $e and (.error | length > 20)' "$WORK/answer"
+		AGAIN=no
+		"$check"
+		restart_daemon
+		AGAIN=yes
+		"$check"
+		stop_daemon
+	done
+	((n > 1)) && is_done
+}
+
 is_done() {
 	[[ -e $WORK/done ]]
 }

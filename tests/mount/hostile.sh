@@ -30,8 +30,7 @@ image_is_untouched() {
 
 # poke OFFSET HEX: into the scratch, through the mount.
 poke() {
-	# shellcheck disable=SC2059 # the escapes are the format
-	# shellcheck disable=SC2001 # bash cannot put a prefix before every second character
+	# shellcheck disable=SC2059,SC2001 # the escapes are the format
 	printf "$(sed 's/../\\x&/g' <<<"$2")" | dd of="$MNT/d.img" bs=1 seek="$1" conv=notrunc status=none
 }
 
