@@ -4,7 +4,7 @@
 # served by the daemon, whole, and nobody notices but the status.
 . "$TESTLIB"
 need_fuse
-need jq qemu-io qemu-img setpriv
+need jq qemu-io qemu-img setpriv filefrag
 nobody=(setpriv --reuid 65534 --regid 65534 --clear-groups)
 chmod 755 "$WORK" "$MNT" "$IMAGES"
 
@@ -76,6 +76,40 @@ sealed_is_what_was_written() {
 	guest_reads d.img 1M 1M 7
 }
 promise "a commit holds what the kernel wrote" sealed_is_what_was_written
+
+# What is not on the medium yet has no place there: filefrag says "delalloc". The kernel would wait half a minute.
+written_back_all_along() {
+	local scratch=$STATE/disks/d.img/scratch.qcow2
+	ctl 'reset d.img'
+	exec 9<>"$MNT/d.img"
+	dd if=/dev/zero bs=1M count=8 status=none >&9
+	if filefrag -v "$scratch" | grep -q delalloc; then
+		on_the_medium() {
+			! filefrag -v "$scratch" | grep -q delalloc
+		}
+		wait_until 12 on_the_medium
+	fi
+	exec 9>&-
+	ctl 'reset d.img'
+}
+promise "what is written without a session is written back all along" written_back_all_along
+
+removed_files_are_let_go() {
+	local before i
+	before=$(df --output=used -B1 "$IMAGES" | tail -n 1)
+	for i in 1 2 3 4; do
+		exec 9<>"$MNT/gone"
+		dd if=/dev/zero bs=1M count=16 status=none >&9
+		exec 8<"$MNT/gone"
+		rm "$MNT/gone"
+		exec 8<&- 9>&-
+	done
+	back() {
+		(($(df --output=used -B1 "$IMAGES" | tail -n 1) < before + (16 << 20)))
+	}
+	wait_until 10 back
+}
+promise "a removed file's space comes back when the last has closed it" removed_files_are_let_go
 
 suid_is_served() {
 	cp /usr/bin/id "$MNT/suid" && chmod 6777 "$MNT/suid"
