@@ -111,6 +111,9 @@ static void end_fold_locked(struct disk *disk, int result, const struct sentence
 	} else {
 		disk->job.failures = 0;
 		disk->job.not_before = 0;
+		/* What its earlier tries complained of is over; what anybody else did is not. */
+		if (strcmp(disk->last_error.text, disk->job.error.text) == 0)
+			disk->last_error.text[0] = '\0';
 	}
 	pthread_cond_broadcast(&disks->changed);
 }
