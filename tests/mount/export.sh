@@ -87,7 +87,10 @@ while_a_guest_writes() {
 	coproc { exec qemu-io -f qcow2 "$MNT/web1.qcow2"; } 2>/dev/null
 	holder=$COPROC_PID
 	echo "write -P 9 0 1M" >&"${COPROC[1]}"
-	wait_until 10 same "$(status_of web1.qcow2 .open)" 1
+	is_open() {
+		same "$(status_of web1.qcow2 .open)" 1
+	}
+	wait_until 10 is_open
 	ctl "export web1.qcow2 to=$OUT/busy.qcow2 point=one"
 	flat "$OUT/busy.qcow2" qcow2 1M 64k 3
 	kill "$holder"
