@@ -92,7 +92,10 @@ static int run_protect(const struct request *request, struct sentence *error)
 
 static int run_unprotect(const struct request *request, struct sentence *error)
 {
-	return disk_unprotect(request->disks, request->name, error);
+	bool force = false;
+	int r = find_flag(request->command, "force", &force, error);
+
+	return r < 0 ? r : disk_unprotect(request->disks, request->name, force, error);
 }
 
 static int run_set(const struct request *request, struct sentence *error)
@@ -429,7 +432,7 @@ static int run_release(const struct request *request, struct sentence *error)
 
 static const char *const no_keys[] = { NULL };
 static const char *const protect_keys[] = { "format", NULL };
-static const char *const reset_keys[] = { "force", NULL };
+static const char *const force_keys[] = { "force", NULL };
 static const char *const commit_keys[] = { "at", "note", NULL };
 static const char *const snapshot_keys[] = { "note", "live", "consistency", NULL };
 static const char *const revert_keys[] = { "discard", NULL };
@@ -440,9 +443,9 @@ static const char *const cancel_keys[] = { "job", NULL };
 
 static const struct verb verbs[] = {
 	{ "protect", 1, protect_keys, run_protect },
-	{ "unprotect", 1, no_keys, run_unprotect },
+	{ "unprotect", 1, force_keys, run_unprotect },
 	{ "set", 1, NULL, run_set },
-	{ "reset", 1, reset_keys, run_reset },
+	{ "reset", 1, force_keys, run_reset },
 	{ "commit", 1, commit_keys, run_commit },
 	{ "undo", 1, no_keys, run_undo },
 	{ "snapshot", 2, snapshot_keys, run_snapshot },
@@ -463,8 +466,8 @@ const char *control_help(void)
 	       "A word with blanks goes in double quotes (\\\" and \\\\ inside).\n"
 	       "\n"
 	       "protect NAME [format=raw|qcow2]   serve the image as a disk that can be reset\n"
-	       "unprotect NAME                    serve the image itself again\n"
-	       "set NAME key=value ...            keep-revisions=N leftover=discard|keep durability=relaxed|strict size=BYTES\n"
+	       "unprotect NAME [force=yes]        serve the image itself again; force gives up what is not folded into it\n"
+	       "set NAME key=value ...            keep-revisions=N leftover=discard|keep durability=relaxed|strict size=BYTES image=unchanged\n"
 	       "reset NAME [force=yes]            discard what was written; force gives up a saved guest's state\n"
 	       "commit NAME [at=release] [note=TEXT]   keep what was written, now or when the session ends\n"
 	       "undo NAME                         take the last commit back, as long as it is not folded\n"

@@ -169,13 +169,13 @@ int disk_protect(struct disks *disks, const char *name, const char *format, stru
 	return r;
 }
 
-static int check_may_unprotect(struct disk *disk, struct sentence *error)
+static int check_may_unprotect(struct disk *disk, bool force, struct sentence *error)
 {
 	const struct disk *clone;
 	bool open;
 	int r = disk_check_idle(disk, error);
 
-	if (r == 0)
+	if (r == 0 && !force)
 		r = disk_check_not_held(disk, error);
 	if (r == 0 && disk->record.template)
 		r = report(error, -EINVAL, "disk '%s' is a clone; remove it with rm", disk->name);
@@ -191,18 +191,47 @@ static int check_may_unprotect(struct disk *disk, struct sentence *error)
 			   disk->name, clone->name);
 	else if (transfer_exists_locked(disk))
 		r = report(error, -EBUSY, "disk '%s' is being copied; wait for that, or 'cancel' it", disk->name);
-	else if (disk->root->children)
+	else if (disk->root->children && !force)
 		r = report(error, -EBUSY,
 			   "disk '%s' has layers that are not folded into its image; 'fold' or delete them first",
 			   disk->name);
 	pthread_mutex_unlock(&disk->disks->lock);
-	if (r == 0 && disk->scratch && scratch_is_dirty(disk->scratch))
+	if (r == 0 && !force && disk->scratch && scratch_is_dirty(disk->scratch))
 		r = report(error, -EBUSY, "disk '%s' has changes in its scratch; 'reset' or 'commit' it first",
 			   disk->name);
 	return r;
 }
 
-int disk_unprotect(struct disks *disks, const char *name, struct sentence *error)
+/* What an unprotect by force gives up is not gone: the files wait in lost/ for whoever finds out that they were needed. */
+static void give_up_layers(struct disk *disk)
+{
+	struct disks *disks = disk->disks;
+	struct layer *layer;
+
+	if (disk->scratch && scratch_is_dirty(disk->scratch))
+		scratch_to_lost(disk, "changes that were given up", NULL);
+	for (;;) {
+		pthread_mutex_lock(&disks->lock);
+		for (layer = disks->layers; layer; layer = layer->next)
+			if (layer->parent && !layer->children && layer_is_below_locked(disk->root, layer))
+				break;
+		if (layer)
+			layer_get_locked(layer);
+		pthread_mutex_unlock(&disks->lock);
+		if (!layer)
+			return;
+		if (layer_to_lost(layer) < 0 || layer_remove(layer) < 0) {
+			log_warning(
+				"layer %s of the disk '%s', which is no more, stays behind; the next start moves it to lost/",
+				layer->record.id, disk->name);
+			layer_put(layer);
+			return;
+		}
+		layer_put(layer);
+	}
+}
+
+int disk_unprotect(struct disks *disks, const char *name, bool force, struct sentence *error)
 {
 	struct disk *disk;
 	int r;
@@ -213,7 +242,7 @@ int disk_unprotect(struct disks *disks, const char *name, struct sentence *error
 		pthread_rwlock_unlock(&disks->names);
 		return r;
 	}
-	r = check_may_unprotect(disk, error);
+	r = check_may_unprotect(disk, force, error);
 	if (r == 0) {
 		r = io_unlink(disk->directory, "disk.json");
 		if (r == 0)
@@ -223,6 +252,7 @@ int disk_unprotect(struct disks *disks, const char *name, struct sentence *error
 	}
 	if (r == 0) {
 		session_end(disk);
+		give_up_layers(disk);
 		disk_remove(disk);
 		layer_remove(disk->root);
 		disk_remove_files(disk);
@@ -253,7 +283,8 @@ static int parse_property(struct disk_record *record, const char *key, const cha
 		record->strict = strcmp(value, "strict") == 0;
 	} else {
 		return report(error, -EINVAL,
-			      "'%s' is no property; there are keep-revisions, leftover, durability and size", key);
+			      "'%s' is no property; there are keep-revisions, leftover, durability, size and image",
+			      key);
 	}
 	return 0;
 }
@@ -345,6 +376,26 @@ static int set_size(struct disk *disk, const char *value, struct sentence *error
 	return r < 0 ? r : grow(disk, size, error);
 }
 
+/* The administrator's word that a changed inode, size or time means nothing: a backup was put back, or somebody touched it. */
+static int set_image(struct disk *disk, const char *value, struct sentence *error)
+{
+	struct layer_record record = disk->root->record;
+	int r = disk_check_idle(disk, error);
+
+	if (r < 0)
+		return r;
+	if (strcmp(value, "unchanged") != 0)
+		return report(error, -EINVAL, "image must be unchanged");
+	r = layer_check_image(disk->root, false, &record.stamp);
+	if (r >= 0)
+		r = layer_update(disk->root, &record);
+	if (r < 0)
+		return report(error, r, "disk '%s': what its image looks like cannot be recorded: %s", disk->name,
+			      error_text(r));
+	log_warning("disk '%s': its image is taken for what it was, because somebody said so", disk->name);
+	return 0;
+}
+
 int disk_set(struct disks *disks, const char *name, const char *key, const char *value, struct sentence *error)
 {
 	struct disk_record record;
@@ -356,6 +407,8 @@ int disk_set(struct disks *disks, const char *name, const char *key, const char 
 	record = disk->record;
 	if (strcmp(key, "size") == 0) {
 		r = set_size(disk, value, error);
+	} else if (strcmp(key, "image") == 0) {
+		r = set_image(disk, value, error);
 	} else {
 		r = parse_property(&record, key, value, error);
 		if (r == 0) {

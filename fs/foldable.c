@@ -32,7 +32,7 @@ static bool is_kept_revision_locked(const struct disk *disk, const struct layer 
 {
 	const struct layer *revision = disk->head;
 
-	for (uint64_t n = 0; revision && n < disk->record.keep_revisions; n++) {
+	for (uint64_t n = 0; revision && n < record_revisions(&disk->record); n++) {
 		if (revision == layer)
 			return true;
 		revision = revision->parent;

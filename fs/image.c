@@ -15,6 +15,7 @@
 #include "log.h"
 #include "qcow2.h"
 #include "qemu_img.h"
+#include "table.h"
 
 static int check_file(int fd, const char *name, struct sentence *error)
 {
@@ -159,11 +160,32 @@ static int take_new_content(struct disk *disk, const struct image_stamp *stamp, 
 	return 0;
 }
 
+/* What stands on the old content, and how it is given up: the least first. */
+static int refuse_changed(const struct disk *disk, bool layers, struct sentence *error)
+{
+	const char *what = layers ? "layers" : disk->hold ? "a saved guest's state" : "changes in the scratch";
+	const char *verb = layers ? "unprotect" : "reset";
+	const char *force = layers || disk->hold ? " force=yes" : "";
+
+	return report(
+		error, -EBUSY,
+		"disk '%s': its image was changed outside revertfs, and %s stand%s on what it was; "
+		"'set %s image=unchanged' says that it has the same content as ever, '%s %s%s' gives up what stands on it",
+		disk->name, what, !layers && disk->hold ? "s" : "", disk->name, verb, disk->name, force);
+}
+
+/* Whether something besides the disk's hold stands on the image. */
+static bool has_layers_locked(const struct disk *disk)
+{
+	return disk->root->children > (disk->hold && disk->hold->parent == disk->root ? 1U : 0U) ||
+	       disk_find_clone_locked(disk);
+}
+
 int image_check(struct disk *disk, bool scratch_depends, struct sentence *error)
 {
 	struct layer *root = disk->root;
 	struct image_stamp stamp;
-	bool depends;
+	bool depends, layers;
 	int r = layer_check_image(root, is_being_folded(disk->disks, root), &stamp);
 
 	if (r < 0)
@@ -172,12 +194,9 @@ int image_check(struct disk *disk, bool scratch_depends, struct sentence *error)
 		return 0;
 	pthread_mutex_lock(&disk->disks->lock);
 	depends = is_depended_on_locked(disk);
+	layers = has_layers_locked(disk);
 	pthread_mutex_unlock(&disk->disks->lock);
 	if (depends || scratch_depends)
-		return report(
-			error, -EBUSY,
-			"disk '%s': its image was changed outside revertfs, and %s stand on what it was; put the old image back, "
-			"or give them up with 'reset %s force=yes' and unprotect",
-			disk->name, depends ? "layers" : "changes in the scratch", disk->name);
+		return refuse_changed(disk, layers, error);
 	return take_new_content(disk, &stamp, error);
 }

@@ -286,6 +286,17 @@ static void unlist_locked(struct layer *layer)
 	layer_put_locked(layer);
 }
 
+int layer_to_lost(struct layer *layer)
+{
+	CLEANUP(freep) char *name = layer_file_name(layer->record.id, LAYER_FILE_SUFFIX);
+	int r = name ? io_rename(layer->disks->layers_fd, name, layer->disks->lost_fd, name) : -ENOMEM;
+
+	if (r == 0)
+		log_warning("layer %s was given up; its file is lost/%s in the state directory", layer->record.id,
+			    name);
+	return r;
+}
+
 int layer_remove(struct layer *layer)
 {
 	static const char *const suffixes[] = { LAYER_FILE_SUFFIX, LAYER_TEMPLATE_SUFFIX, LAYER_HEADER_SUFFIX };

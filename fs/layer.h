@@ -47,6 +47,9 @@ int layer_drop_name(struct layer *layer, const char *disk, const char *point);
 int layer_take_names(struct layer *layer, struct layer *from);
 bool layer_has_name_locked(const struct layer *layer, const char *disk, const char *point);
 
+/* Move its file to lost/, where nothing uses it. */
+int layer_to_lost(struct layer *layer);
+
 /* Take it out of the tree and remove its files, record first. Only for layers that nothing stands on. */
 int layer_remove(struct layer *layer);
 

@@ -140,10 +140,16 @@ static int choose_start(struct part *part, const struct session_request *request
 	return 0;
 }
 
+/* What the domain's JSON says goes before what `set` said, as long as it says something. */
+static bool keeps_leftovers(const struct part *part)
+{
+	return part->item->has_leftover ? part->item->leftover_keep : part->disk->record.leftover_keep;
+}
+
 static void choose_leftover(struct part *part)
 {
 	const struct disk_record *record = &part->disk->record;
-	bool keep = part->item->has_leftover ? part->item->leftover_keep : record->leftover_keep;
+	bool keep = record->keep == KEEP_LEFTOVER || keeps_leftovers(part);
 	struct scratch *scratch = part->disk->scratch;
 
 	part->leftover = LEFT_NOTHING;
@@ -207,38 +213,6 @@ static int check_part(struct part *part, const struct session_request *request, 
 
 /* --- acting --------------------------------------------------------------------------------------- */
 
-/* A scratch that may not be sealed (its header was rewritten) is kept where nothing uses it. */
-static int move_to_lost(struct disk *disk, struct sentence *error)
-{
-	CLEANUP(freep) char *directory = disk_directory_name(disk->name);
-	char point[POINT_MAX + 1];
-	CLEANUP(freep) char *name = NULL;
-	int r;
-
-	disk_free_point_name(disk, "scratch", point);
-	name = directory ? format_text("%.100s-%s.qcow2", directory, point) : NULL;
-	for (int n = 2; name && faccessat(disk->disks->lost_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0; n++) {
-		free(name);
-		name = format_text("%.100s-%s-%d.qcow2", directory, point, n);
-	}
-	if (!name)
-		return report(error, -ENOMEM, "out of memory");
-	r = io_rename(disk->scratch_directory, disk->scratch_name, disk->disks->lost_fd, name);
-	if (r == -EXDEV)
-		return report(
-			error, r,
-			"disk '%s': its leftover scratch has a foreign header and lies on another filesystem than the state directory; move it away by hand",
-			disk->name);
-	if (r < 0)
-		return report(error, r,
-			      "disk '%s': its leftover scratch has a foreign header and cannot be moved to lost/: %s",
-			      disk->name, error_text(r));
-	log_warning(
-		"disk '%s': its leftover scratch has a header that revertfs did not write; it was not sealed but moved to lost/%s",
-		disk->name, name);
-	return 0;
-}
-
 static int seal_leftovers(struct disks *disks, struct parts *parts, struct sentence *error)
 {
 	CLEANUP(freep) struct seal *seals = calloc(parts->count + 1, sizeof(*seals));
@@ -300,11 +274,11 @@ static int save_prepared(struct part *part, struct sentence *error)
 		dropped = disk->hold;
 		let_hold_go(part, &after);
 	}
-	after.keep = part->armed || after.commit_at_release ? KEEP_ARMED : KEEP_NOTHING;
-	if (part->item->has_leftover)
-		after.leftover_keep = part->item->leftover_keep;
-	if (part->item->has_revisions)
-		after.keep_revisions = part->item->revisions;
+	after.keep = part->armed || after.commit_at_release ? KEEP_ARMED
+		     : keeps_leftovers(part)                ? KEEP_LEFTOVER
+							    : KEEP_NOTHING;
+	after.domain_revisions_set = part->item->has_revisions;
+	after.domain_revisions = part->item->revisions;
 	if (records_differ(&after, &disk->record)) {
 		r = disk_save(disk, &after);
 		if (r < 0)
@@ -374,7 +348,7 @@ static int act_on_parts(struct disks *disks, struct parts *parts, const struct s
 
 	for (size_t i = 0; i < parts->count && r == 0; i++)
 		if (parts->list[i].leftover == LEFT_LOST)
-			r = move_to_lost(parts->list[i].disk, error);
+			r = scratch_to_lost(parts->list[i].disk, "a header that revertfs did not write", error);
 	for (size_t i = 0; i < parts->count && r == 0; i++)
 		r = save_prepared(&parts->list[i], error);
 	for (size_t i = 0; i < parts->count && r == 0; i++) {

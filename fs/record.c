@@ -22,8 +22,9 @@
 #define INTENT_PARTS_MAX 256
 
 static const char *const keep_names[] = {
-	[KEEP_NOTHING] = "nothing",   [KEEP_ARMED] = "armed",         [KEEP_UNCOMMITTED] = "uncommitted",
-	[KEEP_UNHOOKED] = "unhooked", [KEEP_UNDECIDED] = "undecided", [KEEP_SNAPSHOT] = "snapshot",
+	[KEEP_NOTHING] = "nothing",         [KEEP_LEFTOVER] = "leftover", [KEEP_ARMED] = "armed",
+	[KEEP_UNCOMMITTED] = "uncommitted", [KEEP_UNHOOKED] = "unhooked", [KEEP_UNDECIDED] = "undecided",
+	[KEEP_SNAPSHOT] = "snapshot",
 };
 
 static const char *const format_names[] = { [FORMAT_RAW] = "raw", [FORMAT_QCOW2] = "qcow2" };
@@ -32,6 +33,11 @@ static const char *const state_names[] = { [LAYER_SEALED] = "sealed", [LAYER_FOL
 const char *keep_name(enum keep keep)
 {
 	return keep_names[keep];
+}
+
+uint64_t record_revisions(const struct disk_record *record)
+{
+	return record->domain_revisions_set ? record->domain_revisions : record->keep_revisions;
 }
 
 const char *format_name(enum image_format format)
@@ -237,6 +243,8 @@ int record_load_disk(int directory, const char *file, struct disk_record *ret_re
 	record.commit_at_release = read_bool(&reader, "commit-at-release");
 	read_text(&reader, "consumed", record.consumed, sizeof(record.consumed), text_is_clean, false);
 	record.keep_revisions = read_u64(&reader, "keep-revisions", false);
+	record.domain_revisions_set = read_bool(&reader, "domain-revisions-set");
+	record.domain_revisions = read_u64(&reader, "domain-revisions", false);
 	record.leftover_keep = read_bool(&reader, "leftover-keep");
 	record.strict = read_bool(&reader, "strict");
 	record.template = read_name(&reader, "template");
@@ -264,6 +272,8 @@ int record_save_disk(int directory, const char *file, const struct disk_record *
 	json_set_bool(object, "commit-at-release", record->commit_at_release);
 	set_text(object, "consumed", record->consumed);
 	json_set_u64(object, "keep-revisions", record->keep_revisions);
+	json_set_bool(object, "domain-revisions-set", record->domain_revisions_set);
+	json_set_u64(object, "domain-revisions", record->domain_revisions);
 	json_set_bool(object, "leftover-keep", record->leftover_keep);
 	json_set_bool(object, "strict", record->strict);
 	json_set_string(object, "template", record->template);

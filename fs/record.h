@@ -30,6 +30,7 @@
 /* What is to become of a scratch that has data in it when its session is over, besides being discarded. */
 enum keep {
 	KEEP_NOTHING,
+	KEEP_LEFTOVER,    /* leftover=keep: sealed aside should the host crash */
 	KEEP_ARMED,       /* the session was to be committed: sealed aside if it cannot be */
 	KEEP_UNCOMMITTED, /* a commit failed: sealed aside at the next prepare */
 	KEEP_UNHOOKED,    /* written without a session: sealed aside at the next prepare */
@@ -50,6 +51,8 @@ struct disk_record {
 	bool commit_at_release;    /* `commit NAME at=release` */
 	char consumed[TOKEN_SIZE]; /* the config file whose one-shot-commit has been done */
 	uint64_t keep_revisions;
+	bool domain_revisions_set; /* the domain's JSON says something else, as long as it does: */
+	uint64_t domain_revisions;
 	bool leftover_keep;
 	bool strict;
 	char *template; /* of a clone: the disk it was made from; set once, the disk's to free; NULL: an image's disk */
@@ -159,5 +162,8 @@ bool point_is_valid(
 const char *format_name(enum image_format format);
 int format_parse(const char *name, enum image_format *ret_format); /* -EINVAL */
 const char *keep_name(enum keep keep);
+
+/* How many of the last commits stay undoable. */
+uint64_t record_revisions(const struct disk_record *record);
 
 #endif

@@ -197,6 +197,34 @@ int scratch_check(struct scratch *scratch, struct sentence *error)
 	return qcow2_check_scratch(&found, template_header(template), error);
 }
 
+int scratch_to_lost(struct disk *disk, const char *with, struct sentence *error)
+{
+	CLEANUP(freep) char *directory = disk_directory_name(disk->name);
+	char point[POINT_MAX + 1];
+	CLEANUP(freep) char *name = NULL;
+	int r;
+
+	disk_free_point_name(disk, "scratch", point);
+	name = directory ? format_text("%.100s-%s.qcow2", directory, point) : NULL;
+	for (int n = 2; name && faccessat(disk->disks->lost_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0; n++) {
+		free(name);
+		name = format_text("%.100s-%s-%d.qcow2", directory, point, n);
+	}
+	if (!name)
+		return report(error, -ENOMEM, "out of memory");
+	r = io_rename(disk->scratch_directory, disk->scratch_name, disk->disks->lost_fd, name);
+	if (r == -EXDEV)
+		return report(error, r,
+			      "disk '%s': its scratch has %s and lies on another filesystem than the state directory; "
+			      "move it away by hand",
+			      disk->name, with);
+	if (r < 0)
+		return report(error, r, "disk '%s': its scratch has %s and cannot be moved to lost/: %s", disk->name,
+			      with, error_text(r));
+	log_warning("disk '%s': its scratch has %s; it was not sealed but moved to lost/%s", disk->name, with, name);
+	return 0;
+}
+
 /* --- what the mount asks ------------------------------------------------------------------------- */
 
 /* A scratch that is written without a session is nobody's to discard: say so in the record before the first write. */

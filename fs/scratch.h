@@ -29,6 +29,12 @@ int scratch_check(struct scratch *scratch, struct sentence *error);
 /* Give a file owner, mode and xattrs of the disk's image, and no others. */
 int scratch_set_attributes(const struct disk *disk, int fd);
 
+/*
+ * Move the scratch to lost/, where nothing uses it: it has `with` ("a header that ...") and cannot be sealed. The disk has no file then, until
+ * scratch_renew().
+ */
+int scratch_to_lost(struct disk *disk, const char *with, struct sentence *error);
+
 /* Start writing back what strict scratches hold, so that the sync at a seal is short. Called now and then by a worker. */
 void scratch_write_back(struct disks *disks);
 

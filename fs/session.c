@@ -62,7 +62,7 @@ bool session_is_active_locked(const struct disk *disk)
 bool session_is_strict_locked(const struct disk *disk)
 {
 	return !disk->session || disk->session->armed || disk->hold || disk->record.strict ||
-	       disk->record.leftover_keep || disk->record.keep != KEEP_NOTHING || disk->record.commit_at_release;
+	       disk->record.keep != KEEP_NOTHING || disk->record.commit_at_release;
 }
 
 void session_end(struct disk *disk)

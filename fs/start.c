@@ -195,7 +195,15 @@ static void load_session(struct disk *disk)
 
 static bool may_be_thrown_away(const struct disk *disk)
 {
-	return disk->record.keep == KEEP_NOTHING && !disk->record.leftover_keep;
+	return disk->record.keep == KEEP_NOTHING;
+}
+
+static bool is_disk(const struct disks *disks, const char *name)
+{
+	for (const struct disk *disk = disks->first; disk; disk = disk->next_disk)
+		if (strcmp(disk->name, name) == 0)
+			return true;
+	return false;
 }
 
 static bool is_reached(const struct layer *layer)
@@ -205,6 +213,9 @@ static bool is_reached(const struct layer *layer)
 	for (size_t i = 0; i < layer->record.name_count; i++) {
 		const struct layer_name *name = &layer->record.names[i];
 
+		/* An unprotect by force was cut off: the disk that knows the name is gone. */
+		if (!is_disk(layer->disks, name->disk))
+			continue;
 		/* A fold was cut off at its very end: the parent has the names already. */
 		if (layer->record.state != LAYER_FOLDING ||
 		    !layer_has_name_locked(layer->parent, name->disk, name->point))

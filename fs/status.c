@@ -236,7 +236,7 @@ static struct json_object *describe_properties(const struct disk *disk)
 {
 	struct json_object *object = json_object_new_object();
 
-	json_set_u64(object, "keep-revisions", disk->record.keep_revisions);
+	json_set_u64(object, "keep-revisions", record_revisions(&disk->record));
 	json_set_string(object, "leftover", disk->record.leftover_keep ? "keep" : "discard");
 	json_set_string(object, "durability", disk->record.strict ? "strict" : "relaxed");
 	return object;
