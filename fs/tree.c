@@ -324,8 +324,9 @@ static int change_node(struct tree *tree, struct node *node, uint64_t handle, co
 	case NODE_VIEWS:
 		return -EPERM;
 	case NODE_FIXED:
-		/* The shell's "echo command >control" truncates first. */
-		return node->fixed == FIXED_CONTROL && change->what == CHANGE_SIZE ? 0 : -EPERM;
+		/* The shell's "echo command >control" truncates first; where others than root do, the kernel adds CHANGE_KILL. */
+		return node->fixed == FIXED_CONTROL && (change->what & ~(unsigned)CHANGE_KILL) == CHANGE_SIZE ? 0
+													      : -EPERM;
 	}
 	return -EIO;
 }
