@@ -1,0 +1,223 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# A long fold is in nobody's way: whoever opens or commands a disk over the layers is answered within a second or so, and the fold is
+# taken up again by itself, after a restart or a crash of the daemon too, until it is done.
+. "$TESTLIB"
+need_fuse
+need jq qemu-img qemu-io
+
+uuid=11111111-2222-3333-4444-555555555555
+patience=$((4000 * ${SLOW:-1})) # milliseconds, on a busy machine
+real=$(command -v qemu-img)
+cat >"$WORK/qemu-img" <<END
+#!/bin/bash
+# A commit is slow as long as \$WORK/rate is there: so many bytes in a second.
+[[ \$1 == commit && -s $WORK/rate ]] || exec $real "\$@"
+exec $real "\$@" -r "\$(cat $WORK/rate)"
+END
+chmod +x "$WORK/qemu-img"
+
+slow() {
+	echo 4000000 >"$WORK/rate"
+}
+
+fast() {
+	rm -f "$WORK/rate"
+}
+
+make_image d.img raw 48M 1
+make_image e.img raw 4M 1
+start_daemon -o "qemu-img=$WORK/qemu-img" || fail "the daemon starts"
+ctl 'protect d.img' >/dev/null && ctl 'protect e.img' >/dev/null || fail "the images can be protected"
+pattern=1
+
+# A commit of 24 MiB whose fold has begun and would take some seconds.
+a_long_fold() {
+	pattern=$(($(cat "$WORK/pattern" 2>/dev/null || echo 1) % 200 + 1))
+	echo $pattern >"$WORK/pattern"
+	slow
+	guest_write d.img 8M 24M $pattern
+	ctl 'commit d.img' >/dev/null
+	wait_until 20 fold_runs
+}
+
+fold_runs() {
+	[[ $(status_of d.img .job.state) == running ]] && (($(status_of d.img '.job.percent | floor') >= 2))
+}
+
+fold_waits() {
+	[[ $(status_of d.img .job.state) == waiting ]]
+}
+
+# soon COMMAND...: it succeeds, within the time that people have.
+soon() {
+	local began
+	began=$(milliseconds)
+	"$@"
+	began=$(($(milliseconds) - began))
+	((began < patience)) || { echo "$* took $began ms" >&2; return 1; }
+}
+
+# What all this leads to: everything is in the image, which is whole.
+folded() {
+	fast
+	wait_until 30 job_is_done d.img
+	image_reads d.img raw 8M 24M "$(cat "$WORK/pattern")"
+	image_reads d.img raw 0 8M 1
+	image_reads d.img raw 32M 16M 1
+	same "$(status_of d.img '.layers | length')" 1
+}
+
+progress() {
+	local first
+	a_long_fold
+	first=$(status_of d.img .job.percent)
+	wait_until 20 grows_beyond "$first"
+	same "$(status_of d.img .job.kind)" fold
+	same "$(status_of d.img .folding)" true
+	grep -q '^d.img .*fold [0-9]*%' "$MNT/.revertfs/status"
+	grep -q 'being folded: the image file alone is incomplete' "$MNT/.revertfs/status"
+	folded
+}
+
+grows_beyond() {
+	[[ $(status_of d.img "(.job.percent // 0) > $1 + 3") == true ]]
+}
+promise "a fold shows how far it is" progress
+
+opened() {
+	a_long_fold
+	soon guest_reads d.img 8M 64k "$pattern"
+	guest_reads d.img 0 64k 1
+	folded
+	a_long_fold
+	soon guest_write d.img 40M 64k 7
+	guest_reads d.img 8M 24M "$pattern"
+	fast
+	wait_until 30 job_is_done d.img # below a scratch with data
+	guest_reads d.img 40M 64k 7
+	ctl 'reset d.img'
+	folded
+}
+promise "who opens the disk, to read or to write, is served soon, and the fold goes on when it is closed" opened
+
+kept_open() {
+	a_long_fold
+	exec 9<"$MNT/d.img"
+	wait_until 10 fold_waits
+	ctl_fails EBUSY 'fold d.img' "is open; the fold goes on by itself when that has ended"
+	exec 9<&-
+	folded
+}
+promise "as long as somebody has the disk open, the fold waits and says for what" kept_open
+
+commanded() {
+	local command
+	for command in 'reset d.img' 'set d.img leftover=keep' 'commit d.img' 'commit d.img at=release' \
+		"prepare $uuid domain=a d.img target=vda leftover=discard"; do
+		a_long_fold
+		soon ctl "$command"
+		guest_reads d.img 8M 64k "$pattern"
+		[[ $command != prepare* ]] || ctl "release $uuid reason=destroyed vda"
+		folded
+	done
+}
+promise "a command on the disk, a domain's start among them, is answered soon" commanded
+
+in_a_session() {
+	a_long_fold
+	soon ctl "prepare $uuid domain=a d.img target=vda"
+	fast
+	guest_write d.img 0 64k 9
+	fold_waits
+	ctl_fails EBUSY 'fold d.img' "is in a session; the fold goes on by itself when that has ended"
+	same "$(status_of d.img .folding)" true
+	guest_reads d.img 8M 24M "$pattern"
+	ctl "release $uuid reason=shutdown vda"
+	folded
+}
+promise "during a session the fold waits, and goes on when it has ended" in_a_session
+
+another_disk() {
+	a_long_fold
+	soon guest_write e.img 0 64k 2
+	soon ctl 'reset e.img'
+	fold_runs
+	soon status '.disks | length'
+	fold_runs
+	folded
+}
+promise "work on another disk does not stop it" another_disk
+
+not_undone() {
+	a_long_fold
+	ctl_fails EBUSY 'undo d.img' "is being folded into its parent and cannot be undone any more"
+	ctl_fails EBUSY 'unprotect d.img' "layers that are not folded"
+	folded
+}
+promise "what has begun to be folded cannot be undone" not_undone
+
+cancelled() {
+	a_long_fold
+	soon ctl 'cancel d.img'
+	same "$(status_of d.img .job)" null
+	ctl_fails ENOENT 'cancel d.img' "has no job"
+	guest_reads d.img 8M 24M "$pattern"
+	# It does not begin again by itself, though others' folds do.
+	fast
+	guest_write e.img 0 64k 3
+	ctl 'commit e.img'
+	wait_until 20 job_is_done e.img
+	same "$(status_of d.img .job)" null
+	same "$(status_of d.img .folding)" true
+	ctl 'fold d.img'
+	folded
+}
+promise "cancel postpones a fold until the next fold or commit" cancelled
+
+cancelled_for() {
+	ctl 'cancel d.img'
+	! kill -0 "$1"
+}
+
+told_to_the_waiting() {
+	a_long_fold
+	ctl 'fold d.img' >"$WORK/waiting" &
+	local waiting=$!
+	wait_until 10 cancelled_for "$waiting" # which may have come after a first cancel
+	! wait $waiting
+	jq -e '.errno == "EBUSY" and (.error | contains("was cancelled"))' "$WORK/waiting"
+	ctl 'fold d.img wait=no'
+	wait_until 20 fold_runs
+	ctl 'fold d.img' >"$WORK/waiting" &
+	waiting=$!
+	fast
+	ctl 'set d.img leftover=discard' # makes it give way, and begin again without haste
+	wait $waiting || jq -e '.errno == "EBUSY" and (.error | contains("gave way"))' "$WORK/waiting"
+	folded
+}
+promise "who waits for a fold is told that it was cancelled or gave way" told_to_the_waiting
+
+ended() {
+	local options
+	mapfile -t options <"$WORK/daemon.options"
+	a_long_fold
+	soon stop_daemon
+	fast
+	start_daemon "${options[@]}"
+	guest_reads d.img 8M 24M "$pattern"
+	folded
+	a_long_fold
+	kill_daemon
+	wait_until 10 no_qemu_img
+	fast
+	start_daemon "${options[@]}"
+	guest_reads d.img 8M 24M "$pattern"
+	folded
+}
+
+no_qemu_img() {
+	! pgrep -x qemu-img
+}
+promise "SIGTERM ends a fold soon, SIGKILL ends its qemu-img too; the next daemon goes on by itself" ended
+stop_daemon || fail "the daemon ends"
