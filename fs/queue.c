@@ -8,6 +8,7 @@
 
 #include "foldable.h"
 #include "layer.h"
+#include "session.h"
 #include "table.h"
 #include "transfer.h"
 #include "turn.h"
@@ -44,14 +45,23 @@ static int check_not_kept_waiting_locked(struct disk *disk, struct sentence *err
 int job_fold_now(struct disk *disk, struct caller *caller, struct sentence *error)
 {
 	struct disks *disks = disk->disks;
+	struct timespec deadline;
 	uint64_t ended;
 	int r = 0;
 
+	clock_gettime(CLOCK_MONOTONIC, &deadline);
+	deadline.tv_sec += WRITER_WAIT_MS / 1000;
 	pthread_mutex_lock(&disks->lock);
 	queue_locked(disk);
 	ended = disk->job.ended;
 	while (r == 0 && disk->job.state != JOB_NONE && disk->job.ended == ended && !disks->stopping) {
 		r = check_not_kept_waiting_locked(disk, error);
+		/* A program that has just ended may seem to have the disk open still. */
+		if (r == -EBUSY && !session_is_active_locked(disk) &&
+		    pthread_cond_timedwait(&disks->changed, &disks->lock, &deadline) == 0) {
+			r = 0;
+			continue;
+		}
 		if (r == 0 && caller && atomic_load(&caller->interrupted))
 			r = report(error, -EINTR, "disk '%s': the fold goes on in the background", disk->name);
 		if (r == 0)
