@@ -5,7 +5,7 @@
 #   make [all]        build both                      make demo       show it at work, in a minute (root)
 #   make deps         install what building and       make check      all tests (root); T=mount/protect: one,
 #                     running needs                                   KEEP=1: keep its directory, J=2: at a time
-#   make deps-check   ... and what the tests need     make bench      compare with what it replaces
+#   make deps-check   ... and what the tests need     make bench      compare with what it replaces; B=reset: one, ROUNDS=10
 #   make install      DESTDIR PREFIX SYSCONFDIR       make lint       formatting and static checks
 #   make uninstall    ... the same                    make format     apply the formatting
 #   make clean        remove build/                   make help       this text
@@ -102,8 +102,8 @@ check: $(TESTED)
 	$(Q)BUILD=$(abspath $(BUILD)) tests/run $(T)
 demo: all
 	$(Q)BUILD=$(abspath $(BUILD)) tests/demo
-bench: all
-	$(Q)BUILD=$(abspath $(BUILD)) tests/bench/run $(T)
+bench: all $(TOOLS)
+	$(Q)BUILD=$(abspath $(BUILD)) tests/bench/run $(B)
 lint format: deps-lint
 	$(Q).ci/lint $@
 deps-lint: $(filter deps deps-check,$(MAKECMDGOALS))
