@@ -115,6 +115,8 @@ static char *io_text;
 static char *log_lines[LOG_LINES];
 static unsigned log_count;
 
+static bool failing;
+
 static struct json_object *answer; /* of the last command */
 
 /* --- small things --------------------------------------------------------------------------------- */
@@ -158,6 +160,9 @@ __attribute__((format(printf, 1, 2))) static void note(const char *format, ...)
 	va_end(args);
 }
 
+static bool answers(void);
+static struct json_object *read_status(void);
+
 __attribute__((noreturn, format(printf, 1, 2))) static void fail(const char *format, ...)
 {
 	va_list args;
@@ -167,6 +172,11 @@ __attribute__((noreturn, format(printf, 1, 2))) static void fail(const char *for
 	vfprintf(stderr, format, args);
 	va_end(args);
 	fprintf(stderr, "\nthe last steps:\n");
+	if (!failing && daemon_pid > 0 && answers()) {
+		failing = true;
+		sleep(3);
+		fprintf(stderr, "status, 3 s later: %s\n", json_object_to_json_string(read_status()));
+	}
 	for (unsigned i = log_count > LOG_LINES ? log_count - LOG_LINES : 0; i < log_count; i++)
 		fprintf(stderr, "  %s\n", log_lines[i % LOG_LINES]);
 	/* The daemon is left as it is for whoever looks; the test's namespace ends it. */
