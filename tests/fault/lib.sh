@@ -138,9 +138,11 @@ each_failure() {
 		grep -q ': failed$' "$TRACE" || break
 		AT+=" ($(grep ': failed$' "$TRACE" | sed "s|$WORK||g"))"
 		is_done || jq -e --arg e "$error" '.errno == $e and (.error | length > 20)' "$WORK/answer"
+		# shellcheck disable=SC2034 # read by the checks
 		AGAIN=no
 		"$check"
 		restart_daemon
+		# shellcheck disable=SC2034
 		AGAIN=yes
 		"$check"
 		stop_daemon
