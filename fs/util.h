@@ -19,7 +19,7 @@
 /* Room for an RFC 3339 time in UTC: "2026-11-20T17:57:49Z". */
 #define TIME_TEXT_SIZE 32
 
-/* For CLEANUP(): each accepts "nothing there" (NULL, -1). close_fdp() keeps errno. */
+/* For CLEANUP(): each accepts "nothing there" (NULL, -1). close_fdp() keeps errno, and leaves -1 behind. */
 void freep(void *pointer);
 void close_fdp(int *fd);
 
