@@ -42,21 +42,32 @@ bool clone_is_behind_locked(const struct disk *disk)
 	return template && template->head && template->head != disk->head;
 }
 
-/* The head that a follower should have, with a reference; NULL when it has it. */
+/* The head that a follower should have, with a reference, and counted as read; NULL when it has it. */
 static struct layer *find_new_head(struct disk *disk)
 {
+	struct disks *disks = disk->disks;
 	struct layer *head = NULL;
 
-	pthread_mutex_lock(&disk->disks->lock);
-	if (clone_is_behind_locked(disk) && !disk->hold)
+	pthread_mutex_lock(&disks->lock);
+	/* A fold that has the head gives way, or makes the parent the template's head: then it is asked for again. */
+	while (!head && clone_is_behind_locked(disk) && !disk->hold) {
 		head = layer_get_locked(find_template_locked(disk)->head);
-	/* A head that is being folded away will be the parent in a moment; the next start finds that. */
-	if (head && (head->record.state == LAYER_FOLDING || layer_is_torn_locked(head))) {
-		layer_put_locked(head);
-		head = NULL;
+		if (turn_keep_layer_locked(head, false) < 0) {
+			layer_put_locked(head);
+			head = NULL;
+		}
 	}
-	pthread_mutex_unlock(&disk->disks->lock);
+	pthread_mutex_unlock(&disks->lock);
 	return head;
+}
+
+static void let_head_go(struct layer *head)
+{
+	pthread_mutex_lock(&head->disks->lock);
+	head->open--;
+	pthread_cond_broadcast(&head->disks->changed);
+	pthread_mutex_unlock(&head->disks->lock);
+	layer_put(head);
 }
 
 /* The layer that this clone no longer needs may be what the template's fold has waited for. */
@@ -92,7 +103,7 @@ int clone_catch_up(struct disk *disk, struct sentence *error)
 		queue_template(disk);
 	}
 	layer_put(old);
-	layer_put(head);
+	let_head_go(head);
 	return r;
 }
 
