@@ -150,8 +150,7 @@ void clone_move_followers_on(struct disk *template)
 
 /* --- making and removing ------------------------------------------------------------------------- */
 
-/* Its name must be free, in the images directory too, and the directory it is to appear in must be there. */
-static int check_free_name(struct disks *disks, const char *name, struct sentence *error)
+int clone_check_free_name(struct disks *disks, const char *name, struct sentence *error)
 {
 	CLEANUP(freep) char *parent = strdup(name);
 	CLEANUP(close_fdp) int fd = -1;
@@ -162,6 +161,8 @@ static int check_free_name(struct disks *disks, const char *name, struct sentenc
 	fd = io_open_beneath(disks->images_fd, name, O_PATH | O_NOFOLLOW);
 	if (fd >= 0 || fd == -ELOOP)
 		return report(error, -EEXIST, "'%s' exists already", name);
+	if (transfer_makes(disks, name))
+		return report(error, -EEXIST, "'%s' is being made already", name);
 	slash = strrchr(parent, '/');
 	if (slash) {
 		*slash = '\0';
@@ -262,7 +263,7 @@ int disk_clone(struct disks *disks, const char *name, const char *clone, const c
 	if (r < 0)
 		return r;
 	pthread_rwlock_wrlock(&disks->names);
-	r = check_free_name(disks, clone, error);
+	r = clone_check_free_name(disks, clone, error);
 	if (r == 0)
 		r = disk_claim_name(disks, name, &template, error);
 	if (r == 0) {

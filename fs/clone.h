@@ -19,6 +19,9 @@ int clone_catch_up(struct disk *disk, struct sentence *error);
 /* Whether its template has another head by now. */
 bool clone_is_behind_locked(const struct disk *disk);
 
+/* Whether a clone may have this name: free, in the images directory too, and in a directory that is there. -EEXIST or another errno with a sentence. */
+int clone_check_free_name(struct disks *disks, const char *name, struct sentence *error);
+
 /* Followers of this template that are idle and pristine catch up, so that a fold need not wait for their next start. */
 void clone_move_followers_on(struct disk *template);
 

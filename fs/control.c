@@ -175,14 +175,57 @@ static int run_revert(const struct request *request, struct sentence *error)
 		     : disk_revert(request->disks, request->name, point_of(request), discard, request->answer, error);
 }
 
+/* Settings that export and a full clone share. */
+static int parse_export(const struct request *request, struct export_request *export, struct sentence *error)
+{
+	const char *rate = find_setting(request->command, "rate");
+	int r;
+
+	export->name = request->name;
+	export->point = find_setting(request->command, "point");
+	export->format = find_setting(request->command, "format");
+	export->wait = true;
+	r = find_flag(request->command, "wait", &export->wait, error);
+	if (r == 0 && rate && (parse_size(rate, &export->rate) < 0 || !export->rate))
+		r = report(error, -EINVAL, "rate must be a number of bytes in a second, or one with K, M, G or T");
+	return r;
+}
+
+static int run_full_clone(const struct request *request, const char *name, struct sentence *error)
+{
+	struct export_request export = { .to = name };
+	int r = parse_export(request, &export, error);
+
+	if (r == 0 && find_setting(request->command, "follow"))
+		r = report(error, -EINVAL, "a full clone follows nobody: leave 'follow=' out");
+	return r < 0 ? r : disk_clone_full(request->disks, request->caller, &export, request->answer, error);
+}
+
+static int check_thin_clone(const struct request *request, struct sentence *error)
+{
+	static const char *const others[] = { "format", "rate", "wait" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		if (find_setting(request->command, others[i]))
+			return report(error, -EINVAL, "'%s=' is for full=yes: a thin clone is there at once",
+				      others[i]);
+	return 0;
+}
+
 static int run_clone(const struct request *request, struct sentence *error)
 {
 	CLEANUP(freep) char *clone = NULL;
-	bool follow = true;
+	bool follow = true, full = false;
 	int r = find_flag(request->command, "follow", &follow, error);
 
 	if (r == 0)
+		r = find_flag(request->command, "full", &full, error);
+	if (r == 0)
 		r = relative_name(request->disks, request->command->words[1].value, &clone, error);
+	if (r == 0 && full)
+		return run_full_clone(request, clone, error);
+	if (r == 0)
+		r = check_thin_clone(request, error);
 	if (r < 0)
 		return r;
 	return disk_clone(request->disks, request->name, clone, find_setting(request->command, "point"), follow, error);
@@ -222,22 +265,6 @@ static int run_fold(const struct request *request, struct sentence *error)
 	if (r == 0 && wait && fold_is_obstructed(disk, &why))
 		json_set_string(request->answer, "waits_for", why.text);
 	disk_put(disk);
-	return r;
-}
-
-/* Settings that export and a full clone share. */
-static int parse_export(const struct request *request, struct export_request *export, struct sentence *error)
-{
-	const char *rate = find_setting(request->command, "rate");
-	int r;
-
-	export->name = request->name;
-	export->point = find_setting(request->command, "point");
-	export->format = find_setting(request->command, "format");
-	export->wait = true;
-	r = find_flag(request->command, "wait", &export->wait, error);
-	if (r == 0 && rate && (parse_size(rate, &export->rate) < 0 || !export->rate))
-		r = report(error, -EINVAL, "rate must be a number of bytes in a second, or one with K, M, G or T");
 	return r;
 }
 
@@ -405,14 +432,17 @@ static void queue_folds(struct disks *disks, struct json_object *answer)
 	if (json_get_array(answer, "disks", &list) <= 0)
 		return;
 	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		struct json_object *entry = json_object_array_get_idx(list, i);
 		const char *name = NULL;
 		struct disk *disk;
 
-		if (json_get_string(json_object_array_get_idx(list, i), "name", &name) <= 0)
+		if (json_get_string(entry, "name", &name) <= 0)
 			continue;
 		disk = disks_find(disks, name);
-		if (disk)
+		if (disk) {
 			job_queue(disk);
+			job_warn(disk, entry);
+		}
 		disk_put(disk);
 	}
 }
@@ -436,7 +466,7 @@ static const char *const force_keys[] = { "force", NULL };
 static const char *const commit_keys[] = { "at", "note", NULL };
 static const char *const snapshot_keys[] = { "note", "live", "consistency", NULL };
 static const char *const revert_keys[] = { "discard", NULL };
-static const char *const clone_keys[] = { "point", "follow", NULL };
+static const char *const clone_keys[] = { "point", "follow", "full", "format", "rate", "wait", NULL };
 static const char *const fold_keys[] = { "wait", NULL };
 static const char *const export_keys[] = { "to", "point", "format", "compress", "rate", "replace", "wait", NULL };
 static const char *const cancel_keys[] = { "job", NULL };
@@ -477,6 +507,8 @@ const char *control_help(void)
 	       "revert NAME POINT [discard=yes]   go back to a snapshot; what was written since is kept aside\n"
 	       "delete NAME POINT                 forget a snapshot\n"
 	       "clone TEMPLATE NEW [point=POINT] [follow=no]   a new disk that begins where TEMPLATE is; rm removes it\n"
+	       "clone TEMPLATE NEW full=yes [point=POINT] [format=qcow2|raw] [rate=BYTES] [wait=no]\n"
+	       "                                  an independent one, an image of its own\n"
 	       "fold NAME [wait=no]               move committed layers into the image; waits for the end\n"
 	       "export NAME to=PATH [point=POINT] [format=qcow2|raw] [compress=yes] [rate=BYTES] [replace=yes] [wait=no]\n"
 	       "                                  a flat copy of the head or of a snapshot, and PATH.json, which describes it\n"

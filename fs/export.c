@@ -10,21 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "destination.h"
 #include "digest.h"
-#include "image.h"
+#include "flat.h"
 #include "json.h"
 #include "layer.h"
 #include "log.h"
 #include "making.h"
 #include "record.h"
-#include "scratch.h"
-#include "table.h"
 #include "transfer.h"
-#include "turn.h"
 
 #define SIDECAR_VERSION 1
 
@@ -50,21 +46,6 @@ static void free_export(void *work)
 
 /* --- before -------------------------------------------------------------------------------------- */
 
-static int parse_conversion(const struct export_request *request, const char *otherwise,
-			    struct qemu_conversion *conversion, struct sentence *error)
-{
-	enum image_format format;
-
-	if (format_parse(request->format ? request->format : otherwise, &format) < 0)
-		return report(error, -EINVAL, "format must be qcow2 or raw");
-	conversion->format = format_name(format);
-	conversion->compress = request->compress;
-	conversion->rate = request->rate;
-	if (request->compress && format != FORMAT_QCOW2)
-		return report(error, -EINVAL, "a raw file cannot be compressed; take format=qcow2");
-	return 0;
-}
-
 static int check_destination(const struct export *export, struct sentence *error)
 {
 	const struct destination *destination = &export->destination;
@@ -73,30 +54,6 @@ static int check_destination(const struct export *export, struct sentence *error
 			: -ENOMEM;
 
 	return r < 0 ? r : destination_check(destination, &export->caller, sidecar, export->replace, error);
-}
-
-/*
- * What the chain's files take on the medium, but no more than the disk's size, is enough for sure. Where there is less, qemu-img counts. A
- * compressed copy's size is not known before it is there.
- */
-static int check_space(struct transfer *transfer, int directory, const struct qemu_conversion *conversion,
-		       struct sentence *error)
-{
-	uint64_t needed = transfer->bytes, free_bytes;
-	struct statvfs stat;
-	int r = 0;
-
-	if (fstatvfs(directory, &stat) < 0)
-		return report(error, -errno, "the free space there cannot be told: %s", error_text(-errno));
-	free_bytes = (uint64_t)stat.f_bavail * stat.f_frsize;
-	if (free_bytes >= needed || conversion->compress)
-		return 0;
-	r = qemu_img_measure(transfer->disk->disks->options, transfer->chain.nodes, transfer->chain.length,
-			     conversion->format, &needed, error);
-	if (r == 0 && needed > free_bytes)
-		r = report(error, -ENOSPC, "it needs about %llu MiB there, and %llu MiB are free",
-			   (unsigned long long)(needed >> 20), (unsigned long long)(free_bytes >> 20));
-	return r;
 }
 
 static struct json_object *list_layers(const struct layer *layer)
@@ -130,25 +87,6 @@ static struct json_object *begin_sidecar(const struct transfer *transfer, const 
 	json_set_bool(sidecar, "compressed", export->conversion.compress);
 	json_set_u64(sidecar, "virtual_size", record->virtual_size);
 	return sidecar;
-}
-
-/* The layer to copy, with everything checked that wants the disk claimed. */
-static struct transfer *choose_layer(struct disks *disks, const struct export_request *request, const char *kind,
-				     bool *ret_uncommitted, int *ret_error, struct sentence *error)
-{
-	struct transfer *transfer = NULL;
-	struct disk *disk;
-	int r = disk_claim_name(disks, request->name, &disk, error);
-
-	if (r == 0) {
-		*ret_uncommitted = disk->scratch && scratch_is_dirty(disk->scratch);
-		r = image_check(disk, *ret_uncommitted, error);
-		if (r == 0)
-			transfer = transfer_new(disk, kind, request->point, &r, error);
-		disk_release_claim(disk);
-	}
-	*ret_error = r;
-	return transfer;
 }
 
 /* --- in the background --------------------------------------------------------------------------- */
@@ -224,21 +162,6 @@ static int run_export(struct transfer *transfer, struct sentence *error)
 
 /* --- the verb ------------------------------------------------------------------------------------ */
 
-/* Hand it to the workers, and wait if that is wanted. */
-static int queue_and_wait(struct transfer *transfer, struct caller *caller, const struct export_request *request,
-			  struct json_object *answer, struct sentence *error)
-{
-	int r;
-
-	json_set_string(answer, "to", transfer->target);
-	json_set_string(answer, "layer", transfer->layer->record.id);
-	r = transfer_queue(transfer, error);
-	if (r < 0)
-		return r;
-	json_set_u64(answer, "job", transfer->number);
-	return request->wait ? transfer_wait(transfer, caller, error) : 0;
-}
-
 static void answer_with(struct json_object *answer, struct json_object *sidecar)
 {
 	static const char *const keys[] = { "sha256", "bytes", "allocated", "consistency" };
@@ -262,7 +185,7 @@ static int prepare_export(struct disks *disks, struct caller *caller, const stru
 	export->caller.gid = caller->gid;
 	export->replace = request->replace;
 	export->point = request->point ? strdup(request->point) : NULL;
-	r = parse_conversion(request, "qcow2", &export->conversion, error);
+	r = flat_parse(request, "qcow2", &export->conversion, error);
 	if (r == 0)
 		r = destination_open(disks, caller, request->to, &export->destination, error);
 	if (r == 0)
@@ -285,7 +208,7 @@ int disk_export(struct disks *disks, struct caller *caller, const struct export_
 
 	if (r < 0)
 		return r;
-	transfer = choose_layer(disks, request, "export", &uncommitted, &r, error);
+	transfer = flat_choose(disks, request, "export", &uncommitted, &r, error);
 	if (!transfer) {
 		free_export(export);
 		return r;
@@ -298,13 +221,13 @@ int disk_export(struct disks *disks, struct caller *caller, const struct export_
 	export->sidecar = begin_sidecar(transfer, export);
 	if (!transfer->target)
 		return report(error, -ENOMEM, "out of memory");
-	r = check_space(transfer, export->destination.directory, &export->conversion, &why);
+	r = flat_check_space(transfer, export->destination.directory, &export->conversion, &why);
 	if (r < 0)
 		return report(error, r, "disk '%s' cannot be exported to '%s': %s", request->name, request->to,
 			      why.text);
 	if (!request->point)
 		json_set_bool(answer, "uncommitted", uncommitted); /* changes in the scratch are not in it */
-	r = queue_and_wait(transfer, caller, request, answer, error);
+	r = flat_queue(transfer, caller, request, answer, error);
 	if (r == 0 && request->wait)
 		answer_with(answer, export->sidecar);
 	return r;

@@ -100,34 +100,72 @@ static const struct layer_name *find_keeper_locked(const struct layer *layer, co
 	return NULL;
 }
 
+/* The first disk that begins at the layer or at something that stands on it, but on the branch `except`; and how many there are. */
+static const struct disk *find_user_locked(const struct layer *layer, const struct layer *except, size_t *ret_count)
+{
+	const struct disk *first = NULL;
+
+	*ret_count = 0;
+	for (const struct disk *disk = layer->disks->first; disk; disk = disk->next_disk) {
+		if (!disk->head || !layer_is_below_locked(layer, disk_base(disk)) ||
+		    layer_is_below_locked(except, disk_base(disk)))
+			continue;
+		first = first ? first : disk;
+		++*ret_count;
+	}
+	return first;
+}
+
+static void report_obstruction_locked(const struct disk *disk, struct sentence *why)
+{
+	const struct layer_name *keeper = find_keeper_locked(disk->head->parent, disk->head);
+	const struct disk *user;
+	size_t count;
+
+	if (keeper) {
+		report(why, 0, "disk '%s': its last commit is not folded as long as '%s' has the snapshot '%s'",
+		       disk->name, keeper->disk, keeper->point);
+		return;
+	}
+	user = find_user_locked(disk->head->parent, disk->head, &count);
+	if (!user)
+		report(why, 0, "disk '%s': its last commit is not folded as long as another layer stands on its parent",
+		       disk->name);
+	else if (count == 1)
+		report(why, 0, "disk '%s': its last commit is not folded as long as '%s' begins at what it stands on",
+		       disk->name, user->name);
+	else
+		report(why, 0,
+		       "disk '%s': its last commit is not folded as long as '%s' and %zu more begin at what it stands on",
+		       disk->name, user->name, count - 1);
+}
+
+static bool is_obstructed_locked(const struct disk *disk, struct sentence *why)
+{
+	bool obstructed = disk->head->parent && !fold_candidate_locked(disk) && parent_is_chosen_locked(disk->head) &&
+			  !is_kept_locked(disk->head);
+
+	if (obstructed)
+		report_obstruction_locked(disk, why);
+	return obstructed;
+}
+
 bool fold_is_obstructed(struct disk *disk, struct sentence *ret_why)
 {
-	const struct layer_name *keeper;
 	bool obstructed;
 
 	pthread_mutex_lock(&disk->disks->lock);
-	obstructed = disk->head->parent && !fold_candidate_locked(disk) && parent_is_chosen_locked(disk->head) &&
-		     !is_kept_locked(disk->head);
-	if (obstructed) {
-		keeper = find_keeper_locked(disk->head->parent, disk->head);
-		if (keeper)
-			report(ret_why, 0,
-			       "disk '%s': its last commit is not folded as long as '%s' has the snapshot '%s'",
-			       disk->name, keeper->disk, keeper->point);
-		else
-			report(ret_why, 0,
-			       "disk '%s': its last commit is not folded as long as another disk begins at what it stands on",
-			       disk->name);
-	}
+	obstructed = is_obstructed_locked(disk, ret_why);
 	pthread_mutex_unlock(&disk->disks->lock);
 	return obstructed;
 }
 
-static bool disk_is_used_locked(const struct disk *disk, struct sentence *why)
+/* `asking`, which may be NULL, is the disk whose verb wants to know: its own claim does not count. */
+static bool disk_is_used_locked(const struct disk *disk, const struct disk *asking, struct sentence *why)
 {
 	const char *how = NULL;
 
-	if (disk->claimed || disk->waiting)
+	if ((disk->claimed && disk != asking) || disk->waiting)
 		how = "is being worked on";
 	else if (session_is_active_locked(disk))
 		how = "is in a session";
@@ -138,10 +176,9 @@ static bool disk_is_used_locked(const struct disk *disk, struct sentence *why)
 	return how != NULL;
 }
 
-bool fold_may_run_locked(const struct layer *layer, struct sentence *why)
+static bool may_run_locked(const struct layer *layer, const struct disk *asking, struct sentence *why)
 {
 	const struct layer *parent = layer->parent;
-
 	const struct transfer *transfer = layer->open || parent->open ? transfer_reading_locked(parent) : NULL;
 
 	if (transfer) {
@@ -155,23 +192,66 @@ bool fold_may_run_locked(const struct layer *layer, struct sentence *why)
 		return false;
 	}
 	for (const struct disk *disk = layer->disks->first; disk; disk = disk->next_disk)
-		if (disk->head && layer_is_below_locked(parent, disk_base(disk)) && disk_is_used_locked(disk, why))
+		if (disk->head && layer_is_below_locked(parent, disk_base(disk)) &&
+		    disk_is_used_locked(disk, asking, why))
 			return false;
 	return true;
 }
 
-void fold_waits_for_locked(const struct disk *disk, struct sentence *why)
+bool fold_may_run_locked(const struct layer *layer, struct sentence *why)
 {
-	const struct layer *layer = disk->job.state == JOB_QUEUED ? fold_candidate_locked(disk) : NULL;
+	return may_run_locked(layer, NULL, why);
+}
+
+/* What a queued fold waits for. */
+static void report_wait_locked(const struct disk *disk, const struct layer *layer, struct sentence *why)
+{
 	uint64_t now = monotonic_ms();
 
-	if (!layer || !fold_may_run_locked(layer, why))
+	if (!may_run_locked(layer, disk, why))
 		return;
 	if (transfer_runs_locked(disk))
-		report(why, -EBUSY, "another job of this disk");
+		report(why, -EBUSY, "disk '%s': another job of it runs", disk->name);
 	else if (now < disk->job.not_before)
-		report(why, -EBUSY, "it failed, and is tried again in %u s",
+		report(why, -EBUSY, "disk '%s': the fold failed and is tried again in %u s", disk->name,
 		       (unsigned)((disk->job.not_before - now) / 1000 + 1));
 	else
-		report(why, -EBUSY, "one of max-jobs=%u to end", disk->disks->options->max_jobs);
+		report(why, -EBUSY, "disk '%s': the fold's turn is about to come", disk->name);
+}
+
+bool fold_waits_for_locked(const struct disk *disk, struct sentence *why)
+{
+	const struct layer *layer = disk->head && disk->job.state != JOB_RUNNING ? fold_candidate_locked(disk) : NULL;
+
+	/* The layers of a clone that follows are its template's business. */
+	if (!disk->head || disk->job.state == JOB_RUNNING || disk->record.follow)
+		return false;
+	if (!layer)
+		return is_obstructed_locked(disk, why);
+	if (disk->job.state == JOB_QUEUED)
+		report_wait_locked(disk, layer, why);
+	else
+		report(why, -EBUSY, "disk '%s': the fold was cancelled; 'fold' takes it up again", disk->name);
+	return true;
+}
+
+size_t fold_depth_locked(const struct disk *disk)
+{
+	return disk->head ? layer_depth_locked(disk->head) - 1 : 0;
+}
+
+bool fold_is_overdue_locked(const struct disk *disk, size_t limit, struct sentence *why)
+{
+	size_t depth = fold_depth_locked(disk);
+	struct sentence cause = { "" };
+
+	if (depth < limit)
+		return false;
+	if (disk->job.state == JOB_RUNNING)
+		report(&cause, 0, "a fold is at work");
+	else if (!fold_waits_for_locked(disk, &cause))
+		report(&cause, 0, "keep-revisions keeps them");
+	report(why, -EBUSY, "disk '%s' has %zu layers above its image (max-layers is %u): %s", disk->name, depth,
+	       disk->disks->options->max_layers, cause.text);
+	return true;
 }

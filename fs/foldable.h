@@ -19,7 +19,14 @@ bool fold_is_obstructed(struct disk *disk, struct sentence *ret_why);
 /* Whether nobody uses the two files: then a fold may start. Else `why` (NULL: nobody asks) says who does. */
 bool fold_may_run_locked(const struct layer *layer, struct sentence *why);
 
-/* What keeps a queued fold from running, in a sentence; untouched when nothing does, or none is queued. */
-void fold_waits_for_locked(const struct disk *disk, struct sentence *why);
+/*
+ * Whether the disk has layers that are to be folded and are not being folded; `why` says what they wait for: a queued fold, that it may run;
+ * else, that whoever keeps them lets go.
+ */
+bool fold_waits_for_locked(const struct disk *disk, struct sentence *why);
+
+/* How many layers the head has above the image; whether that is `limit` or more, and why they are not folded. */
+size_t fold_depth_locked(const struct disk *disk);
+bool fold_is_overdue_locked(const struct disk *disk, size_t limit, struct sentence *why);
 
 #endif

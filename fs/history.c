@@ -127,7 +127,10 @@ int disk_commit(struct disks *disks, const char *name, const char *note, struct 
 	r = commit_claimed(disk, note, answer, error);
 	if (r == 0)
 		job_queue(disk);
-	disk_release_claim(disk);
+	disk_unclaim(disk);
+	if (r == 0)
+		job_warn(disk, answer);
+	disk_put(disk);
 	return r;
 }
 
@@ -320,7 +323,10 @@ int disk_snapshot(struct disks *disks, const char *name, const char *point, cons
 	if (r < 0)
 		return r;
 	r = snapshot_claimed(disk, point, note, answer, error);
-	disk_release_claim(disk);
+	disk_unclaim(disk);
+	if (r == 0)
+		job_warn(disk, answer);
+	disk_put(disk);
 	return r;
 }
 

@@ -47,10 +47,10 @@ static int make_names(struct making *making)
 	return making->record_file && making->temporary && making->sidecar_temporary && making->sidecar ? 0 : -ENOMEM;
 }
 
-/* What never got its name, and the record last. */
-static void discard(struct making *making)
+/* What never got its name, and the record last: as long as it is there, the next start looks after the rest. */
+static void end(struct making *making)
 {
-	int r = io_unlink(making->directory, making->temporary);
+	int r = making->finished ? 0 : io_unlink(making->directory, making->temporary);
 
 	if (r == 0)
 		r = io_unlink(making->directory, making->sidecar_temporary);
@@ -63,8 +63,8 @@ static void discard(struct making *making)
 
 void making_clear(struct making *making)
 {
-	if (making->fd >= 0)
-		discard(making);
+	if (making->begun)
+		end(making);
 	close_fdp(&making->fd);
 	close_fdp(&making->directory);
 	free(making->record_file);
@@ -84,13 +84,10 @@ int making_begin(struct making *making, struct sentence *error)
 		r = record_save_making(making->disks->makings_fd, making->record_file, &making->record);
 	if (r < 0)
 		return report(error, r, "that it begins cannot be recorded: %s", error_text(r));
+	making->begun = true;
 	making->fd =
 		openat(making->directory, making->temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (making->fd >= 0)
-		return 0;
-	r = -errno;
-	io_unlink(making->disks->makings_fd, making->record_file);
-	return report(error, r, "a file cannot be created there: %s", error_text(r));
+	return making->fd < 0 ? report(error, -errno, "a file cannot be created there: %s", error_text(-errno)) : 0;
 }
 
 static int own_and_sync(const struct making *making, int fd)
@@ -140,20 +137,18 @@ int making_finish(struct making *making, const char *sidecar, struct sentence *e
 	r = give_name(making, making->temporary, name);
 	if (r < 0)
 		return report(error, r, "it cannot be given its name: %s", error_text(r));
+	making->finished = true;
 	if (sidecar)
 		r = give_name(making, making->sidecar_temporary, making->sidecar);
-	if (r < 0) {
-		io_unlink(making->directory, making->sidecar_temporary);
+	if (r < 0)
 		report(error, r, "'%s' is complete, but its sidecar cannot be given its name: %s", name, error_text(r));
-	}
 	if (r == 0) {
 		r = io_sync_directory(making->directory);
 		if (r < 0)
 			report(error, r, "'%s' is complete, but its directory cannot be synced: %s", name,
 			       error_text(r));
 	}
-	io_unlink(making->disks->makings_fd, making->record_file);
-	close_fdp(&making->fd);
+	close_fdp(&making->fd); /* whoever protects it finds no writer */
 	return r;
 }
 
@@ -229,7 +224,9 @@ static void clean_up(struct disks *disks, const char *file)
 			io_unlink(disks->makings_fd, file);
 		return;
 	}
-	if (has_its_name(&making)) {
+	making.begun = true;
+	making.finished = has_its_name(&making);
+	if (making.finished) {
 		io_rename(making.directory, making.sidecar_temporary, making.directory, making.sidecar);
 		io_sync_directory(making.directory);
 		if (!making.record.directory)
@@ -237,7 +234,6 @@ static void clean_up(struct disks *disks, const char *file)
 	} else {
 		log_info("'%s' was being made when the last daemon ended; nothing is left of it", making.record.name);
 	}
-	discard(&making);
 }
 
 void making_clean_up(struct disks *disks)

@@ -19,12 +19,13 @@ struct making {
 	mode_t mode;
 	struct making_record record; /* directory, name and format; owned */
 
+	bool begun, finished;
 	int fd;            /* the file while it is being made: root's alone until it is whole */
 	char *record_file; /* in makings/ */
 	char *temporary, *sidecar_temporary, *sidecar;
 };
 
-/* For CLEANUP(): let go of everything; what is not finished is removed. */
+/* For CLEANUP(): let go of everything; what is not finished is removed, and the record of it. */
 void making_clear(struct making *making);
 
 /* Record what is coming and create the empty file. */

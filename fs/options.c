@@ -63,6 +63,8 @@ static const struct definition definitions[] = {
 	  "folds and exports at the same time (default 2)" },
 	{ "passthrough", KIND_PASSTHROUGH, offsetof(struct options, passthrough), true, "no|auto|require",
 	  "have the kernel read and write open files (default auto)" },
+	{ "max-layers", KIND_NUMBER, offsetof(struct options, max_layers), true, "N",
+	  "unfolded layers of a disk, from which on its commits warn; twice that, and none begins (default 16)" },
 	{ "qemu-timeout", KIND_NUMBER, offsetof(struct options, qemu_timeout), true, "SECONDS",
 	  "how long a qemu-img may go without any progress (default 60)" },
 };
@@ -454,6 +456,8 @@ static int set_defaults(struct options *options, struct sentence *error)
 		r = set_default(&options->template_options, "extended_l2=on,cluster_size=128k", error);
 	if (!options->max_jobs)
 		options->max_jobs = 2;
+	if (!options->max_layers)
+		options->max_layers = 16;
 	if (!options->qemu_timeout)
 		options->qemu_timeout = 60;
 	return r;

@@ -29,7 +29,8 @@ struct options {
 	char **export_dirs;
 	size_t export_dirs_count;
 	gid_t group;           /* may use the control file; 0 when only root may */
-	unsigned max_jobs;     /* folds at the same time */
+	unsigned max_jobs;     /* folds, exports and full clones at the same time */
+	unsigned max_layers;   /* unfolded, from which on a commit warns */
 	unsigned qemu_timeout; /* seconds a qemu-img may go without any progress */
 	enum passthrough passthrough;
 	bool foreground;

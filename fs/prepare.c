@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "clone.h"
+#include "foldable.h"
 #include "image.h"
 #include "io.h"
 #include "json.h"
@@ -187,6 +188,21 @@ static int check_standing(const struct part *part, struct sentence *error)
 	return r < 0 ? report(error, r, "disk '%s' cannot resume the saved guest: %s", disk->name, why.text) : 0;
 }
 
+/* A chain that nothing folds would grow with each session, and each start would take longer. Hooks never wait for a fold. */
+static int check_depth(const struct part *part, struct sentence *error)
+{
+	struct disks *disks = part->disk->disks;
+	struct sentence why;
+	bool overdue;
+
+	if (!part->armed)
+		return 0;
+	pthread_mutex_lock(&disks->lock);
+	overdue = fold_is_overdue_locked(part->disk, 2 * (size_t)disks->options->max_layers + 1, &why);
+	pthread_mutex_unlock(&disks->lock);
+	return overdue ? report(error, -EBUSY, "no session that is to be committed begins: %s", why.text) : 0;
+}
+
 static int check_part(struct part *part, const struct session_request *request, bool announced, struct sentence *error)
 {
 	int r;
@@ -204,6 +220,9 @@ static int check_part(struct part *part, const struct session_request *request, 
 	part->consumed =
 		part->item->armed && request->config[0] && strcmp(request->config, part->disk->record.consumed) == 0;
 	part->armed = part->item->armed && !part->consumed;
+	r = check_depth(part, error);
+	if (r < 0)
+		return r;
 	r = image_check(part->disk,
 			part->start == START_CONTINUE ||
 				(part->leftover != LEFT_DISCARD && part->leftover != LEFT_NOTHING),

@@ -7,7 +7,9 @@
 #include <errno.h>
 
 #include "foldable.h"
+#include "json.h"
 #include "layer.h"
+#include "log.h"
 #include "session.h"
 #include "table.h"
 #include "transfer.h"
@@ -29,6 +31,21 @@ void job_queue(struct disk *disk)
 	pthread_mutex_lock(&disk->disks->lock);
 	queue_locked(disk);
 	pthread_mutex_unlock(&disk->disks->lock);
+}
+
+void job_warn(struct disk *disk, struct json_object *answer)
+{
+	struct disks *disks = disk->disks;
+	struct sentence why;
+	bool overdue;
+
+	pthread_mutex_lock(&disks->lock);
+	overdue = fold_is_overdue_locked(disk, disks->options->max_layers, &why);
+	pthread_mutex_unlock(&disks->lock);
+	if (!overdue)
+		return;
+	log_warning("%s", why.text);
+	json_set_string(answer, "warning", why.text);
 }
 
 /* Whether a queued fold waits for somebody who stays: a verb at work ends by itself, a session does not. */

@@ -11,6 +11,9 @@
 /* A fold for this disk, when it may run; does nothing when there is one already. Forgets a cancel. */
 void job_queue(struct disk *disk);
 
+/* After a commit: with max-layers or more above the image say so in the log and in `answer`, and what keeps them from being folded. */
+void job_warn(struct disk *disk, struct json_object *answer);
+
 /*
  * Fold all that may be folded, and wait for the end. -EBUSY with a sentence that says what keeps it from running or made it stop, -EINTR when
  * the caller went away (the fold goes on), or what the fold failed with.

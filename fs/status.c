@@ -165,6 +165,11 @@ static struct json_object *describe_hold(const struct disk *disk)
 	return object;
 }
 
+static bool disk_is_used_locked(const struct disk *disk)
+{
+	return session_is_active_locked(disk) || (disk->scratch && (disk->scratch->readers || disk->scratch->writers));
+}
+
 static bool is_folding(const struct disk *disk)
 {
 	for (const struct layer *layer = disk->head; layer; layer = layer->parent)
@@ -197,11 +202,11 @@ static struct json_object *describe_fold(const struct disk *disk)
 {
 	struct json_object *object =
 		begin_job("fold", disk->job.state, disk->job.percent, disk->job.bytes, disk->job.started);
-	struct sentence why = { "" };
+	struct sentence why;
+	bool waits = fold_waits_for_locked(disk, &why);
 
-	fold_waits_for_locked(disk, &why);
 	json_set_string(object, "layer", disk->job.layer ? disk->job.layer->record.id : NULL);
-	json_set_string(object, "waits_for", why.text[0] ? why.text : NULL);
+	json_set_string(object, "waits_for", waits ? why.text : NULL);
 	return object;
 }
 
@@ -242,6 +247,34 @@ static struct json_object *describe_properties(const struct disk *disk)
 	return object;
 }
 
+/* How many there are, and who still runs on a head that this disk has left. */
+static void describe_clones(const struct disk *disk, struct json_object *object)
+{
+	struct json_object *behind = json_object_new_array();
+	uint64_t count = 0;
+
+	for (const struct disk *clone = disk->disks->first; clone; clone = clone->next_disk) {
+		if (!clone->record.template || strcmp(clone->record.template, disk->name) != 0)
+			continue;
+		count++;
+		if (clone_is_behind_locked(clone) && disk_is_used_locked(clone))
+			json_object_array_add(behind, json_object_new_string(clone->name));
+	}
+	json_set_u64(object, "clones", count);
+	json_object_object_add(object, "clones_behind", behind);
+}
+
+static void describe_chain(const struct disk *disk, struct json_object *object)
+{
+	struct sentence why;
+	bool waits = fold_waits_for_locked(disk, &why), overdue;
+
+	json_set_u64(object, "depth", fold_depth_locked(disk));
+	json_set_string(object, "waits_for", waits ? why.text : NULL);
+	overdue = fold_is_overdue_locked(disk, disk->disks->options->max_layers, &why);
+	json_set_string(object, "warning", overdue ? why.text : NULL);
+}
+
 static struct json_object *describe_disk_locked(const struct disk *disk, bool passthrough)
 {
 	struct json_object *object = json_object_new_object(), *jobs = describe_jobs(disk);
@@ -265,6 +298,8 @@ static struct json_object *describe_disk_locked(const struct disk *disk, bool pa
 	json_object_object_add(object, "job", json_object_get(json_object_array_get_idx(jobs, 0)));
 	json_object_object_add(object, "jobs", jobs);
 	json_set_string(object, "template", disk->record.template);
+	describe_clones(disk, object);
+	describe_chain(disk, object);
 	json_set_bool(object, "follow", disk->record.follow);
 	json_set_bool(object, "behind", clone_is_behind_locked(disk));
 	json_set_string(object, "last_error", last_error[0] ? last_error : NULL);
@@ -333,7 +368,8 @@ static void describe_job_shortly(const struct disk *disk, char *text, size_t siz
 
 static void print_disk_locked(FILE *stream, const struct disk *disk)
 {
-	size_t depth = disk->head ? layer_depth_locked(disk->head) - 1 : 0;
+	size_t depth = fold_depth_locked(disk);
+	struct sentence why;
 	char size[16], job[48] = "-", head[32] = "image";
 
 	size_text(disk->scratch ? allocated(disk->scratch->fd) : 0, size);
@@ -349,6 +385,8 @@ static void print_disk_locked(FILE *stream, const struct disk *disk)
 	if (is_folding(disk))
 		fprintf(stream,
 			"    being folded: the image file alone is incomplete until that ends; do not copy it\n");
+	if (fold_is_overdue_locked(disk, disk->disks->options->max_layers, &why))
+		fprintf(stream, "    warning: %s\n", why.text);
 	if (disk->last_error.text[0])
 		fprintf(stream, "    last error: %s\n", disk->last_error.text);
 }

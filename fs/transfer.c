@@ -250,6 +250,18 @@ bool transfer_exists_locked(const struct disk *disk)
 	return find_locked(disk, 0) != NULL;
 }
 
+bool transfer_makes(struct disks *disks, const char *target)
+{
+	const struct transfer *transfer;
+
+	pthread_mutex_lock(&disks->lock);
+	transfer = disks->transfers;
+	while (transfer && strcmp(transfer->target, target) != 0)
+		transfer = transfer->next;
+	pthread_mutex_unlock(&disks->lock);
+	return transfer != NULL;
+}
+
 const struct transfer *transfer_reading_locked(const struct layer *layer)
 {
 	for (const struct transfer *transfer = layer->disks->transfers; transfer; transfer = transfer->next)

@@ -63,9 +63,10 @@ unsigned transfer_cancel(struct disk *disk, uint64_t number);
 void transfer_stop_all_locked(struct disks *disks);
 void transfer_drop_all(struct disks *disks);
 
-/* Whether one of the disk's is running; whether any waits or runs; and one that reads this layer or one above, or NULL. */
+/* Whether one of the disk's is running; whether any waits or runs; whether one makes this target; and one that reads this layer or one above, or NULL. */
 bool transfer_runs_locked(const struct disk *disk);
 bool transfer_exists_locked(const struct disk *disk);
+bool transfer_makes(struct disks *disks, const char *target);
 const struct transfer *transfer_reading_locked(const struct layer *layer);
 
 /* For job.c: the next that may run, made RUNNING (a reference), and its end, which gives up the list's. */
