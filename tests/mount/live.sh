@@ -23,22 +23,29 @@ guest_begin() {
 	exec 8<&-
 	exec 8>"$WORK/guest.in"
 	wait_until 10 is_open
+	wait_until 10 guest_has_prompted 1
 }
 
 is_open() {
 	[[ $(status_of vm.qcow2 .open) -ge 1 ]]
 }
 
-guest_has_answered() {
-	[[ $(grep -c -E '(wrote|read|discard) [0-9]+/|failed' "$WORK/guest.out") -ge $1 ]]
+prompts() {
+	grep -o 'qemu-io>' "$WORK/guest.out" | wc -l
 }
 
+guest_has_prompted() {
+	(($(prompts) >= $1))
+}
+
+# One command at a time, each after qemu-io's prompt for it: two that arrive in one read(2) are in its buffer, where it looks
+# for the second only when a third comes.
 guest() {
 	local command before
 	for command; do
-		before=$(grep -c -E '(wrote|read|discard) [0-9]+/|failed' "$WORK/guest.out" || :)
+		before=$(prompts)
 		echo "$command" >&8
-		[[ $command == flush ]] || wait_until 10 guest_has_answered $((before + 1))
+		wait_until 10 guest_has_prompted $((before + 1))
 	done
 	if grep -i -E 'failed|error' "$WORK/guest.out" >&2; then return 1; fi
 }
