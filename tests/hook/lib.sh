@@ -29,7 +29,15 @@ start_fake() {
 
 # From here on a write to the control file hangs, for good: no signal ends it.
 stop_fake() {
-	kill -STOP "$(cat "$WORK/$1.pid")"
+	local pid
+	pid=$(cat "$WORK/$1.pid")
+	kill -STOP "$pid"
+	# Each of its threads has to notice, and until then it answers.
+	wait_until 10 all_stopped "$pid"
+}
+
+all_stopped() {
+	! sed 's/.*) //' /proc/"$1"/task/*/stat | grep -v '^T'
 }
 
 # What the fake was told, a line each, without the quotes that no word needs. forget_lines NAME...: from now on.
