@@ -284,10 +284,11 @@ static void link_layers(void)
 	while (layers && (entry = readdir(layers))) {
 		char *dot = strstr(entry->d_name, ".qcow2");
 
-		if (dot && strlen(entry->d_name) == 22 &&
-		    symlink(in_world("state/layers/%s", entry->d_name),
-			    in_world("mount/.revertfs/layers/%.16s", entry->d_name)) < 0)
+		char *path = format_text("%s/.revertfs/layers/%.16s", world->options.mount, entry->d_name);
+
+		if (dot && strlen(entry->d_name) == 22 && symlink(in_world("state/layers/%s", entry->d_name), path) < 0)
 			check(errno == EEXIST);
+		free(path);
 	}
 	closedir(layers);
 }
