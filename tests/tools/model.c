@@ -61,7 +61,7 @@ struct point {
 	struct content content;
 };
 
-enum keep { KEEP_NOTHING, KEEP_ARMED, KEEP_UNCOMMITTED, KEEP_UNHOOKED, KEEP_UNDECIDED, KEEP_SNAPSHOT };
+enum keep { KEEP_NOTHING, KEEP_LEFTOVER, KEEP_ARMED, KEEP_UNCOMMITTED, KEEP_UNHOOKED, KEEP_UNDECIDED, KEEP_SNAPSHOT };
 
 struct session {
 	bool present, adopted, had_writer;
@@ -648,7 +648,8 @@ static void same_text(struct disk *disk, const char *what, const char *found, co
 
 static void take_disk(struct disk *disk, struct json_object *entry)
 {
-	static const char *const keep_names[] = { "", "armed", "uncommitted", "unhooked", "undecided", "snapshot" };
+	static const char *const keep_names[] = { "",         "leftover",  "armed",   "uncommitted",
+						  "unhooked", "undecided", "snapshot" };
 	struct json_object *list = NULL, *hold = NULL, *session = NULL, *job = NULL;
 
 	disk->job = present(entry, "job", &job);
@@ -1050,7 +1051,7 @@ static void do_undo(struct disk *disk)
 			must_fail(&allowed, ENOENT);
 		else if (layer_of(disk, disk->head)->folding && !loose)
 			must_fail(&allowed, EBUSY);
-		if (loose && (disk->keep_revisions == 0 || allowed.must_fail)) {
+		if (loose && (disk->keep_revisions == 0 || allowed.must_fail || layer_of(disk, disk->head)->folding)) {
 			may_fail(&allowed, EBUSY);
 			may_fail(&allowed, ENOENT);
 		}
@@ -1286,6 +1287,8 @@ static const char *leftover_prefix(const struct plan *plan)
 	case KEEP_UNDECIDED:
 	case KEEP_SNAPSHOT:
 		return disk->keep_armed ? "uncommitted-" : NULL;
+	case KEEP_LEFTOVER:
+		return "crash-";
 	case KEEP_NOTHING:
 		break;
 	}
@@ -1322,9 +1325,9 @@ static void started(struct plan *plan, int domain)
 	}
 	if (plan->start != START_CONTINUE)
 		fresh_scratch(disk);
-	disk->keep = (plan->armed && !plan->consumed) || disk->commit_at_release ? KEEP_ARMED : KEEP_NOTHING;
-	if (plan->leftover >= 0)
-		disk->leftover_keep = plan->leftover;
+	disk->keep = (plan->armed && !plan->consumed) || disk->commit_at_release   ? KEEP_ARMED
+		     : (plan->leftover < 0 ? disk->leftover_keep : plan->leftover) ? KEEP_LEFTOVER
+										   : KEEP_NOTHING;
 	disk->session = (struct session){ .present = true,
 					  .adopted = true,
 					  .domain = domain,
@@ -1524,7 +1527,7 @@ static void do_restart(void)
 		if (!boot || !disk->protected)
 			continue;
 		disk->session.present = false;
-		if (disk->keep == KEEP_NOTHING && !disk->leftover_keep)
+		if (disk->keep == KEEP_NOTHING)
 			fresh_scratch(disk);
 	}
 }

@@ -234,11 +234,24 @@ TEST(a_leftover_is_sealed_aside_with_leftover_keep)
 	world_end();
 }
 
-TEST(what_the_next_start_says_of_leftovers_counts)
+TEST(what_the_session_itself_said_of_its_leftover_counts)
 {
 	leave("leftover=keep");
 	check_ok("prepare " UUID1 " " D1 " d target=vda source=/vm/d leftover=discard");
+	check_contains(answered("disks.0.point"), "crash-");
+	world_end();
+}
+
+TEST(what_a_domain_says_of_leftovers_goes_before_the_disk_s_own_property_and_leaves_that_alone)
+{
+	new_disk();
+	check_ok("set d leftover=keep");
+	check_ok("prepare " UUID1 " " D1 " d target=vda source=/vm/d leftover=discard");
+	guest_write("d", 0, 1, 2);
+	world_restart();
+	check_ok("prepare " UUID1 " " D1 " d target=vda source=/vm/d leftover=discard");
 	check_int(layer_count("d"), 1);
+	check_str(status_of("d", "properties.leftover"), "keep");
 	world_end();
 }
 
