@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the hook reads was written by others. Each file of tests/fuzz/KIND goes through the code that reads that kind, as it is, cut
- * off at every byte, and with bytes changed by a seeded generator; what must hold for any input is checked.
+ * What the two programs read was written by others. Each file of tests/fuzz/KIND goes through the code that reads that kind, as it is,
+ * cut off at every byte, and with bytes changed by a seeded generator; what must hold for any input is checked.
  *
  * With clang: `-fsanitize=fuzzer,address -DFUZZ_KIND=config`, and the same directory as the corpus.
  */
@@ -11,11 +11,14 @@
 #include <unistd.h>
 
 #include "answer.h"
+#include "command.h"
 #include "config.h"
 #include "domain.h"
 #include "event.h"
 #include "mounts.h"
 #include "naming.h"
+#include "qcow2.h"
+#include "record.h"
 #include "util.h"
 
 #ifdef FUZZ_KIND
@@ -182,6 +185,119 @@ static void feed_log(const void *data, size_t size)
 	free(text);
 }
 
+/* --- the daemon's --------------------------------------------------------------------------------- */
+
+/* What was taken as a command is written and read again as the same. */
+static void check_written_again(const struct command *command)
+{
+	struct command *again = NULL;
+	char *line = NULL;
+
+	check(command_append(&line, NULL, command->verb) == 0);
+	for (size_t i = 0; i < command->count; i++)
+		check(command_append(&line, command->words[i].key, command->words[i].value) == 0);
+	if (strlen(line) <= COMMAND_LINE_MAX) {
+		check(command_parse(line, strlen(line), &again, NULL) == 0 && again);
+		check(strcmp(again->verb, command->verb) == 0 && again->count == command->count);
+		for (size_t i = 0; i < again->count; i++) {
+			const struct command_word *a = &again->words[i], *b = &command->words[i];
+
+			check(strcmp(a->value, b->value) == 0 && !a->key == !b->key);
+			check(!a->key || strcmp(a->key, b->key) == 0);
+		}
+	}
+	command_free(again);
+	free(line);
+}
+
+static void feed_control(const void *data, size_t size)
+{
+	const char *line = data, *end = line + size, *stop;
+
+	for (; line < end; line = stop + 1) {
+		struct command *command = NULL;
+		struct sentence error = { "" };
+		int r;
+
+		stop = memchr(line, '\n', (size_t)(end - line));
+		stop = stop ? stop : end;
+		r = command_parse(line, (size_t)(stop - line), &command, &error);
+		if (r == 0 && command)
+			check_written_again(command);
+		else
+			check(!command && (r == 0 || ((r == -EINVAL || r == -E2BIG) && *error.text)));
+		command_free(command);
+	}
+}
+
+/* What was taken as a record is saved and read again as the same. */
+static void feed_record(const void *data, size_t size)
+{
+	int directory = open(TEST_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
+	struct session_record session = { 0 };
+	struct intent_record intent = { 0 };
+	struct layer_record layer = { 0 };
+	struct disk_record disk = { 0 };
+
+	check(directory >= 0);
+	write_file("record", data, size);
+	r = record_load_disk(directory, "fuzzed.record", &disk);
+	check(r == 0 || r == -EBADMSG);
+	if (r == 0) {
+		check(layer_id_is_valid(disk.head) && record_save_disk(directory, "fuzzed.again", &disk) == 0);
+		free(disk.template);
+		check(record_load_disk(directory, "fuzzed.again", &disk) == 0);
+		free(disk.template);
+	}
+	r = record_load_layer(directory, "fuzzed.record", &layer);
+	check(r == 0 || r == -EBADMSG);
+	if (r == 0) {
+		check(layer_id_is_valid(layer.id) && record_save_layer(directory, "fuzzed.again", &layer) == 0);
+		record_clear_layer(&layer);
+		check(record_load_layer(directory, "fuzzed.again", &layer) == 0);
+		record_clear_layer(&layer);
+	}
+	r = record_load_session(directory, "fuzzed.record", &session);
+	check(r == 0 || r == -EBADMSG);
+	if (r == 0) {
+		check(uuid_is_valid(session.uuid) && record_save_session(directory, "fuzzed.again", &session) == 0);
+		record_clear_session(&session);
+		check(record_load_session(directory, "fuzzed.again", &session) == 0);
+		record_clear_session(&session);
+	}
+	r = record_load_intent(directory, "fuzzed.record", &intent);
+	check(r == 0 || r == -EBADMSG);
+	if (r == 0) {
+		check(uuid_is_valid(intent.uuid) && record_save_intent(directory, "fuzzed.again", &intent) == 0);
+		record_clear_intent(&intent);
+		check(record_load_intent(directory, "fuzzed.again", &intent) == 0);
+		record_clear_intent(&intent);
+	}
+	close(directory);
+}
+
+/* The header as a file, and the same with the clusters that follow it. */
+static void feed_qcow2(const void *data, size_t size)
+{
+	CLEANUP(freep) char *path = format_text("%s/fuzzed.qcow2", TEST_DIR);
+	struct qcow2_header header;
+
+	write_file("qcow2", data, size);
+	for (int i = 0; i < 2; i++) {
+		CLEANUP(close_fdp) int fd = open(path, O_RDWR | O_CLOEXEC);
+		struct sentence error = { "" };
+		int r = qcow2_read_header(fd, &header, &error);
+
+		if (r == 0)
+			check(strlen(header.backing) <= QCOW2_BACKING_MAX &&
+			      (qcow2_check_scratch(&header, &header, &error) == 0 || *error.text));
+		else
+			check((r == -ENOEXEC || r == -EBADMSG) && *error.text);
+		check(text_is_clean(error.text));
+		check(ftruncate(fd, 1 << 18) == 0);
+	}
+}
+
 #ifdef FUZZ_KIND
 #define FEED_(kind) feed_##kind
 #define FEED(kind) FEED_(kind)
@@ -189,6 +305,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	(void)feed_config, (void)feed_domain, (void)feed_pool, (void)feed_answer, (void)feed_mountinfo, (void)feed_log;
+	(void)feed_control, (void)feed_record, (void)feed_qcow2;
 	FEED(FUZZ_KIND)(data, size);
 	return 0;
 }
@@ -282,5 +399,20 @@ TEST(any_list_of_mounts_is_read)
 TEST(any_log_gives_a_reason)
 {
 	feed_directory(feed_log, "log");
+}
+
+TEST(any_control_line_is_refused_or_written_again_the_same)
+{
+	feed_directory(feed_control, "control");
+}
+
+TEST(any_record_is_refused_or_saved_again_the_same)
+{
+	feed_directory(feed_record, "record");
+}
+
+TEST(any_qcow2_header_is_refused_or_read)
+{
+	feed_directory(feed_qcow2, "qcow2");
 }
 #endif
