@@ -99,6 +99,25 @@ __attribute__((unused)) static void world_stop(void)
 	world->disks = NULL;
 }
 
+/* The options as the daemon has them, defaults included. */
+static void read_options(void)
+{
+	char *arguments[] = { (char *)"revertfs",
+			      (char *)"-o",
+			      format_text("state=%s,config=%s", in_world("state"), in_world("config")),
+			      strdup(in_world("images")),
+			      strdup(in_world("mount")),
+			      NULL };
+	int fd = open(in_world("config"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	struct sentence error;
+
+	if (write_all(fd, "{}", 2) < 0 || options_read(5, arguments, &world->options, &error) < 0)
+		abort();
+	close(fd);
+	for (size_t i = 2; i < 5; i++)
+		free(arguments[i]);
+}
+
 /* An empty world: images/, mount/ and state/, not started. */
 __attribute__((unused)) static void world_new_stopped(void)
 {
@@ -109,15 +128,7 @@ __attribute__((unused)) static void world_new_stopped(void)
 		abort();
 	nftw(world->top, remove_entry, 20, FTW_DEPTH | FTW_PHYS);
 	mkdir(world->top, 0755);
-	world->options = (struct options){
-		.images = strdup(in_world("images")),
-		.mount = strdup(in_world("mount")),
-		.state = strdup(in_world("state")),
-		.qemu_img = strdup("qemu-img"),
-		.template_options = strdup("extended_l2=on,cluster_size=128k"),
-		.max_jobs = 2,
-		.qemu_timeout = 60,
-	};
+	read_options();
 	mkdir(world->options.images, 0755);
 	mkdir(world->options.mount, 0755);
 	mkdir(in_world("mount/.revertfs"), 0755);
@@ -228,10 +239,12 @@ __attribute__((unused)) static const char *status_of(const char *name, const cha
 
 __attribute__((unused)) static int layer_count(const char *name)
 {
-	int n = 0;
+	char path[32];
+	int n = -1;
 
-	while (*status_of(name, format_text("layers.%d.id", n)))
-		n++;
+	do
+		snprintf(path, sizeof(path), "layers.%d.id", ++n);
+	while (*status_of(name, path));
 	return n;
 }
 
@@ -293,10 +306,10 @@ static void link_layers(void)
 	closedir(layers);
 }
 
-static char *scratch_path(const char *name)
+static const char *scratch_path(const char *name)
 {
 	char *directory = disk_directory_name(name);
-	char *path = strdup(in_world("state/disks/%s/scratch.qcow2", directory));
+	const char *path = in_world("state/disks/%s/scratch.qcow2", directory);
 
 	free(directory);
 	return path;
@@ -331,12 +344,12 @@ __attribute__((unused)) static void close_scratch(struct scratch *scratch, bool 
 __attribute__((unused)) static void guest_write(const char *name, int first, int count, int pattern)
 {
 	struct scratch *scratch = open_scratch(name, true);
-	char *path = scratch_path(name), io_command[128];
+	const char *path = scratch_path(name);
+	char io_command[128];
 
 	scratch_touch(scratch);
 	snprintf(io_command, sizeof(io_command), "write -q -P %d %d %d", pattern, first * BLOCK, count * BLOCK);
 	check_int(qemu_io(path, "qcow2", io_command), 0);
-	free(path);
 	close_scratch(scratch, true);
 }
 
@@ -350,11 +363,7 @@ __attribute__((unused)) static bool file_reads(const char *path, const char *for
 
 static bool disk_reads(const char *name, int first, int count, int pattern)
 {
-	char *path = scratch_path(name);
-	bool is_so = file_reads(path, "qcow2", first, count, pattern);
-
-	free(path);
-	return is_so;
+	return file_reads(scratch_path(name), "qcow2", first, count, pattern);
 }
 
 #define check_reads(name, first, count, pattern) \
