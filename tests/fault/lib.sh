@@ -194,7 +194,7 @@ nothing_is_half_made() {
 # Nothing half-made is left, no disk has failed, and all that is qcow2 is sound.
 is_mended() {
 	local file id
-	wait_until 5 nothing_is_half_made
+	wait_until 60 nothing_is_half_made
 	known_layers >"$WORK/known"
 	for file in "$STATE"/layers/*.qcow2 "$STATE"/layers/*.json; do
 		[[ -e $file ]] || continue
