@@ -172,21 +172,19 @@ int disk_protect(struct disks *disks, const char *name, const char *format, stru
 static int check_may_unprotect(struct disk *disk, bool force, struct sentence *error)
 {
 	const struct disk *clone;
-	bool open;
 	int r = disk_check_idle(disk, error);
 
 	if (r == 0 && !force)
 		r = disk_check_not_held(disk, error);
 	if (r == 0 && disk->record.template)
 		r = report(error, -EINVAL, "disk '%s' is a clone; remove it with rm", disk->name);
+	if (r == 0)
+		r = disk_wait_for_all(disk, error);
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&disk->disks->lock);
 	clone = disk_find_clone_locked(disk);
-	open = disk->scratch && disk->scratch->readers;
-	if (open)
-		r = report(error, -EBUSY, "disk '%s' is open; close it first", disk->name);
-	else if (clone)
+	if (clone)
 		r = report(error, -EBUSY, "disk '%s' is the template of clone '%s'; remove its clones first",
 			   disk->name, clone->name);
 	else if (transfer_exists_locked(disk))

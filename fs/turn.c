@@ -159,23 +159,39 @@ void disk_release_claim(struct disk *disk)
 	pthread_mutex_unlock(&disks->lock);
 }
 
-int disk_wait_for_writers(struct disk *disk, struct sentence *error)
+/* How many descriptors there still are when they have had the time to go. */
+static unsigned wait_for_closes(struct disk *disk, bool readers_too)
 {
 	struct disks *disks = disk->disks;
 	struct timespec deadline;
-	unsigned writers;
+	unsigned count;
 
 	clock_gettime(CLOCK_MONOTONIC, &deadline);
 	deadline.tv_sec += WRITER_WAIT_MS / 1000;
 	pthread_mutex_lock(&disks->lock);
-	while (disk->scratch && disk->scratch->writers)
-		if (pthread_cond_timedwait(&disks->changed, &disks->lock, &deadline) == ETIMEDOUT)
+	for (;;) {
+		const struct scratch *scratch = disk->scratch;
+
+		count = scratch ? scratch->writers + (readers_too ? scratch->readers : 0) : 0;
+		if (!count || pthread_cond_timedwait(&disks->changed, &disks->lock, &deadline) == ETIMEDOUT)
 			break;
-	writers = disk->scratch ? disk->scratch->writers : 0;
+	}
 	pthread_mutex_unlock(&disks->lock);
-	if (writers)
+	return count;
+}
+
+int disk_wait_for_writers(struct disk *disk, struct sentence *error)
+{
+	if (wait_for_closes(disk, false))
 		return report(error, -EBUSY,
 			      "disk '%s' is open for writing; stop the domain or program that uses it first",
 			      disk->name);
+	return 0;
+}
+
+int disk_wait_for_all(struct disk *disk, struct sentence *error)
+{
+	if (wait_for_closes(disk, true))
+		return report(error, -EBUSY, "disk '%s' is open; close it first", disk->name);
 	return 0;
 }

@@ -19,6 +19,7 @@ void disk_release_claim(struct disk *disk); /* unclaim, and give the reference u
 
 /* Wait a little for the last writer's close. -EBUSY with a sentence when one stays. */
 int disk_wait_for_writers(struct disk *disk, struct sentence *error);
+int disk_wait_for_all(struct disk *disk, struct sentence *error); /* readers too */
 
 /* Whether a fold that runs owns a file of the chain that ends in `base`; asking it to stop, which takes a second at most. */
 bool turn_is_folds_locked(const struct layer *base);
