@@ -159,6 +159,13 @@ void disk_release_claim(struct disk *disk)
 	pthread_mutex_unlock(&disks->lock);
 }
 
+static unsigned count_open_locked(const struct disk *disk, bool readers_too)
+{
+	const struct scratch *scratch = disk->scratch;
+
+	return scratch ? scratch->writers + (readers_too ? scratch->readers : 0) : 0;
+}
+
 /* How many descriptors there still are when they have had the time to go. */
 static unsigned wait_for_closes(struct disk *disk, bool readers_too)
 {
@@ -169,13 +176,10 @@ static unsigned wait_for_closes(struct disk *disk, bool readers_too)
 	clock_gettime(CLOCK_MONOTONIC, &deadline);
 	deadline.tv_sec += WRITER_WAIT_MS / 1000;
 	pthread_mutex_lock(&disks->lock);
-	for (;;) {
-		const struct scratch *scratch = disk->scratch;
-
-		count = scratch ? scratch->writers + (readers_too ? scratch->readers : 0) : 0;
-		if (!count || pthread_cond_timedwait(&disks->changed, &disks->lock, &deadline) == ETIMEDOUT)
+	while (count_open_locked(disk, readers_too))
+		if (pthread_cond_timedwait(&disks->changed, &disks->lock, &deadline) == ETIMEDOUT)
 			break;
-	}
+	count = count_open_locked(disk, readers_too);
 	pthread_mutex_unlock(&disks->lock);
 	return count;
 }
