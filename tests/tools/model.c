@@ -327,10 +327,11 @@ static void daemon_start(void)
 	daemon_pid = fork();
 	check_system(daemon_pid, "fork");
 	if (daemon_pid == 0) {
-		char option[PATH_MAX + 16], file[PATH_MAX];
+		const char *passthrough = getenv("PASSTHROUGH");
+		char option[PATH_MAX + 64], file[PATH_MAX];
 		int fd;
 
-		snprintf(option, sizeof(option), "state=%s", state);
+		snprintf(option, sizeof(option), "state=%s,passthrough=%s", state, passthrough ? passthrough : "auto");
 		snprintf(file, sizeof(file), "%s/daemon.log", top);
 		fd = open(file, O_WRONLY | O_CREAT | O_APPEND, 0600);
 		dup2(fd, 1);
