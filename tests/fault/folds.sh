@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash
 #
-# A disk with two commits that are not folded yet, its folds, and what must be so when one has been cut short.
+# A disk with commits that are not folded yet, their fold, and what must be so when one has been cut short.
 
 # shellcheck disable=SC2034,SC2154 # shared with lib.sh and the scripts
 options=()
@@ -17,16 +17,17 @@ writes() {
 	qemu_io -f qcow2 "${arguments[@]}" "$MNT/$disk"
 }
 
-two_layers() {
+# commits COUNT: one or two.
+commits() {
 	ctl "protect $disk"
 	ctl "set $disk keep-revisions=9"
 	writes "${first[@]}"
-	ctl "commit $disk"
+	(($1 == 1)) || ctl "commit $disk"
 	writes "${second[@]}"
 	ctl "commit $disk"
 }
 
-# fold_setup NAME FORMAT: the disk of this script, and the models of what it reads as.
+# fold_setup NAME FORMAT COMMITS: the disk of this script, and the models of what it reads as.
 fold_setup() {
 	disk=$1 format=$2
 	make_image "$disk" "$format" 4M 1
@@ -35,7 +36,7 @@ fold_setup() {
 	model two one "${second[@]}"
 	model three two "${third[@]}"
 	start_daemon "${options[@]}"
-	two_layers
+	commits "$3"
 	keep_setup
 }
 
@@ -47,23 +48,17 @@ dirty() {
 	writes "${third[@]}"
 }
 
-# keep-revisions=0 lets the fold of both begin; with 1 only the lower layer is folded, and the upper one gets a new parent.
-fold_both() {
+fold() {
 	ctl "set $disk keep-revisions=0"
 	ctl "fold $disk"
 }
 
-fold_lower() {
-	ctl "set $disk keep-revisions=1"
-	ctl "fold $disk"
-}
-
 folded_in_the_end() {
-	local model=$1 top=$2 layers=$3
+	local model=$1 top=$2
 	same "$(which "$disk" "$top")" "$top"
-	ctl "set $disk keep-revisions=$((layers - 1))"
+	ctl "set $disk keep-revisions=0"
 	wait_until 20 job_is_done "$disk"
-	same "$(status_of "$disk" '.layers | length')" "$layers"
+	same "$(status_of "$disk" '.layers | length')" 1
 	same "$(which "$disk" "$top")" "$top"
 	is_sound "$disk"
 	is_mended
@@ -72,19 +67,13 @@ folded_in_the_end() {
 	same "$(status_of "$disk" .last_error)" null
 }
 
-both_folded() {
-	folded_in_the_end two two 1
-}
-
-lower_folded() {
-	folded_in_the_end one two 2
-	ctl "undo $disk" >&2
-	same "$(which "$disk" one)" one
+is_folded() {
+	folded_in_the_end two two
 }
 
 # The scratch on top keeps the guest's bytes while the layer below it goes; flushed, for a power cut.
 dirty_folded() {
-	folded_in_the_end two three 1
+	folded_in_the_end two three
 	ctl "commit $disk" >&2
 	ctl "fold $disk" >&2
 	image_is "$disk" "$format" three

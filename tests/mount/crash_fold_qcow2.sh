@@ -21,8 +21,8 @@ chmod +x "$WORK/qemu-img"
 options=(-o "qemu-img=$WORK/qemu-img")
 
 disk=d.qcow2
-fold_setup "$disk" qcow2 >/dev/null || fail "a qcow2 image with two commits"
-promise "a crash at any step of folding two layers into a qcow2 image" each_crash nothing fold_both both_folded kill power:
+fold_setup "$disk" qcow2 1 >/dev/null || fail "a qcow2 image with a commit"
+promise "a crash at any step of a fold into a qcow2 image" each_crash nothing fold is_folded kill power:
 
 # The last pieces may be copied before it is killed.
 dies() {

@@ -62,7 +62,7 @@ reset_in_the_end() {
 	same "$(which a.img after)$(which b.img after)" afterafter
 }
 promise "a crash at any step of a release that resets: the next session begins afresh" \
-	each_crash another_session release_reset reset_in_the_end kill power:
+	each_crash another_session release_reset reset_in_the_end alternating
 
 an_unhooked_guest() {
 	local name
@@ -98,4 +98,4 @@ is_aside() {
 	qemu-img compare -q -f raw -F qcow2 "$WORK/after.raw" "$file"
 }
 promise "a crash at any step of a prepare that puts leftovers aside: they are there, once, and the disks begin afresh" \
-	each_crash an_unhooked_guest begin put_aside kill power:
+	each_crash an_unhooked_guest begin put_aside alternating

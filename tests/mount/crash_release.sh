@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The release of a domain with two disks, cut short at any step: both disks are committed, or held, or neither is, and what was not
+# The release of a domain with two disks, cut short at any step: both disks are committed or neither is, and what was not
 # committed is put aside by the next prepare.
 . "$TESTLIB"
 . "$TESTS/fault/lib.sh"
@@ -77,33 +77,3 @@ both_or_neither() {
 promise "SIGKILL at any step of the release of two disks that are committed: both or neither" \
 	each_crash a_session release_commit both_or_neither kill
 promise "power lost at any step of such a release: both or neither" each_crash a_session release_commit both_or_neither power:
-
-# ---- release with a hold
-
-release_saved() {
-	ctl "release $uuid domain=d reason=saved saved=yes"
-}
-
-holds() {
-	status "[.disks[] | select(.hold)] | length"
-}
-
-held_or_not() {
-	local held
-	images_untouched
-	held=$(holds)
-	[[ $held == 2 || ($held == 0 && ! -e $WORK/done) ]]
-	[[ $HOW != kill ]] || is_mended
-	if [[ $held == 2 ]]; then
-		ctl "announce $uuid"
-		prepare
-		same "$(which a.img after)$(which b.img after)" afterafter
-	else
-		ctl_fails ENOENT "prepare $uuid saved=yes a.img target=vda b.img target=vdb" "is gone"
-		prepare
-		same "$(which a.img before)$(which b.img before)" beforebefore
-	fi
-	images_untouched
-}
-promise "a crash at any step of the release of a saved domain: both disks are held or neither" \
-	each_crash a_session release_saved held_or_not kill power:
