@@ -32,7 +32,7 @@ void *steal_pointer(void *pointer);
  * It is written once, by the layer that knows the human names, and travels up with the errno.
  */
 struct sentence {
-	char text[1024];
+	char text[640];
 };
 
 /*
