@@ -79,7 +79,9 @@ an_open_disk() {
 	status_of a.qcow2 .job.waits_for | grep "somebody reads layer"
 	ctl "cancel a.qcow2"
 	status_of a.qcow2 .warning | grep "the fold was cancelled"
+	# The news of its death would interrupt the fold's wait.
 	kill $reader
+	wait $reader || true
 	ctl "fold a.qcow2"
 	same "$(status_of a.qcow2 .depth)" 0
 }
