@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Clones cost next to nothing, see the head that they should, whatever their template does meanwhile, and keep what they need;
+# shellcheck disable=SC2010,SC2012,SC2016,SC2086 # names and numbers of our own making; eval expands when it is called
 # a full clone is an image of its own, or nothing.
 . "$TESTLIB"
 need_fuse
