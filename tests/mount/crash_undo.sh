@@ -65,7 +65,7 @@ two_commits() {
 start_daemon && protect && two_commits >/dev/null || fail "two commits"
 keep_setup
 promise "undo cut short: the last commit counts or it does not, and nothing of it is lost" \
-	each_crash dirty_on_top undo undone_or_not kill power:
+	each_crash dirty_on_top undo undone_or_not alternating
 
 grow() {
 	ctl 'set d.img size=6M'
@@ -93,4 +93,4 @@ grown_or_not() {
 }
 # shellcheck disable=SC2034
 lost_is_fine=yes # the larger layer, which holds no data, before its record
-promise "a new size cut short: the disk has the old or the new one" each_crash nothing grow grown_or_not kill power:
+promise "a new size cut short: the disk has the old or the new one" each_crash nothing grow grown_or_not alternating

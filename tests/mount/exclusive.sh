@@ -237,7 +237,7 @@ layers_are_refused() {
 	cp -p "$IMAGES/d.img" "$WORK/old"
 	change 25
 	ctl_fails EBUSY 'reset d.img' "its image was changed outside revertfs, and layers stand on what it was"
-	ctl_fails EBUSY "prepare $one domain=a d.img target=vda" "layers stand on what it was; put the old image back"
+	ctl_fails EBUSY "prepare $one domain=a d.img target=vda" "layers stand on what it was"
 	ctl_fails EBUSY 'undo d.img' "layers stand on what it was"
 	ctl 'set d.img keep-revisions=0'
 	ctl_fails EBUSY 'fold d.img' "its image was changed outside revertfs"
@@ -251,13 +251,36 @@ layers_are_refused() {
 }
 promise "with layers on it a changed image is refused everywhere, and accepted when the old one is put back" layers_are_refused
 
+ways_out() {
+	ctl 'set d.img keep-revisions=5'
+	guest_write d.img 64k 64k 31
+	ctl 'commit d.img'
+	touch "$IMAGES/d.img" # somebody looked at it, and says so
+	ctl_fails EBUSY 'reset d.img' "layers stand on what it was"
+	ctl 'set d.img image=unchanged'
+	ctl 'reset d.img'
+	guest_reads d.img 64k 64k 31
+	change 32
+	ctl_fails EBUSY 'reset d.img' "layers stand on what it was"
+	ctl_fails EBUSY 'unprotect d.img'
+	ctl 'unprotect d.img force=yes'
+	cmp "$MNT/d.img" "$IMAGES/d.img"
+	same "$(find "$STATE/layers" -name '*.qcow2' | wc -l)" 0
+	ctl 'protect d.img'
+	guest_reads d.img 3M 64k 32
+	guest_reads d.img 64k 64k 1
+	change 23
+	ctl 'reset d.img'
+}
+promise "the ways out that the refusal names: image=unchanged keeps the layers, unprotect force=yes gives them up" ways_out
+
 holds_are_refused() {
 	ctl "prepare $one domain=a d.img target=vda"
 	guest_write d.img 0 64k 26
 	ctl "release $one domain=a reason=saved saved=yes"
 	cp -p "$IMAGES/d.img" "$WORK/old"
 	change 27
-	ctl_fails EBUSY "prepare $one domain=a saved=yes d.img target=vda" "its image was changed outside revertfs, and layers stand"
+	ctl_fails EBUSY "prepare $one domain=a saved=yes d.img target=vda" "a saved guest's state stands on what it was"
 	cp -p "$WORK/old" "$IMAGES/d.img"
 	ctl "prepare $one domain=a saved=yes d.img target=vda"
 	guest_reads d.img 0 64k 26
