@@ -98,7 +98,7 @@ deps deps-check:
 # Named in one command line, they come first, also under -j.
 libs: $(filter deps deps-check,$(MAKECMDGOALS))
 
-check: $(TESTED)
+check: $(TESTED) $(UNITS)
 	$(Q)BUILD=$(abspath $(BUILD)) tests/run $(T)
 demo: all
 	$(Q)BUILD=$(abspath $(BUILD)) tests/demo

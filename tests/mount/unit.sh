@@ -5,6 +5,7 @@
 need_fuse
 need jq qemu-img qemu-io setpriv
 unit=$BUILD/systemd/revertfs.service
+[[ -s $unit ]] || fail "the unit has been made: $unit"
 posix=$BUILD/tools/posix
 
 # setting NAME: all its values, one a line.
