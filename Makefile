@@ -47,7 +47,7 @@ FAULT  := $(wildcard tests/fault/*.c)
 UNIT   := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/*.c))
 TOOLS  := $(patsubst tests/tools/%.c,$(BUILD)/tools/%,$(wildcard tests/tools/*.c))
 UNITS  := $(patsubst systemd/%.in,$(BUILD)/systemd/%,$(wildcard systemd/*.in))
-MAN    := $(wildcard man/*.[1-8])
+MAN    := $(wildcard fs/*.[1-8] fs/*/*.[1-8] hook/*.[1-8])
 obj     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 fobj    = $(patsubst %.c,$(BUILD)/obj/faults/%.o,$(1))
 

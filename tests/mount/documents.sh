@@ -21,7 +21,7 @@ words() {
 
 options_agree() {
 	"$REVERTFS" -h | words help 's/^    -o ([a-z-]+)=.*/\1/p'
-	words man 's/^\.BI ([a-z\\-]+)= .*/\1/p' "$top/man/revertfs.8"
+	words man 's/^\.BI ([a-z\\-]+)= .*/\1/p' "$top/fs/revertfs.8"
 	sed -i 's/\\//g' man
 	sed -n '/^## Configuration/,/^## /p' "$top/README.md" | words readme 's/^\| `([a-z-]+)=.*/\1/p'
 	agree help man
@@ -33,14 +33,14 @@ switches_agree() {
 	local word
 	for word in -f -d -h -V; do
 		"$REVERTFS" -h | grep -qE "^    .*$word\b"
-		grep -qE "^\.BR? .*\\\\$word" "$top/man/revertfs.8"
+		grep -qE "^\.BR? .*\\\\$word" "$top/fs/revertfs.8"
 	done
 }
 promise "its switches are the same in -h and manual page" switches_agree
 
 hook_options_agree() {
 	"$REVERTFS_HOOK" --help | words help 's/^  --([a-z-]+).*/\1/p'
-	sed 's/\\-/-/g' "$top/man/revertfs-hook.8" | words man 's/^\.BI? --([a-z-]+).*/\1/p'
+	sed 's/\\-/-/g' "$top/hook/revertfs-hook.8" | words man 's/^\.BI? --([a-z-]+).*/\1/p'
 	agree help man
 }
 promise "the hook's options are the same in --help and manual page" hook_options_agree
@@ -48,7 +48,7 @@ promise "the hook's options are the same in --help and manual page" hook_options
 render() {
 	command -v groff >/dev/null || { echo "groff is missing" >&2; return 1; }
 	local page said
-	for page in "$top"/man/*.8; do
+	for page in "$top"/fs/*.8 "$top"/hook/*.8; do
 		said=$(groff -ww -man -Tutf8 "$page" 2>&1 >page.txt)
 		same "$said" ""
 		[[ -s page.txt ]]
@@ -73,7 +73,7 @@ start_daemon || fail "the daemon starts"
 
 commands_agree() {
 	words help '4,/^$/s/^([a-z]+) .*/\1/p' "$MNT/.revertfs/control"
-	sed 's/\\-/-/g' "$top/man/revertfs.8" | words man 's/^\\fB([a-z]+)\\fR \\fI.*/\1/p'
+	sed 's/\\-/-/g' "$top/fs/revertfs.8" | words man 's/^\\fB([a-z]+)\\fR \\fI.*/\1/p'
 	sed -n '/^## The control file/,/^## /p' "$top/README.md" | words readme 's/^\| `([a-z]+) .*/\1/p'
 	agree help man
 	agree help readme
