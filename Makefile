@@ -42,6 +42,7 @@ ALL_LDFLAGS = $(HARDEN) -pie -Wl,-z,relro,-z,now $(CFLAGS) $(LDFLAGS)
 
 FS     := $(wildcard fs/*.c)
 HOOK   := $(wildcard hook/*.c)
+CTL    := $(wildcard fs/ctl/*.c)
 SHARED := $(patsubst %,fs/%.c,command json log util)
 FAULT  := $(wildcard tests/fault/*.c)
 UNIT   := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/*.c))
@@ -65,12 +66,13 @@ $(PROGRAMS) $(BUILD)/faults/revertfs:
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-# A unit test is one file; of the two archives the linker takes what it refers to.
+# A unit test is one file; of the archives the linker takes what it refers to.
 $(BUILD)/libfs.a: $(call obj,$(filter-out fs/main.c,$(FS)))
 $(BUILD)/libhook.a: $(call obj,$(filter-out hook/main.c,$(HOOK)))
+$(BUILD)/libctl.a: $(call obj,$(filter-out fs/ctl/main.c,$(CTL)))
 $(BUILD)/lib%.a:
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
-$(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libhook.a $(BUILD)/libfs.a
+$(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libctl.a $(BUILD)/libhook.a $(BUILD)/libfs.a
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(FS_LIBS) $(HOOK_LIBS)
 

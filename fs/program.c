@@ -71,9 +71,9 @@ static char *find_program(const char *name)
 /* In the child: async-signal-safe calls only. */
 static void become_program(const struct program *program, const char *path, int out_fd, int err_fd, const int *files)
 {
-	static const char *const environment[] = { "LC_ALL=C",
-						   "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-						   NULL };
+	static const char *const bare[] = { "LC_ALL=C",
+					    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL };
+	const char *const *environment = program->environment ? program->environment : bare;
 	struct rlimit no_core = { 0, 0 };
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	sigset_t none;
@@ -141,7 +141,7 @@ static int start(struct program *program, const char *path)
 	close(err[1]);
 	program->out_fd = out[0];
 	program->err_fd = err[0];
-	program->last_progress_ms = monotonic_ms();
+	program->started_ms = program->last_progress_ms = monotonic_ms();
 	return r;
 }
 
@@ -221,11 +221,18 @@ static unsigned long long work_done(pid_t pid)
 	return user + system + read_bytes + written;
 }
 
+static bool is_late(const struct program *program, uint64_t now)
+{
+	return program->deadline_s && now - program->started_ms >= (uint64_t)program->deadline_s * 1000;
+}
+
 static bool is_stuck(struct program *program)
 {
 	unsigned long long work = work_done(program->pid);
 	uint64_t now = monotonic_ms();
 
+	if (is_late(program, now))
+		return true;
 	if (work != program->work) {
 		program->work = work;
 		program->last_progress_ms = now;
@@ -327,6 +334,9 @@ static int attend_to_the_end(struct program *program, struct sentence *error)
 	if (reap(program, r == 0, &status) < 0)
 		return report(error, -ETIMEDOUT, "%s (pid %d) hangs and cannot be killed; look at the storage below it",
 			      program->title, (int)program->pid);
+	if (r == -ETIMEDOUT && is_late(program, monotonic_ms()))
+		return report(error, r, "%s did not end within %u s and was killed", program->title,
+			      program->deadline_s);
 	if (r == -ETIMEDOUT)
 		return report(error, r, "%s made no progress for %u s and was killed", program->title,
 			      program->timeout_s);

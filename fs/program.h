@@ -4,7 +4,8 @@
  *
  * Files are handed over as descriptors and named /proc/self/fd/N, so no path is resolved again and nothing outside the
  * given files is opened. No shell is involved. A child dies with its daemon (PDEATHSIG), runs at low priority when the work is
- * background work, and is killed when it makes no progress (CPU time or bytes read and written) for timeout_s seconds.
+ * background work, and is killed when it makes no progress (CPU time or bytes read and written) for timeout_s seconds, or has not
+ * ended after deadline_s.
  */
 #ifndef REVERTFS_PROGRAM_H
 #define REVERTFS_PROGRAM_H
@@ -34,6 +35,8 @@ struct program {
 	const char *title; /* "qemu-img commit", for sentences */
 	const char *hint;  /* "install qemu-utils": what to do when it is not there */
 	unsigned timeout_s;
+	unsigned deadline_s;            /* from its start, whatever it does; 0: none */
+	const char *const *environment; /* ends with NULL; NULL: PATH alone, and no language */
 	bool background;
 	int also_fine;                     /* an exit status that is no failure, besides 0 */
 	const struct program_watch *watch; /* NULL: nobody watches */
@@ -50,7 +53,7 @@ struct program {
 	int out_fd, err_fd;
 	char complaint[PROGRAM_COMPLAINT_MAX + 1];
 	size_t complaint_length;
-	uint64_t last_progress_ms;
+	uint64_t started_ms, last_progress_ms;
 	unsigned long long work; /* what /proc said the child had done when last looked at */
 };
 
@@ -60,7 +63,7 @@ void program_add(struct program *program, const char *argument);
 int program_hand_over(struct program *program, int fd);
 
 /*
- * Run it and wait for its end. -ENOENT it is not there, -ETIMEDOUT it hung and was killed, -ECANCELED it was stopped, -ENOSPC and
+ * Run it and wait for its end. -ENOENT it is not there, -ETIMEDOUT it hung or was late and was killed, -ECANCELED it was stopped, -ENOSPC and
  * the like as its stderr says, else -EIO; always with a sentence.
  */
 int program_run(struct program *program, struct sentence *error);

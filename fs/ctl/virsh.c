@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Words go through as they are: what is a domain's name follows --domain, after which virsh takes anything for one.
+ */
+#include "virsh.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "program.h"
+
+static const char language[] = "LC_ALL=C";
+
+/* This process's environment, but for the language: the array is the caller's to free, its texts are not. */
+static const char **own_environment(void)
+{
+	const char **environment;
+	size_t count = 0, kept = 0;
+
+	while (environ[count])
+		count++;
+	environment = calloc(count + 2, sizeof(*environment));
+	if (!environment)
+		return NULL;
+	for (size_t i = 0; i < count; i++)
+		if (strncmp(environ[i], "LC_ALL=", 7) != 0)
+			environment[kept++] = environ[i];
+	environment[kept] = language;
+	return environment;
+}
+
+/* `file`: what the program is to have as PROGRAM_FIRST_FD, or -1. */
+static int run_with_file(const struct virsh *virsh, const char *const *words, int file, char **ret_output,
+			 struct sentence *error)
+{
+	CLEANUP(freep) const char **environment = own_environment();
+	CLEANUP(freep) char *title = format_text("virsh %s", words[0]);
+	CLEANUP(program_clear)
+	struct program run = {
+		.name = "virsh",
+		.title = title,
+		.hint = "install libvirt-clients",
+		.deadline_s = virsh->timeout_s ? virsh->timeout_s : VIRSH_TIMEOUT_S,
+		.environment = environment,
+	};
+	int r;
+
+	if (!environment || !title)
+		return report(error, -ENOMEM, "out of memory");
+	run.timeout_s = run.deadline_s; /* it only waits, for the most part */
+	program_add(&run, "virsh");
+	program_add(&run, "-q");
+	if (virsh->uri) {
+		program_add(&run, "-c");
+		program_add(&run, virsh->uri);
+	}
+	for (size_t i = 0; words[i]; i++)
+		program_add(&run, words[i]);
+	if (file >= 0)
+		program_hand_over(&run, file);
+	r = program_run(&run, error);
+	if (r == 0 && ret_output) {
+		*ret_output = run.output ? steal_pointer(&run.output) : strdup("");
+		r = *ret_output ? 0 : report(error, -ENOMEM, "out of memory");
+	}
+	return r;
+}
+
+int virsh_run(const struct virsh *virsh, const char *const *words, char **ret_output, struct sentence *error)
+{
+	return run_with_file(virsh, words, -1, ret_output, error);
+}
+
+int virsh_domain_xml(const struct virsh *virsh, const char *domain, bool inactive, char **ret_xml,
+		     struct sentence *error)
+{
+	const char *words[] = { "dumpxml", "--domain", domain, inactive ? "--inactive" : NULL, NULL };
+
+	return virsh_run(virsh, words, ret_xml, error);
+}
+
+int virsh_define(const struct virsh *virsh, const char *xml, struct sentence *error)
+{
+	const char *words[] = { "define", "--file", "/proc/self/fd/3", NULL };
+	CLEANUP(close_fdp) int file = memfd_create("domain.xml", MFD_CLOEXEC);
+	int r = file < 0 ? -errno : write_all(file, xml, strlen(xml));
+
+	_Static_assert(PROGRAM_FIRST_FD == 3, "the words say so");
+	return r < 0 ? report(error, r, "the domain's XML cannot be handed over: %s", error_text(r))
+		     : run_with_file(virsh, words, file, NULL, error);
+}
+
+int virsh_domain_state(const struct virsh *virsh, const char *domain, char **ret_state, struct sentence *error)
+{
+	const char *words[] = { "domstate", "--domain", domain, NULL };
+	int r = virsh_run(virsh, words, ret_state, error);
+
+	if (r == 0)
+		(*ret_state)[strcspn(*ret_state, "\n")] = '\0';
+	return r;
+}
+
+int virsh_domain_do(const struct virsh *virsh, const char *command, const char *domain, struct sentence *error)
+{
+	const char *words[] = { command, "--domain", domain, NULL };
+
+	return virsh_run(virsh, words, NULL, error);
+}
