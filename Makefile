@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# revertfs: build/revertfs (the daemon) and build/revertfs-hook (what libvirt calls).
+# revertfs: build/revertfs (the daemon), build/revertfs-hook (what libvirt calls), build/revertctl (what people call).
 #
-#   make [all]        build both                      make demo       show it at work, in a minute (root)
+#   make [all]        build all                       make demo       show it at work, in a minute (root)
 #   make deps         install what building and       make check      all tests (root); T=mount/protect: one,
 #                     running needs                                   KEEP=1: keep its directory, J=2: at a time
 #   make deps-check   ... and what the tests need     make bench      compare with what it replaces; B=reset: one, ROUNDS=10
@@ -52,16 +52,17 @@ MAN    := $(wildcard fs/*.[1-8] fs/*/*.[1-8] hook/*.[1-8])
 obj     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 fobj    = $(patsubst %.c,$(BUILD)/obj/faults/%.o,$(1))
 
-PROGRAMS := $(BUILD)/revertfs $(BUILD)/revertfs-hook
+PROGRAMS := $(BUILD)/revertfs $(BUILD)/revertfs-hook $(BUILD)/revertctl
 TESTED   := $(PROGRAMS) $(BUILD)/faults/revertfs $(UNIT) $(TOOLS)
 
 all: $(PROGRAMS) $(UNITS)
 
 $(BUILD)/revertfs: $(call obj,$(FS))
 $(BUILD)/revertfs-hook: $(call obj,$(HOOK) $(SHARED))
+$(BUILD)/revertctl: $(call obj,$(CTL) $(SHARED) fs/program.c $(patsubst %,hook/%.c,client config domain hooklog json_edit mounts naming))
 $(BUILD)/faults/revertfs: $(call fobj,$(FS) $(FAULT))
 $(BUILD)/revertfs $(BUILD)/faults/revertfs: LIBS = $(FS_LIBS)
-$(BUILD)/revertfs-hook: LIBS = $(HOOK_LIBS)
+$(BUILD)/revertfs-hook $(BUILD)/revertctl: LIBS = $(HOOK_LIBS)
 $(PROGRAMS) $(BUILD)/faults/revertfs:
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
@@ -112,13 +113,14 @@ deps-lint: $(filter deps deps-check,$(MAKECMDGOALS))
 
 install: all
 	install -D -m 755 $(BUILD)/revertfs $(DESTDIR)$(BINDIR)/revertfs
+	install -D -m 755 $(BUILD)/revertctl $(DESTDIR)$(BINDIR)/revertctl
 	install -D -m 755 $(BUILD)/revertfs-hook $(DESTDIR)$(HOOKDIR)/revertfs
 	install -d -m 755 $(DESTDIR)$(SYSCONFDIR)/libvirt/hooks/config $(DESTDIR)$(SYSCONFDIR)/revertfs
 	@$(foreach f,$(UNITS),install -D -m 644 $(f) $(DESTDIR)$(UNITDIR)/$(notdir $(f)) &&) :
 	@$(foreach f,$(wildcard README.md conf/*),install -D -m 644 $(f) $(DESTDIR)$(DOCDIR)/$(notdir $(f)) &&) :
 	@$(foreach f,$(MAN),install -D -m 644 $(f) $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(f)))/$(notdir $(f)) &&) :
 uninstall:
-	rm -f $(DESTDIR)$(BINDIR)/revertfs $(DESTDIR)$(HOOKDIR)/revertfs $(patsubst $(BUILD)/systemd/%,$(DESTDIR)$(UNITDIR)/%,$(UNITS))
+	rm -f $(DESTDIR)$(BINDIR)/revertfs $(DESTDIR)$(BINDIR)/revertctl $(DESTDIR)$(HOOKDIR)/revertfs $(patsubst $(BUILD)/systemd/%,$(DESTDIR)$(UNITDIR)/%,$(UNITS))
 	rm -f $(foreach f,$(MAN),$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(f)))/$(notdir $(f)))
 	rm -rf $(DESTDIR)$(DOCDIR)
 clean:

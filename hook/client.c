@@ -30,15 +30,6 @@ struct header {
 	int error;        /* 0: the answer follows */
 };
 
-/* The parent's end. */
-struct child {
-	pid_t pid;
-	int fd; /* the pipe; -1 when the question is settled */
-	uint64_t deadline;
-	char *received;
-	size_t length;
-};
-
 /* ---- in the child */
 
 static void shed_descriptors(int result)
@@ -86,13 +77,31 @@ static int converse(const char *point, const char *line, enum stage *stage, char
 	return r; /* the descriptor stays open: closing it asks the daemon, too */
 }
 
-static void run_child(const char *point, const char *line, int result)
+static int read_file(const char *point, const char *file, enum stage *stage, char **ret_answer)
+{
+	CLEANUP(freep) char *path = format_text("%s/.revertfs/%s", point, file);
+	int fd;
+
+	*stage = STAGE_OPEN;
+	fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY) : -1;
+	if (fd < 0)
+		return -errno;
+	*stage = STAGE_READ;
+	return read_all(fd, FILE_ANSWER_MAX, ret_answer, NULL);
+}
+
+/* In a session of its own: who interrupts the parent on a terminal does not interrupt what was asked of the daemon. */
+static void run_child(const struct question *question, int result)
 {
 	struct header header = { 0 };
 	char *answer = NULL;
 
+	setsid();
 	shed_descriptors(result);
-	header.error = converse(point, line, &header.stage, &answer);
+	if (question->file)
+		header.error = read_file(question->point, question->file, &header.stage, &answer);
+	else
+		header.error = converse(question->point, question->line, &header.stage, &answer);
 	if (write_all(RESULT_FD, &header, sizeof(header)) == 0 && answer)
 		write_all(RESULT_FD, answer, strlen(answer));
 	close(RESULT_FD);
@@ -101,7 +110,7 @@ static void run_child(const char *point, const char *line, int result)
 
 /* ---- in the parent */
 
-static int start_child(const struct question *question, struct child *child)
+static int start_child(const struct question *question, struct inquiry *child)
 {
 	int ends[2];
 
@@ -111,7 +120,7 @@ static int start_child(const struct question *question, struct child *child)
 	if (child->pid == 0) {
 		/* Only the parent's end does not wait. */
 		fcntl(ends[1], F_SETFL, 0);
-		run_child(question->point, question->line, ends[1]);
+		run_child(question, ends[1]);
 	}
 	close(ends[1]);
 	if (child->pid < 0) {
@@ -146,7 +155,7 @@ static void explain(struct question *question, enum stage stage, int error)
 }
 
 /* All that the child had to say has come. */
-static void settle(struct question *question, struct child *child)
+static void settle(struct question *question, struct inquiry *child)
 {
 	struct header header;
 
@@ -166,7 +175,7 @@ static void settle(struct question *question, struct child *child)
 		explain(question, STAGE_READ, -ENOMEM);
 }
 
-static int receive(struct question *question, struct child *child)
+static int receive(struct question *question, struct inquiry *child)
 {
 	char *larger = realloc(child->received, child->length + 4096);
 	ssize_t n;
@@ -182,7 +191,7 @@ static int receive(struct question *question, struct child *child)
 	return 0;
 }
 
-static void abandon(struct question *question, struct child *child, bool withdraw)
+static void abandon(struct question *question, struct inquiry *child, bool withdraw)
 {
 	if (withdraw)
 		kill(child->pid, SIGKILL);
@@ -195,7 +204,7 @@ static void abandon(struct question *question, struct child *child, bool withdra
 }
 
 /* Fill in whom to wait for, and give up those whose time is over. How long to wait in milliseconds, or -1 when nobody is left. */
-static int prepare_to_wait(struct question *questions, struct child *children, struct pollfd *polls, size_t count,
+static int prepare_to_wait(struct question *questions, struct inquiry *children, struct pollfd *polls, size_t count,
 			   bool withdraw)
 {
 	uint64_t now = monotonic_ms(), next = UINT64_MAX;
@@ -210,7 +219,7 @@ static int prepare_to_wait(struct question *questions, struct child *children, s
 	return next == UINT64_MAX ? -1 : (int)(next - now);
 }
 
-static void receive_all(struct question *questions, struct child *children, struct pollfd *polls, size_t count,
+static void receive_all(struct question *questions, struct inquiry *children, struct pollfd *polls, size_t count,
 			bool withdraw)
 {
 	for (;;) {
@@ -226,9 +235,36 @@ static void receive_all(struct question *questions, struct child *children, stru
 	}
 }
 
+int client_begin(struct question *question, struct inquiry *inquiry)
+{
+	int r;
+
+	*inquiry = (struct inquiry){ .fd = -1 };
+	r = start_child(question, inquiry);
+	if (r < 0)
+		explain(question, STAGE_WRITE, r);
+	return r;
+}
+
+bool client_take(struct question *question, struct inquiry *inquiry)
+{
+	if (inquiry->fd < 0)
+		return true;
+	if (receive(question, inquiry) < 0)
+		abandon(question, inquiry, false);
+	return inquiry->fd < 0;
+}
+
+void client_endp(struct inquiry *inquiry)
+{
+	close_fdp(&inquiry->fd);
+	free(inquiry->received);
+	inquiry->received = NULL;
+}
+
 void client_ask(struct question *questions, size_t count, bool withdraw)
 {
-	CLEANUP(freep) struct child *children = calloc(count + 1, sizeof(*children));
+	CLEANUP(freep) struct inquiry *children = calloc(count + 1, sizeof(*children));
 	CLEANUP(freep) struct pollfd *polls = calloc(count + 1, sizeof(*polls));
 
 	for (size_t i = 0; i < count; i++) {

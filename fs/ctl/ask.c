@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Mounts are compared as text, as in the hook: to look into a mount before it is known to answer could hang.
+ */
+#include "ask.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+int ask_mounts(struct mounts **ret_mounts, struct sentence *error)
+{
+	CLEANUP(mounts_freep) struct mounts *mounts = NULL;
+	int r = mounts_read(MOUNTINFO, &mounts, error);
+
+	if (r < 0)
+		return r;
+	if (!mounts_next(mounts, NULL))
+		return report(error, -ENOTCONN, "no revertfs is mounted: start the revertfs service");
+	*ret_mounts = steal_pointer(&mounts);
+	return 0;
+}
+
+/* --mount may have a slash at its end. */
+static const struct mount *chosen_mount(const struct mounts *mounts, const char *directory, struct sentence *error)
+{
+	for (const struct mount *m = mounts_next(mounts, NULL); m; m = mounts_next(mounts, m)) {
+		size_t length = strlen(m->point);
+
+		if (strncmp(m->point, directory, length) == 0 &&
+		    directory[length + strspn(directory + length, "/")] == '\0')
+			return m;
+	}
+	report(error, -ENOTCONN, "no revertfs is mounted at '%s': start its service, or correct --mount", directory);
+	return NULL;
+}
+
+static const struct mount *only_mount(const struct mounts *mounts, struct sentence *error)
+{
+	const struct mount *first = mounts_next(mounts, NULL);
+
+	if (!mounts_next(mounts, first))
+		return first;
+	report(error, -EINVAL,
+	       "there are several revertfs mounts, '%s' and '%s': choose one with --mount, or give the disk's path",
+	       first->point, mounts_next(mounts, first)->point);
+	return NULL;
+}
+
+static const char *below(const char *path, const char *directory)
+{
+	path += strlen(directory);
+	return path + strspn(path, "/");
+}
+
+int ask_place(const struct context *context, const char *name, char **ret_point, char **ret_name,
+	      struct sentence *error)
+{
+	CLEANUP(mounts_freep) struct mounts *mounts = NULL;
+	const struct mount *mount = NULL;
+	int r = ask_mounts(&mounts, error);
+
+	if (r < 0)
+		return r;
+	if (context->mount)
+		mount = chosen_mount(mounts, context->mount, error);
+	else if (name && name[0] == '/')
+		mount = mounts_of_path(mounts, name) ?: mounts_of_image(mounts, name);
+	else
+		mount = only_mount(mounts, error);
+	if (!mount && !context->mount && name && name[0] == '/')
+		return report(error, -ENOENT, "'%s' lies in no revertfs mount, and in no images directory of one",
+			      name);
+	if (!mount)
+		return context->mount ? -ENOTCONN : -EINVAL;
+	if (name && path_is_beneath(name, mount->point))
+		name = below(name, mount->point);
+	else if (name && path_is_beneath(name, mount->images))
+		name = below(name, mount->images);
+	*ret_point = strdup(mount->point);
+	if (ret_name)
+		*ret_name = name ? strdup(name) : NULL;
+	return *ret_point && (!name || !ret_name || *ret_name) ? 0 : report(error, -ENOMEM, "out of memory");
+}
+
+/* -EBUSY for "EBUSY". */
+static int errno_of_name(const char *name)
+{
+	for (int i = 1; i < 134; i++)
+		if (strcmp(error_name(-i), name) == 0)
+			return -i;
+	return -EIO;
+}
+
+static int refusal(struct json_object *answer, struct sentence *error)
+{
+	const char *name = "EIO", *words = NULL;
+
+	json_get_string(answer, "errno", &name);
+	json_get_string(answer, "error", &words);
+	return report(error, errno_of_name(name), "%s", words ? words : "the daemon refused; its log says why");
+}
+
+int ask_result(const struct question *question, struct json_object **ret_answer, struct sentence *error)
+{
+	CLEANUP(json_putp) struct json_object *answer = NULL;
+	bool fine = false;
+
+	if (!question->answer)
+		return report(error, question->error, "%s", question->why.text);
+	if (json_parse(question->answer, strlen(question->answer), &answer, NULL) < 0 ||
+	    json_get_bool(answer, "ok", &fine) <= 0)
+		return report(error, -EBADMSG,
+			      "the revertfs daemon of '%s' gave an answer that makes no sense; see its log",
+			      question->point);
+	if (!fine)
+		return refusal(answer, error);
+	*ret_answer = steal_pointer(&answer);
+	return 0;
+}
+
+int ask(const char *point, const char *line, unsigned timeout_ms, struct json_object **ret_answer,
+	struct sentence *error)
+{
+	struct question question = { .point = point, .line = line, .timeout_ms = timeout_ms };
+	int r;
+
+	client_ask(&question, 1, false);
+	r = ask_result(&question, ret_answer, error);
+	free(question.answer);
+	return r;
+}
+
+int ask_status(const char *point, struct json_object **ret_status, struct sentence *error)
+{
+	struct question question = { .point = point, .file = "status.json", .timeout_ms = ASK_TIMEOUT_MS };
+	int r;
+
+	client_ask(&question, 1, true);
+	if (!question.answer)
+		return report(error, question.error, "%s", question.why.text);
+	r = json_parse(question.answer, strlen(question.answer), ret_status, NULL);
+	free(question.answer);
+	return r < 0 ? report(error, r, "the status of the revertfs in '%s' makes no sense; see its log", point) : 0;
+}
+
+int ask_find_disk(struct json_object *status, const char *name, struct json_object **ret_disk, struct sentence *error)
+{
+	struct json_object *disks = NULL;
+
+	json_get_array(status, "disks", &disks);
+	for (size_t i = 0; disks && i < json_object_array_length(disks); i++) {
+		struct json_object *disk = json_object_array_get_idx(disks, i);
+		const char *other = NULL;
+
+		if (json_get_string(disk, "name", &other) > 0 && strcmp(other, name) == 0) {
+			*ret_disk = disk;
+			return 0;
+		}
+	}
+	return report(error, -ENOENT, "there is no disk '%s'; 'revertctl status' lists them", name);
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * revertctl: what people reach for, over the control file, and over virsh where a domain is meant.
+ *
+ * The table below is all of it: parsing, help and completion follow it. A subcommand prints what came of it; a sentence about what
+ * did not is printed here, once, on stderr, or with --json as the object that the control file would answer.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "arguments.h"
+#include "help.h"
+#include "json.h"
+#include "subcommands.h"
+#include "version.h"
+
+static const struct subcommand *const subcommands[] = {
+	&protect_subcommand, &unprotect_subcommand,
+	&reset_subcommand,   &commit_subcommand,
+	&undo_subcommand,    &snapshot_subcommand,
+	&revert_subcommand,  &delete_subcommand,
+	&clone_subcommand,   &export_subcommand,
+	&fold_subcommand,    &cancel_subcommand,
+	&set_subcommand,     NULL,
+};
+
+static int exit_status(int error)
+{
+	switch (error) {
+	case -ENOTCONN:
+	case -ETIMEDOUT:
+		return EXIT_UNREACHABLE;
+	case -EBUSY:
+		return EXIT_BUSY;
+	case -EINTR:
+		return EXIT_INTERRUPTED;
+	default:
+		return EXIT_REFUSED;
+	}
+}
+
+static void complain(const struct context *context, int error, const struct sentence *why)
+{
+	CLEANUP(json_putp) struct json_object *answer = context->json ? json_object_new_object() : NULL;
+
+	fprintf(stderr, "revertctl: %s\n", why->text);
+	if (!answer)
+		return;
+	json_set_bool(answer, "ok", false);
+	json_set_string(answer, "errno", error_name(error));
+	json_set_string(answer, "error", why->text);
+	printf("%s\n", json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+}
+
+static int run(const struct context *context, const struct arguments *arguments)
+{
+	struct sentence error = { "" };
+	int r = arguments->subcommand->run(context, arguments, &error);
+
+	if (r < 0) {
+		complain(context, r, &error);
+		r = exit_status(r);
+	}
+	/* What was to be read by a program and was not written is no success. */
+	if (fflush(stdout) != 0 && r == 0)
+		return EXIT_REFUSED;
+	return r;
+}
+
+int main(int argc, char **argv)
+{
+	struct context context = { .subcommands = subcommands };
+	struct sentence error = { "" };
+	struct arguments arguments;
+	int r = arguments_parse(argc, (const char *const *)argv, &context, &arguments, &error);
+
+	signal(SIGPIPE, SIG_IGN);
+	if (r < 0) {
+		complain(&context, r, &error);
+		fprintf(stderr, "'revertctl%s%s --help' says how it is meant.\n", arguments.subcommand ? " " : "",
+			arguments.subcommand ? arguments.subcommand->name : "");
+		return EXIT_USAGE;
+	}
+	if (arguments.version)
+		printf("revertctl %s\n", REVERTFS_VERSION);
+	else if (arguments.help && arguments.subcommand)
+		help_subcommand(stdout, arguments.subcommand);
+	else if (arguments.help)
+		help_program(stdout, subcommands);
+	else
+		return run(&context, &arguments);
+	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_REFUSED;
+}

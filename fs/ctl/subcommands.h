@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The rows of the table, each defined in the file whose subject it is.
+ */
+#ifndef REVERTFS_CTL_SUBCOMMANDS_H
+#define REVERTFS_CTL_SUBCOMMANDS_H
+
+#include "subcommand.h"
+
+/* verbs.c: what the daemon does by itself */
+extern const struct subcommand protect_subcommand, unprotect_subcommand, set_subcommand, reset_subcommand;
+extern const struct subcommand commit_subcommand, undo_subcommand, revert_subcommand, delete_subcommand;
+extern const struct subcommand clone_subcommand, fold_subcommand, cancel_subcommand;
+
+/* capture.c: what keeps a state of a disk */
+extern const struct subcommand snapshot_subcommand, export_subcommand;
+
+#endif

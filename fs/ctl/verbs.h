@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Verbs of the daemon, as subcommands: words and options become one line of the control file.
+ */
+#ifndef REVERTFS_CTL_VERBS_H
+#define REVERTFS_CTL_VERBS_H
+
+#include "arguments.h"
+
+/*
+ * The line for the daemon: the subcommand's name, its words with `name` for the first, and each option that has a setting. The caller
+ * frees it.
+ */
+int verb_line(const struct arguments *arguments, const char *name, char **ret_line, struct sentence *error);
+
+/* run() of a verb that does not take long: ask, and say what was done. */
+int verb_run(const struct context *context, const struct arguments *arguments, struct sentence *error);
+
+#endif

@@ -1,0 +1,78 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# revertctl does what the control file does, and says in its exit status and one sentence what became of it.
+. "$TESTLIB"
+need_fuse
+need jq qemu-img qemu-io
+
+revertctl() {
+	"$REVERTCTL" --mount "$MNT" "$@"
+}
+
+# exits STATUS COMMAND...: its stdout in $WORK/said, the sentence in $WORK/refusal.
+exits() {
+	local want=$1 status=0
+	shift
+	"$@" >"$WORK/said" 2>"$WORK/refusal" || status=$?
+	same "$status" "$want" || { cat "$WORK/refusal" >&2; return 1; }
+}
+
+nobody_there() {
+	exits 3 revertctl protect vm.qcow2
+	says "no revertfs is mounted"
+}
+promise "without a daemon it says so, and exits with 3" nobody_there
+
+make_image vm.qcow2 qcow2 16M 0x11
+start_daemon || fail "the daemon starts"
+
+no_command_line() {
+	exits 2 revertctl
+	exits 2 revertctl protect
+	exits 2 revertctl protect vm.qcow2 more
+	exits 2 revertctl protect vm.qcow2 --no-such-option
+	exits 2 revertctl no-such-verb vm.qcow2
+	says "'no-such-verb' is no subcommand"
+}
+promise "what is no command line exits with 2" no_command_line
+
+works_as_the_control_file() {
+	revertctl protect vm.qcow2
+	guest_write vm.qcow2 0 64k 0x22
+	revertctl reset vm.qcow2
+	guest_reads vm.qcow2 0 64k 0x11
+	revertctl set vm.qcow2 keep-revisions=2 leftover=keep
+	same "$(status_of vm.qcow2 '.properties | "\(."keep-revisions") \(.leftover)"')" "2 keep"
+	guest_write vm.qcow2 0 64k 0x33
+	revertctl commit vm.qcow2 --note='a "quoted" note'
+	same "$(status_of vm.qcow2 '.layers[0].note')" 'a "quoted" note'
+	guest_write vm.qcow2 0 64k 0x44
+	revertctl snapshot "$MNT/vm.qcow2" 'a point'
+	revertctl undo "$IMAGES/vm.qcow2"
+	guest_reads vm.qcow2 0 64k 0x33
+	revertctl revert vm.qcow2 'a point'
+	guest_reads vm.qcow2 0 64k 0x44
+	revertctl clone vm.qcow2 lab.qcow2 --no-follow
+	guest_reads lab.qcow2 0 64k 0x44
+	same "$(status_of lab.qcow2 .follow)" false
+}
+promise "its verbs do what they do in the control file" works_as_the_control_file
+
+refusals() {
+	exits 1 revertctl protect no-such-image
+	says "no-such-image"
+	local fd
+	exec {fd}<>"$MNT/vm.qcow2"
+	exits 4 revertctl reset vm.qcow2
+	says "vm.qcow2"
+	exec {fd}>&-
+	exits 1 revertctl --json protect no-such-image
+	jq -e '.ok == false and .errno == "ENOENT"' said
+}
+promise "a refusal is the daemon's sentence, and another exit status where it is busy" refusals
+
+answers_are_json() {
+	exits 0 revertctl reset vm.qcow2 --json
+	jq -e '.ok' said
+}
+promise "--json gives the daemon's answer" answers_are_json

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The command line of revertctl: words and options in any order, and what is wrong with it in a sentence. */
+#include "ctl/arguments.h"
+#include "ctl/verbs.h"
+#include "test.h"
+
+static const struct option_spec options[] = {
+	{ "force", NULL, "", "force=yes" },
+	{ "note", "TEXT", "", "note=" },
+	{ "target", "DEV", "", NULL },
+	{ 0 },
+};
+static const struct subcommand snapshot = { "snapshot", "NAME POINT", "", options, NULL, NULL };
+static const struct subcommand status = { "status", "[NAME]", "", NULL, NULL, NULL };
+static const struct subcommand set = { "set", "NAME KEY=VALUE...", "", NULL, NULL, NULL };
+static const struct subcommand *const subcommands[] = { &snapshot, &status, &set, NULL };
+
+#define PARSE(...)                                                                        \
+	(context = (struct context){ .subcommands = subcommands }, why.text[0] = 0,       \
+	 arguments_parse((int)ARRAY_SIZE(((const char *[]){ "revertctl", __VA_ARGS__ })), \
+			 (const char *[]){ "revertctl", __VA_ARGS__, NULL }, &context, &given, &why))
+
+static struct context context;
+static struct arguments given;
+static struct sentence why;
+
+TEST(words_and_options_may_stand_in_any_order)
+{
+	check_int(PARSE("--json", "snapshot", "--note", "a b", "vm", "--mount=/m", "one", "--force"), 0);
+	check_str(given.subcommand->name, "snapshot");
+	check_int(given.word_count, 2);
+	check_str(given.words[1], "one");
+	check_str(arguments_value(&given, "note"), "a b");
+	check(arguments_has(&given, "force"));
+	check(context.json);
+	check_str(context.mount, "/m");
+}
+
+TEST(a_repeated_option_keeps_its_order_and_its_last_value)
+{
+	size_t place = 0;
+
+	check_int(PARSE("snapshot", "vm", "p", "--target=vda", "--target", "vdb"), 0);
+	check_str(arguments_value(&given, "target"), "vdb");
+	check_str(arguments_next(&given, "target", &place), "vda");
+	check_str(arguments_next(&given, "target", &place), "vdb");
+	check(!arguments_next(&given, "target", &place));
+}
+
+TEST(what_is_wrong_is_said)
+{
+	check_errno(PARSE("snap", "vm"), EINVAL);
+	check_contains(why.text, "'snap' is no subcommand");
+	check_errno(PARSE("snapshot", "vm"), EINVAL);
+	check_contains(why.text, "wants NAME POINT");
+	check_errno(PARSE("snapshot", "vm", "p", "q"), EINVAL);
+	check_contains(why.text, "nothing more");
+	check_errno(PARSE("snapshot", "vm", "p", "--forc"), EINVAL);
+	check_contains(why.text, "'--forc' is no option of snapshot");
+	check_errno(PARSE("snapshot", "vm", "p", "--force=yes"), EINVAL);
+	check_contains(why.text, "takes no value");
+	check_errno(PARSE("snapshot", "vm", "p", "--note"), EINVAL);
+	check_contains(why.text, "wants a value");
+	check_errno(PARSE("snapshot", "-f"), EINVAL);
+	check_contains(why.text, "options are long");
+	check_errno(PARSE("--json"), EINVAL);
+	check_contains(why.text, "a subcommand is missing");
+}
+
+TEST(what_follows_two_dashes_is_a_word)
+{
+	check_int(PARSE("snapshot", "--", "--json", "-p"), 0);
+	check_str(given.words[0], "--json");
+	check_str(given.words[1], "-p");
+	check(!context.json);
+}
+
+TEST(a_number_has_bounds)
+{
+	unsigned number;
+
+	check_int(PARSE("snapshot", "vm", "p", "--note=12"), 0);
+	check_int(arguments_number(&given, "note", 1, 60, 5, &number, &why), 0);
+	check_int(number, 12);
+	check_errno(arguments_number(&given, "note", 1, 11, 5, &number, &why), EINVAL);
+	check_contains(why.text, "from 1 to 11");
+	check_int(arguments_number(&given, "target", 1, 11, 5, &number, &why), 0);
+	check_int(number, 5);
+}
+
+TEST(a_line_for_the_daemon_is_quoted)
+{
+	CLEANUP(freep) char *line = NULL;
+	CLEANUP(freep) char *settings = NULL;
+
+	check_int(PARSE("snapshot", "vm", "my \"point\"", "--note=a=b \\", "--force"), 0);
+	check_int(verb_line(&given, "dir/vm 1.qcow2", &line, &why), 0);
+	check_str(line, "snapshot \"dir/vm 1.qcow2\" \"my \\\"point\\\"\" note=\"a=b \\\\\" force=\"yes\"");
+	check_int(PARSE("set", "vm", "keep-revisions=2", "size=1G"), 0);
+	check_int(verb_line(&given, "vm", &settings, &why), 0);
+	check_str(settings, "set \"vm\" keep-revisions=\"2\" size=\"1G\"");
+}
+
+TEST(a_line_cannot_become_two)
+{
+	CLEANUP(freep) char *line = NULL;
+
+	check_int(PARSE("snapshot", "vm", "p\nreset vm"), 0);
+	check_errno(verb_line(&given, "vm", &line, &why), EINVAL);
+	check_contains(why.text, "control character");
+}
