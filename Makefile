@@ -7,8 +7,9 @@
 #                     running needs                                   KEEP=1: keep its directory, J=2: at a time
 #   make deps-check   ... and what the tests need     make bench      compare with what it replaces; B=reset: one, ROUNDS=10
 #   make install      DESTDIR PREFIX SYSCONFDIR       make lint       formatting and static checks
-#   make uninstall    ... the same                    make format     apply the formatting
-#   make clean        remove build/                   make help       this text
+#   make uninstall    ... the same                    make deps-bench what the comparison needs
+#   make clean        remove build/                   make format     apply the formatting
+#                                                     make help       this text
 #
 # SAN=1 builds (and tests) under ASan and UBSan in build/san; WERROR=1, CC=clang, V=1 (commands shown), BUILD=DIR.
 
@@ -96,10 +97,10 @@ FORCE:
 
 libs:
 	@.ci/deps libs
-deps deps-check:
+deps deps-check deps-bench:
 	@.ci/deps $@
 # Named in one command line, they come first, also under -j.
-libs: $(filter deps deps-check,$(MAKECMDGOALS))
+libs: $(filter deps deps-check deps-bench,$(MAKECMDGOALS))
 
 check: $(TESTED) $(UNITS)
 	$(Q)BUILD=$(abspath $(BUILD)) tests/run $(T)
@@ -128,7 +129,7 @@ clean:
 help:
 	@sed -n '3,/^$$/s/^# \{0,1\}//p' Makefile
 
-.PHONY: FORCE all libs deps deps-check deps-lint check demo bench lint format install uninstall clean help
+.PHONY: FORCE all libs deps deps-check deps-bench deps-lint check demo bench lint format install uninstall clean help
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
