@@ -198,6 +198,21 @@ static bool may_run_locked(const struct layer *layer, const struct disk *asking,
 	return true;
 }
 
+/* One writes what the other reads: the layer's own file, its parent's, and all below these for reading. */
+static const struct disk *find_rival_locked(const struct layer *layer)
+{
+	for (const struct disk *disk = layer->disks->first; disk; disk = disk->next_disk)
+		if (disk->job.state == JOB_RUNNING && (layer_is_below_locked(disk->job.layer->parent, layer) ||
+						       layer_is_below_locked(layer->parent, disk->job.layer)))
+			return disk;
+	return NULL;
+}
+
+bool fold_has_rival_locked(const struct layer *layer)
+{
+	return find_rival_locked(layer) != NULL;
+}
+
 bool fold_may_run_locked(const struct layer *layer, struct sentence *why)
 {
 	return may_run_locked(layer, NULL, why);
@@ -206,11 +221,14 @@ bool fold_may_run_locked(const struct layer *layer, struct sentence *why)
 /* What a queued fold waits for. */
 static void report_wait_locked(const struct disk *disk, const struct layer *layer, struct sentence *why)
 {
+	const struct disk *rival = find_rival_locked(layer);
 	uint64_t now = monotonic_ms();
 
 	if (!may_run_locked(layer, disk, why))
 		return;
-	if (transfer_runs_locked(disk))
+	if (rival)
+		report(why, -EBUSY, "disk '%s' is folding layers that both stand on", rival->name);
+	else if (transfer_runs_locked(disk))
 		report(why, -EBUSY, "disk '%s': another job of it runs", disk->name);
 	else if (now < disk->job.not_before)
 		report(why, -EBUSY, "disk '%s': the fold failed and is tried again in %u s", disk->name,

@@ -20,6 +20,11 @@ bool fold_is_obstructed(struct disk *disk, struct sentence *ret_why);
 bool fold_may_run_locked(const struct layer *layer, struct sentence *why);
 
 /*
+ * Whether another disk's fold is at work on files that this one would need: disks share layers where clones are. It ends by itself.
+ */
+bool fold_has_rival_locked(const struct layer *layer);
+
+/*
  * Whether the disk has layers that are to be folded and are not being folded; `why` says what they wait for: a queued fold, that it may run;
  * else, that whoever keeps them lets go.
  */

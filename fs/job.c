@@ -50,7 +50,7 @@ static bool may_run_locked(struct disk *disk, uint64_t now, struct layer **ret_l
 		pthread_cond_broadcast(&disk->disks->changed);
 		return false;
 	}
-	return fold_may_run_locked(*ret_layer, NULL);
+	return !fold_has_rival_locked(*ret_layer) && fold_may_run_locked(*ret_layer, NULL);
 }
 
 /* A disk whose fold can begin, made RUNNING: a reference, or NULL. */
