@@ -342,6 +342,7 @@ static int grow(struct disk *disk, uint64_t size, struct sentence *error)
 	layer->record.virtual_size = size;
 	strcpy(layer->record.parent, disk->head->record.id);
 	strcpy(after.head, layer->record.id);
+	after.follow = false; /* it has a layer of its own now */
 	r = make_larger_layer(disk, layer, error);
 	if (r == 0) {
 		r = disk_save(disk, &after);
