@@ -351,6 +351,7 @@ int disk_unlink(struct disks *disks, const char *name)
 		disk_set_head(disk, disk->root);
 		drop_points(disk);
 		layer_collect(head);
+		job_look_again(disk->root);
 		disk_remove_files(disk);
 		log_info("clone '%s' was removed", name);
 	}

@@ -347,6 +347,8 @@ int disk_revert(struct disks *disks, const char *name, const char *point, bool d
 		log_info("disk '%s' was reverted to '%s'", disk->name, point);
 	if (layer)
 		turn_release_layer(layer);
+	if (r == 0)
+		job_look_again(disk->root);
 	disk_release_claim(disk);
 	return r;
 }
@@ -366,6 +368,7 @@ int disk_delete(struct disks *disks, const char *name, const char *point, struct
 	if (r == 0) {
 		layer_collect(layer);
 		job_queue(disk);
+		job_look_again(disk->root);
 		log_info("disk '%s': snapshot '%s' was deleted", disk->name, point);
 	}
 	if (layer)

@@ -33,6 +33,20 @@ void job_queue(struct disk *disk)
 	pthread_mutex_unlock(&disk->disks->lock);
 }
 
+void job_look_again(const struct layer *root)
+{
+	struct disks *disks = root->disks;
+
+	pthread_mutex_lock(&disks->lock);
+	for (struct disk *disk = disks->first; disk; disk = disk->next_disk)
+		/* The layers of a clone that follows are its template's business. */
+		if (disk->root == root && !disk->record.follow && disk->job.state == JOB_NONE && !disk->job.postponed &&
+		    fold_candidate_locked(disk))
+			disk->job.state = JOB_QUEUED;
+	pthread_cond_broadcast(&disks->changed);
+	pthread_mutex_unlock(&disks->lock);
+}
+
 void job_warn(struct disk *disk, struct json_object *answer)
 {
 	struct disks *disks = disk->disks;

@@ -11,6 +11,12 @@
 /* A fold for this disk, when it may run; does nothing when there is one already. Forgets a cancel. */
 void job_queue(struct disk *disk);
 
+/*
+ * Something that stood on layers of this image is gone (a name, a head, a clone): whoever has something to fold by now is queued. Cancelled folds
+ * stay so.
+ */
+void job_look_again(const struct layer *root);
+
 /* After a commit: with max-layers or more above the image say so in the log and in `answer`, and what keeps them from being folded. */
 void job_warn(struct disk *disk, struct json_object *answer);
 
