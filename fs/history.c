@@ -283,6 +283,18 @@ static struct layer *keep_point(struct disk *disk, const char *point, struct sen
 	return layer;
 }
 
+/* A head that is being folded may be named: its names move to its parent with it, which reads the same by then. */
+static int name_head(struct disk *disk, const char *point, struct json_object *answer, struct sentence *error)
+{
+	int r = layer_add_name(disk->head, disk->name, point);
+
+	if (r < 0)
+		return report(error, r, "disk '%s': its head cannot be named '%s': %s", disk->name, point,
+			      error_text(r));
+	json_set_string(answer, "layer", disk->head->record.id);
+	return 0;
+}
+
 static int snapshot_claimed(struct disk *disk, const char *point, const char *note, struct json_object *answer,
 			    struct sentence *error)
 {
@@ -291,17 +303,10 @@ static int snapshot_claimed(struct disk *disk, const char *point, const char *no
 
 	if (r == 0)
 		r = check_may_seal(disk, error);
-	if (r == 0 && !scratch_is_dirty(disk->scratch))
-		r = check_may_leave(disk, disk->head, error);
 	if (r < 0)
 		return r;
-	if (!scratch_is_dirty(disk->scratch)) {
-		r = layer_add_name(disk->head, disk->name, point);
-		json_set_string(answer, "layer", disk->head->record.id);
-		return r < 0 ? report(error, r, "disk '%s': its head cannot be named '%s': %s", disk->name, point,
-				      error_text(r))
-			     : 0;
-	}
+	if (!scratch_is_dirty(disk->scratch))
+		return name_head(disk, point, answer, error);
 	seal.after.keep = KEEP_NOTHING;
 	r = seal_scratches(disk->disks, &seal, 1, NULL, NULL, error);
 	if (r < 0)

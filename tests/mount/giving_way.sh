@@ -157,6 +157,15 @@ not_undone() {
 }
 promise "what has begun to be folded cannot be undone" not_undone
 
+named() {
+	a_long_fold
+	soon ctl 'snapshot d.img now'
+	folded
+	same "$(status_of d.img '.layers[].names[]')" now
+	ctl 'delete d.img now'
+}
+promise "... but named: the snapshot is the image's when the fold has ended" named
+
 cancelled() {
 	a_long_fold
 	soon ctl 'cancel d.img'
