@@ -186,15 +186,16 @@ static bool may_run_locked(const struct layer *layer, const struct disk *asking,
 		       transfer->disk->name, transfer->target);
 		return false;
 	}
+	/* A guest reads the layers too, and its disk's name says more. */
+	for (const struct disk *disk = layer->disks->first; disk; disk = disk->next_disk)
+		if (disk->head && layer_is_below_locked(parent, disk_base(disk)) &&
+		    disk_is_used_locked(disk, asking, why))
+			return false;
 	if (layer->open || parent->open) {
 		report(why, -EBUSY, "somebody reads layer %s; the fold goes on by itself when that has ended",
 		       layer->open ? layer->record.id : parent->record.id);
 		return false;
 	}
-	for (const struct disk *disk = layer->disks->first; disk; disk = disk->next_disk)
-		if (disk->head && layer_is_below_locked(parent, disk_base(disk)) &&
-		    disk_is_used_locked(disk, asking, why))
-			return false;
 	return true;
 }
 
