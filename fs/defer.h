@@ -11,7 +11,7 @@ struct defer;
 int defer_new(unsigned limit, struct defer **ret_defer);
 void defer_free(struct defer *defer); /* waits for all; NULL is fine */
 
-/* Run it on a thread of its own. -EAGAIN when there are too many: nothing has been run. */
+/* Run it on another thread. -EAGAIN when there are too many: nothing has been run. */
 int defer_run(struct defer *defer, void (*run)(void *argument), void *argument);
 void defer_wait(struct defer *defer);
 

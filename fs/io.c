@@ -86,6 +86,25 @@ int io_rename(int directory, const char *name, int to_directory, const char *to_
 	return r < 0 ? r : finish_step(&step, renameat(directory, name, to_directory, to_name));
 }
 
+static int exchange(int directory, const char *name, const char *to_name)
+{
+	struct io_step step = { IO_RENAME, -1, directory, name, directory, to_name };
+	int r = fault_before(&step);
+
+	return r < 0 ? r : finish_step(&step, renameat2(directory, name, directory, to_name, RENAME_EXCHANGE));
+}
+
+int io_take_place(int directory, const char *name, const char *to_name)
+{
+	int r = exchange(directory, name, to_name);
+
+	if (r == 0)
+		return io_unlink(directory, name);
+	if (r == -ENOENT || r == -EINVAL || r == -ENOSYS)
+		return io_rename(directory, name, directory, to_name);
+	return r;
+}
+
 /* Not every filesystem (NFS, for one) knows RENAME_NOREPLACE; a second name fails just as well when there is one. */
 static int rename_new(int directory, const char *name, int to_directory, const char *to_name)
 {

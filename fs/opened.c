@@ -119,6 +119,7 @@ void tree_tell_opening(struct tree *tree, struct handle *handle, int flags, stru
 	} else {
 		opening.direct_io = true;
 	}
+	opening.no_flush = handle->kind != HANDLE_FILE && handle->kind != HANDLE_SCRATCH;
 	if (handle->kind == HANDLE_SCRATCH)
 		scratch_note_passthrough(handle->scratch, opening.backing_id != 0);
 	opening.handle = handle_add(tree->handles, handle);

@@ -7,7 +7,8 @@
  * says so (-EAGAIN) when it is asked without waiting, which for the last two hardly ever happens. A command can be interrupted: the kernel says so in a message of its
  * own, which sets a flag that the command looks at.
  *
- * Nothing is cached by name or attribute (timeouts are 0), since a reset changes what a name leads to at any time.
+ * Nothing is cached by name or attribute (timeouts are 0), since a reset changes what a name leads to at any time; but for
+ * .revertfs, through which every command goes.
  */
 #include "ops.h"
 
@@ -24,6 +25,7 @@
 #include "wire.h"
 
 #define LONG_REQUESTS_MAX 128
+#define STAYS_S 60 /* a daemon that takes the mount over may have other options */
 
 struct ops {
 	struct tree *tree;
@@ -102,6 +104,8 @@ static void reply_entry(fuse_req_t req, int r, const struct entry *entry)
 	}
 	param.ino = entry->id;
 	param.attr = entry->attributes;
+	param.entry_timeout = entry->name_stays ? STAYS_S : 0;
+	param.attr_timeout = entry->attributes_stay ? STAYS_S : 0;
 	if (fuse_reply_entry(req, &param) < 0)
 		tree_forget(tree, entry->id, 1);
 }
@@ -370,6 +374,8 @@ static struct wire_open_reply wire_opening(const struct opening *opening)
 		wire.flags |= WIRE_OPEN_DIRECT_IO | WIRE_OPEN_PARALLEL_DIRECT_WRITES;
 	if (opening->keep_cache)
 		wire.flags |= WIRE_OPEN_KEEP_CACHE;
+	if (opening->no_flush)
+		wire.flags |= WIRE_OPEN_NOFLUSH;
 	if (opening->backing_id)
 		wire.flags |= WIRE_OPEN_PASSTHROUGH;
 	return wire;

@@ -3,7 +3,7 @@
  * A scratch is a file that may lose its name (a reset renames a fresh one over it) and lives on for its open descriptors.
  *
  * Making one: write a new file from the layer's template, give it the image's owner, mode and xattrs, set the template's
- * modification time, rename it over the old name. Nothing is synced: a crash leaves a scratch that is discarded anyway, or an
+ * modification time, have it take the old one's place. Nothing is synced: a crash leaves a scratch that is discarded anyway, or an
  * old one. Only what somebody may want to keep is ever synced, by a guest's flush in a strict session and by seal.c.
  */
 #include "scratch.h"
@@ -123,7 +123,7 @@ int scratch_renew(struct disk *disk, struct layer *layer, struct sentence *error
 	if (r == 0)
 		r = template_stamp(template, fd);
 	if (r == 0)
-		r = io_rename(disk->scratch_directory, new_name, disk->scratch_directory, disk->scratch_name);
+		r = io_take_place(disk->scratch_directory, new_name, disk->scratch_name);
 	if (r == 0)
 		r = install(disk, layer, fd);
 	if (r < 0) {

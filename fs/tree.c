@@ -119,6 +119,9 @@ int tree_tell(struct tree *tree, struct node *node, struct entry *ret_entry)
 		return r;
 	node_looked_up(tree->nodes, node);
 	ret_entry->id = node->id;
+	ret_entry->name_stays = node->kind == NODE_FIXED && node->fixed == FIXED_DIRECTORY;
+	ret_entry->attributes_stay =
+		ret_entry->name_stays || (node->kind == NODE_FIXED && node->fixed == FIXED_CONTROL);
 	return 0;
 }
 

@@ -41,6 +41,7 @@ void tree_allow_passthrough(struct tree *tree, int fuse_fd);
 struct entry {
 	uint64_t id;
 	struct stat attributes;
+	bool name_stays, attributes_stay; /* for as long as the daemon runs: the kernel need not ask again */
 };
 
 int tree_look_up(struct tree *tree, uint64_t parent, const char *name, struct entry *ret_entry);
@@ -78,6 +79,7 @@ struct opening {
 	uint64_t handle;
 	bool direct_io;     /* not through the kernel's page cache */
 	bool keep_cache;    /* what is in the page cache stays, unless size or time have changed */
+	bool no_flush;      /* close(2) is nothing that we want to know of */
 	int32_t backing_id; /* the kernel reads and writes this file itself; 0: we do */
 };
 

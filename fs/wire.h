@@ -83,6 +83,7 @@ struct wire_entry_reply {
 
 #define WIRE_OPEN_DIRECT_IO (1u << 0)
 #define WIRE_OPEN_KEEP_CACHE (1u << 1)
+#define WIRE_OPEN_NOFLUSH (1u << 5)
 #define WIRE_OPEN_PARALLEL_DIRECT_WRITES (1u << 6)
 #define WIRE_OPEN_PASSTHROUGH (1u << 7)
 
