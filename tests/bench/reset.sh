@@ -18,8 +18,9 @@ uuid=0f7f9e1c-2d6b-4c1e-9a53-6f1b0c7d8e90
 prepare="prepare $uuid domain=win10 config=1:2 disk.qcow2 target=vda source=$MNT/disk.qcow2"
 release="release $uuid domain=win10 config=1:2 reason=shutdown vda source=$MNT/disk.qcow2"
 
+# Few in a row: ext4 gives no inode number away that was in use in the last five seconds, and looks the longer for another one.
 resets() {
-	stopwatch write 200 "$control" 'reset disk.qcow2'
+	stopwatch write 20 "$control" 'reset disk.qcow2'
 }
 
 # The end of a session in which the guest wrote about 4 MiB, to be thrown away.
@@ -34,7 +35,7 @@ dirty_releases() {
 }
 
 sessions() {
-	stopwatch write 100 "$control" "$prepare" "$release"
+	stopwatch write 10 "$control" "$prepare" "$release"
 }
 
 creates() {
@@ -43,6 +44,6 @@ creates() {
 
 heading "One power cycle, daemon's side, against one 'qemu-img create' of an overlay"
 rounds reset resets dirty dirty_releases session sessions create creates
-compare "reset" reset create 20
-compare "release (reset) after 4 MiB of writes" dirty create 20
-compare "prepare and release (reset)" session create 20
+compare "reset" reset create 50
+compare "release (reset) after 4 MiB of writes" dirty create ""
+compare "prepare and release (reset)" session create ""
