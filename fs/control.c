@@ -289,8 +289,11 @@ static int run_cancel(const struct request *request, struct sentence *error)
 	struct disk *disk;
 	int r;
 
-	if (job && (parse_size(job, &number) < 0 || !number))
-		return report(error, -EINVAL, "job must be a number, as the answer of 'export' and the status give it");
+	if (job && strcmp(job, "fold") == 0)
+		number = JOB_FOLD;
+	else if (job && (parse_size(job, &number) < 0 || !number))
+		return report(error, -EINVAL,
+			      "job must be fold, or a number, as the answer of 'export' and the status give it");
 	r = find_disk(request, &disk, error);
 	if (r < 0)
 		return r;
@@ -512,7 +515,7 @@ const char *control_help(void)
 	       "fold NAME [wait=no]               move committed layers into the image; waits for the end\n"
 	       "export NAME to=PATH [point=POINT] [format=qcow2|raw] [compress=yes] [rate=BYTES] [replace=yes] [wait=no]\n"
 	       "                                  a flat copy of the head or of a snapshot, and PATH.json, which describes it\n"
-	       "cancel NAME [job=N]               stop exports and full clones, or just one, and the fold; nothing is lost\n"
+	       "cancel NAME [job=N|fold]          stop exports and full clones, and the fold, or just one; nothing is lost\n"
 	       "\n"
 	       "announce, prepare, release        what the libvirt hook says\n";
 }

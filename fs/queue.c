@@ -132,11 +132,12 @@ static bool cancel_fold(struct disk *disk)
 
 int job_cancel(struct disk *disk, uint64_t number, struct sentence *error)
 {
-	bool any = transfer_cancel(disk, number) > 0;
+	bool any = number != JOB_FOLD && transfer_cancel(disk, number) > 0;
 
-	if (!number && cancel_fold(disk))
+	if ((!number || number == JOB_FOLD) && cancel_fold(disk))
 		any = true;
-	return any      ? 0
+	return any                  ? 0
+	       : number == JOB_FOLD ? report(error, -ENOENT, "disk '%s' has no fold", disk->name)
 	       : number ? report(error, -ENOENT, "disk '%s' has no job %llu", disk->name, (unsigned long long)number)
 			: report(error, -ENOENT, "disk '%s' has no job", disk->name);
 }

@@ -28,8 +28,10 @@ int job_fold_now(struct disk *disk, struct caller *caller, struct sentence *erro
 
 /*
  * Stop what the disk has running or waiting: exports and full clones, of which nothing is left then, and the fold, which is not taken up again by
- * itself before the next commit or start. With a number just the export or full clone of that number. -ENOENT when there is none.
+ * itself before the next commit or start. With a number just the export or full clone of that number, with JOB_FOLD just the fold. -ENOENT when
+ * there is none.
  */
+#define JOB_FOLD UINT64_MAX
 int job_cancel(struct disk *disk, uint64_t number, struct sentence *error);
 
 #endif

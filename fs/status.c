@@ -331,19 +331,6 @@ char *status_json(struct disks *disks, bool passthrough, uint64_t restarts)
 
 /* --- the table ----------------------------------------------------------------------------------- */
 
-static void size_text(uint64_t bytes, char text[16])
-{
-	static const char units[] = "BKMGTP";
-	double value = (double)bytes;
-	size_t unit = 0;
-
-	while (value >= 1000 && unit + 2 < sizeof(units)) {
-		value /= 1024;
-		unit++;
-	}
-	snprintf(text, 16, value < 10 && unit ? "%.1f%c" : "%.0f%c", value, units[unit]);
-}
-
 /* The one that runs, or else the first that waits. */
 static void describe_job_shortly(const struct disk *disk, char *text, size_t size)
 {
@@ -370,7 +357,7 @@ static void print_disk_locked(FILE *stream, const struct disk *disk)
 {
 	size_t depth = fold_depth_locked(disk);
 	struct sentence why;
-	char size[16], job[48] = "-", head[32] = "image";
+	char size[SIZE_TEXT_SIZE], job[48] = "-", head[32] = "image";
 
 	size_text(disk->scratch ? allocated(disk->scratch->fd) : 0, size);
 	if (depth)

@@ -204,6 +204,19 @@ int parse_size(const char *text, uint64_t *ret_size)
 	return 0;
 }
 
+void size_text(uint64_t bytes, char text[SIZE_TEXT_SIZE])
+{
+	static const char units[] = "BKMGTP";
+	double value = (double)bytes;
+	size_t unit = 0;
+
+	while (value >= 1000 && unit + 2 < sizeof(units)) {
+		value /= 1024;
+		unit++;
+	}
+	snprintf(text, SIZE_TEXT_SIZE, value < 9.95 && unit ? "%.1f%c" : "%.0f%c", value, units[unit]);
+}
+
 bool text_is_clean(const char *text)
 {
 	const unsigned char *p = (const unsigned char *)text;

@@ -68,6 +68,10 @@ uint64_t monotonic_ms(void);
 /* Decimal without sign, blanks or overflow: 0, or -EINVAL. A suffix K, M, G or T multiplies by powers of 1024. */
 int parse_size(const char *text, uint64_t *ret_size);
 
+/* What people read: at most four characters, "812B", "1.3M", "20G". */
+#define SIZE_TEXT_SIZE 16
+void size_text(uint64_t bytes, char text[SIZE_TEXT_SIZE]);
+
 /* Whether the text is valid UTF-8 and free of control characters (C0, DEL). */
 bool text_is_clean(const char *text);
 

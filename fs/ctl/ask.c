@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 int ask_mounts(struct mounts **ret_mounts, struct sentence *error)
 {
@@ -129,6 +130,12 @@ int ask(const char *point, const char *line, unsigned timeout_ms, struct json_ob
 	r = ask_result(&question, ret_answer, error);
 	free(question.answer);
 	return r;
+}
+
+void ask_reap(void)
+{
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		;
 }
 
 int ask_status(const char *point, struct json_object **ret_status, struct sentence *error)

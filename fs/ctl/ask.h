@@ -37,6 +37,9 @@ int ask(const char *point, const char *line, unsigned timeout_ms, struct json_ob
 /* The same of a question that client_ask() or client_take() has settled; for asking several at once. */
 int ask_result(const struct question *question, struct json_object **ret_answer, struct sentence *error);
 
+/* The children of questions that were settled; to be called now and then by who asks many. */
+void ask_reap(void);
+
 /* The daemon's status.json; and one disk of it (borrowed), -ENOENT with a sentence when there is none. */
 int ask_status(const char *point, struct json_object **ret_status, struct sentence *error);
 int ask_find_disk(struct json_object *status, const char *name, struct json_object **ret_disk, struct sentence *error);

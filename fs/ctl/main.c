@@ -16,15 +16,27 @@
 #include "subcommands.h"
 #include "version.h"
 
+/* In the order of the help. clang-format would make columns of them, and each new one would move all. */
+/* clang-format off */
 static const struct subcommand *const subcommands[] = {
-	&protect_subcommand, &unprotect_subcommand,
-	&reset_subcommand,   &commit_subcommand,
-	&undo_subcommand,    &snapshot_subcommand,
-	&revert_subcommand,  &delete_subcommand,
-	&clone_subcommand,   &export_subcommand,
-	&fold_subcommand,    &cancel_subcommand,
-	&set_subcommand,     NULL,
+	&status_subcommand,
+	&tree_subcommand,
+	&protect_subcommand,
+	&unprotect_subcommand,
+	&reset_subcommand,
+	&commit_subcommand,
+	&undo_subcommand,
+	&snapshot_subcommand,
+	&revert_subcommand,
+	&delete_subcommand,
+	&clone_subcommand,
+	&export_subcommand,
+	&fold_subcommand,
+	&cancel_subcommand,
+	&set_subcommand,
+	NULL,
 };
+/* clang-format on */
 
 static int exit_status(int error)
 {

@@ -7,6 +7,9 @@
 
 #include "subcommand.h"
 
+/* show.c: what there is */
+extern const struct subcommand status_subcommand, tree_subcommand;
+
 /* verbs.c: what the daemon does by itself */
 extern const struct subcommand protect_subcommand, unprotect_subcommand, set_subcommand, reset_subcommand;
 extern const struct subcommand commit_subcommand, undo_subcommand, revert_subcommand, delete_subcommand;

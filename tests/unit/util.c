@@ -30,6 +30,24 @@ TEST(a_size_is_a_number_or_one_with_K_M_G_or_T)
 	check(size_of("16777215T") == 16777215ULL << 40);
 }
 
+TEST(a_size_for_people_has_at_most_four_characters)
+{
+	char text[SIZE_TEXT_SIZE];
+
+	size_text(0, text);
+	check_str(text, "0B");
+	size_text(999, text);
+	check_str(text, "999B");
+	size_text(1024, text);
+	check_str(text, "1.0K");
+	size_text(1024 * 1024 * 13 / 10, text);
+	check_str(text, "1.3M");
+	size_text(10484 * (uint64_t)1024, text);
+	check_str(text, "10M");
+	size_text((uint64_t)20 << 30, text);
+	check_str(text, "20G");
+}
+
 TEST(anything_else_is_no_size)
 {
 	static const char *const bad[] = { "",          " 1",

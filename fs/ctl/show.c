@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * status and tree: what there is, once or again and again.
+ *
+ * Without --mount and name, all mounts are shown, each with its own heading where there are several; one that does not answer has its
+ * sentence in its place, and the exit status says so.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "arguments.h"
+#include "ask.h"
+#include "draw.h"
+#include "subcommands.h"
+#include "terminal.h"
+
+#define WATCH_MS 1000
+#define JSON_LINE (JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
+#define JSON_PAGE (JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE)
+
+/* What is shown, of which disk. */
+struct view {
+	const struct context *context;
+	struct style style;
+	const char *word; /* the disk as it was named, or NULL */
+	char *(*draw)(struct json_object *disk, const struct style *style);
+	int json_flags;
+};
+
+/* ---- one disk, one mount */
+
+static int show_disk(const struct view *view, FILE *out, struct sentence *error)
+{
+	CLEANUP(json_putp) struct json_object *status = NULL;
+	CLEANUP(freep) char *point = NULL;
+	CLEANUP(freep) char *name = NULL;
+	CLEANUP(freep) char *text = NULL;
+	struct json_object *disk = NULL;
+	int r = ask_place(view->context, view->word, &point, &name, error);
+
+	if (r == 0)
+		r = ask_status(point, &status, error);
+	if (r == 0)
+		r = ask_find_disk(status, name, &disk, error);
+	if (r < 0)
+		return r;
+	if (view->context->json) {
+		fprintf(out, "%s\n", json_object_to_json_string_ext(disk, view->json_flags));
+		return 0;
+	}
+	text = view->draw(disk, &view->style);
+	fputs(text ? text : "", out);
+	return text ? 0 : report(error, -ENOMEM, "out of memory");
+}
+
+static int show_mount(const struct view *view, const char *point, FILE *out, struct sentence *error)
+{
+	CLEANUP(json_putp) struct json_object *status = NULL;
+	CLEANUP(freep) char *text = NULL;
+	int r = ask_status(point, &status, error);
+
+	if (r < 0)
+		return r;
+	if (view->context->json) {
+		fprintf(out, "%s\n", json_object_to_json_string_ext(status, view->json_flags));
+		return 0;
+	}
+	text = draw_status(status, &view->style);
+	fputs(text ? text : "", out);
+	return text ? 0 : report(error, -ENOMEM, "out of memory");
+}
+
+/* ---- all of them */
+
+static int show_all(const struct view *view, FILE *out, struct sentence *error)
+{
+	CLEANUP(mounts_freep) struct mounts *mounts = NULL;
+	int result = ask_mounts(&mounts, error);
+	bool several;
+
+	if (result < 0)
+		return result;
+	several = mounts_next(mounts, mounts_next(mounts, NULL)) && !view->context->json;
+	for (const struct mount *m = mounts_next(mounts, NULL); m; m = mounts_next(mounts, m)) {
+		struct sentence why;
+		int r;
+
+		if (several)
+			fprintf(out, "%s%s%s\n", colour_on(DIM, &view->style), m->point, colour_off(DIM, &view->style));
+		r = show_mount(view, m->point, out, &why);
+		if (r < 0 && !several)
+			return report(error, r, "%s", why.text);
+		if (r < 0) {
+			fprintf(out, "    %s\n", why.text);
+			result = EXIT_UNREACHABLE;
+		}
+	}
+	return result;
+}
+
+static int show(const struct view *view, FILE *out, struct sentence *error)
+{
+	CLEANUP(freep) char *point = NULL;
+	int r;
+
+	if (view->word)
+		return show_disk(view, out, error);
+	if (!view->context->mount)
+		return show_all(view, out, error);
+	r = ask_place(view->context, NULL, &point, NULL, error);
+	return r < 0 ? r : show_mount(view, point, out, error);
+}
+
+/* ---- again and again */
+
+static unsigned terminal_height(void)
+{
+	struct winsize size = { 0 };
+
+	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 2 ? size.ws_row : 24;
+}
+
+/* Over what stood there, without clearing it first: that would flicker. What is too long for the screen is cut. */
+static void repaint(const char *text)
+{
+	unsigned lines = terminal_height() - 1;
+
+	fputs("\033[H", stdout);
+	while (*text && lines--) {
+		size_t length = strcspn(text, "\n");
+
+		printf("%.*s\033[K\n", (int)length, text);
+		text += length + (text[length] == '\n');
+	}
+	fputs("\033[J", stdout);
+	fflush(stdout);
+}
+
+static void paint(const struct view *view, const char *text, const char *last)
+{
+	if (view->style.is_terminal && !view->context->json)
+		repaint(text);
+	else if (strcmp(text, last) != 0)
+		printf("%s", text);
+	fflush(stdout);
+}
+
+/* Until Ctrl-C. A daemon that is restarted meanwhile is waited for. */
+static int watch(struct view *view)
+{
+	char *last = strdup("");
+
+	while (last) {
+		struct sentence why = { "" };
+		size_t length = 0;
+		char *text = NULL;
+		FILE *out = open_memstream(&text, &length);
+
+		if (!out)
+			break;
+		view->style.width = terminal_width(STDOUT_FILENO);
+		if (show(view, out, &why) < 0)
+			fprintf(out, "%s\n", why.text);
+		fclose(out);
+		paint(view, text, last);
+		free(last);
+		last = text;
+		if (ferror(stdout))
+			break;
+		poll(NULL, 0, WATCH_MS); /* or until the window is dragged */
+		ask_reap();
+	}
+	free(last);
+	return EXIT_REFUSED;
+}
+
+static void notice(int signal)
+{
+	(void)signal;
+}
+
+static int start_watch(struct view *view)
+{
+	struct sigaction dragged = { .sa_handler = notice };
+
+	sigaction(SIGWINCH, &dragged, NULL);
+	view->json_flags = JSON_LINE;
+	if (view->style.is_terminal && !view->context->json)
+		fputs("\033[2J", stdout);
+	return watch(view);
+}
+
+static struct view view_of(const struct context *context, const struct arguments *arguments)
+{
+	struct view view = { .context = context,
+			     .word = arguments->word_count ? arguments->words[0] : NULL,
+			     .draw = draw_disk,
+			     .json_flags = JSON_PAGE };
+
+	terminal_look(STDOUT_FILENO, &view.style);
+	return view;
+}
+
+static int run_status(const struct context *context, const struct arguments *arguments, struct sentence *error)
+{
+	struct view view = view_of(context, arguments);
+
+	return arguments_has(arguments, "watch") ? start_watch(&view) : show(&view, stdout, error);
+}
+
+static int run_tree(const struct context *context, const struct arguments *arguments, struct sentence *error)
+{
+	struct view view = view_of(context, arguments);
+
+	view.draw = draw_tree;
+	return show(&view, stdout, error);
+}
+
+static const struct option_spec status_options[] = {
+	{ "watch", NULL, "again every second, until Ctrl-C", NULL },
+	{ 0 },
+};
+const struct subcommand status_subcommand = {
+	"status", "[NAME]", "all disks, or one in full", status_options, run_status, NULL,
+};
+
+const struct subcommand tree_subcommand = {
+	"tree", "NAME", "a disk's layers and snapshots, as they stand on each other", NULL, run_tree, NULL,
+};
