@@ -55,7 +55,7 @@ committing_cycle_of() {
 	local call=$1 directory=$2 file=$3 begun ended
 	configure "$directory" true
 	begun=$("$call" prepare begin -) || return
-	qemu_io -t writeback -f qcow2 -c "write -q -P $((round % 250 + 1)) 0 ${MIB}M" "$file" && sync -f "$WORK" || return
+	qemu_io -t writeback -f qcow2 -c "write -q -P $((RANDOM % 250 + 1)) 0 ${MIB}M" "$file" && sync -f "$WORK" || return
 	ended=$("$call" release end shutdown) || return
 	echo $((begun + ended))
 	configure "$directory" false
