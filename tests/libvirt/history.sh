@@ -23,7 +23,7 @@ chain_is() {
 	same "$(backing_chain web1 | tr '\n' ' ')" "$* "
 }
 
-IMAGE=$MNT/.revertfs/images/web1.qcow2
+REAL=$MNT/.revertfs/images/web1.qcow2
 
 # A session that is kept, under a name.
 a_session_named() {
@@ -43,7 +43,7 @@ three_snapshots() {
 	same "$(status_of web1.qcow2 '[.layers[] | select(.parent) | "\(.names[0]) by \(.domain)"] | join(", ")')" \
 		"three by web1, two by web1, one by web1"
 	start_domain web1
-	chain_is "$(layer_named three)" "$(layer_named two)" "$(layer_named one)" "$IMAGE"
+	chain_is "$(layer_named three)" "$(layer_named two)" "$(layer_named one)" "$REAL"
 	guest_io web1 vda 'read -P 11 1M 64k'
 	guest_io web1 vda 'read -P 12 2M 64k'
 	guest_io web1 vda 'read -P 13 3M 64k'
@@ -57,7 +57,7 @@ promise "three sessions are kept as snapshots, and dumpxml shows the chain of th
 back_to_the_second() {
 	ctl "revert web1.qcow2 two"
 	start_domain web1
-	chain_is "$(layer_named two)" "$(layer_named one)" "$IMAGE"
+	chain_is "$(layer_named two)" "$(layer_named one)" "$REAL"
 	guest_io web1 vda 'read -P 12 2M 64k'
 	guest_io web1 vda 'read -P 1 3M 64k'
 	guest_io web1 vda 'write -P 21 2M 64k'
@@ -79,7 +79,7 @@ the_first_is_deleted() {
 	image_reads web1.qcow2 qcow2 0 8M 1
 	same "$(status_of web1.qcow2 '.layers | length')" 3
 	start_domain web1
-	chain_is "$(layer_named two)" "$IMAGE"
+	chain_is "$(layer_named two)" "$REAL"
 	guest_io web1 vda 'read -P 11 1M 64k'
 	guest_io web1 vda 'read -P 12 2M 64k'
 	shutdown_domain web1
@@ -90,7 +90,7 @@ promise "the first is deleted while the domain runs; what the second needs of it
 forward_to_the_third() {
 	ctl "revert web1.qcow2 three"
 	start_domain web1
-	chain_is "$(layer_named three)" "$(layer_named two)" "$IMAGE"
+	chain_is "$(layer_named three)" "$(layer_named two)" "$REAL"
 	guest_io web1 vda 'read -P 13 3M 64k'
 	# A branch beside it: a snapshot of the guest while it is paused.
 	guest_io web1 vda 'write -P 31 4M 64k'
@@ -102,7 +102,7 @@ forward_to_the_third() {
 	destroy_domain web1
 	ctl "revert web1.qcow2 running"
 	start_domain web1
-	chain_is "$(layer_named running)" "$(layer_named three)" "$(layer_named two)" "$IMAGE"
+	chain_is "$(layer_named running)" "$(layer_named three)" "$(layer_named two)" "$REAL"
 	guest_io web1 vda 'read -P 31 4M 64k'
 	shutdown_domain web1
 	xml_is_as_ever
@@ -155,7 +155,7 @@ nothing_is_left() {
 	image_reads web1.qcow2 qcow2 5M 64k 14
 	image_reads web1.qcow2 qcow2 3M 64k 1
 	start_domain web1
-	chain_is "$IMAGE"
+	chain_is "$REAL"
 	destroy_domain web1
 	xml_is_as_ever
 	qemu-img check -q "$IMAGES/web1.qcow2" >&2
