@@ -189,6 +189,7 @@ static void answer_with(struct json_object *answer, const struct copy *copy)
 	json_object_object_add(answer, "copy_ms", json_object_new_double(copy->copy_ms));
 	json_set_bool(answer, "reflink", copy->reflink);
 	json_set_u64(answer, "bytes", copy->bytes);
+	json_set_string(answer, "consistency", copy->layer->record.consistency);
 }
 
 static void clear_copy(struct copy *copy)
@@ -218,6 +219,8 @@ static int name_base(struct disk *disk, const struct live_request *request, stru
 	json_set_string(answer, "layer", base->record.id);
 	json_object_object_add(answer, "copy_ms", json_object_new_double(0));
 	json_set_bool(answer, "reflink", false);
+	/* What the layer is, not what was asked for: nothing was copied. */
+	json_set_string(answer, "consistency", base->record.consistency[0] ? base->record.consistency : "clean");
 	return 0;
 }
 

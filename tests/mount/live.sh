@@ -93,7 +93,8 @@ of_a_running_disk() {
 	guest_flushed 'write -P 2 1M 1M'
 	head=$(status_of vm.qcow2 .head)
 	answer=$(ctl "snapshot vm.qcow2 one live=yes note=\"while it runs\"")
-	same "$(jq -r '"\(.copy_ms > 0) \(.reflink | type) \(.bytes >= 1024*1024)"' <<<"$answer")" "true boolean true"
+	same "$(jq -r '"\(.copy_ms > 0) \(.reflink | type) \(.bytes >= 1024*1024) \(.consistency)"' <<<"$answer")" \
+		"true boolean true crash-consistent"
 	guest_flushed 'write -P 3 1M 64k' 'write -P 4 8M 64k' 'read -P 2 1088k 64k'
 	ctl "snapshot vm.qcow2 two live=yes consistency=quiesced" >&2
 	guest_flushed 'write -P 5 1M 64k' 'read -P 4 8M 64k'
