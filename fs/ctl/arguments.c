@@ -64,9 +64,9 @@ static int take_option(const char *argument, const char *const **next, struct co
 						    : "all subcommands; say it behind one");
 	if (!spec->value && value)
 		return report(error, -EINVAL, "'--%s' takes no value", spec->name);
-	if (spec->value && !value)
+	if (spec->value && !value && spec->value[0] != '[')
 		value = *(*next) ? *(*next)++ : NULL;
-	if (spec->value && !value)
+	if (spec->value && !value && spec->value[0] != '[')
 		return report(error, -EINVAL, "'--%s' wants a value: --%s=%s", spec->name, spec->name, spec->value);
 	if (common)
 		take_common(spec, value, context, arguments);

@@ -29,8 +29,8 @@ static void print_options(FILE *stream, const struct option_spec *options)
 	for (; options && options->name; options++) {
 		char left[128];
 
-		snprintf(left, sizeof(left), "--%s%s%s", options->name, options->value ? "=" : "",
-			 options->value ? options->value : "");
+		snprintf(left, sizeof(left), "--%s%s%s", options->name,
+			 options->value && options->value[0] != '[' ? "=" : "", options->value ? options->value : "");
 		print_row(stream, left, options->help);
 	}
 }

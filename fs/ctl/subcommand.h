@@ -21,7 +21,10 @@ enum {
 	EXIT_INTERRUPTED = 130, /* by Ctrl-C; what ran was cancelled */
 };
 
-/* An option "--name" or "--name=VALUE"; the value may be the next argument, too. A list ends with an empty one. */
+/*
+ * An option "--name" or "--name=VALUE"; the value may be the next argument, too, but for one that need not be there, which is called
+ * "[=VALUE]". A list ends with an empty one.
+ */
 struct option_spec {
 	const char *name;
 	const char *value; /* what the value is called in the help; NULL: it takes none */
