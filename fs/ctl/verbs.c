@@ -75,9 +75,9 @@ int verb_line(const struct arguments *arguments, const char *name, char **ret_li
 	return 0;
 }
 
-static void print_json(struct json_object *answer)
+void print_json(struct json_object *object)
 {
-	printf("%s\n", json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+	printf("%s\n", json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
 }
 
 /* What the answer says beside. */

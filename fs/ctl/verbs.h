@@ -21,6 +21,9 @@ int verb_run(const struct context *context, const struct arguments *arguments, s
 int verb_run_long(const struct context *context, const struct arguments *arguments, const char *kind, const char *to,
 		  struct sentence *error);
 
+/* An object, on one line of stdout. */
+void print_json(struct json_object *object);
+
 /* Say on stdout what the daemon's answer is for people, or with --json the answer. */
 void verb_print(const struct context *context, const struct arguments *arguments, const char *name, const char *done,
 		struct json_object *answer);

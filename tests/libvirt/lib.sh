@@ -150,17 +150,19 @@ volume() {
 	printf "<target dev='%s' bus='virtio'/></disk>\n" "$1"
 }
 
-# domain_xml NAME UUID DISK...; DOMAIN_MORE='<on_reboot>...' for what else there is to say.
+# domain_xml NAME UUID DISK...; DOMAIN_MORE='<on_reboot>...' for what else there is to say. DOMAIN_BOOT takes the place of guest.S
+# and its processor, DOMAIN_MEMORY of its 4 MiB.
 domain_xml() {
 	local name=$1 uuid=$2
+	local small_guest="<os><type arch='x86_64' machine='pc'>hvm</type><loader type='rom'>$LV/guest.rom</loader></os>
+		<cpu mode='custom' match='exact' check='none'><model>486</model></cpu>"
 	shift 2
 	cat <<-XML
 		<domain type='qemu'>
 		  <name>$(xml_text "$name")</name>
 		  <uuid>$uuid</uuid>
-		  <memory unit='MiB'>4</memory>
-		  <os><type arch='x86_64' machine='pc'>hvm</type><loader type='rom'>$LV/guest.rom</loader></os>
-		  <cpu mode='custom' match='exact' check='none'><model>486</model></cpu>
+		  <memory unit='MiB'>${DOMAIN_MEMORY:-4}</memory>
+		  ${DOMAIN_BOOT:-"$small_guest"}
 		  <features><acpi/></features>
 		  ${DOMAIN_MORE:-}
 		  <devices>
