@@ -340,6 +340,12 @@ int disk_unlink(struct disks *disks, const char *name)
 		return r;
 	pthread_mutex_lock(&disks->lock);
 	used = is_used_locked(disk);
+	pthread_mutex_unlock(&disks->lock);
+	/* The kernel tells us of a close a little later. */
+	if (used)
+		disk_wait_for_all(disk, &why);
+	pthread_mutex_lock(&disks->lock);
+	used = is_used_locked(disk);
 	head = layer_get_locked(disk->head);
 	pthread_mutex_unlock(&disks->lock);
 	r = !disk->record.template ? -EPERM : used ? -EBUSY : io_unlink(disk->directory, "disk.json");
