@@ -78,7 +78,8 @@ $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libctl.a $(BUILD)/libhook.
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(FS_LIBS) $(HOOK_LIBS)
 
-# What tests start beside the programs.
+# What tests start beside the programs: one file each, but for the model.
+$(BUILD)/tools/model: $(call obj,$(wildcard tests/model/*.c))
 $(BUILD)/tools/%: $(BUILD)/obj/tests/tools/%.o
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(FS_LIBS)

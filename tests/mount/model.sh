@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Whatever is asked of the disks in whatever order, with restarts and crashes in between, each answers as documented and reads what
-# a model of it says: tests/tools/model.c. A failure prints its seed and its last steps.
+# a model of it says: tests/tools/model.c and tests/model/. A failure prints its seed and its last steps.
 #
 #	make check T=mount/model SEED=17 STEPS=300
 . "$TESTLIB"
 need_fuse
-need qemu-img qemu-io
+need jq qemu-img qemu-io
 
 SEED=${SEED:-$RANDOM} STEPS=${STEPS:-1500}
 

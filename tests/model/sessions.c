@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * prepare and release, as the hook's policy table has them.
+ */
+#include "model.h"
+
+enum start { START_FRESH, START_RESUME, START_CONTINUE };
+
+struct plan {
+	struct disk *disk;
+	bool armed, consumed;
+	int leftover; /* -1: not said */
+	enum start start;
+	int source;
+};
+
+/* As the policy table has it: what a start does with one disk. */
+static void plan_start(struct plan *plan, int domain, bool restoring, struct allowed *allowed)
+{
+	struct disk *disk = plan->disk;
+	bool kept = disk->keep_domain == domain;
+	double age = now() - disk->keep_since;
+
+	if (disk->session.present && disk->session.domain != domain) {
+		if (session_is_active(disk) == YES)
+			must_fail(allowed, EBUSY);
+		else if (session_is_active(disk) == PERHAPS)
+			may_fail(allowed, EBUSY);
+	}
+	if (disk->hold[0] && disk->hold_domain != domain)
+		must_fail(allowed, EBUSY);
+	plan->start = START_FRESH;
+	if (disk->hold[0]) {
+		if (restoring)
+			plan->start = START_RESUME;
+	} else if (restoring) {
+		if (!kept || disk->keep != KEEP_UNDECIDED)
+			must_fail(allowed, ENOENT);
+		plan->start = START_CONTINUE;
+	} else if (disk->keep == KEEP_SNAPSHOT && kept) {
+		plan->start = START_CONTINUE;
+		if (age > 50)
+			plan->start = age > 65 ? START_FRESH : (enum start) - 1;
+	}
+}
+
+static const char *leftover_prefix(const struct plan *plan)
+{
+	const struct disk *disk = plan->disk;
+	bool keep = plan->leftover < 0 ? disk->leftover_keep : plan->leftover;
+
+	if (!disk->dirty || plan->start == START_CONTINUE)
+		return NULL;
+	switch (disk->keep) {
+	case KEEP_ARMED:
+	case KEEP_UNCOMMITTED:
+		return "uncommitted-";
+	case KEEP_UNHOOKED:
+		return "unhooked-";
+	case KEEP_UNDECIDED:
+	case KEEP_SNAPSHOT:
+		return disk->keep_armed ? "uncommitted-" : NULL;
+	case KEEP_LEFTOVER:
+		return "crash-";
+	case KEEP_NOTHING:
+		break;
+	}
+	return keep ? "crash-" : NULL;
+}
+
+static const char *action_of(struct disk *disk)
+{
+	struct json_object *list = NULL;
+
+	json_object_object_get_ex(answer, "disks", &list);
+	for (size_t i = 0; list && i < json_object_array_length(list); i++)
+		if (strcmp(member(json_object_array_get_idx(list, i), "name"), disk->name) == 0)
+			return member(json_object_array_get_idx(list, i), "action");
+	return "";
+}
+
+static void started(struct plan *plan, int domain)
+{
+	static const char *const actions[] = { "fresh", "resumed", "continued" };
+	struct disk *disk = plan->disk;
+	const char *prefix;
+
+	if (plan->start == (enum start) - 1)
+		plan->start = strcmp(action_of(disk), "fresh") == 0 ? START_FRESH : START_CONTINUE;
+	same_text(disk, "what prepare did", action_of(disk), actions[plan->start]);
+	prefix = leftover_prefix(plan);
+	if (prefix)
+		expect_point(disk, prefix, &disk->scratch);
+	if (plan->start == START_FRESH && disk->hold[0]) {
+		if (!disk->hold_managed)
+			expect_point(disk, "saved-", content_of(disk, disk->hold));
+		disk->hold[0] = '\0';
+	}
+	if (plan->start == START_FRESH)
+		catch_up(disk);
+	if (plan->start != START_CONTINUE)
+		fresh_scratch(disk);
+	disk->keep = (plan->armed && !plan->consumed) || disk->commit_at_release   ? KEEP_ARMED
+		     : (plan->leftover < 0 ? disk->leftover_keep : plan->leftover) ? KEEP_LEFTOVER
+										   : KEEP_NOTHING;
+	disk->session = (struct session){ .present = true,
+					  .adopted = true,
+					  .domain = domain,
+					  .armed = plan->armed && !plan->consumed,
+					  .on_hold = plan->start == START_RESUME,
+					  .continued = plan->start == START_CONTINUE,
+					  .source = plan->source,
+					  .since = now() };
+}
+
+void do_prepare(void)
+{
+	int domain = (int)below(DOMAINS), config = (int)below(3);
+	size_t count = one_in(3) ? 2 : 1;
+	struct allowed allowed = { 0 };
+	struct text line = { 0 };
+	struct plan plans[2];
+	bool saved = one_in(8), restoring;
+	int r;
+
+	if (announced[domain] && now() - announced[domain] > 45) {
+		command("announce %s", uuids[domain]);
+		announced[domain] = now();
+	}
+	restoring = saved || announced[domain];
+	add(&line, "prepare %s domain=d%d", uuids[domain], domain);
+	if (config)
+		add(&line, " config=c%d", config);
+	if (saved)
+		add(&line, " saved=yes");
+	for (size_t i = 0; i < count; i++) {
+		struct plan *plan = &plans[i];
+
+		do
+			plan->disk = any_disk();
+		while ((i && plan->disk == plans[0].disk) || (plan->disk >= disks + IMAGES && !plan->disk->protected));
+		plan->armed = one_in(3);
+		plan->leftover = one_in(4) ? (int)below(2) : -1;
+		plan->source = (int)below(2);
+		add(&line, " %s target=vd%c source=/s%d", plan->disk->name, 'a' + (int)(plan->disk - disks),
+		    plan->source);
+		if (plan->armed)
+			add(&line, " armed=yes");
+		if (plan->leftover >= 0)
+			add(&line, " leftover=%s", plan->leftover ? "keep" : "discard");
+		/* Protected first, whatever comes of the rest. */
+		if (!plan->disk->protected)
+			start_model(plan->disk);
+		plan->consumed = plan->armed && config && plan->disk->consumed == config;
+		plan_start(plan, domain, restoring, &allowed);
+	}
+	r = expect(&allowed, command("%s", line.bytes));
+	free(line.bytes);
+	announced[domain] = 0;
+	for (size_t i = 0; i < count && r == 0; i++)
+		started(&plans[i], domain);
+}
+
+enum end { END_COMMIT, END_RESET, END_HOLD, END_ASIDE, END_DROP, END_KEEP, END_KEEP_SNAPSHOT };
+
+static enum end plan_end(const struct disk *disk, const char *reason, bool named, bool armed, bool moved)
+{
+	const struct session *session = &disk->session;
+	bool armed_now = (named && armed) || disk->commit_at_release;
+	bool has_data = disk->hold[0] || disk->dirty;
+
+	if (strcmp(reason, "shutdown") == 0 || strcmp(reason, "destroyed") == 0)
+		return !named || moved ? END_KEEP : armed_now ? END_COMMIT : END_RESET;
+	if (strcmp(reason, "saved") == 0)
+		return END_HOLD;
+	if (strcmp(reason, "from snapshot") == 0)
+		return END_KEEP_SNAPSHOT;
+	if (strcmp(reason, "failed") == 0 && session->on_hold)
+		return END_DROP;
+	if (strcmp(reason, "failed") == 0 && session->continued)
+		return END_KEEP;
+	if (strcmp(reason, "failed") == 0 || strcmp(reason, "crashed") == 0 || strcmp(reason, "daemon") == 0)
+		return (session->armed || armed_now) && has_data ? END_ASIDE : END_RESET;
+	return END_KEEP;
+}
+
+static void ended(struct disk *disk, enum end end, int domain, int config, bool saved, bool moved)
+{
+	static const char *const actions[] = { "committed", "reset", "held", "aside", "dropped", "undecided", "kept" };
+	bool armed = disk->session.armed;
+
+	same_text(disk, "what release did", action_of(disk), actions[end]);
+	disk->session.present = false;
+	disk->keep = KEEP_NOTHING;
+	disk->keep_domain = -1;
+	disk->keep_armed = false;
+	switch (end) {
+	case END_COMMIT:
+		disk->commit_at_release = false;
+		disk->consumed = config;
+		if (disk->hold[0] || disk->dirty) {
+			disk->hold[0] = '\0';
+			sealed_as_head(disk, HEAD_SEALED);
+		}
+		break;
+	case END_HOLD:
+		strcpy(disk->hold, HEAD_SEALED);
+		disk->hold_domain = domain;
+		disk->hold_managed = saved;
+		disk->dirty = false;
+		break;
+	case END_ASIDE:
+		expect_point(disk, "uncommitted-", &disk->scratch);
+		disk->hold[0] = '\0';
+		fresh_scratch(disk);
+		break;
+	case END_RESET:
+		disk->hold[0] = '\0';
+		fresh_scratch(disk);
+		break;
+	case END_DROP:
+		fresh_scratch(disk);
+		break;
+	case END_KEEP:
+	case END_KEEP_SNAPSHOT:
+		disk->keep = end == END_KEEP ? KEEP_UNDECIDED : KEEP_SNAPSHOT;
+		disk->keep_domain = domain;
+		disk->keep_armed = armed || disk->commit_at_release || moved;
+		disk->keep_since = now();
+		break;
+	}
+}
+
+void do_release(void)
+{
+	static const char *const reasons[] = { "shutdown", "shutdown", "destroyed", "saved",   "saved",        "failed",
+					       "crashed",  "daemon",   "migrated",  "unknown", "from snapshot" };
+	const char *reason = reasons[below(sizeof(reasons) / sizeof(reasons[0]))];
+	int domain = (int)below(DOMAINS), config = (int)below(3);
+	bool saved = one_in(2), named[DISKS], armed[DISKS], moved[DISKS];
+	struct text line = { 0 };
+
+	/* Rather a domain that runs than one that does not. */
+	for (int i = 0; i < DISKS; i++)
+		if (disks[i].protected && disks[i].session.present && one_in(2))
+			domain = disks[i].session.domain;
+	add(&line, "release %s domain=d%d reason=\"%s\"", uuids[domain], domain, reason);
+	if (config)
+		add(&line, " config=c%d", config);
+	if (saved)
+		add(&line, " saved=yes");
+	for (int i = 0; i < DISKS; i++) {
+		named[i] = !one_in(8);
+		armed[i] = one_in(3);
+		moved[i] = named[i] && one_in(8);
+		if (!named[i])
+			continue;
+		add(&line, " vd%c source=/s%d", 'a' + i, moved[i] ? 9 : disks[i].session.source);
+		if (armed[i])
+			add(&line, " armed=yes");
+	}
+	expect(&(struct allowed){ 0 }, command("%s", line.bytes));
+	free(line.bytes);
+	for (int i = 0; i < DISKS; i++) {
+		struct disk *disk = &disks[i];
+
+		if (disk->protected && disk->session.present && disk->session.domain == domain)
+			ended(disk, plan_end(disk, reason, named[i], armed[i], moved[i]), domain, config, saved,
+			      moved[i]);
+	}
+}

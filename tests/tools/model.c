@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * model DAEMON DIRECTORY SEED STEPS SECONDS: random verbs and writes through a real mount, compared with a model after each step. It
+ * ends after so many steps or so much time, whichever comes first.
+ *
+ * The model knows of each disk: what its layers, its scratch and its named layers read, what its session, hold and leftover are, and so
+ * what each verb must answer and what must be read afterwards (tree.c, verbs.c, sessions.c, clones.c). Every ROUND steps a world ends with
+ * all folds done and the images compared, and another begins with other images (worlds.c).
+ */
+#include "../model/model.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mount.h>
+
+#define ROUND 300
+
+const char *const uuids[DOMAINS] = { "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222",
+				     "33333333-3333-4333-8333-333333333333" };
+double announced[DOMAINS];
+char top[PATH_MAX], images[PATH_MAX + 16], mnt[PATH_MAX + 16], state[PATH_MAX + 16];
+unsigned step;
+
+static void do_restart(void)
+{
+	bool term = one_in(2), boot = !term && one_in(2);
+
+	note("%u: restart by %s%s", step, term ? "SIGTERM" : "SIGKILL", boot ? ", another boot" : "");
+	daemon_end(term ? SIGTERM : SIGKILL);
+	if (boot)
+		new_boot();
+	daemon_start();
+	memset(announced, 0, sizeof(announced));
+	for (int i = 0; i < DISKS; i++) {
+		struct disk *disk = &disks[i];
+
+		disk->session.adopted = false;
+		if (!boot || !disk->protected)
+			continue;
+		disk->session.present = false;
+		if (disk->keep == KEEP_NOTHING)
+			fresh_scratch(disk);
+	}
+}
+
+static void do_nothing(struct disk *disk)
+{
+	(void)disk;
+	usleep(below(100000)); /* a fold may get somewhere */
+}
+
+static const struct {
+	unsigned weight;
+	void (*on_disk)(struct disk *disk);
+	void (*on_all)(void);
+} verbs[] = {
+	{ 300, do_write, NULL },        { 60, do_reset, NULL },
+	{ 90, do_commit, NULL },        { 20, do_commit_at_release, NULL },
+	{ 40, do_undo, NULL },          { 30, do_snapshot, NULL },
+	{ 30, do_live_snapshot, NULL }, { 30, do_revert, NULL },
+	{ 50, do_delete, NULL },        { 50, do_clone, NULL },
+	{ 40, do_remove_clone, NULL },  { 25, do_export, NULL },
+	{ 15, do_full_clone, NULL },    { 35, do_set, NULL },
+	{ 10, do_grow, NULL },          { 40, do_fold, NULL },
+	{ 10, do_cancel, NULL },        { 15, NULL, do_announce },
+	{ 115, NULL, do_prepare },      { 120, NULL, do_release },
+	{ 15, do_protect, NULL },       { 15, do_unprotect, NULL },
+	{ 15, NULL, do_restart },       { 2, do_held_open, NULL },
+	{ 10, do_nothing, NULL },
+};
+
+#define VERBS (sizeof(verbs) / sizeof(verbs[0]))
+
+static void do_verb(struct disk *disk)
+{
+	unsigned sum = 0, chosen;
+	size_t i;
+
+	for (i = 0; i < VERBS; i++)
+		sum += verbs[i].weight;
+	chosen = below(sum);
+	for (i = 0; chosen >= verbs[i].weight; i++)
+		chosen -= verbs[i].weight;
+	if (verbs[i].on_all)
+		verbs[i].on_all();
+	else if (verbs[i].on_disk == do_remove_clone)
+		do_remove_clone(&disks[IMAGES + below(DISKS - IMAGES)]);
+	else
+		verbs[i].on_disk(disk);
+}
+
+static void do_step(void)
+{
+	struct disk *disk = any_disk();
+
+	do_verb(disk);
+	observe();
+	if (one_in(2))
+		check_content(disk);
+	if (one_in(10))
+		for (int i = 0; i < DISKS; i += 3)
+			check_content(&disks[i]);
+	if (one_in(25) && disk->protected) {
+		observe();
+		check_layers(disk);
+	}
+	if (one_in(20))
+		check_export();
+	if (one_in(50))
+		check_with_qemu_img(disk);
+}
+
+/* The kernel tells the daemon of another boot where we say so. */
+static void replace_boot_id(void)
+{
+	char path[PATH_MAX + 16];
+
+	new_boot();
+	snprintf(path, sizeof(path), "%s/boot_id", top);
+	check_system(mount(path, "/proc/sys/kernel/random/boot_id", NULL, MS_BIND, NULL),
+		     "another boot id (unshare -m)");
+}
+
+static void play(unsigned steps, double seconds)
+{
+	double begun = now();
+
+	while (step < steps && now() - begun < seconds) {
+		unsigned end = step + ROUND < steps ? step + ROUND : steps;
+
+		world_begin();
+		while (step < end && now() - begun < seconds) {
+			step++;
+			do_step();
+		}
+		world_end();
+	}
+	printf("%u steps in %.0f s\n", step, now() - begun);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 6) {
+		fprintf(stderr, "usage: model DAEMON DIRECTORY SEED STEPS SECONDS\n");
+		return 2;
+	}
+	snprintf(top, sizeof(top), "%s", argv[2]);
+	snprintf(images, sizeof(images), "%s/images", top);
+	snprintf(mnt, sizeof(mnt), "%s/mnt", top);
+	snprintf(state, sizeof(state), "%s/state", top);
+	random_seed(strtoull(argv[3], NULL, 10));
+	daemon_setup(argv[1]);
+	signal(SIGPIPE, SIG_IGN);
+	replace_boot_id();
+	forget_exports();
+	io_start();
+	play((unsigned)atoi(argv[4]), atof(argv[5]));
+	return 0;
+}
