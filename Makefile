@@ -60,7 +60,7 @@ all: $(PROGRAMS) $(UNITS)
 
 $(BUILD)/revertfs: $(call obj,$(FS))
 $(BUILD)/revertfs-hook: $(call obj,$(HOOK) $(SHARED))
-$(BUILD)/revertctl: $(call obj,$(CTL) $(SHARED) fs/program.c $(patsubst %,hook/%.c,client config domain hooklog json_edit mounts naming))
+$(BUILD)/revertctl: $(call obj,$(CTL) $(SHARED) fs/program.c $(patsubst %,hook/%.c,client config domain hooklog json_edit mounts naming plan xml))
 $(BUILD)/faults/revertfs: $(call fobj,$(FS) $(FAULT))
 $(BUILD)/revertfs $(BUILD)/faults/revertfs: LIBS = $(FS_LIBS)
 $(BUILD)/revertfs-hook $(BUILD)/revertctl: LIBS = $(HOOK_LIBS)

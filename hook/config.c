@@ -306,6 +306,43 @@ static int replace_file(const struct config *config, const char *text)
 	return sync_directory(directory);
 }
 
+int config_replace(const struct config *config, const char *text, struct sentence *error)
+{
+	int r = replace_file(config, text);
+
+	return r < 0 ? report(error, r, "cannot write '%s': %s", config->shown,
+			      r == -ESTALE ? "it has been changed meanwhile" : error_text(r))
+		     : 0;
+}
+
+int config_create(const char *directory, const char *domain, const char *text, struct sentence *error)
+{
+	CLEANUP(config_freep) struct config *config = name_is_usable(domain) ? new_config(directory, domain) : NULL;
+	CLEANUP(freep) char *fresh = format_text("%s/.revertfs-XXXXXX", directory);
+	struct stat like = { .st_mode = 0644, .st_uid = geteuid(), .st_gid = getegid() };
+	int r = config && fresh ? write_beside(fresh, text, &like) : -EINVAL;
+
+	if (r == 0 && link(fresh, config->path) < 0) /* not rename(): a file that is there by now stays */
+		r = -errno;
+	if (r == 0 || (config && fresh))
+		unlink(fresh);
+	if (r == 0)
+		r = sync_directory(directory);
+	return r < 0 ? report(error, r, "cannot write '%s': %s", config ? config->shown : directory, error_text(r)) : 0;
+}
+
+int config_remove(const struct config *config, struct sentence *error)
+{
+	struct stat now;
+	int r = stat_unchanged(config, config->path, &now);
+
+	if (r == 0 && unlink(config->path) < 0)
+		r = -errno;
+	return r < 0 ? report(error, r, "cannot remove '%s': %s", config->shown,
+			      r == -ESTALE ? "it has been changed meanwhile" : error_text(r))
+		     : 0;
+}
+
 int config_disarm(const struct config *config, const bool *which, struct sentence *error)
 {
 	CLEANUP(freep) char *text = NULL;

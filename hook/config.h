@@ -46,4 +46,12 @@ void config_freep(struct config **config);
  */
 int config_disarm(const struct config *config, const bool *which, struct sentence *error);
 
+/*
+ * Another text for the file, replaced in the same way; or a first one for a domain that has none, -EEXIST when it has by now.
+ * config_remove() removes it, if it is still the one that was loaded.
+ */
+int config_replace(const struct config *config, const char *text, struct sentence *error);
+int config_create(const char *directory, const char *domain, const char *text, struct sentence *error);
+int config_remove(const struct config *config, struct sentence *error);
+
 #endif

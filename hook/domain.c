@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * libxml2 with nothing from outside: no network, no DTD, no entities (a document type is refused), bounded.
- *
  * The XML comes from libvirt, but names and paths in it are whatever the domain's owner chose. `type='volume'`
  * disks name a pool and a volume; libvirt resolves them only after `prepare`, so the pool's own XML is read: first
  * from /run, which is the truth for an active pool, and wraps it in an element of its own.
@@ -15,85 +13,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <libxml/parser.h>
-#include <libxml/tree.h>
-
 #include "naming.h"
+#include "xml.h"
 
 #define POOL_XML_MAX (1 << 20)
-
-static const int parse_options = XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_NOCDATA;
-
-static void xml_free_documentp(xmlDocPtr *document)
-{
-	xmlFreeDoc(*document);
-}
-
-static void xml_free_parserp(xmlParserCtxtPtr *parser)
-{
-	xmlFreeParserCtxt(*parser);
-}
-
-/* Some of libxml2's errors go to stderr whatever the options say, where only our own sentence may stand. */
-static void ignore_message(void *context, const char *format, ...)
-{
-	(void)context;
-	(void)format;
-}
-
-static int parse_xml(const char *text, size_t length, xmlDocPtr *ret_document, struct sentence *error)
-{
-	CLEANUP(xml_free_parserp) xmlParserCtxtPtr parser = xmlNewParserCtxt();
-	CLEANUP(xml_free_documentp) xmlDocPtr document = NULL;
-
-	if (!parser)
-		return report(error, -ENOMEM, "out of memory");
-	xmlSetGenericErrorFunc(NULL, ignore_message);
-	document = xmlCtxtReadMemory(parser, text, (int)length, NULL, NULL, parse_options);
-	if (!document)
-		return report(error, -EBADMSG, "not valid XML (line %d)", parser->lastError.line);
-	if (xmlGetIntSubset(document) || !xmlDocGetRootElement(document))
-		return report(error, -EBADMSG, "XML with a document type, which is not accepted");
-	*ret_document = steal_pointer(&document);
-	return 0;
-}
-
-static bool is_element(xmlNodePtr node, const char *name)
-{
-	return node->type == XML_ELEMENT_NODE && strcmp((const char *)node->name, name) == 0;
-}
-
-/* The next sibling with this name, from `node` on, or NULL. */
-static xmlNodePtr element_from(xmlNodePtr node, const char *name)
-{
-	while (node && !is_element(node, name))
-		node = node->next;
-	return node;
-}
-
-static xmlNodePtr child(xmlNodePtr parent, const char *name)
-{
-	return parent ? element_from(parent->children, name) : NULL;
-}
-
-/* A copy that free() takes; NULL when it is absent. */
-static char *owned(xmlChar *text)
-{
-	char *copy = text ? strdup((const char *)text) : NULL;
-
-	xmlFree(text);
-	return copy;
-}
-
-static char *attribute(xmlNodePtr node, const char *name)
-{
-	return node ? owned(xmlGetNoNsProp(node, (const xmlChar *)name)) : NULL;
-}
-
-static char *content(xmlNodePtr node)
-{
-	return node ? owned(xmlNodeGetContent(node)) : NULL;
-}
 
 static void free_disk(struct domain_disk *disk)
 {
@@ -114,6 +37,7 @@ void domain_free(struct domain *domain)
 	for (size_t i = 0; i < domain->count; i++)
 		free_disk(&domain->disks[i]);
 	free(domain->disks);
+	free(domain->name);
 	free(domain);
 }
 
@@ -132,18 +56,18 @@ struct domain_disk *domain_find(const struct domain *domain, const char *target)
 
 static void read_disk(xmlNodePtr node, struct domain_disk *disk)
 {
-	xmlNodePtr source = child(node, "source");
+	xmlNodePtr source = xml_child(node, "source");
 
-	disk->target = attribute(child(node, "target"), "dev");
-	disk->type = attribute(node, "type");
-	disk->device = attribute(node, "device");
-	disk->format = attribute(child(node, "driver"), "type");
+	disk->target = xml_attribute(xml_child(node, "target"), "dev");
+	disk->type = xml_attribute(node, "type");
+	disk->device = xml_attribute(node, "device");
+	disk->format = xml_attribute(xml_child(node, "driver"), "type");
 	if (!disk->type || strcmp(disk->type, "file") == 0)
-		disk->path = attribute(source, "file");
-	disk->pool = attribute(source, "pool");
-	disk->volume = attribute(source, "volume");
-	disk->transient = child(node, "transient");
-	disk->backing_store = child(node, "backingStore");
+		disk->path = xml_attribute(source, "file");
+	disk->pool = xml_attribute(source, "pool");
+	disk->volume = xml_attribute(source, "volume");
+	disk->transient = xml_child(node, "transient");
+	disk->backing_store = xml_child(node, "backingStore");
 }
 
 /* A disk without a target cannot be named in a configuration, so it does not count. */
@@ -165,9 +89,9 @@ static int add_disk(struct domain *domain, xmlNodePtr node)
 
 static int add_disks(struct domain *domain, xmlNodePtr devices)
 {
-	xmlNodePtr node = child(devices, "disk");
+	xmlNodePtr node = xml_child(devices, "disk");
 
-	for (; node; node = element_from(node->next, "disk")) {
+	for (; node; node = xml_element_from(node->next, "disk")) {
 		int r = add_disk(domain, node);
 
 		if (r < 0)
@@ -179,7 +103,7 @@ static int add_disks(struct domain *domain, xmlNodePtr devices)
 static bool read_uuid(xmlNodePtr root, char uuid[UUID_TEXT_SIZE])
 {
 	static const char shape[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
-	CLEANUP(freep) char *text = content(child(root, "uuid"));
+	CLEANUP(freep) char *text = xml_content(xml_child(root, "uuid"));
 
 	if (!text || strlen(text) != sizeof(shape) - 1)
 		return false;
@@ -200,13 +124,14 @@ int domain_parse(const char *text, size_t length, struct domain **ret_domain, st
 
 	if (!domain)
 		return report(error, -ENOMEM, "out of memory");
-	r = length > DOMAIN_XML_MAX ? report(error, -EFBIG, "too long") : parse_xml(text, length, &document, error);
+	r = length > DOMAIN_XML_MAX ? report(error, -EFBIG, "too long") : xml_parse(text, length, &document, error);
 	if (r < 0)
 		return report_context(error, r, "the domain's XML, which libvirt gives to its hooks, is ");
 	root = xmlDocGetRootElement(document);
-	if (!is_element(root, "domain") || !read_uuid(root, domain->uuid))
+	if (!xml_is_element(root, "domain") || !read_uuid(root, domain->uuid))
 		return report(error, -EBADMSG, "what libvirt gave to the hook is no domain's XML with a UUID");
-	if (add_disks(domain, child(root, "devices")) < 0)
+	domain->name = xml_content(xml_child(root, "name"));
+	if (add_disks(domain, xml_child(root, "devices")) < 0)
 		return report(error, -ENOMEM, "out of memory");
 	*ret_domain = steal_pointer(&domain);
 	return 0;
@@ -217,7 +142,7 @@ static bool remove_chain(xmlNodePtr disk)
 	bool removed = false;
 	xmlNodePtr chain;
 
-	while ((chain = child(disk, "backingStore"))) {
+	while ((chain = xml_child(disk, "backingStore"))) {
 		xmlUnlinkNode(chain);
 		xmlFreeNode(chain);
 		removed = true;
@@ -232,13 +157,13 @@ int domain_without_chains(const char *text, size_t length, bool (*is_ours)(const
 	xmlChar *dump = NULL;
 	xmlNodePtr node;
 	bool changed = false;
-	int size, r = parse_xml(text, length, &document, error);
+	int size, r = xml_parse(text, length, &document, error);
 
 	if (r < 0)
 		return r;
-	node = child(child(xmlDocGetRootElement(document), "devices"), "disk");
-	for (; node; node = element_from(node->next, "disk")) {
-		CLEANUP(freep) char *target = attribute(child(node, "target"), "dev");
+	node = xml_child(xml_child(xmlDocGetRootElement(document), "devices"), "disk");
+	for (; node; node = xml_element_from(node->next, "disk")) {
+		CLEANUP(freep) char *target = xml_attribute(xml_child(node, "target"), "dev");
 
 		if (target && is_ours(context, target))
 			changed |= remove_chain(node);
@@ -247,15 +172,15 @@ int domain_without_chains(const char *text, size_t length, bool (*is_ours)(const
 	if (!changed)
 		return 0;
 	xmlDocDumpMemory(document, &dump, &size);
-	*ret_text = owned(dump);
+	*ret_text = xml_owned(dump);
 	return *ret_text ? 0 : report(error, -ENOMEM, "out of memory");
 }
 
 /* A pool's type decides whether its volumes are files of a directory. */
 static char *path_in_pool(xmlNodePtr pool, const struct domain_disk *disk, struct sentence *error)
 {
-	CLEANUP(freep) char *type = attribute(pool, "type");
-	CLEANUP(freep) char *directory = content(child(child(pool, "target"), "path"));
+	CLEANUP(freep) char *type = xml_attribute(pool, "type");
+	CLEANUP(freep) char *directory = xml_content(xml_child(xml_child(pool, "target"), "path"));
 
 	if (!type || (strcmp(type, "dir") != 0 && strcmp(type, "fs") != 0 && strcmp(type, "netfs") != 0)) {
 		report(error, -EINVAL, "volumes of the storage pool '%s' are not files of a directory", disk->pool);
@@ -280,12 +205,12 @@ static char *path_from_xml(int fd, const struct domain_disk *disk, struct senten
 		report(error, r, "cannot read the storage pool '%s': %s", disk->pool, error_text(r));
 		return NULL;
 	}
-	if (parse_xml(text, length, &document, error) < 0) {
+	if (xml_parse(text, length, &document, error) < 0) {
 		report_context(error, -EBADMSG, "the definition of the storage pool '%s' is ", disk->pool);
 		return NULL;
 	}
 	root = xmlDocGetRootElement(document);
-	pool = is_element(root, "pool") ? root : child(root, "pool");
+	pool = xml_is_element(root, "pool") ? root : xml_child(root, "pool");
 	if (!pool) {
 		report(error, -EBADMSG, "the definition of the storage pool '%s' has no pool in it", disk->pool);
 		return NULL;

@@ -28,6 +28,7 @@ struct domain_disk {
 
 struct domain {
 	char uuid[UUID_TEXT_SIZE]; /* lower case */
+	char *name;                /* NULL where the XML has none */
 	struct domain_disk *disks;
 	size_t count;
 };

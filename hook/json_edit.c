@@ -30,9 +30,9 @@ static const char *skip_scalar(const char *p)
 	return p + strcspn(p, " \t\r\n,]}");
 }
 
-/* From a value's first character to behind its last. */
-static const char *skip_value(const char *p)
+const char *json_end(const char *value)
 {
+	const char *p = value;
 	size_t depth = 0;
 
 	do {
@@ -80,7 +80,7 @@ const char *json_member(const char *value, const char *key)
 		p = skip_blanks(p + 1);
 		if (is_key(name, key))
 			found = p;
-		p = skip_blanks(skip_value(p));
+		p = skip_blanks(json_end(p));
 		if (*p != ',')
 			break;
 	}
@@ -95,7 +95,7 @@ const char *json_element(const char *value, size_t index)
 		return NULL;
 	p = skip_blanks(p + 1);
 	for (; index && *p && *p != ']'; index--) {
-		p = skip_blanks(skip_value(p));
+		p = skip_blanks(json_end(p));
 		if (*p != ',')
 			return NULL;
 		p = skip_blanks(p + 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Change one value in a JSON text and nothing else: order, blanks, numbers and escapes stay as they were written.
+ * Find a value in a JSON text, so that it can be changed and nothing else: order, blanks, numbers and escapes stay as they were written.
  */
 #ifndef REVERTFS_HOOK_JSON_EDIT_H
 #define REVERTFS_HOOK_JSON_EDIT_H
@@ -14,5 +14,8 @@
  */
 const char *json_member(const char *value, const char *key);
 const char *json_element(const char *value, size_t index);
+
+/* Behind the value's last character. */
+const char *json_end(const char *value);
 
 #endif

@@ -34,6 +34,10 @@ static const struct subcommand *const subcommands[] = {
 	&fold_subcommand,
 	&cancel_subcommand,
 	&set_subcommand,
+	&adopt_subcommand,
+	&disown_subcommand,
+	&commit_once_subcommand,
+	&discard_next_subcommand,
 	NULL,
 };
 /* clang-format on */

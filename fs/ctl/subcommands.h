@@ -18,4 +18,8 @@ extern const struct subcommand clone_subcommand, fold_subcommand, cancel_subcomm
 /* capture.c: what keeps a state of a disk */
 extern const struct subcommand snapshot_subcommand, export_subcommand;
 
+/* adopt.c, disown.c, arm.c, doctor.c: libvirt's domains, and the host */
+extern const struct subcommand adopt_subcommand, disown_subcommand;
+extern const struct subcommand commit_once_subcommand, discard_next_subcommand;
+
 #endif

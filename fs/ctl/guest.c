@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A domain is named by its UUID once it is known: a name may look like anything.
+ */
+#include "guest.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host.h"
+
+static const char *const storage_dirs[] = { "/run/libvirt/storage", "/etc/libvirt/storage" };
+
+void guest_clear(struct guest *guest)
+{
+	free(guest->xml);
+	domain_free(guest->domain);
+	config_free(guest->config);
+	*guest = (struct guest){ 0 };
+}
+
+static int load_xml(struct guest *guest, const char *word, struct sentence *error)
+{
+	/* Without its secrets, a definition that is given back would lose them. */
+	const char *words[] = { "dumpxml", "--inactive", "--security-info", "--domain", word, NULL };
+	int r = virsh_run(&guest->virsh, words, &guest->xml, error);
+
+	if (r < 0)
+		return r;
+	r = domain_parse(guest->xml, strlen(guest->xml), &guest->domain, error);
+	if (r == 0 && !guest->domain->name)
+		return report(error, -EBADMSG, "what virsh printed is no domain's XML: it has no name");
+	return r;
+}
+
+int guest_load(const struct context *context, const char *word, struct guest *ret_guest, struct sentence *error)
+{
+	int r;
+
+	*ret_guest = (struct guest){ .virsh = { .uri = context->connect } };
+	r = load_xml(ret_guest, word, error);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < ret_guest->domain->count; i++)
+		domain_resolve_volume(&ret_guest->domain->disks[i], storage_dirs, ARRAY_SIZE(storage_dirs));
+	r = config_load(HOST_CONFIG_DIR, ret_guest->domain->name, &ret_guest->config, error);
+	return r < 0 ? r : 0;
+}
+
+static bool has_managed_save(const struct guest *guest)
+{
+	const char *words[] = { "dominfo", "--domain", guest->domain->uuid, NULL };
+	CLEANUP(freep) char *text = NULL;
+	const char *line;
+
+	if (virsh_run(&guest->virsh, words, &text, NULL) < 0)
+		return false;
+	line = strstr(text, "Managed save:");
+	return line &&
+	       strncmp(line + strlen("Managed save:") + strspn(line + strlen("Managed save:"), " "), "yes", 3) == 0;
+}
+
+int guest_check_off(const struct guest *guest, struct sentence *error)
+{
+	const char *name = guest->domain->name;
+	CLEANUP(freep) char *state = NULL;
+	int r = virsh_domain_state(&guest->virsh, guest->domain->uuid, &state, error);
+
+	if (r < 0)
+		return r;
+	if (strcmp(state, "shut off") != 0 && strcmp(state, "crashed") != 0)
+		return report(error, -EBUSY, "domain '%s' is %s: shut it down first", name, state);
+	if (has_managed_save(guest))
+		return report(
+			error, -EBUSY,
+			"domain '%s' has a managed save, which belongs to its disks as they are: start it and shut it down, "
+			"or give the saved state up with 'virsh managedsave-remove'",
+			name);
+	return 0;
+}
+
+void guest_free_names(char ***names)
+{
+	for (char **name = *names; name && *name; name++)
+		free(*name);
+	free(*names);
+	*names = NULL;
+}
+
+int guest_names(const struct virsh *virsh, char ***ret_names, struct sentence *error)
+{
+	const char *words[] = { "list", "--all", "--name", NULL };
+	CLEANUP(guest_free_names) char **names = NULL;
+	CLEANUP(freep) char *text = NULL;
+	size_t count = 0;
+	char *place = NULL;
+	int r = virsh_run(virsh, words, &text, error);
+
+	if (r < 0)
+		return r;
+	names = calloc(strlen(text) / 2 + 2, sizeof(*names));
+	if (!names)
+		return report(error, -ENOMEM, "out of memory");
+	for (char *line = strtok_r(text, "\n", &place); line; line = strtok_r(NULL, "\n", &place)) {
+		names[count] = strdup(line);
+		if (!names[count++])
+			return report(error, -ENOMEM, "out of memory");
+	}
+	*ret_names = steal_pointer(&names);
+	return 0;
+}
+
+static int choose_one(const struct config *config, const char *target, bool *which, struct sentence *error)
+{
+	for (size_t i = 0; i < config->count; i++) {
+		if (strcmp(config->disks[i].target, target) == 0) {
+			which[i] = true;
+			return 0;
+		}
+	}
+	return report(error, -ENOENT, "'%s' names no target '%s'", config->shown, target);
+}
+
+int guest_choose(const struct guest *guest, const struct arguments *arguments, bool **ret_which, struct sentence *error)
+{
+	const struct config *config = guest->config;
+	CLEANUP(freep) bool *which = NULL;
+	const char *target;
+	size_t place = 0;
+	int r = 0;
+
+	if (!config || !config->count)
+		return report(error, -ENOENT,
+			      "domain '%s' has no disk that reverts: 'revertctl adopt' makes it have one",
+			      guest->domain->name);
+	which = calloc(config->count, sizeof(*which));
+	if (!which)
+		return report(error, -ENOMEM, "out of memory");
+	while (r == 0 && (target = arguments_next(arguments, "target", &place)))
+		r = choose_one(config, target, which, error);
+	for (size_t i = 0; i < config->count && !arguments_has(arguments, "target"); i++)
+		which[i] = true;
+	if (r == 0)
+		*ret_which = steal_pointer(&which);
+	return r;
+}

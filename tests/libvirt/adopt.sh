@@ -1,0 +1,272 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# A real domain goes into protection and out of it in one step each; whatever stands against it is said in a sentence, and
+# then nothing has changed: not the definition, not the domain's file, not what is protected, not an image.
+. "$TESTS/libvirt/lib.sh"
+
+CONFIG=/etc/libvirt/hooks/config
+make_image web1.qcow2 qcow2 8M 0x11
+make_image data1.img raw 8M 0x12
+make_image other.qcow2 qcow2 8M 0x13
+mkdir "$WORK/elsewhere" && qemu-img create -q -f qcow2 "$WORK/elsewhere/a.qcow2" 8M
+start_host
+
+revertctl() {
+	"$REVERTCTL" "$@"
+}
+
+define_web1() {
+	define_domain web1 "$(uuid_of 1)" "$@"
+}
+
+# All that could be changed, in one text.
+everything() {
+	virsh dumpxml --inactive --security-info web1
+	find "$CONFIG" -type f -exec sh -c 'echo "$1"; cat "$1"' sh {} ';' | sort
+	status '[.disks[] | "\(.name) \(.state) \(.head) \(.layers | length) \(.layers[0].names)"] | sort | join("\n")'
+	image_state web1.qcow2
+	image_state data1.img
+	find "$CONFIG" "$STATE/disks" | sort
+}
+
+# refused STATUS WORDS COMMAND...: one sentence, the exit status, and nothing has changed.
+refused() {
+	local want=$1 words=$2 status=0
+	shift 2
+	everything >"$WORK/before"
+	"$@" >"$WORK/said" 2>"$WORK/refusal" </dev/null || status=$?
+	same "$status" "$want" || { cat "$WORK/refusal" >&2; return 1; }
+	same "$(grep -c 'revertctl: ' "$WORK/refusal")" 1
+	says "$words"
+	everything >"$WORK/after"
+	diff "$WORK/before" "$WORK/after" >&2
+}
+
+two_disks() {
+	define_web1 "$(disk vda "$IMAGES/web1.qcow2")" "$(disk vdb "$IMAGES/data1.img" raw)"
+}
+
+# ---- what stands against it
+
+no_such_domain() {
+	two_disks
+	refused 1 "nobody" revertctl adopt nobody
+	refused 1 "has no disk 'vdz'" revertctl adopt web1 --target vda --target vdz
+	refused 2 "wants DOMAIN" revertctl adopt
+}
+promise "a domain or disk that is not there is not adopted" no_such_domain
+
+it_runs() {
+	start_domain web1
+	refused 4 "domain 'web1' is running: shut it down first" revertctl adopt web1
+	virsh -q suspend web1 >&2
+	refused 4 "domain 'web1' is paused" revertctl adopt web1
+	virsh -q resume web1 >&2
+	virsh -q managedsave web1 >&2
+	refused 4 "domain 'web1' has a managed save" revertctl adopt web1
+	virsh -q managedsave-remove web1 >&2
+}
+promise "a domain that runs, or is saved, is not adopted" it_runs
+
+disks_elsewhere() {
+	define_web1 "$(disk vda "$IMAGES/web1.qcow2")" "$(disk vdb "$WORK/elsewhere/a.qcow2")"
+	refused 1 "disk 'vdb': '$WORK/elsewhere/a.qcow2' lies in no images directory of a revertfs (there is '$IMAGES')" revertctl adopt web1
+	define_web1 "$(disk vda "$IMAGES/missing.qcow2")"
+	refused 1 "missing.qcow2" revertctl adopt web1
+}
+promise "an image outside the images directory, or not there, is not adopted" disks_elsewhere
+
+other_kinds() {
+	define_web1 "<disk type='file' device='cdrom'><source file='$IMAGES/data1.img'/><target dev='hda' bus='ide'/><readonly/></disk>"
+	refused 1 "domain 'web1' has no disk" revertctl adopt web1
+	refused 1 "'hda' is a cdrom, and only disks can be protected" revertctl adopt web1 --target hda
+	define_web1 "<disk type='network' device='disk'><source protocol='nbd' name='x'><host name='localhost'/></source><target dev='vda' bus='virtio'/></disk>"
+	refused 1 "disk 'vda' is of type 'network'" revertctl adopt web1
+	define_web1 "$(DISK_MORE='<transient/>' disk vda "$IMAGES/web1.qcow2")"
+	refused 1 "disk 'vda' is <transient/>" revertctl adopt web1
+	define_web1 "$(disk vda "$IMAGES/web1.qcow2")" "$(disk vdb "$IMAGES/web1.qcow2")"
+	refused 1 "have the same source" revertctl adopt web1
+	define_web1 "$(disk vda "$IMAGES/web1.qcow2" vmdk)"
+	refused 1 "of format 'vmdk'" revertctl adopt web1
+}
+promise "disks of kinds that cannot be protected are not adopted" other_kinds
+
+what_the_daemon_refuses() {
+	qemu-img create -q -f qcow2 -b "$IMAGES/other.qcow2" -F qcow2 "$IMAGES/backed.qcow2"
+	define_web1 "$(disk vda "$IMAGES/web1.qcow2")" "$(disk vdb "$IMAGES/backed.qcow2")"
+	# The first disk was protected by then, and is no longer.
+	refused 1 "image 'backed.qcow2' has a backing file" revertctl adopt web1
+	grep -q "disk 'web1.qcow2' is protected" "$DAEMON_LOG"
+}
+promise "when the daemon refuses the second disk, the first is no longer protected" what_the_daemon_refuses
+
+shared_image() {
+	two_disks
+	define_domain web2 "$(uuid_of 2)" "$(disk vda "$IMAGES/web1.qcow2")"
+	refused 4 "domain 'web2' uses '$IMAGES/web1.qcow2', too" revertctl adopt web1
+	virsh -q undefine web2 >&2
+}
+promise "an image that another domain uses is not adopted" shared_image
+
+bad_file() {
+	domain_json web1 <<<'{"disks":[{"target":"vda",}]}'
+	refused 1 "'$CONFIG/web1.json' is not valid JSON" revertctl adopt web1
+	rm "$CONFIG/web1.json"
+}
+promise "a file of the domain that is not valid is not touched" bad_file
+
+no_hook() {
+	mv "$HOOK_DIR/revertfs" "$WORK/hook"
+	refused 1 "the hook '$HOOK_DIR/revertfs' cannot be found" revertctl adopt web1
+	mv "$WORK/hook" "$HOOK_DIR/revertfs"
+	chmod 644 "$HOOK_DIR/revertfs"
+	refused 1 "is not executable" revertctl adopt web1
+	chmod 755 "$HOOK_DIR/revertfs"
+	# Its time is now later than libvirt's start; the log is what proves that it is called.
+	mv "$HOOK_LOG" "$WORK/hooks.log.away" 2>/dev/null || :
+	refused 1 "was started before the hook" revertctl adopt web1
+	stop_libvirt && start_libvirt
+	revertctl adopt web1 --dry-run >&2
+}
+promise "without a hook that libvirt sees nothing is adopted" no_hook
+
+steps_that_fail() {
+	mount --bind "$CONFIG" "$CONFIG"
+	mount -o remount,ro,bind "$CONFIG"
+	refused 1 "everything is as it was" revertctl adopt web1
+	umount "$CONFIG"
+	mkdir "$WORK/bin"
+	# A libvirt that refuses the definition; one that says yes and does nothing; one that hangs in it.
+	printf '#!/bin/sh\ncase "$*" in *define*) [ -e "%s" ] || exit 0; echo "no, I will not" >&2; exit 1;; esac\nexec %s "$@"\n' \
+		"$WORK/refuses" "$(command -v virsh)" >"$WORK/bin/virsh"
+	chmod 755 "$WORK/bin/virsh"
+	: >"$WORK/refuses"
+	refused 1 "no, I will not" env PATH="$WORK/bin:$PATH" "$REVERTCTL" adopt web1
+	rm "$WORK/refuses"
+	refused 1 "is not at '$MNT/web1.qcow2' now; everything is as it was" env PATH="$WORK/bin:$PATH" "$REVERTCTL" adopt web1
+}
+promise "when a step fails, those before it are taken back" steps_that_fail
+
+no_daemon() {
+	stop_daemon
+	refuses revertctl adopt web1
+	says "no revertfs is mounted"
+	[[ ! -e $CONFIG/web1.json ]]
+	# What is mounted now was not there when libvirt started, and in this test's namespace it does not see it.
+	stop_libvirt
+	restart_daemon
+	start_libvirt
+}
+promise "without a daemon nothing is adopted" no_daemon
+
+# ---- adopt, boot, disown
+
+dry_run() {
+	everything >"$WORK/before"
+	revertctl adopt web1 --dry-run >"$WORK/diff"
+	everything >"$WORK/after"
+	diff "$WORK/before" "$WORK/after" >&2
+	grep -qE "^-.*<source file=.$IMAGES/web1.qcow2" "$WORK/diff"
+	grep -qE "^\+.*<source file=.$MNT/web1.qcow2" "$WORK/diff"
+	grep -qE "^-.*<driver .*type=.raw" "$WORK/diff"
+	grep -qE "^\+.*\"target\": \"vdb\"" "$WORK/diff"
+	same "$(grep -cE '^[-+] .*<(source|driver)' "$WORK/diff")" 6
+}
+promise "--dry-run shows the changes and makes none" dry_run
+
+adopts() {
+	virsh dumpxml --inactive --security-info web1 >"$WORK/original.xml"
+	revertctl adopt web1 >"$WORK/said"
+	grep -q "^web1: adopted" "$WORK/said"
+	same "$(status '[.disks[].name] | sort | join(" ")')" "data1.img web1.qcow2"
+	same "$(status_of data1.img .format)" raw
+	jq -e '[.disks[].target] == ["vda", "vdb"]' "$CONFIG/web1.json"
+	start_domain web1
+	guest_io web1 vda 'write -P 0x22 0 1M'
+	guest_io web1 vdb 'write -P 0x22 0 1M'
+	shutdown_domain web1
+	start_domain web1
+	guest_io web1 vda 'read -P 0x11 0 8M'
+	guest_io web1 vdb 'read -P 0x12 0 8M'
+	destroy_domain web1
+}
+promise "an adopted domain boots, and its disks revert" adopts
+
+adopt_again() {
+	everything >"$WORK/before"
+	revertctl adopt web1 >&2
+	everything >"$WORK/after"
+	diff "$WORK/before" "$WORK/after" >&2
+}
+promise "to adopt once more changes nothing" adopt_again
+
+keeps_one_session() {
+	revertctl commit-once web1 --target vda --reason "security updates" >"$WORK/said"
+	jq -e '.disks[0]["one-shot-commit"] == true and .disks[1]["one-shot-commit"] == false' "$CONFIG/web1.json"
+	hook_log_says "web1: one-shot-commit of vda was set to true by root: security updates"
+	revertctl discard-next web1 >&2
+	jq -e 'all(.disks[]; .["one-shot-commit"] == false)' "$CONFIG/web1.json"
+	hook_log_says "web1: one-shot-commit of vda, vdb was set to false by root"
+	revertctl commit-once web1 --target vda >&2
+	start_domain web1
+	guest_io web1 vda 'write -P 0x44 0 1M'
+	guest_io web1 vdb 'write -P 0x44 0 1M'
+	shutdown_domain web1
+	jq -e '.disks[0]["one-shot-commit"] == false' "$CONFIG/web1.json"
+	wait_until 20 job_is_done web1.qcow2
+	image_reads web1.qcow2 qcow2 0 1M 0x44
+	image_reads data1.img raw 0 1M 0x12
+	refused 1 "names no target 'vdz'" revertctl commit-once web1 --target vdz
+}
+promise "commit-once keeps one session, discard-next takes it back, and the log says who and why" keeps_one_session
+
+disown_refused() {
+	start_domain web1
+	refused 4 "domain 'web1' is running" revertctl disown web1
+	destroy_domain web1
+	guest_write web1.qcow2 0 64k 0x55
+	refused 4 "has changes that its image has not: say --changes=commit" revertctl disown web1
+	refused 1 "--changes is commit or discard" revertctl disown web1 --changes=maybe
+	ctl "snapshot web1.qcow2 a-point"
+	refused 4 "has snapshots ('a-point')" revertctl disown web1 --changes=commit
+	ctl "delete web1.qcow2 a-point"
+	ctl "clone web1.qcow2 lab.qcow2"
+	refused 4 "has clones" revertctl disown web1 --changes=commit
+	rm "$MNT/lab.qcow2"
+	wait_until 20 job_is_done web1.qcow2
+	guest_write data1.img 0 64k 0x56
+	exec 9<>"$MNT/data1.img"
+	refused 4 "the domain is protected as before" revertctl disown web1 --changes=commit
+	# The second disk cannot be let go: the first is protected again.
+	refuses revertctl disown web1 --changes=discard </dev/null
+	says "everything is as it was"
+	exec 9>&-
+	same "$(grep -c "disk 'web1.qcow2' is no longer protected" "$DAEMON_LOG")" "$(($(grep -c "disk 'web1.qcow2' is protected" "$DAEMON_LOG") - 1))"
+	same "$(virsh dumpxml --inactive web1 | grep -c "$MNT/")" 2
+	jq -e '.disks | length == 2' "$CONFIG/web1.json"
+	same "$(status '[.disks[].name] | sort | join(" ")')" "data1.img web1.qcow2"
+	: >"$WORK/refuses"
+	refused 1 "nothing was changed: " env PATH="$WORK/bin:$PATH" "$REVERTCTL" disown web1 --changes=commit
+	rm "$WORK/refuses"
+	refused 1 "; everything is as it was" env PATH="$WORK/bin:$PATH" "$REVERTCTL" disown web1 --changes=discard
+}
+promise "what stands against disown is said, and all stays protected" disown_refused
+
+disowns() {
+	guest_write web1.qcow2 0 64k 0x57
+	revertctl disown web1 --target vdb --changes=commit >&2
+	jq -e '[.disks[].target] == ["vda"]' "$CONFIG/web1.json"
+	same "$(status '[.disks[].name] | join(" ")')" "web1.qcow2"
+	revertctl disown web1 --changes=discard >"$WORK/said"
+	grep -q "^web1: disowned" "$WORK/said"
+	[[ ! -e $CONFIG/web1.json ]]
+	same "$(status '.disks | length')" 0
+	diff "$WORK/original.xml" <(virsh dumpxml --inactive --security-info web1) >&2
+	image_reads web1.qcow2 qcow2 0 64k 0x55
+	image_reads data1.img raw 0 64k 0x56
+	start_domain web1
+	guest_io web1 vda 'write -P 0x66 0 64k'
+	destroy_domain web1
+	image_reads web1.qcow2 qcow2 0 64k 0x66
+}
+promise "a disowned domain is defined as it was before it was adopted, and its images have what was kept" disowns
