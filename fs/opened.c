@@ -103,9 +103,10 @@ static int open_node(struct tree *tree, struct node *node, int flags, bool nonbl
 }
 
 /*
- * What the daemon serves goes past the page cache where the caller asked for that (the file itself is read and written through its own
- * cache), and where the size that stat(2) shows is not how much there is to read. A view's pages may stay: it hardly ever
- * changes, and then its modification time does.
+ * What the daemon serves goes past the mount's page cache where the caller asked for that, where it is a scratch (the file itself is
+ * read and written through its own cache, and who writes it is a QEMU, which reads little of that again: a second copy takes as
+ * long as the first), and where the size that stat(2) shows is not how much there is to read. A view's pages may stay: it
+ * hardly ever changes, and then its modification time does.
  */
 void tree_tell_opening(struct tree *tree, struct handle *handle, int flags, struct opening *ret_opening)
 {
@@ -114,7 +115,7 @@ void tree_tell_opening(struct tree *tree, struct handle *handle, int flags, stru
 	if (handle->kind == HANDLE_FILE || handle->kind == HANDLE_SCRATCH || handle->kind == HANDLE_VIEW) {
 		opening.backing_id = passage_enter(&tree->passages, &handle->node->passage, handle->fd);
 		handle->entered = true;
-		opening.direct_io = !opening.backing_id && flags & O_DIRECT;
+		opening.direct_io = !opening.backing_id && (flags & O_DIRECT || handle->kind == HANDLE_SCRATCH);
 		opening.keep_cache = !opening.backing_id && handle->kind == HANDLE_VIEW;
 	} else {
 		opening.direct_io = true;
