@@ -50,10 +50,11 @@ static uint64_t serial_of(struct tree *tree, enum node_fixed fixed)
 static int find_fixed(struct tree *tree, const char *name, struct node **ret_node)
 {
 	if (strcmp(name, IMAGES_NAME) == 0)
-		return node_of_views(tree->nodes, "", ret_node);
+		return node_of_views(tree->nodes, "", NULL, ret_node);
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
 		if (strcmp(files[i].name, name) == 0)
-			return node_of_fixed(tree->nodes, files[i].fixed, serial_of(tree, files[i].fixed), ret_node);
+			return node_of_fixed(tree->nodes, files[i].fixed, serial_of(tree, files[i].fixed), NULL,
+					     ret_node);
 	}
 	return -ENOENT;
 }
@@ -62,7 +63,7 @@ static int find_layer(struct tree *tree, const char *id, struct node **ret_node)
 {
 	struct view *view = view_of_layer(tree->disks, id);
 
-	return view ? node_of_view(tree->nodes, view, ret_node) : -ENOENT;
+	return view ? node_of_view(tree->nodes, view, NULL, ret_node) : -ENOENT;
 }
 
 static char *join(const char *directory, const char *name)
@@ -79,9 +80,9 @@ static int find_image(struct tree *tree, const char *directory, const char *name
 		return -ENOMEM;
 	view = view_of_image(tree->disks, path);
 	if (view)
-		return node_of_view(tree->nodes, view, ret_node);
+		return node_of_view(tree->nodes, view, NULL, ret_node);
 	if (disks_any_beneath(tree->disks, path))
-		return node_of_views(tree->nodes, path, ret_node);
+		return node_of_views(tree->nodes, path, NULL, ret_node);
 	return -ENOENT;
 }
 
@@ -183,6 +184,18 @@ int admin_list(struct tree *tree, const struct node *directory, struct listing *
 
 /* ---- files */
 
+static char *render_json(struct tree *tree)
+{
+	const struct mount_facts facts = {
+		.passthrough = passages_allowed(&tree->passages),
+		.restarts = handover_mount(tree->handover)->restarts,
+		.nodes = node_count(tree->nodes),
+		.handles = handle_count(tree->handles),
+	};
+
+	return status_json(tree->disks, &facts);
+}
+
 static char *render(struct tree *tree, enum node_fixed fixed, int flags)
 {
 	switch (fixed) {
@@ -191,7 +204,7 @@ static char *render(struct tree *tree, enum node_fixed fixed, int flags)
 	case FIXED_STATUS:
 		return status_table(tree->disks);
 	case FIXED_STATUS_JSON:
-		return status_json(tree->disks, passages_allowed(&tree->passages), 0);
+		return render_json(tree);
 	default:
 		return NULL;
 	}
@@ -214,9 +227,22 @@ int admin_open(struct tree *tree, const struct node *node, int flags, struct han
 		handle_free(handle);
 		return -ENOMEM;
 	}
+	handle->flags = flags;
 	handle->text_length = strlen(handle->text);
 	*ret_handle = handle;
 	return 0;
+}
+
+/* What was being read is what it says by now; an answer that nobody has read yet was kept. */
+int admin_reopen(struct tree *tree, const struct node *node, struct handle *handle)
+{
+	if (admin_is_directory(node))
+		return 0;
+	if (node->kind == NODE_FIXED && node->fixed == FIXED_CONTROL && handle_recall_answer(tree->handles, handle))
+		return 0;
+	handle->text = render(tree, node->fixed, handle->flags);
+	handle->text_length = handle->text ? strlen(handle->text) : 0;
+	return handle->text ? 0 : -ENOMEM;
 }
 
 /*
@@ -251,7 +277,7 @@ int admin_read(struct handle *handle, size_t size, off_t offset, struct piece *r
 	return 0;
 }
 
-static void keep_answer(struct handle *handle, char *answer, off_t start)
+static void keep_answer(struct handle_table *table, struct handle *handle, char *answer, off_t start)
 {
 	pthread_mutex_lock(&handle->lock);
 	free(handle->text);
@@ -259,6 +285,7 @@ static void keep_answer(struct handle *handle, char *answer, off_t start)
 	handle->text_length = answer ? strlen(answer) : 0;
 	handle->text_start = start;
 	handle->text_start_is_open = true;
+	handle_note_answer(table, handle);
 	pthread_mutex_unlock(&handle->lock);
 }
 
@@ -273,7 +300,7 @@ int tree_control(struct tree *tree, uint64_t number, struct caller *caller, cons
 		return -EBADF;
 	r = length > CONTROL_WRITE_MAX ? -EINVAL : control_run(tree->disks, caller, text, length, &answer);
 	/* A write that fails does not move the caller's position. */
-	keep_answer(handle, answer, r < 0 ? offset : offset + (off_t)length);
+	keep_answer(tree->handles, handle, answer, r < 0 ? offset : offset + (off_t)length);
 	handle_put(tree->handles, handle);
 	return r;
 }

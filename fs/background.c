@@ -72,9 +72,14 @@ int background_enter(int *ret_ready_fd, int *ret_status)
 	return 0;
 }
 
-void background_ready(int ready_fd)
+void background_leave_terminal(void)
 {
 	redirect(O_WRONLY, STDERR_FILENO);
+}
+
+void background_ready(int ready_fd)
+{
+	background_leave_terminal();
 	if (write(ready_fd, "r", 1) < 0)
 		log_warning("nobody waits for the mount any more: %s", error_text(-errno));
 	close(ready_fd);

@@ -13,5 +13,6 @@ int background_enter(int *ret_ready_fd, int *ret_status);
 
 /* Let the parent go, and let go of the terminal. */
 void background_ready(int ready_fd);
+void background_leave_terminal(void);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The descriptor is opened, mounted and introduced to the kernel here (handshake.c), and then handed to libfuse as "/dev/fd/N",
+ * The descriptor is opened, mounted and introduced to the kernel here (handshake.c), or an earlier daemon has done that and left it to us. Either way
+ * it is then handed to libfuse as "/dev/fd/N",
  * which leaves all of that ours: libfuse neither mounts nor unmounts, and what it would do on the way (mtab, fusermount,
  * unmounting by path whatever lies there by now) does not happen. libfuse wants to see an INIT before anything else, so it is
  * given the kernel's once more, under a number that the kernel does not know: its answer gets ENOENT, which libfuse ignores.
@@ -10,7 +11,8 @@
  * guest with an error. Threads are cancelled to end them, and can be cancelled only while they wait for a request. Whoever
  * asks for the end waits in channel_run(), in poll(2), not in a signal handler.
  *
- * On the way out the mount goes first and the threads a moment later: writing back what a memory map has left, which
+ * Where the mount is left to a successor, the threads end when they have answered what they have read, and nothing else is touched.
+ * Else the mount goes first and the threads a moment later: writing back what a memory map has left, which
  * unmounting does, needs them.
  */
 #include "channel.h"
@@ -28,6 +30,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "notification.h"
 #include "place.h"
 
 #define THREADS 16
@@ -149,14 +152,16 @@ static int make_buffers(struct channel *channel, struct sentence *error)
 	if (memory == MAP_FAILED)
 		return report(error, -errno, "no memory for requests: %m");
 	channel->buffers = memory;
+	/* A fork would share its pages, and a huge page would be put together of them: either takes them away for a moment. */
+	madvise(memory, THREADS * BUFFER_SIZE, MADV_DONTFORK);
+	madvise(memory, THREADS * BUFFER_SIZE, MADV_NOHUGEPAGE);
 	if (mlock(memory, THREADS * BUFFER_SIZE) < 0)
 		log_warning("the memory for requests cannot be locked: %s", error_text(-errno));
 	return 0;
 }
 
-static int set_up(struct channel *channel, const struct wishes *wishes, struct sentence *error)
+static int set_up(struct channel *channel, struct sentence *error)
 {
-	CLEANUP(close_fdp) int fd = -1;
 	int r = make_session(channel, error);
 
 	if (r == 0)
@@ -164,8 +169,26 @@ static int set_up(struct channel *channel, const struct wishes *wishes, struct s
 	if (r < 0)
 		return r;
 	channel->ended_fd = eventfd(0, EFD_CLOEXEC);
-	if (channel->ended_fd < 0)
-		return report(error, -errno, "cannot make an eventfd: %m");
+	return channel->ended_fd < 0 ? report(error, -errno, "cannot make an eventfd: %m") : 0;
+}
+
+/* What the successor needs, beside /dev/fuse. */
+static void write_down(const struct channel *channel, struct handover *handover)
+{
+	struct kept_mount *mount = handover_mount(handover);
+
+	mount->device = channel->device;
+	mount->handshake = channel->handshake;
+	snprintf(mount->images, sizeof(mount->images), "%s", channel->options->images);
+	snprintf(mount->mount, sizeof(mount->mount), "%s", channel->options->mount);
+}
+
+static int open_and_mount(struct channel *channel, const struct wishes *wishes, struct handover *handover,
+			  struct sentence *error)
+{
+	CLEANUP(close_fdp) int fd = -1;
+	int r;
+
 	fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return report(error, -errno, "cannot open /dev/fuse: %m%s",
@@ -173,27 +196,80 @@ static int set_up(struct channel *channel, const struct wishes *wishes, struct s
 	r = mount_fuse(channel, fd, error);
 	if (r == 0)
 		r = handshake_answer(fd, wishes, &channel->handshake, error);
-	return r < 0 ? r : adopt(channel, &fd, error);
+	if (r < 0)
+		return r;
+	write_down(channel, handover);
+	return adopt(channel, &fd, error);
 }
 
-int channel_passthrough_fd(const struct channel *channel)
+/* The mount that was left, with all that lies on it. */
+static int take_over(struct channel *channel, int fuse_fd, struct handover *handover, struct sentence *error)
 {
-	return channel->handshake.granted & WIRE_PASSTHROUGH ? channel->fd : -1;
+	const struct kept_mount *mount = handover_mount(handover);
+	CLEANUP(close_fdp) int fd = fuse_fd;
+	int r = 0;
+
+	channel->handshake = mount->handshake;
+	channel->device = mount->device;
+	channel->mounted = true;
+	if (channel->handshake.init_length > sizeof(channel->handshake.init))
+		return report(error, -EPROTO, "what an earlier daemon wrote down is damaged");
+	if (channel_can_resend(channel))
+		r = notification_resend(fd);
+	if (r < 0)
+		return report(error, r, "the kernel does not send again what was not answered: %s", error_text(r));
+	return adopt(channel, &fd, error);
+}
+
+int channel_fd(const struct channel *channel)
+{
+	return channel->fd;
+}
+
+bool channel_has_passthrough(const struct channel *channel)
+{
+	return channel->handshake.granted & WIRE_PASSTHROUGH;
+}
+
+bool channel_can_resend(const struct channel *channel)
+{
+	return channel->handshake.granted & WIRE_HAS_RESEND;
+}
+
+static struct channel *channel_new(const struct options *options, struct ops *ops)
+{
+	struct channel *channel = calloc(1, sizeof(*channel));
+
+	if (channel)
+		*channel = (struct channel){ .options = options, .ops = ops, .ended_fd = -1, .fd = -1 };
+	return channel;
 }
 
 int channel_mount(const struct options *options, const struct wishes *wishes, struct ops *ops,
+		  struct handover *handover, struct channel **ret_channel, struct sentence *error)
+{
+	struct channel *channel = channel_new(options, ops);
+	int r = channel ? set_up(channel, error) : report(error, -ENOMEM, "out of memory");
+
+	if (r == 0)
+		r = open_and_mount(channel, wishes, handover, error);
+	if (r < 0)
+		channel_free(channel);
+	else
+		*ret_channel = channel;
+	return r;
+}
+
+int channel_adopt(const struct options *options, int fuse_fd, struct ops *ops, struct handover *handover,
 		  struct channel **ret_channel, struct sentence *error)
 {
-	struct channel *channel = calloc(1, sizeof(*channel));
-	int r;
+	struct channel *channel = channel_new(options, ops);
+	int r = channel ? set_up(channel, error) : report(error, -ENOMEM, "out of memory");
 
-	if (!channel)
-		return report(error, -ENOMEM, "out of memory");
-	channel->options = options;
-	channel->ops = ops;
-	channel->ended_fd = -1;
-	channel->fd = -1;
-	r = set_up(channel, wishes, error);
+	if (r == 0)
+		r = take_over(channel, fuse_fd, handover, error);
+	else
+		close(fuse_fd);
 	if (r < 0)
 		channel_free(channel);
 	else
@@ -209,11 +285,18 @@ struct server {
 	char *buffer;
 };
 
+/* Its message says how long it is; 0 where there is none. */
+static struct wire_request *request_in(char *buffer)
+{
+	return (struct wire_request *)(void *)buffer;
+}
+
 /* The length of a request, 0 when there will be no more, or a negative errno. */
 static ssize_t receive(const struct server *server)
 {
 	ssize_t n;
 
+	request_in(server->buffer)->length = 0;
 	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
 	n = read(server->channel->fd, server->buffer, BUFFER_SIZE);
 	if (n < 0)
@@ -248,6 +331,7 @@ __attribute__((no_sanitize_address)) static void *serve(void *argument)
 		if (n <= 0)
 			break;
 		ops_process(channel->ops, channel->session, &message);
+		request_in(server.buffer)->length = 0;
 	}
 	fuse_session_exit(channel->session);
 	if (write(channel->ended_fd, &one, sizeof(one)) < 0)
@@ -274,12 +358,23 @@ static int start_threads(struct channel *channel, struct sentence *error)
 	return 0;
 }
 
+/* A thread that is cancelled in the moment in which read(2) succeeds leaves the request behind. */
+static void answer_rest(const struct channel *channel, char *buffer)
+{
+	struct fuse_buf message = { .mem = buffer, .size = request_in(buffer)->length };
+
+	if (message.size >= sizeof(struct wire_request) && message.size <= BUFFER_SIZE)
+		ops_process(channel->ops, channel->session, &message);
+}
+
 static void stop_threads(struct channel *channel)
 {
 	for (unsigned i = 0; i < channel->thread_count; i++)
 		pthread_cancel(channel->threads[i]);
-	for (unsigned i = 0; i < channel->thread_count; i++)
+	for (unsigned i = 0; i < channel->thread_count; i++) {
 		pthread_join(channel->threads[i], NULL);
+		answer_rest(channel, channel->buffers + i * BUFFER_SIZE);
+	}
 	channel->thread_count = 0;
 }
 
@@ -296,15 +391,19 @@ static bool wait_for_end(struct channel *channel, int stop_fd, int timeout_ms)
 	return fds[0].revents != 0;
 }
 
-int channel_run(struct channel *channel, int stop_fd, void (*ready)(void *context), void *context,
-		struct sentence *error)
+int channel_run(struct channel *channel, const struct channel_events *events, struct sentence *error)
 {
 	int r = start_threads(channel, error);
 
 	if (r == 0)
-		ready(context);
-	if (r == 0 && wait_for_end(channel, stop_fd, -1))
+		events->ready(events->context);
+	if (r == 0 && wait_for_end(channel, events->stop_fd, -1)) {
 		log_info("nobody has '%s' mounted any more", channel->options->mount);
+	} else if (r == 0 && events->leaves(events->context)) {
+		channel->mounted = false;
+		stop_threads(channel);
+		return 1;
+	}
 	unmount(channel);
 	wait_for_end(channel, -1, DRAIN_TIMEOUT_MS);
 	stop_threads(channel);

@@ -16,6 +16,7 @@
 #include "foldable.h"
 #include "json.h"
 #include "log.h"
+#include "once.h"
 #include "session.h"
 #include "table.h"
 #include "queue.h"
@@ -25,6 +26,7 @@ struct request {
 	struct caller *caller;
 	const struct command *command;
 	struct json_object *answer;
+	unsigned line;
 	char *name; /* the disk it is about, relative; NULL when the verb names none */
 };
 
@@ -32,6 +34,7 @@ struct verb {
 	const char *name;
 	size_t words; /* how many plain words it takes; WORDS_ANY: it looks itself */
 	const char *const *keys;
+	enum once once;
 	int (*run)(const struct request *request, struct sentence *error);
 };
 
@@ -475,22 +478,22 @@ static const char *const export_keys[] = { "to", "point", "format", "compress", 
 static const char *const cancel_keys[] = { "job", NULL };
 
 static const struct verb verbs[] = {
-	{ "protect", 1, protect_keys, run_protect },
-	{ "unprotect", 1, force_keys, run_unprotect },
-	{ "set", 1, NULL, run_set },
-	{ "reset", 1, force_keys, run_reset },
-	{ "commit", 1, commit_keys, run_commit },
-	{ "undo", 1, no_keys, run_undo },
-	{ "snapshot", 2, snapshot_keys, run_snapshot },
-	{ "revert", 2, revert_keys, run_revert },
-	{ "delete", 2, no_keys, run_delete },
-	{ "clone", 2, clone_keys, run_clone },
-	{ "fold", 1, fold_keys, run_fold },
-	{ "export", 1, export_keys, run_export },
-	{ "cancel", 1, cancel_keys, run_cancel },
-	{ "announce", WORDS_ANY, no_keys, run_announce },
-	{ "prepare", WORDS_ANY, NULL, run_prepare },
-	{ "release", WORDS_ANY, NULL, run_release },
+	{ "protect", 1, protect_keys, ONCE_MAKES_DISK, run_protect },
+	{ "unprotect", 1, force_keys, ONCE_REMOVES_DISK, run_unprotect },
+	{ "set", 1, NULL, ONCE_ANYWAY, run_set },
+	{ "reset", 1, force_keys, ONCE_ANYWAY, run_reset },
+	{ "commit", 1, commit_keys, ONCE_NEW_SCRATCH, run_commit },
+	{ "undo", 1, no_keys, ONCE_NEW_HEAD, run_undo },
+	{ "snapshot", 2, snapshot_keys, ONCE_MAKES_POINT, run_snapshot },
+	{ "revert", 2, revert_keys, ONCE_ANYWAY, run_revert },
+	{ "delete", 2, no_keys, ONCE_REMOVES_POINT, run_delete },
+	{ "clone", 2, clone_keys, ONCE_MAKES_DISK, run_clone },
+	{ "fold", 1, fold_keys, ONCE_ANYWAY, run_fold },
+	{ "export", 1, export_keys, ONCE_MAKES_FILE, run_export },
+	{ "cancel", 1, cancel_keys, ONCE_ANYWAY, run_cancel },
+	{ "announce", WORDS_ANY, no_keys, ONCE_ANYWAY, run_announce },
+	{ "prepare", WORDS_ANY, NULL, ONCE_ANYWAY, run_prepare },
+	{ "release", WORDS_ANY, NULL, ONCE_ANYWAY, run_release },
 };
 
 const char *control_help(void)
@@ -561,6 +564,24 @@ static int check_words(const struct verb *verb, const struct command *command, s
 	return 0;
 }
 
+/* An earlier daemon may have been killed between doing this and saying so. */
+static bool was_done(const struct request *request, const struct verb *verb)
+{
+	const struct command *command = request->command;
+	bool is_clone = verb->run == run_clone;
+	struct once_command once = { .what = verb->once, .line = request->line, .name = request->name };
+	CLEANUP(freep) char *new_name = NULL;
+
+	if (!request->caller->ticket)
+		return false;
+	if (verb->words == 2 && !is_clone)
+		once.point = command->words[1].value;
+	if (is_clone && relative_name(request->disks, command->words[1].value, &new_name, NULL) == 0)
+		once.name = new_name;
+	once.file = verb->once == ONCE_MAKES_FILE ? find_setting(command, "to") : NULL;
+	return once_was_done(request->disks, request->caller->ticket, &once);
+}
+
 static int run_command(struct request *request, struct sentence *error)
 {
 	const struct command *command = request->command;
@@ -572,7 +593,13 @@ static int run_command(struct request *request, struct sentence *error)
 	r = check_words(verb, command, error);
 	if (r == 0 && verb->words != WORDS_ANY)
 		r = relative_name(request->disks, command->words[0].value, &request->name, error);
-	return r < 0 ? r : verb->run(request, error);
+	if (r < 0)
+		return r;
+	if (was_done(request, verb)) {
+		json_set_bool(request->answer, "restarted", true);
+		return 0;
+	}
+	return verb->run(request, error);
 }
 
 static void note_outcome(const struct request *request, int result, const struct sentence *error)
@@ -587,11 +614,11 @@ static void note_outcome(const struct request *request, int result, const struct
 	disk_put(disk);
 }
 
-static int run_line(struct disks *disks, struct caller *caller, const char *line, size_t length,
+static int run_line(struct disks *disks, struct caller *caller, unsigned number, const char *line, size_t length,
 		    struct json_object *answer)
 {
 	CLEANUP(command_freep) struct command *command = NULL;
-	struct request request = { .disks = disks, .caller = caller, .answer = answer };
+	struct request request = { .disks = disks, .caller = caller, .answer = answer, .line = number };
 	struct sentence error = { "" };
 	int r = command_parse(line, length, &command, &error);
 
@@ -617,6 +644,7 @@ int control_run(struct disks *disks, struct caller *caller, const char *text, si
 {
 	CLEANUP(json_putp) struct json_object *answer = NULL;
 	const char *line = text, *end = text + length;
+	unsigned done = caller->ticket ? once_lines_done(disks, caller->ticket) : 0, number = 0;
 	int r = 0;
 
 	do {
@@ -627,7 +655,9 @@ int control_run(struct disks *disks, struct caller *caller, const char *text, si
 		answer = json_object_new_object();
 		if (!answer)
 			return -ENOMEM;
-		r = run_line(disks, caller, line, (size_t)(stop - line), answer);
+		if (number >= done)
+			r = run_line(disks, caller, number, line, (size_t)(stop - line), answer);
+		number++;
 		line = newline ? newline + 1 : end;
 	} while (r == 0 && line < end);
 	*ret_answer = format_text("%s\n", json_object_to_json_string_ext(

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "disk.h"
+#include "ticket.h"
 
 #define CONTROL_WRITE_MAX 65536 /* bytes in one write */
 
@@ -20,6 +21,7 @@ struct caller {
 	uid_t uid;
 	gid_t gid;
 	pid_t pid;
+	struct ticket *ticket; /* of the write, which an earlier daemon may have had; NULL: none can */
 	atomic_bool interrupted;
 };
 

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include "handover.h"
 #include "options.h"
 #include "util.h"
 
@@ -27,9 +28,12 @@ struct scratch; /* one scratch file; lives as long as anyone refers to it, also 
 
 /*
  * Load the state directory, mend what a crash left, and make scratches ready; the mount may appear after this.
- * `images_fd` is the images directory (borrowed). -EBUSY when another daemon has the state or the images.
+ * `images_fd` is the images directory, `handover` what an earlier daemon may have left; all are borrowed, and options->lock_fd is
+ * set. -EBUSY when another daemon has the state or
+ * the images, also when that is dead and a qemu-img of its is not yet.
  */
-int disks_new(const struct options *options, int images_fd, struct disks **ret_disks, struct sentence *error);
+int disks_new(struct options *options, int images_fd, struct handover *handover, struct disks **ret_disks,
+	      struct sentence *error);
 
 /* Start the background work. Separate from disks_new() because a daemon forks in between. */
 int disks_start(struct disks *disks, struct sentence *error);
@@ -44,6 +48,7 @@ void disks_free(struct disks *disks);
 struct disk *disks_find(struct disks *disks, const char *name);
 struct disk *disks_find_inode(struct disks *disks, dev_t device, ino_t inode);
 bool disks_any_beneath(struct disks *disks, const char *directory);
+struct disk *disk_get(struct disk *disk);
 void disk_put(struct disk *disk); /* NULL is fine */
 const char *disk_name(const struct disk *disk);
 
@@ -76,6 +81,16 @@ int scratch_fd(struct scratch *scratch);                  /* a descriptor, or a 
  */
 int scratch_open(struct scratch *scratch, bool writer, bool nonblock);
 void scratch_close(struct scratch *scratch, bool writer);
+
+/*
+ * What an earlier daemon had open on this mount, counted again: the disks' sessions go on, and so does whoever has a descriptor. scratch_find() gives
+ * the scratch that was written down, with a reference: the disk's own when it is that file, else one that has lost its name; `stored` is that from the
+ * descriptor store (borrowed), or -1. scratch_reopen() waits for nothing, since no fold runs yet.
+ */
+void disks_go_on(struct disks *disks);
+struct scratch *scratch_find(struct disk *disk, const struct kept_node *kept, int stored);
+char *scratch_store_name(uint64_t serial); /* its name in the descriptor store; the caller frees */
+void scratch_reopen(struct scratch *scratch, bool writer);
 
 /*
  * Whether the kernel reads and writes it without us, as long as it is open. Then scratch_touch() is not called for what it writes: that shows

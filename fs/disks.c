@@ -21,11 +21,13 @@
 #include "layer.h"
 #include "log.h"
 #include "scratch.h"
+#include "session.h"
 #include "start.h"
 #include "table.h"
 #include "queue.h"
 
 #define LOCK_WAIT_MS 1500
+#define LOCK_WAIT_LONGER_MS 20000
 #define LOCK_RETRY_MS 20
 
 static int read_boot_id(char boot[BOOT_ID_SIZE])
@@ -63,10 +65,14 @@ static int open_directory(const char *path)
 	return r < 0 ? r : fd < 0 ? -errno : fd;
 }
 
-/* A daemon that was just unmounted has the locks a moment longer than the mount. */
-static bool take_lock(int fd)
+/*
+ * A daemon that was just unmounted has the locks a moment longer than the mount. The successor of one that was killed waits for that one's children,
+ * which were killed with it and may still have to finish a write.
+ */
+static bool take_lock(const struct disks *disks, int fd)
 {
-	uint64_t deadline = monotonic_ms() + LOCK_WAIT_MS;
+	bool is_successor = handover_mount(disks->handover)->restarts > 0;
+	uint64_t deadline = monotonic_ms() + (is_successor ? LOCK_WAIT_LONGER_MS : LOCK_WAIT_MS);
 
 	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		if (errno != EWOULDBLOCK || monotonic_ms() > deadline)
@@ -86,13 +92,15 @@ static int lock_directories(struct disks *disks, struct sentence *error)
 	if (disks->state_lock < 0)
 		return report(error, -errno, "the state directory '%s' cannot be locked: %s", disks->options->state,
 			      error_text(-errno));
-	if (!take_lock(disks->state_lock))
-		return report(error, -EBUSY, "another revertfs uses the state directory '%s'", disks->options->state);
+	if (!take_lock(disks, disks->state_lock))
+		return report(error, -EBUSY,
+			      "another revertfs uses the state directory '%s', or a qemu-img that it has started",
+			      disks->options->state);
 	disks->images_lock = openat(disks->images_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (disks->images_lock < 0)
 		return report(error, -errno, "the images directory '%s' cannot be opened: %s", disks->options->images,
 			      error_text(-errno));
-	if (!take_lock(disks->images_lock))
+	if (!take_lock(disks, disks->images_lock))
 		return report(error, -EBUSY, "another revertfs serves the images directory '%s'",
 			      disks->options->images);
 	return 0;
@@ -141,7 +149,8 @@ static int make_locks(struct disks *disks)
 	return -r;
 }
 
-int disks_new(const struct options *options, int images_fd, struct disks **ret_disks, struct sentence *error)
+int disks_new(struct options *options, int images_fd, struct handover *handover, struct disks **ret_disks,
+	      struct sentence *error)
 {
 	struct disks *disks = calloc(1, sizeof(*disks));
 	int r;
@@ -151,6 +160,8 @@ int disks_new(const struct options *options, int images_fd, struct disks **ret_d
 		return report(error, -ENOMEM, "out of memory");
 	}
 	disks->options = options;
+	disks->handover = handover;
+	disks->last_serial = handover_first_number(handover);
 	disks->images_fd = images_fd;
 	disks->images_lock = disks->state_lock = disks->state_fd = disks->disks_fd = -1;
 	disks->layers_fd = disks->intents_fd = disks->lost_fd = disks->makings_fd = disks->scratch_fd = -1;
@@ -159,6 +170,7 @@ int disks_new(const struct options *options, int images_fd, struct disks **ret_d
 		report(error, r, "the boot id cannot be read: %s", error_text(r));
 	if (r == 0)
 		r = open_directories(disks, error);
+	options->lock_fd = disks->state_lock;
 	if (r == 0)
 		r = start_load(disks, error);
 	if (r < 0)
@@ -180,14 +192,12 @@ int disks_start(struct disks *disks, struct sentence *error)
 	return 0;
 }
 
-static void free_announcements(struct disks *disks)
+void disks_go_on(struct disks *disks)
 {
-	while (disks->announcements) {
-		struct announcement *next = disks->announcements->next;
-
-		free(disks->announcements);
-		disks->announcements = next;
-	}
+	pthread_mutex_lock(&disks->lock);
+	for (struct disk *disk = disks->first; disk; disk = disk->next_disk)
+		session_go_on_locked(disk);
+	pthread_mutex_unlock(&disks->lock);
 }
 
 static void free_closing(struct disks *disks)
@@ -234,7 +244,6 @@ void disks_free(struct disks *disks)
 		layer_put_locked(layer);
 	}
 	pthread_mutex_unlock(&disks->lock);
-	free_announcements(disks);
 	free_closing(disks);
 	free_unfinished(disks);
 	close_fdp(&disks->scratch_fd);
@@ -245,6 +254,8 @@ void disks_free(struct disks *disks)
 	close_fdp(&disks->disks_fd);
 	close_fdp(&disks->state_fd);
 	close_fdp(&disks->images_lock);
+	if (disks->options->lock_fd == disks->state_lock)
+		disks->options->lock_fd = 0;
 	close_fdp(&disks->state_lock);
 	pthread_cond_destroy(&disks->changed);
 	pthread_mutex_destroy(&disks->lock);

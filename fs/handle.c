@@ -7,14 +7,17 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define CHAINS 4096 /* a power of two; a host has a few open files for each of its guests */
 
 struct handle_table {
 	void (*destroy)(void *context, struct handle *handle);
 	void *context;
+	struct handover *handover;
 	pthread_mutex_t lock;
 	uint64_t next_number;
+	unsigned count;
 	struct handle *chains[CHAINS];
 };
 
@@ -36,6 +39,7 @@ void handle_free(struct handle *handle)
 static void destroy(struct handle_table *table, struct handle *handle)
 {
 	table->destroy(table->context, handle);
+	handover_give(table->handover, KEPT_ANSWER, handle->kept_answer);
 	handle_free(handle);
 }
 
@@ -51,18 +55,52 @@ struct handle *handle_new(enum handle_kind kind)
 	return handle;
 }
 
-uint64_t handle_add(struct handle_table *table, struct handle *handle)
+static void link_handle(struct handle_table *table, struct handle *handle, uint64_t number)
 {
-	struct handle **place;
+	struct handle **place = chain(table, number);
 
-	pthread_mutex_lock(&table->lock);
-	handle->number = table->next_number++;
+	handle->number = number;
 	handle->references = 1;
-	place = chain(table, handle->number);
 	handle->next = *place;
 	*place = handle;
+	table->count++;
+}
+
+/* Everything but the number. */
+static void keep(struct handle_table *table, struct handle *handle)
+{
+	struct kept_handle *kept = handover_take(table->handover, KEPT_HANDLE);
+
+	if (!kept)
+		return;
+	kept->opened_by = handle->asked_by;
+	kept->node = handle->node->id;
+	kept->kind = handle->kind;
+	kept->flags = handle->flags;
+	handle->kept = kept;
+}
+
+uint64_t handle_add(struct handle_table *table, struct handle *handle)
+{
+	uint64_t number;
+
+	keep(table, handle);
+	pthread_mutex_lock(&table->lock);
+	number = table->next_number++;
+	link_handle(table, handle, number);
+	if (handle->kept)
+		handover_publish(&handle->kept->number, number);
 	pthread_mutex_unlock(&table->lock);
-	return handle->number;
+	return number;
+}
+
+void handle_restore(struct handle_table *table, struct handle *handle, struct kept_handle *kept)
+{
+	handle->kept = kept;
+	handle->asked_by = kept->opened_by;
+	pthread_mutex_lock(&table->lock);
+	link_handle(table, handle, kept->number);
+	pthread_mutex_unlock(&table->lock);
 }
 
 static struct handle **find(struct handle_table *table, uint64_t number)
@@ -99,6 +137,66 @@ void handle_put(struct handle_table *table, struct handle *handle)
 		destroy(table, handle);
 }
 
+/* Out of the table, and out of what the next daemon will know; with the table's reference. */
+static void unlink_locked(struct handle_table *table, struct handle **place)
+{
+	struct handle *handle = *place;
+
+	*place = handle->next;
+	table->count--;
+	handover_give(table->handover, KEPT_HANDLE, handle->kept);
+	handle->kept = NULL;
+}
+
+/* Struck while it is changed, so that half an answer is none. */
+void handle_note_answer(struct handle_table *table, struct handle *handle)
+{
+	struct kept_answer *kept = handle->kept_answer;
+
+	if (!kept)
+		kept = handle->kept_answer = handover_take(table->handover, KEPT_ANSWER);
+	if (!kept)
+		return;
+	handover_publish(&kept->handle, 0);
+	if (!handle->text || handle->text_length > sizeof(kept->text))
+		return;
+	memcpy(kept->text, handle->text, handle->text_length);
+	kept->length = (uint32_t)handle->text_length;
+	kept->start = handle->text_start;
+	handover_publish(&kept->handle, handle->number);
+}
+
+struct search {
+	uint64_t number;
+	struct kept_answer *found;
+};
+
+static void compare(void *context, void *slot)
+{
+	struct search *search = context;
+	struct kept_answer *kept = slot;
+
+	if (kept->handle == search->number)
+		search->found = kept;
+}
+
+bool handle_recall_answer(struct handle_table *table, struct handle *handle)
+{
+	struct search search = { .number = handle->number };
+	struct kept_answer *kept;
+
+	handover_visit(table->handover, KEPT_ANSWER, compare, &search);
+	kept = search.found;
+	if (!kept || kept->length > sizeof(kept->text))
+		return false;
+	handle->text = strndup(kept->text, kept->length);
+	handle->text_length = handle->text ? kept->length : 0;
+	handle->text_start = kept->start;
+	handle->text_start_is_open = true;
+	handle->kept_answer = kept;
+	return handle->text != NULL;
+}
+
 void handle_remove(struct handle_table *table, uint64_t number)
 {
 	struct handle **place, *handle;
@@ -107,13 +205,46 @@ void handle_remove(struct handle_table *table, uint64_t number)
 	place = find(table, number);
 	handle = *place;
 	if (handle)
-		*place = handle->next;
+		unlink_locked(table, place);
 	pthread_mutex_unlock(&table->lock);
 	handle_put(table, handle);
 }
 
+static struct handle *take_asked_by(struct handle_table *table, uint64_t asked_by)
+{
+	struct handle *handle = NULL;
+
+	pthread_mutex_lock(&table->lock);
+	for (size_t i = 0; i < CHAINS && !handle; i++) {
+		struct handle **place = &table->chains[i];
+
+		while (*place && (*place)->asked_by != asked_by)
+			place = &(*place)->next;
+		handle = *place;
+		if (handle)
+			unlink_locked(table, place);
+	}
+	pthread_mutex_unlock(&table->lock);
+	return handle;
+}
+
+void handle_take_back(struct handle_table *table, uint64_t asked_by)
+{
+	handle_put(table, take_asked_by(table, asked_by));
+}
+
+unsigned handle_count(struct handle_table *table)
+{
+	unsigned count;
+
+	pthread_mutex_lock(&table->lock);
+	count = table->count;
+	pthread_mutex_unlock(&table->lock);
+	return count;
+}
+
 int handle_table_new(void (*destroy_one)(void *context, struct handle *handle), void *context,
-		     struct handle_table **ret_table)
+		     struct handover *handover, struct handle_table **ret_table)
 {
 	struct handle_table *table = calloc(1, sizeof(*table));
 
@@ -121,7 +252,8 @@ int handle_table_new(void (*destroy_one)(void *context, struct handle *handle), 
 		return -ENOMEM;
 	table->destroy = destroy_one;
 	table->context = context;
-	table->next_number = 1;
+	table->handover = handover;
+	table->next_number = handover_first_number(handover);
 	pthread_mutex_init(&table->lock, NULL);
 	*ret_table = table;
 	return 0;

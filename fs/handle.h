@@ -3,7 +3,7 @@
  * Open descriptors of the mount: the numbers that the kernel hands back with every read and write, and what each stands for.
  *
  * A handle's number comes from a counter, is never used twice, and says nothing of our memory, so that it can outlive
- * the daemon that gave it.
+ * the daemon that gave it: each is written down for the next one (handover.h) before the kernel is told.
  */
 #ifndef REVERTFS_HANDLE_H
 #define REVERTFS_HANDLE_H
@@ -30,6 +30,8 @@ struct handle {
 	enum handle_kind kind;
 	struct node *node; /* a reference */
 	int fd;            /* the file to read and write, or -1; HANDLE_SCRATCH: the scratch's, not ours */
+	int flags;         /* of open(2) */
+	uint64_t asked_by; /* the request that it was made for, with which it is found again where that is sent again */
 	bool writer;
 	bool entered;            /* counted with passage_enter() */
 	struct scratch *scratch; /* HANDLE_SCRATCH: a reference, counted with scratch_open() */
@@ -44,14 +46,19 @@ struct handle {
 
 	/* The table's. */
 	uint64_t number;
+	struct kept_handle *kept;
+	struct kept_answer *kept_answer;
 	unsigned references;
 	struct handle *next;
 };
 
 struct handle_table;
 
-/* `destroy` gives back what a handle holds, not the handle itself; it is called without a lock held. */
-int handle_table_new(void (*destroy)(void *context, struct handle *handle), void *context,
+/*
+ * `destroy` gives back what a handle holds, not the handle itself; it is called without a lock held. `handover` (borrowed) is where handles
+ * are written down.
+ */
+int handle_table_new(void (*destroy)(void *context, struct handle *handle), void *context, struct handover *handover,
 		     struct handle_table **ret_table);
 void handle_table_free(struct handle_table *table); /* with all that is still open; NULL is fine */
 
@@ -60,6 +67,21 @@ void handle_free(struct handle *handle); /* one that was never added, with its t
 
 /* The handle becomes the table's; the number is what the kernel gets. */
 uint64_t handle_add(struct handle_table *table, struct handle *handle);
+
+/* The same with the number that an earlier daemon gave. */
+void handle_restore(struct handle_table *table, struct handle *handle, struct kept_handle *kept);
+
+/* Close what was opened for a request whose answer never reached the kernel. */
+void handle_take_back(struct handle_table *table, uint64_t asked_by);
+
+/*
+ * The text of a HANDLE_CONTROL, an answer, is written down too, as far as there is room; the caller holds handle->lock. What an earlier daemon wrote
+ * down for this number becomes the text; false when there is nothing.
+ */
+void handle_note_answer(struct handle_table *table, struct handle *handle);
+bool handle_recall_answer(struct handle_table *table, struct handle *handle);
+
+unsigned handle_count(struct handle_table *table);
 
 /* With a reference, or NULL. */
 struct handle *handle_get(struct handle_table *table, uint64_t number);

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "clone.h"
+#include "fdstore.h"
 #include "fold.h"
 #include "layer.h"
 #include "log.h"
@@ -193,6 +194,14 @@ static void *work(void *context)
 
 /* --- housekeeping -------------------------------------------------------------------------------- */
 
+static void drop_from_store(uint64_t serial)
+{
+	CLEANUP(freep) char *name = scratch_store_name(serial);
+
+	if (name)
+		fdstore_drop(name);
+}
+
 static bool close_old_files_locked(struct disks *disks)
 {
 	struct closing *list = disks->closing;
@@ -205,6 +214,8 @@ static bool close_old_files_locked(struct disks *disks)
 		struct closing *next = list->next;
 
 		close(list->fd);
+		if (list->stored)
+			drop_from_store(list->stored);
 		free(list);
 		list = next;
 	}

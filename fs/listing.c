@@ -87,6 +87,54 @@ struct listing_entry *listing_find(const struct listing *listing, const char *na
 	return bsearch(&like, listing->entries, listing->count, sizeof(like), compare);
 }
 
+/* FNV-1a, without the sign: positions are numbers that lseek(2) takes. */
+static off_t position_of(const char *name)
+{
+	uint64_t hash = 0xcbf29ce484222325ULL;
+
+	if (strcmp(name, ".") == 0)
+		return 1;
+	if (strcmp(name, "..") == 0)
+		return 2;
+	for (const char *p = name; *p; p++)
+		hash = (hash ^ (unsigned char)*p) * 0x100000001b3ULL;
+	hash >>= 1;
+	return (off_t)(hash > 2 ? hash : 3);
+}
+
+static int compare_positions(const void *a, const void *b)
+{
+	const struct listing_entry *x = a, *y = b;
+
+	return x->position < y->position ? -1 : x->position > y->position ? 1 : strcmp(x->name, y->name);
+}
+
+void listing_place(struct listing *listing)
+{
+	for (size_t i = 0; i < listing->count; i++)
+		listing->entries[i].position = position_of(listing->entries[i].name);
+	if (listing->count)
+		qsort(listing->entries, listing->count, sizeof(*listing->entries), compare_positions);
+	for (size_t i = 1; i < listing->count; i++)
+		if (listing->entries[i].position <= listing->entries[i - 1].position)
+			listing->entries[i].position = listing->entries[i - 1].position + 1;
+}
+
+size_t listing_behind(const struct listing *listing, off_t position)
+{
+	size_t low = 0, high = listing->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (listing->entries[middle].position > position)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return low;
+}
+
 static int add_records(struct listing *listing, const char *records, size_t length)
 {
 	const char *end = records + length;

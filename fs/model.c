@@ -59,6 +59,14 @@ void disk_put_locked(struct disk *disk)
 	disk_free(disk);
 }
 
+struct disk *disk_get(struct disk *disk)
+{
+	pthread_mutex_lock(&disk->disks->lock);
+	disk->refs++;
+	pthread_mutex_unlock(&disk->disks->lock);
+	return disk;
+}
+
 void disk_put(struct disk *disk)
 {
 	struct disks *disks = disk ? disk->disks : NULL;
@@ -70,15 +78,15 @@ void disk_put(struct disk *disk)
 	pthread_mutex_unlock(&disks->lock);
 }
 
-static void hand_to_closer_locked(struct disks *disks, int fd)
+static void hand_to_closer_locked(struct disks *disks, const struct scratch *scratch)
 {
 	struct closing *closing = malloc(sizeof(*closing));
 
 	if (!closing) {
-		close(fd);
+		close(scratch->fd);
 		return;
 	}
-	*closing = (struct closing){ fd, disks->closing };
+	*closing = (struct closing){ scratch->fd, scratch->stored ? scratch->serial : 0, disks->closing };
 	disks->closing = closing;
 	pthread_cond_broadcast(&disks->changed);
 }
@@ -92,7 +100,7 @@ void scratch_put_locked(struct scratch *scratch)
 	disk = scratch->disk;
 	layer_put_locked(scratch->layer);
 	/* Closing the last descriptor of a large unlinked file frees its blocks, which takes a while. */
-	hand_to_closer_locked(disk->disks, scratch->fd);
+	hand_to_closer_locked(disk->disks, scratch);
 	free(scratch);
 	disk_put_locked(disk);
 }

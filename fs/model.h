@@ -58,6 +58,7 @@ struct scratch {
 	atomic_bool touched;   /* written to; also seen in the file itself (template.h) */
 	atomic_bool passed;    /* the kernel passes it through, if it does that at all; as of the last open */
 	atomic_bool unwritten; /* has data that no write-back was started for; strict scratches only */
+	bool stored;           /* it has lost its name and is in the descriptor store */
 };
 
 enum job_state { JOB_NONE, JOB_QUEUED, JOB_RUNNING };
@@ -109,13 +110,6 @@ struct disk {
 	struct sentence last_error; /* "" when there is none */
 };
 
-/* A domain whose restore has been announced. */
-struct announcement {
-	char uuid[UUID_SIZE];
-	uint64_t when; /* monotonic ms */
-	struct announcement *next;
-};
-
 /* Something to be cleaned up behind an earlier daemon (making.c). */
 struct unfinished {
 	char *file; /* in makings/ */
@@ -125,12 +119,14 @@ struct unfinished {
 /* A descriptor whose closing frees a large file. */
 struct closing {
 	int fd;
+	uint64_t stored; /* the serial of the scratch that it is, where it is in the descriptor store; else 0 */
 	struct closing *next;
 };
 
 struct disks {
-	const struct options *options;
-	int images_fd; /* borrowed */
+	struct options *options;
+	struct handover *handover; /* borrowed */
+	int images_fd;             /* borrowed */
 	int images_lock, state_lock;
 	int state_fd, disks_fd, layers_fd, intents_fd, lost_fd, makings_fd;
 	int scratch_fd; /* -1: scratches lie with their records */
@@ -146,7 +142,6 @@ struct disks {
 	struct disk *first;     /* the same disks, sorted by name; the table holds one reference of each */
 	struct layer *layers;
 	uint64_t last_serial;
-	struct announcement *announcements;
 	struct closing *closing;
 	struct transfer *transfers; /* queued and running, in the order they came (transfer.h) */
 	uint64_t last_transfer;

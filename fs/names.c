@@ -5,6 +5,9 @@
  * Each is done under disks_lock_names(), between looking whether a disk is concerned and the system call, so that no name
  * becomes a disk in between. A disk's name cannot be taken, removed or moved, and neither can a directory above one; a
  * protected file gets no second name. What the daemon itself looks like (.revertfs) never changes.
+ *
+ * Each is done once, also where a daemon is killed between doing it and saying so (ticket.h): what the names stand for is noted
+ * before, and compared where the request comes again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ticket.h"
 #include "tree_parts.h"
 
 #ifndef RENAME_WHITEOUT
@@ -63,6 +67,28 @@ static bool is_disk(struct tree *tree, const struct slot *slot)
 	return disk != NULL;
 }
 
+/* What a name stands for at this moment; zeros where there is nothing. */
+static struct stat look_at(const struct slot *slot)
+{
+	struct stat st;
+
+	if (fstatat(slot->directory->fd, slot->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return (struct stat){ .st_ino = 0 };
+	return st;
+}
+
+static bool is_inode(const struct stat *st, uint64_t device, uint64_t inode)
+{
+	return st->st_dev == device && st->st_ino == inode;
+}
+
+/* Whoever has the file open keeps it, in the next daemon too. */
+static void loses_name(struct tree *tree, const struct stat *st)
+{
+	if (S_ISREG(st->st_mode) && st->st_nlink == 1)
+		node_loses_name(tree->nodes, st->st_dev, st->st_ino);
+}
+
 static int tell(struct tree *tree, const struct slot *slot, struct entry *ret_entry)
 {
 	struct node *node;
@@ -85,8 +111,20 @@ struct making {
 	int fd; /* of the file that gets another name */
 };
 
-static int make(struct tree *tree, uint64_t parent, const char *name, const struct making *making,
-		struct entry *ret_entry)
+/* A note says that there was nothing before: what is there now, we have made. */
+static int make_once(struct tree *tree, struct ticket *ticket, const struct slot *slot, const struct making *making)
+{
+	struct stat there = look_at(slot);
+
+	if (ticket_recall(tree->handover, ticket) && there.st_ino)
+		return 0;
+	if (!there.st_ino)
+		ticket_note(tree->handover, ticket, &(struct kept_request){ .unique = 0 });
+	return making->make(slot->directory->fd, slot->name, making);
+}
+
+static int make(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name,
+		const struct making *making, struct entry *ret_entry)
 {
 	struct slot slot;
 	int r = slot_get(tree, parent, name, &slot);
@@ -94,7 +132,7 @@ static int make(struct tree *tree, uint64_t parent, const char *name, const stru
 	if (r < 0)
 		return r;
 	disks_lock_names(tree->disks);
-	r = is_disk(tree, &slot) ? -EEXIST : making->make(slot.directory->fd, name, making);
+	r = is_disk(tree, &slot) ? -EEXIST : make_once(tree, ticket, &slot, making);
 	if (r == 0)
 		r = tell(tree, &slot, ret_entry);
 	disks_unlock_names(tree->disks);
@@ -122,34 +160,35 @@ static int make_link(int directory, const char *name, const struct making *makin
 	return linkat(making->fd, "", directory, name, AT_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
-int tree_make_node(struct tree *tree, uint64_t parent, const char *name, const struct creation *creation,
-		   struct entry *ret_entry)
+int tree_make_node(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name,
+		   const struct creation *creation, struct entry *ret_entry)
 {
 	const struct making making = { .make = make_node, .creation = creation };
 
-	return make(tree, parent, name, &making, ret_entry);
+	return make(tree, ticket, parent, name, &making, ret_entry);
 }
 
-int tree_make_directory(struct tree *tree, uint64_t parent, const char *name, const struct creation *creation,
-			struct entry *ret_entry)
+int tree_make_directory(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name,
+			const struct creation *creation, struct entry *ret_entry)
 {
 	const struct making making = { .make = make_directory, .creation = creation };
 
-	return make(tree, parent, name, &making, ret_entry);
+	return make(tree, ticket, parent, name, &making, ret_entry);
 }
 
-int tree_make_symlink(struct tree *tree, uint64_t parent, const char *name, const char *target,
+int tree_make_symlink(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name, const char *target,
 		      const struct creation *creation, struct entry *ret_entry)
 {
 	const struct making making = { .make = make_symlink, .creation = creation, .target = target };
 
-	return make(tree, parent, name, &making, ret_entry);
+	return make(tree, ticket, parent, name, &making, ret_entry);
 }
 
 /* Whether the file is protected is asked under the lock on names, which protecting it would need. */
-static int link_unprotected(struct tree *tree, const struct node *node, struct slot *slot, struct entry *ret_entry)
+static int link_unprotected(struct tree *tree, struct ticket *ticket, const struct node *node, struct slot *slot,
+			    struct entry *ret_entry)
 {
-	const struct making making = { .fd = node->fd };
+	const struct making making = { .make = make_link, .fd = node->fd };
 	int r;
 
 	disks_lock_names(tree->disks);
@@ -158,14 +197,15 @@ static int link_unprotected(struct tree *tree, const struct node *node, struct s
 	else if (is_disk(tree, slot))
 		r = -EEXIST;
 	else
-		r = make_link(slot->directory->fd, slot->name, &making);
+		r = make_once(tree, ticket, slot, &making);
 	if (r == 0)
 		r = tell(tree, slot, ret_entry);
 	disks_unlock_names(tree->disks);
 	return r;
 }
 
-int tree_link(struct tree *tree, uint64_t id, uint64_t parent, const char *name, struct entry *ret_entry)
+int tree_link(struct tree *tree, struct ticket *ticket, uint64_t id, uint64_t parent, const char *name,
+	      struct entry *ret_entry)
 {
 	struct node *node = node_get(tree->nodes, id);
 	struct slot slot;
@@ -175,7 +215,7 @@ int tree_link(struct tree *tree, uint64_t id, uint64_t parent, const char *name,
 		return -ESTALE;
 	r = node->kind == NODE_FILE ? slot_get(tree, parent, name, &slot) : -EPERM;
 	if (r == 0) {
-		r = link_unprotected(tree, node, &slot, ret_entry);
+		r = link_unprotected(tree, ticket, node, &slot, ret_entry);
 		slot_put(tree, &slot);
 	}
 	node_put(tree->nodes, node);
@@ -184,7 +224,29 @@ int tree_link(struct tree *tree, uint64_t id, uint64_t parent, const char *name,
 
 /* ---- removing */
 
-static int remove_name(struct tree *tree, uint64_t parent, const char *name, int flags)
+/* A clone; its name is a disk's, whatever lies beneath it. */
+static int remove_disk(struct tree *tree, struct ticket *ticket, const struct slot *slot)
+{
+	ticket_note(tree->handover, ticket, &(struct kept_request){ .is_disk = 1 });
+	return disk_unlink(tree->disks, slot->path);
+}
+
+static int remove_once(struct tree *tree, struct ticket *ticket, const struct slot *slot, int flags)
+{
+	const struct kept_request *before = ticket_recall(tree->handover, ticket);
+	struct stat there = look_at(slot);
+
+	if (before && (before->is_disk || !is_inode(&there, before->device, before->inode)))
+		return 0;
+	if (there.st_ino)
+		ticket_note(tree->handover, ticket,
+			    &(struct kept_request){ .device = there.st_dev, .inode = there.st_ino });
+	if (!(flags & AT_REMOVEDIR))
+		loses_name(tree, &there);
+	return unlinkat(slot->directory->fd, slot->name, flags) < 0 ? -errno : 0;
+}
+
+static int remove_name(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name, int flags)
 {
 	struct slot slot;
 	int r = slot_get(tree, parent, name, &slot);
@@ -193,24 +255,24 @@ static int remove_name(struct tree *tree, uint64_t parent, const char *name, int
 		return r;
 	disks_lock_names(tree->disks);
 	if (is_disk(tree, &slot))
-		r = flags & AT_REMOVEDIR ? -ENOTDIR : disk_unlink(tree->disks, slot.path);
+		r = flags & AT_REMOVEDIR ? -ENOTDIR : remove_disk(tree, ticket, &slot);
 	else if (flags & AT_REMOVEDIR && disks_any_beneath(tree->disks, slot.path))
 		r = -EBUSY;
 	else
-		r = unlinkat(slot.directory->fd, name, flags) < 0 ? -errno : 0;
+		r = remove_once(tree, ticket, &slot, flags);
 	disks_unlock_names(tree->disks);
 	slot_put(tree, &slot);
 	return r;
 }
 
-int tree_unlink(struct tree *tree, uint64_t parent, const char *name)
+int tree_unlink(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name)
 {
-	return remove_name(tree, parent, name, 0);
+	return remove_name(tree, ticket, parent, name, 0);
 }
 
-int tree_remove_directory(struct tree *tree, uint64_t parent, const char *name)
+int tree_remove_directory(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name)
 {
-	return remove_name(tree, parent, name, AT_REMOVEDIR);
+	return remove_name(tree, ticket, parent, name, AT_REMOVEDIR);
 }
 
 /* ---- renaming */
@@ -233,22 +295,52 @@ static void see_again(struct tree *tree, const struct slot *slot)
 		node_put(tree->nodes, node);
 }
 
-static int rename_slots(struct tree *tree, const struct slot *from, const struct slot *to, unsigned flags)
+/* Whether a rename that found `before` has been done: the one file is where the other name is, and not under its own any more. */
+static bool was_renamed(const struct kept_request *before, const struct stat *from, const struct stat *to,
+			unsigned flags)
+{
+	if (!is_inode(to, before->device, before->inode))
+		return false;
+	if (flags & RENAME_EXCHANGE)
+		return is_inode(from, before->other_device, before->other_inode);
+	return !is_inode(from, before->device, before->inode);
+}
+
+static int rename_once(struct tree *tree, struct ticket *ticket, const struct slot *from, const struct slot *to,
+		       unsigned flags)
+{
+	const struct kept_request *before = ticket_recall(tree->handover, ticket);
+	struct stat source = look_at(from), target = look_at(to);
+
+	if (before && was_renamed(before, &source, &target, flags))
+		return 0;
+	ticket_note(tree->handover, ticket,
+		    &(struct kept_request){ .device = source.st_dev,
+					    .inode = source.st_ino,
+					    .other_device = target.st_dev,
+					    .other_inode = target.st_ino });
+	if (!flags && !is_inode(&target, source.st_dev, source.st_ino))
+		loses_name(tree, &target);
+	return renameat2(from->directory->fd, from->name, to->directory->fd, to->name, flags) < 0 ? -errno : 0;
+}
+
+static int rename_slots(struct tree *tree, struct ticket *ticket, const struct slot *from, const struct slot *to,
+			unsigned flags)
 {
 	int r = check_rename(tree, from, to);
 
+	if (r == 0)
+		r = rename_once(tree, ticket, from, to, flags);
 	if (r < 0)
 		return r;
-	if (renameat2(from->directory->fd, from->name, to->directory->fd, to->name, flags) < 0)
-		return -errno;
 	see_again(tree, to);
 	if (flags & RENAME_EXCHANGE)
 		see_again(tree, from);
 	return 0;
 }
 
-int tree_rename(struct tree *tree, uint64_t parent, const char *name, uint64_t new_parent, const char *new_name,
-		unsigned flags)
+int tree_rename(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name, uint64_t new_parent,
+		const char *new_name, unsigned flags)
 {
 	struct slot from, to;
 	int r;
@@ -262,7 +354,7 @@ int tree_rename(struct tree *tree, uint64_t parent, const char *name, uint64_t n
 	r = slot_get(tree, new_parent, new_name, &to);
 	if (r == 0) {
 		disks_lock_names(tree->disks);
-		r = rename_slots(tree, &from, &to, flags);
+		r = rename_slots(tree, ticket, &from, &to, flags);
 		disks_unlock_names(tree->disks);
 		slot_put(tree, &to);
 	}
@@ -272,14 +364,33 @@ int tree_rename(struct tree *tree, uint64_t parent, const char *name, uint64_t n
 
 /* ---- creating a file and opening it at once */
 
+/* An earlier daemon has made it and not said so. */
+static int open_created(const struct slot *slot, int flags)
+{
+	struct stat st;
+	CLEANUP(close_fdp) int fd = file_find(slot->directory->fd, slot->name, &st);
+
+	return fd < 0 ? fd : file_open(fd, flags);
+}
+
 /*
  * What exists by now was not there when the kernel looked, so nobody has checked whether the caller may open it: -ESTALE
  * makes the kernel look, check and open again.
  */
-static int create_file(struct tree *tree, const struct slot *slot, int flags, const struct creation *creation)
+static int create_file(struct tree *tree, struct ticket *ticket, const struct slot *slot, int flags,
+		       const struct creation *creation)
 {
-	int r = is_disk(tree, slot) ? -EEXIST : file_create(slot->directory->fd, slot->name, flags & ~O_EXCL, creation);
+	bool noted = ticket_recall(tree->handover, ticket) != NULL;
+	struct stat there = look_at(slot);
+	int r;
 
+	if (is_disk(tree, slot))
+		return flags & O_EXCL ? -EEXIST : -ESTALE;
+	if (noted && there.st_ino)
+		return open_created(slot, flags);
+	if (!there.st_ino)
+		ticket_note(tree->handover, ticket, &(struct kept_request){ .unique = 0 });
+	r = file_create(slot->directory->fd, slot->name, flags & ~O_EXCL, creation);
 	return r == -EEXIST && !(flags & O_EXCL) ? -ESTALE : r;
 }
 
@@ -298,7 +409,8 @@ static int enter_created(struct tree *tree, const struct slot *slot, int fd, str
 	return tree_node_of_file(tree, slot->directory, slot->name, pinned, &st, ret_node);
 }
 
-static int add_created_handle(struct tree *tree, struct node *node, int flags, int *fd, struct opening *ret_opening)
+static int add_created_handle(struct tree *tree, const struct ticket *ticket, struct node *node, int flags, int *fd,
+			      struct opening *ret_opening)
 {
 	struct handle *handle = handle_new(HANDLE_FILE);
 
@@ -306,21 +418,22 @@ static int add_created_handle(struct tree *tree, struct node *node, int flags, i
 		return -ENOMEM;
 	handle->node = node_ref(tree->nodes, node);
 	handle->fd = steal_fd(fd);
+	handle->flags = flags;
 	handle->writer = (flags & O_ACCMODE) != O_RDONLY;
-	tree_tell_opening(tree, handle, flags, ret_opening);
+	tree_tell_opening(tree, ticket, handle, ret_opening);
 	return 0;
 }
 
-static int create_in(struct tree *tree, const struct slot *slot, int flags, const struct creation *creation,
-		     struct entry *ret_entry, struct opening *ret_opening)
+static int create_in(struct tree *tree, struct ticket *ticket, const struct slot *slot, int flags,
+		     const struct creation *creation, struct entry *ret_entry, struct opening *ret_opening)
 {
-	CLEANUP(close_fdp) int fd = create_file(tree, slot, flags, creation);
+	CLEANUP(close_fdp) int fd = create_file(tree, ticket, slot, flags, creation);
 	struct node *node;
 	int r = fd < 0 ? fd : enter_created(tree, slot, fd, &node);
 
 	if (r < 0)
 		return r;
-	r = add_created_handle(tree, node, flags, &fd, ret_opening);
+	r = add_created_handle(tree, ticket, node, flags, &fd, ret_opening);
 	if (r == 0) {
 		r = tree_tell(tree, node, ret_entry);
 		if (r < 0)
@@ -330,8 +443,8 @@ static int create_in(struct tree *tree, const struct slot *slot, int flags, cons
 	return r;
 }
 
-int tree_create(struct tree *tree, uint64_t parent, const char *name, int flags, const struct creation *creation,
-		struct entry *ret_entry, struct opening *ret_opening)
+int tree_create(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name, int flags,
+		const struct creation *creation, struct entry *ret_entry, struct opening *ret_opening)
 {
 	struct slot slot;
 	int r = slot_get(tree, parent, name, &slot);
@@ -339,7 +452,7 @@ int tree_create(struct tree *tree, uint64_t parent, const char *name, int flags,
 	if (r < 0)
 		return r;
 	disks_lock_names(tree->disks);
-	r = create_in(tree, &slot, flags, creation, ret_entry, ret_opening);
+	r = create_in(tree, ticket, &slot, flags, creation, ret_entry, ret_opening);
 	disks_unlock_names(tree->disks);
 	slot_put(tree, &slot);
 	return r;

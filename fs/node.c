@@ -15,12 +15,19 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fdstore.h"
+#include "keep.h"
+#include "log.h"
+
 struct node_table {
 	pthread_mutex_t lock;
 	struct node **by_id, **by_key; /* chains; `size` of each, a power of two */
 	size_t size, count;
 	uint64_t next_id;
 	struct node *root;
+	struct handover *handover;
+	bool (*knows)(void *context, uint64_t id); /* set before the first request */
+	void *context;
 };
 
 static size_t mix(uint64_t value)
@@ -154,8 +161,9 @@ static void grow(struct node_table *table)
 }
 
 /* Of a node that is in no table; its parent is the caller's business. */
-static void destroy(struct node *node)
+static void destroy(struct node_table *table, struct node *node)
 {
+	handover_give(table->handover, KEPT_NODE, node->kept);
 	if (node->fd >= 0)
 		close(node->fd);
 	disk_put(node->disk);
@@ -186,7 +194,7 @@ void node_put(struct node_table *table, struct node *node)
 		unlink_node(table, node);
 		parent = node->parent;
 		pthread_mutex_unlock(&table->lock);
-		destroy(node);
+		destroy(table, node);
 		node = parent;
 	}
 }
@@ -211,24 +219,52 @@ struct node *node_get(struct node_table *table, uint64_t id)
 	return node;
 }
 
-/* The candidate becomes the node of what it stands for, unless there is one: then it is destroyed. */
-static struct node *intern(struct node_table *table, struct node *candidate)
+static struct node *find_same(struct node_table *table, const struct node *like)
 {
 	struct node *node;
 
 	pthread_mutex_lock(&table->lock);
-	node = find_key(table, candidate);
-	if (!node) {
-		node = candidate;
-		node->id = table->next_id++;
-		if (++table->count > table->size)
-			grow(table);
-		link_node(table, node);
-	}
-	node->references++;
+	node = find_key(table, like);
+	if (node)
+		node->references++;
 	pthread_mutex_unlock(&table->lock);
+	return node;
+}
+
+/* Give it its number, which publishes it for us and for the next daemon. */
+static void enter_locked(struct node_table *table, struct node *node)
+{
+	node->id = node->inherited ? node->kept->id : table->next_id++;
+	if (++table->count > table->size)
+		grow(table);
+	link_node(table, node);
+	if (node->kept)
+		handover_publish(&node->kept->id, node->id);
+}
+
+/*
+ * The candidate becomes the node of what it stands for, unless there is one: then it is destroyed. It is written down before it can be
+ * found, outside of the lock, since that takes a system call. The root is the same in every daemon. `fd` is its file, or -1.
+ */
+static struct node *intern(struct node_table *table, struct node *candidate, int fd, struct kept_node *kept)
+{
+	struct node *node = find_same(table, candidate);
+
+	if (!node) {
+		candidate->inherited = kept != NULL;
+		candidate->lookups = kept ? kept->lookups : 0;
+		candidate->kept = kept || !table->root ? kept : keep_node(table->handover, candidate, fd);
+		pthread_mutex_lock(&table->lock);
+		node = find_key(table, candidate);
+		if (!node) {
+			node = candidate;
+			enter_locked(table, node);
+		}
+		node->references++;
+		pthread_mutex_unlock(&table->lock);
+	}
 	if (node != candidate)
-		destroy(candidate);
+		destroy(table, candidate);
 	return node;
 }
 
@@ -243,7 +279,8 @@ static struct node *candidate(enum node_kind kind)
 	return node;
 }
 
-int node_of_file(struct node_table *table, int fd, const struct stat *st, struct node **ret_node)
+int node_of_file(struct node_table *table, int fd, const struct stat *st, struct kept_node *kept,
+		 struct node **ret_node)
 {
 	struct node *node = candidate(NODE_FILE);
 
@@ -255,25 +292,30 @@ int node_of_file(struct node_table *table, int fd, const struct stat *st, struct
 	node->inode = st->st_ino;
 	node->type = st->st_mode & S_IFMT;
 	node->fd = fd;
-	*ret_node = intern(table, node);
+	*ret_node = intern(table, node, fd, kept);
 	return 0;
 }
 
-int node_of_scratch(struct node_table *table, struct disk *disk, uint64_t serial, struct node **ret_node)
+int node_of_scratch(struct node_table *table, struct scratch *scratch, struct kept_node *kept, struct node **ret_node)
 {
 	struct node *node = candidate(NODE_SCRATCH);
+	struct stat st;
 
-	if (!node) {
-		disk_put(disk);
-		return -ENOMEM;
+	if (!node || fstat(scratch_fd(scratch), &st) < 0) {
+		free(node);
+		scratch_put(scratch);
+		return node ? -EIO : -ENOMEM;
 	}
-	node->disk = disk;
-	node->serial = serial;
-	*ret_node = intern(table, node);
+	node->device = st.st_dev;
+	node->inode = st.st_ino;
+	node->disk = disk_get(scratch_disk(scratch));
+	node->serial = scratch_serial(scratch);
+	*ret_node = intern(table, node, scratch_fd(scratch), kept);
+	scratch_put(scratch);
 	return 0;
 }
 
-int node_of_view(struct node_table *table, struct view *view, struct node **ret_node)
+int node_of_view(struct node_table *table, struct view *view, struct kept_node *kept, struct node **ret_node)
 {
 	struct node *node = candidate(NODE_VIEW);
 
@@ -283,11 +325,11 @@ int node_of_view(struct node_table *table, struct view *view, struct node **ret_
 	}
 	node->view = view;
 	node->serial = view_serial(view);
-	*ret_node = intern(table, node);
+	*ret_node = intern(table, node, -1, kept);
 	return 0;
 }
 
-int node_of_views(struct node_table *table, const char *path, struct node **ret_node)
+int node_of_views(struct node_table *table, const char *path, struct kept_node *kept, struct node **ret_node)
 {
 	struct node *node = candidate(NODE_VIEWS);
 
@@ -297,11 +339,12 @@ int node_of_views(struct node_table *table, const char *path, struct node **ret_
 		free(node);
 		return -ENOMEM;
 	}
-	*ret_node = intern(table, node);
+	*ret_node = intern(table, node, -1, kept);
 	return 0;
 }
 
-int node_of_fixed(struct node_table *table, enum node_fixed fixed, uint64_t serial, struct node **ret_node)
+int node_of_fixed(struct node_table *table, enum node_fixed fixed, uint64_t serial, struct kept_node *kept,
+		  struct node **ret_node)
 {
 	struct node *node = candidate(NODE_FIXED);
 
@@ -309,7 +352,7 @@ int node_of_fixed(struct node_table *table, enum node_fixed fixed, uint64_t seri
 		return -ENOMEM;
 	node->fixed = fixed;
 	node->serial = serial;
-	*ret_node = intern(table, node);
+	*ret_node = intern(table, node, -1, kept);
 	return 0;
 }
 
@@ -317,23 +360,71 @@ void node_looked_up(struct node_table *table, struct node *node)
 {
 	pthread_mutex_lock(&table->lock);
 	node->lookups++;
+	keep_lookups(node);
+	pthread_mutex_unlock(&table->lock);
+}
+
+/* The kernel does not have it any more, whatever the count says. */
+static void correct_count(struct node_table *table, struct node *node)
+{
+	if (table->knows(table->context, node->id))
+		return;
+	pthread_mutex_lock(&table->lock);
+	node->lookups = 0;
+	keep_lookups(node);
 	pthread_mutex_unlock(&table->lock);
 }
 
 void node_forget(struct node_table *table, uint64_t id, uint64_t lookups)
 {
 	struct node *node;
+	bool doubtful = false;
 
 	pthread_mutex_lock(&table->lock);
 	node = find_id(table, id);
 	if (node && node != table->root) {
 		node->lookups = lookups < node->lookups ? node->lookups - lookups : 0;
+		keep_lookups(node);
 		node->references++;
+		doubtful = node->inherited && node->lookups;
 	} else {
 		node = NULL;
 	}
 	pthread_mutex_unlock(&table->lock);
+	if (doubtful && table->knows)
+		correct_count(table, node);
 	node_put(table, node);
+}
+
+/* With a reference each. */
+static size_t collect_inherited_locked(struct node_table *table, struct node **ret_nodes)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < table->size; i++)
+		for (struct node *node = table->by_id[i]; node; node = node->next_by_id)
+			if (node->inherited && !node->references) {
+				node->references++;
+				ret_nodes[count++] = node;
+			}
+	return count;
+}
+
+/* Nodes that others stand on, or that are open, have references; what is dropped may give one of its parent back. */
+void node_drop_unknown(struct node_table *table)
+{
+	CLEANUP(freep) struct node **nodes = NULL;
+	size_t count = 0;
+
+	pthread_mutex_lock(&table->lock);
+	nodes = calloc(table->count + 1, sizeof(*nodes));
+	if (nodes)
+		count = collect_inherited_locked(table, nodes);
+	pthread_mutex_unlock(&table->lock);
+	for (size_t i = 0; i < count; i++) {
+		correct_count(table, nodes[i]);
+		node_put(table, nodes[i]);
+	}
 }
 
 /*
@@ -358,6 +449,7 @@ int node_seen(struct node_table *table, struct node *node, struct node *parent, 
 		return -ENOMEM;
 	pthread_mutex_lock(&table->lock);
 	node->was_protected = is_protected;
+	keep_seen(node, parent, name);
 	if (is_directory && would_be_in_itself(node, parent)) {
 		r = -ESTALE;
 	} else if (is_directory) {
@@ -427,7 +519,7 @@ struct scratch *node_scratch(struct node_table *table, struct node *node)
 
 void node_opened(struct node_table *table, struct node *node, struct scratch *scratch)
 {
-	struct scratch *extra = scratch_get(scratch);
+	struct scratch *extra = scratch ? scratch_get(scratch) : NULL;
 
 	pthread_mutex_lock(&table->lock);
 	if (node->opens++ == 0) {
@@ -438,17 +530,58 @@ void node_opened(struct node_table *table, struct node *node, struct scratch *sc
 	scratch_put(extra);
 }
 
+char *node_store_name(uint64_t id)
+{
+	return format_text("node-%llu", (unsigned long long)id);
+}
+
+static void drop_from_store(uint64_t id)
+{
+	CLEANUP(freep) char *name = node_store_name(id);
+
+	if (name)
+		fdstore_drop(name);
+}
+
 void node_closed(struct node_table *table, struct node *node)
 {
 	struct scratch *last = NULL;
+	bool stored = false;
 
 	pthread_mutex_lock(&table->lock);
 	if (--node->opens == 0) {
 		last = node->pinned;
 		node->pinned = NULL;
+		stored = node->stored;
+		node->stored = false;
 	}
 	pthread_mutex_unlock(&table->lock);
+	if (stored)
+		drop_from_store(node->id);
 	scratch_put(last);
+}
+
+void node_loses_name(struct node_table *table, dev_t device, ino_t inode)
+{
+	const struct node like = { .kind = NODE_FILE, .device = device, .inode = inode };
+	CLEANUP(freep) char *name = NULL;
+	struct node *node;
+	bool wanted;
+
+	pthread_mutex_lock(&table->lock);
+	node = find_key(table, &like);
+	wanted = node && node->opens && !node->stored;
+	if (wanted) {
+		node->stored = true;
+		node->references++;
+	}
+	pthread_mutex_unlock(&table->lock);
+	if (!wanted)
+		return;
+	name = node_store_name(node->id);
+	if (!name || fdstore_put(name, node->fd) < 0)
+		log_warning("an open file is removed that will not outlive this daemon, should it be restarted");
+	node_put(table, node);
 }
 
 static int make_root(struct node_table *table, int root_fd)
@@ -459,10 +592,26 @@ static int make_root(struct node_table *table, int root_fd)
 	if (fstat(root_fd, &st) < 0)
 		return -errno;
 	fd = dup(root_fd);
-	return fd < 0 ? -errno : node_of_file(table, fd, &st, &table->root);
+	return fd < 0 ? -errno : node_of_file(table, fd, &st, NULL, &table->root);
 }
 
-int node_table_new(int root_fd, struct node_table **ret_table)
+void node_table_connect(struct node_table *table, bool (*knows)(void *context, uint64_t id), void *context)
+{
+	table->knows = knows;
+	table->context = context;
+}
+
+unsigned node_count(struct node_table *table)
+{
+	size_t count;
+
+	pthread_mutex_lock(&table->lock);
+	count = table->count;
+	pthread_mutex_unlock(&table->lock);
+	return (unsigned)count;
+}
+
+int node_table_new(int root_fd, struct handover *handover, struct node_table **ret_table)
 {
 	struct node_table *table = calloc(1, sizeof(*table));
 	int r;
@@ -471,6 +620,7 @@ int node_table_new(int root_fd, struct node_table **ret_table)
 		return -ENOMEM;
 	pthread_mutex_init(&table->lock, NULL);
 	table->size = 256;
+	table->handover = handover;
 	table->next_id = NODE_ROOT;
 	table->by_id = calloc(table->size, sizeof(*table->by_id));
 	table->by_key = calloc(table->size, sizeof(*table->by_key));
@@ -479,6 +629,7 @@ int node_table_new(int root_fd, struct node_table **ret_table)
 		node_table_free(table);
 		return r;
 	}
+	table->next_id = handover_first_number(handover) + NODE_ROOT;
 	*ret_table = table;
 	return 0;
 }
@@ -492,7 +643,7 @@ void node_table_free(struct node_table *table)
 
 		for (struct node *node = table->by_id[i]; node; node = next) {
 			next = node->next_by_id;
-			destroy(node);
+			destroy(table, node);
 		}
 	}
 	free(table->by_id);

@@ -6,6 +6,9 @@
  * (-ESTALE, the kernel looks the name up again) instead of something else. The kernel may use a
  * nodeid from the LOOKUP that told it until it has forgotten as many lookups; that count only decides when memory is
  * given back. Should it ever be too low, the answer is -ESTALE, and too high costs one node.
+ *
+ * Each node is written down for the next daemon (handover.h) before its number is told. Of a node that an earlier daemon left, the count is
+ * doubtful, for what that daemon had read and not yet counted is lost: the kernel is asked instead whether it still has it.
  */
 #ifndef REVERTFS_NODE_H
 #define REVERTFS_NODE_H
@@ -16,6 +19,7 @@
 #include <sys/types.h>
 
 #include "disk.h"
+#include "handover.h"
 #include "passage.h"
 #include "view.h"
 
@@ -44,7 +48,7 @@ struct node {
 	enum node_fixed fixed;
 
 	/* NODE_FILE: what it is, and a descriptor opened with O_PATH that pins the inode, so that its number stays its own. */
-	dev_t device;
+	dev_t device; /* of a scratch, too */
 	ino_t inode;
 	mode_t type;
 	int fd;
@@ -60,18 +64,25 @@ struct node {
 	char *name;          /* and as what */
 	struct scratch
 		*pinned;  /* NODE_SCRATCH: held while a descriptor is open, so that a reset frees the space at once */
-	unsigned opens;   /* how many there are */
+	unsigned opens;   /* descriptors on it, of any kind of node */
 	uint64_t lookups; /* the kernel's count */
 	unsigned references; /* ours: requests at work, handles, children */
 	struct node *next_by_id, *next_by_key;
+	struct kept_node *kept; /* where it is written down; NULL: nowhere */
+	bool inherited;         /* an earlier daemon's, so that the count is doubtful */
+	bool stored;            /* `fd` is in the descriptor store */
 
 	struct passage passage; /* guarded by struct passages */
 };
 
 struct node_table;
 
-/* `root_fd` is the images directory, borrowed. */
-int node_table_new(int root_fd, struct node_table **ret_table);
+/* `root_fd` is the images directory, `handover` where nodes are written down; both are borrowed. */
+int node_table_new(int root_fd, struct handover *handover, struct node_table **ret_table);
+
+/* Whether the kernel has a node is asked here, without a lock held. */
+void node_table_connect(struct node_table *table, bool (*knows)(void *context, uint64_t id), void *context);
+unsigned node_count(struct node_table *table);
 void node_table_free(struct node_table *table); /* NULL is fine */
 
 /* The node of a number, with a reference, or NULL. */
@@ -80,16 +91,22 @@ struct node *node_ref(struct node_table *table, struct node *node);
 void node_put(struct node_table *table, struct node *node); /* NULL is fine */
 
 /*
- * The node of a thing, found or made, with a reference. What is handed over (a descriptor, references on a disk or
- * view) is the node's or gone when the call returns, whether it fails or not.
+ * The node of a thing, found or made, with a reference. What is handed over (a descriptor, a reference on a scratch or
+ * view) is the node's or gone when the call returns, whether it fails or not. `kept` is where an earlier daemon wrote it down: then it
+ * has the number from there; NULL for all others.
  */
-int node_of_file(struct node_table *table, int fd, const struct stat *st, struct node **ret_node);
-int node_of_scratch(struct node_table *table, struct disk *disk, uint64_t serial, struct node **ret_node);
-int node_of_view(struct node_table *table, struct view *view, struct node **ret_node);
-int node_of_views(struct node_table *table, const char *path, struct node **ret_node);
+int node_of_file(struct node_table *table, int fd, const struct stat *st, struct kept_node *kept,
+		 struct node **ret_node);
+int node_of_scratch(struct node_table *table, struct scratch *scratch, struct kept_node *kept, struct node **ret_node);
+int node_of_view(struct node_table *table, struct view *view, struct kept_node *kept, struct node **ret_node);
+int node_of_views(struct node_table *table, const char *path, struct kept_node *kept, struct node **ret_node);
 
 /* Several nodes may stand for the same fixed file: one for each serial. */
-int node_of_fixed(struct node_table *table, enum node_fixed fixed, uint64_t serial, struct node **ret_node);
+int node_of_fixed(struct node_table *table, enum node_fixed fixed, uint64_t serial, struct kept_node *kept,
+		  struct node **ret_node);
+
+/* Drop all inherited nodes that the kernel does not have and nobody refers to. To be called once, when what is open is there again. */
+void node_drop_unknown(struct node_table *table);
 
 /* The kernel has been told of it, or has forgotten it that often. */
 void node_looked_up(struct node_table *table, struct node *node);
@@ -107,10 +124,19 @@ char *node_path(struct node_table *table, struct node *directory, const char *na
 
 /*
  * The scratch of a NODE_SCRATCH, with a reference: the one it was made for, or NULL when the disk has another by now and nobody
- * has this one open. node_opened() keeps it until node_closed().
+ * has this one open.
  */
 struct scratch *node_scratch(struct node_table *table, struct node *node);
+
+/* A descriptor on it is open: its scratch (NULL for other nodes) is kept until node_closed(). */
 void node_opened(struct node_table *table, struct node *node, struct scratch *scratch);
 void node_closed(struct node_table *table, struct node *node);
+
+/*
+ * A name of this file is about to go, the last one perhaps: where it is open, its inode goes into the descriptor store, so that those who
+ * have it open still find it in the next daemon.
+ */
+void node_loses_name(struct node_table *table, dev_t device, ino_t inode);
+char *node_store_name(uint64_t id); /* its name there; the caller frees */
 
 #endif

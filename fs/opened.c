@@ -53,7 +53,6 @@ static int open_scratch(struct tree *tree, struct node *node, bool nonblock, str
 	if (r == 0) {
 		handle->fd = scratch_fd(scratch);
 		if (handle->fd >= 0) {
-			node_opened(tree->nodes, node, scratch);
 			handle->scratch = scratch;
 			return 0;
 		}
@@ -88,6 +87,7 @@ static int open_node(struct tree *tree, struct node *node, int flags, bool nonbl
 	handle = handle_new(kinds[node->kind]);
 	if (!handle)
 		return -ENOMEM;
+	handle->flags = flags;
 	handle->writer = (flags & O_ACCMODE) != O_RDONLY;
 	if (node->kind == NODE_FILE)
 		r = open_file(tree, node, flags, handle);
@@ -108,14 +108,21 @@ static int open_node(struct tree *tree, struct node *node, int flags, bool nonbl
  * long as the first), and where the size that stat(2) shows is not how much there is to read. A view's pages may stay: it
  * hardly ever changes, and then its modification time does.
  */
-void tree_tell_opening(struct tree *tree, struct handle *handle, int flags, struct opening *ret_opening)
+void tree_tell_opening(struct tree *tree, const struct ticket *ticket, struct handle *handle,
+		       struct opening *ret_opening)
 {
+	struct kept_node *kept = handle->node->kept;
 	struct opening opening = { .handle = 0 };
 
+	if (ticket->again)
+		handle_take_back(tree->handles, ticket->unique);
+	handle->asked_by = ticket->unique;
+	node_opened(tree->nodes, handle->node, handle->scratch);
 	if (handle->kind == HANDLE_FILE || handle->kind == HANDLE_SCRATCH || handle->kind == HANDLE_VIEW) {
-		opening.backing_id = passage_enter(&tree->passages, &handle->node->passage, handle->fd);
+		opening.backing_id = passage_enter(&tree->passages, &handle->node->passage, handle->fd,
+						   kept ? &kept->backing_id : NULL);
 		handle->entered = true;
-		opening.direct_io = !opening.backing_id && (flags & O_DIRECT || handle->kind == HANDLE_SCRATCH);
+		opening.direct_io = !opening.backing_id && (handle->flags & O_DIRECT || handle->kind == HANDLE_SCRATCH);
 		opening.keep_cache = !opening.backing_id && handle->kind == HANDLE_VIEW;
 	} else {
 		opening.direct_io = true;
@@ -127,7 +134,8 @@ void tree_tell_opening(struct tree *tree, struct handle *handle, int flags, stru
 	*ret_opening = opening;
 }
 
-int tree_open(struct tree *tree, uint64_t id, int flags, bool nonblock, struct opening *ret_opening)
+int tree_open(struct tree *tree, const struct ticket *ticket, uint64_t id, int flags, bool nonblock,
+	      struct opening *ret_opening)
 {
 	struct node *node = node_get(tree->nodes, id);
 	struct handle *handle;
@@ -141,7 +149,7 @@ int tree_open(struct tree *tree, uint64_t id, int flags, bool nonblock, struct o
 		return r;
 	}
 	handle->node = node;
-	tree_tell_opening(tree, handle, flags, ret_opening);
+	tree_tell_opening(tree, ticket, handle, ret_opening);
 	return 0;
 }
 
@@ -292,7 +300,7 @@ ssize_t tree_copy(struct tree *tree, uint64_t from, off_t from_offset, uint64_t 
 
 /* ---- directories */
 
-int tree_open_directory(struct tree *tree, uint64_t id, struct opening *ret_opening)
+int tree_open_directory(struct tree *tree, const struct ticket *ticket, uint64_t id, struct opening *ret_opening)
 {
 	struct node *node = node_get(tree->nodes, id);
 	struct handle *handle = node ? handle_new(HANDLE_DIRECTORY) : NULL;
@@ -312,7 +320,7 @@ int tree_open_directory(struct tree *tree, uint64_t id, struct opening *ret_open
 		return r;
 	}
 	handle->node = node;
-	*ret_opening = (struct opening){ .handle = handle_add(tree->handles, handle) };
+	tree_tell_opening(tree, ticket, handle, ret_opening);
 	return 0;
 }
 
@@ -411,6 +419,7 @@ static int list(struct tree *tree, struct handle *handle)
 						    : admin_list(tree, handle->node, listing);
 	if (r < 0)
 		return r;
+	listing_place(listing);
 	listing_free(handle->listing);
 	handle->listing = steal_pointer(&listing);
 	return 0;
@@ -428,10 +437,11 @@ int tree_read_directory(struct tree *tree, uint64_t number, off_t offset,
 	pthread_mutex_lock(&handle->lock);
 	if (offset == 0 || !handle->listing)
 		r = list(tree, handle);
-	for (off_t i = offset; r == 0 && i >= 0 && (uint64_t)i < handle->listing->count; i++) {
+	for (size_t i = r == 0 ? listing_behind(handle->listing, offset) : 0; r == 0 && i < handle->listing->count;
+	     i++) {
 		const struct listing_entry *entry = &handle->listing->entries[i];
 
-		if (!visit(context, entry->name, entry->inode, entry->type, i + 1))
+		if (!visit(context, entry->name, entry->inode, entry->type, entry->position))
 			break;
 	}
 	pthread_mutex_unlock(&handle->lock);

@@ -31,6 +31,7 @@ enum kind {
 	KIND_NUMBER, /* unsigned, at least 1 */
 	KIND_GROUP,  /* gid_t, written as a name or a number */
 	KIND_PASSTHROUGH,
+	KIND_SWITCH, /* bool: yes or no; the bare name is yes */
 };
 
 struct definition {
@@ -63,6 +64,8 @@ static const struct definition definitions[] = {
 	  "folds and exports at the same time (default 2)" },
 	{ "passthrough", KIND_PASSTHROUGH, offsetof(struct options, passthrough), true, "no|auto|require",
 	  "have the kernel read and write open files (default auto)" },
+	{ "keeper", KIND_SWITCH, offsetof(struct options, keeper), true, "yes|no",
+	  "without systemd: a process that starts a new daemon where one ends unasked (default no)" },
 	{ "max-layers", KIND_NUMBER, offsetof(struct options, max_layers), true, "N",
 	  "unfolded layers of a disk, from which on its commits warn; twice that, and none begins (default 16)" },
 	{ "qemu-timeout", KIND_NUMBER, offsetof(struct options, qemu_timeout), true, "SECONDS",
@@ -198,6 +201,14 @@ static int set_passthrough(enum passthrough *place, const char *text, struct sen
 	return report(error, -EINVAL, "option 'passthrough': '%s' is not one of no, auto and require", text);
 }
 
+static int set_switch(bool *place, const char *name, const char *text, struct sentence *error)
+{
+	if (strcmp(text, "yes") != 0 && strcmp(text, "no") != 0)
+		return report(error, -EINVAL, "option '%s': '%s' is neither yes nor no", name, text);
+	*place = strcmp(text, "yes") == 0;
+	return 0;
+}
+
 /* The count of a list stands right behind it in struct options. */
 static int set_value(struct options *options, const struct definition *definition, const char *text,
 		     struct sentence *error)
@@ -221,6 +232,8 @@ static int set_value(struct options *options, const struct definition *definitio
 		return set_group((gid_t *)(void *)place, text, error);
 	case KIND_PASSTHROUGH:
 		return set_passthrough((enum passthrough *)(void *)place, text, error);
+	case KIND_SWITCH:
+		return set_switch((bool *)(void *)place, definition->name, text, error);
 	}
 	return -EINVAL;
 }
@@ -249,12 +262,14 @@ static int read_own_option(struct reader *reader, const char *text)
 	size_t length = strcspn(text, "=");
 
 	for (size_t i = 0; i < ARRAY_SIZE(definitions); i++) {
+		const struct definition *definition = &definitions[i];
 		int r;
 
-		if (strncmp(definitions[i].name, text, length) != 0 || definitions[i].name[length] || !text[length])
+		if (strncmp(definition->name, text, length) != 0 || definition->name[length] ||
+		    (!text[length] && definition->kind != KIND_SWITCH))
 			continue;
 		reader->given[i] = true;
-		r = set_value(reader->options, &definitions[i], text + length + 1, reader->error);
+		r = set_value(reader->options, definition, text[length] ? text + length + 1 : "yes", reader->error);
 		return r < 0 ? r : 1;
 	}
 	return 0;
@@ -363,7 +378,9 @@ static int set_from_json(struct options *options, const struct definition *defin
 			 struct sentence *error)
 {
 	bool is_list = definition->kind == KIND_LIST || definition->kind == KIND_PATHS;
-	json_type wanted = definition->kind == KIND_NUMBER ? json_type_int : json_type_string;
+	json_type wanted = definition->kind == KIND_NUMBER   ? json_type_int
+			   : definition->kind == KIND_SWITCH ? json_type_boolean
+							     : json_type_string;
 
 	if (is_list && json_object_is_type(value, json_type_array)) {
 		for (size_t i = 0; i < json_object_array_length(value); i++) {
@@ -380,9 +397,12 @@ static int set_from_json(struct options *options, const struct definition *defin
 	}
 	if (!json_object_is_type(value, wanted))
 		return report(error, -EINVAL, "'%s' is not %s", definition->name,
-			      is_list                   ? "a list of texts"
-			      : wanted == json_type_int ? "a number"
-							: "a text");
+			      is_list                       ? "a list of texts"
+			      : wanted == json_type_int     ? "a number"
+			      : wanted == json_type_boolean ? "true or false"
+							    : "a text");
+	if (definition->kind == KIND_SWITCH)
+		return set_value(options, definition, json_object_get_boolean(value) ? "yes" : "no", error);
 	return set_value(options, definition, json_object_get_string(value), error);
 }
 

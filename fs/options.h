@@ -33,6 +33,7 @@ struct options {
 	unsigned max_layers;   /* unfolded, from which on a commit warns */
 	unsigned qemu_timeout; /* seconds a qemu-img may go without any progress */
 	enum passthrough passthrough;
+	bool keeper; /* without systemd: have a keeper */
 	bool foreground;
 	bool debug;
 
@@ -40,6 +41,7 @@ struct options {
 	char *mount_data;          /* SELinux contexts, as mount(2) takes them, or NULL */
 	char **fuse_options;       /* what is left, for libfuse to know or to refuse */
 	size_t fuse_options_count;
+	int lock_fd;  /* of the state directory, once disks_new() has it: who works on its files keeps it; else 0 */
 	bool help;    /* -h: say what there is and end */
 	bool version; /* -V */
 };

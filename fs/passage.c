@@ -17,8 +17,12 @@
 #include "util.h"
 #include "wire.h"
 
-void passages_init(struct passages *passages)
+/* How many requests a daemon can have had in hand when it was killed, and as many again. */
+#define UNKNOWN_IDS 512
+
+void passages_init(struct passages *passages, uint32_t *last_id)
 {
+	passages->last_id = last_id;
 	pthread_mutex_init(&passages->lock, NULL);
 	passages->fuse_fd = -1;
 	atomic_init(&passages->complained, false);
@@ -52,15 +56,18 @@ static int32_t register_file(struct passages *passages, int fd)
 	struct wire_backing backing = { .fd = fd };
 	int id = ioctl(passages->fuse_fd, WIRE_BACKING_OPEN, &backing);
 
-	if (id > 0)
+	if (id > 0) {
+		if ((uint32_t)id > *passages->last_id)
+			*passages->last_id = (uint32_t)id;
 		return id;
+	}
 	if (!atomic_exchange(&passages->complained, true))
 		log_warning("the kernel does not pass a file through (%s), so the daemon reads and writes it",
 			    error_text(-errno));
 	return 0;
 }
 
-int32_t passage_enter(struct passages *passages, struct passage *passage, int fd)
+int32_t passage_enter(struct passages *passages, struct passage *passage, int fd, int32_t *kept)
 {
 	int32_t id;
 
@@ -70,22 +77,50 @@ int32_t passage_enter(struct passages *passages, struct passage *passage, int fd
 	if (passage->opens++ == 0)
 		passage->backing_id = may_pass(fd) ? register_file(passages, fd) : 0;
 	id = passage->backing_id;
+	if (kept)
+		*kept = id;
 	pthread_mutex_unlock(&passages->lock);
 	return id;
 }
 
-void passage_leave(struct passages *passages, struct passage *passage)
+/* Written off when it is gone: an id that is let go twice does not exist the second time, one that is forgotten stays. */
+void passage_leave(struct passages *passages, struct passage *passage, int32_t *kept)
 {
-	uint32_t id = 0;
-
 	if (!passages_allowed(passages))
 		return;
 	pthread_mutex_lock(&passages->lock);
 	if (--passage->opens == 0) {
-		id = (uint32_t)passage->backing_id;
+		if (passage->backing_id)
+			passage_let_go(passages, (uint32_t)passage->backing_id);
 		passage->backing_id = 0;
+		if (kept)
+			*kept = 0;
 	}
-	if (id && ioctl(passages->fuse_fd, WIRE_BACKING_CLOSE, &id) < 0)
-		log_warning("backing file %u cannot be let go: %s", id, error_text(-errno));
 	pthread_mutex_unlock(&passages->lock);
+}
+
+void passage_restore(struct passages *passages, struct passage *passage, int32_t backing_id)
+{
+	if (!passages_allowed(passages))
+		return;
+	pthread_mutex_lock(&passages->lock);
+	passage->opens++;
+	passage->backing_id = backing_id;
+	pthread_mutex_unlock(&passages->lock);
+}
+
+void passage_let_go(struct passages *passages, uint32_t backing_id)
+{
+	if (ioctl(passages->fuse_fd, WIRE_BACKING_CLOSE, &backing_id) < 0 && errno != ENOENT)
+		log_warning("backing file %u cannot be let go: %s", backing_id, error_text(-errno));
+}
+
+void passages_let_go_unknown(struct passages *passages, bool (*is_used)(void *context, uint32_t backing_id),
+			     void *context)
+{
+	uint32_t last = *passages->last_id, id = last > UNKNOWN_IDS ? last - UNKNOWN_IDS : 1;
+
+	for (; passages_allowed(passages) && id < last + UNKNOWN_IDS; id++)
+		if (!is_used(context, id))
+			passage_let_go(passages, id);
 }

@@ -181,6 +181,18 @@ static bool is_dead(const char *path)
 	return fd < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
 }
 
+void place_detach(const char *mountpoint)
+{
+	CLEANUP(freep) char *path = resolve_all_but_last(mountpoint);
+	dev_t device;
+	bool ours;
+
+	if (!path || place_mounted(path, &device, &ours) < 0 || !ours)
+		return;
+	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+		log_warning("cannot unmount '%s': %s", path, error_text(-errno));
+}
+
 /* More than one may lie there, of daemons that were killed and started again by hand. */
 static int detach_dead_mounts(const char *mountpoint, struct sentence *error)
 {
@@ -297,6 +309,17 @@ static int refuse_own_mount(const char *images, struct sentence *error)
 	return 0;
 }
 
+int place_settle_others(struct options *options, struct sentence *error)
+{
+	int r = settle(&options->state, "state directory", false, error);
+
+	if (r == 0 && options->scratch)
+		r = settle(&options->scratch, "scratch directory", false, error);
+	if (r == 0)
+		r = settle_program(&options->qemu_img, error);
+	return r < 0 ? r : check_nesting(options, error);
+}
+
 int place_settle(struct options *options, struct sentence *error)
 {
 	int r = detach_dead_mounts(options->mount, error);
@@ -306,12 +329,6 @@ int place_settle(struct options *options, struct sentence *error)
 	if (r == 0)
 		r = settle(&options->mount, "mountpoint", true, error);
 	if (r == 0)
-		r = settle(&options->state, "state directory", false, error);
-	if (r == 0 && options->scratch)
-		r = settle(&options->scratch, "scratch directory", false, error);
-	if (r == 0)
-		r = settle_program(&options->qemu_img, error);
-	if (r == 0)
 		r = refuse_own_mount(options->images, error);
-	return r < 0 ? r : check_nesting(options, error);
+	return r < 0 ? r : place_settle_others(options, error);
 }

@@ -16,6 +16,12 @@
  */
 int place_settle(struct options *options, struct sentence *error);
 
+/* The same for a mount that is there already, of an earlier daemon: nothing on it, or beneath it, is looked at. */
+int place_settle_others(struct options *options, struct sentence *error);
+
+/* Unmount the revertfs on the mountpoint, whether or not it answers; nothing happens where there is none. */
+void place_detach(const char *mountpoint);
+
 /*
  * The number (st_dev) of the mount that is on top at exactly this path. 0, -ENOENT when nothing is mounted there, or
  * another error. *ret_ours says whether it is a revertfs.

@@ -69,16 +69,19 @@ static char *find_program(const char *name)
 }
 
 /* In the child: async-signal-safe calls only. */
-static void become_program(const struct program *program, const char *path, int out_fd, int err_fd, const int *files)
+static void become_program(const struct program *program, const char *path, int out_fd, int err_fd, const int *files,
+			   pid_t parent)
 {
 	static const char *const bare[] = { "LC_ALL=C",
 					    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL };
 	const char *const *environment = program->environment ? program->environment : bare;
 	struct rlimit no_core = { 0, 0 };
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC), count = (int)program->file_count;
 	sigset_t none;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(126);
 	setrlimit(RLIMIT_CORE, &no_core);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
@@ -91,7 +94,10 @@ static void become_program(const struct program *program, const char *path, int 
 	for (size_t i = 0; i < program->file_count; i++)
 		if (dup2(files[i], PROGRAM_FIRST_FD + (int)i) < 0)
 			_exit(126);
-	syscall(SYS_close_range, PROGRAM_FIRST_FD + (unsigned)program->file_count, ~0U, 0);
+	if (program->lock_fd > 0 && dup2(files[count], PROGRAM_FIRST_FD + count) < 0)
+		_exit(126);
+	count += program->lock_fd > 0;
+	syscall(SYS_close_range, (unsigned)(PROGRAM_FIRST_FD + count), ~0U, 0);
 	execve(path, (char *const *)program->arguments, (char *const *)environment);
 	_exit(127);
 }
@@ -99,10 +105,12 @@ static void become_program(const struct program *program, const char *path, int 
 /*
  * The descriptors a child gets are first copied above all the numbers they are to have, so that placing one cannot overwrite another.
  */
-static int copy_files(const struct program *program, int *ret_files)
+static int copy_files(const struct program *program, size_t count, int *ret_files)
 {
-	for (size_t i = 0; i < program->file_count; i++) {
-		ret_files[i] = fcntl(program->files[i], F_DUPFD_CLOEXEC, PROGRAM_FIRST_FD + PROGRAM_FILES_MAX);
+	for (size_t i = 0; i < count; i++) {
+		int fd = i < program->file_count ? program->files[i] : program->lock_fd;
+
+		ret_files[i] = fcntl(fd, F_DUPFD_CLOEXEC, PROGRAM_FIRST_FD + PROGRAM_FILES_MAX + 1);
 		if (ret_files[i] < 0) {
 			int r = -errno;
 
@@ -116,7 +124,9 @@ static int copy_files(const struct program *program, int *ret_files)
 
 static int start(struct program *program, const char *path)
 {
-	int out[2], err[2], files[PROGRAM_FILES_MAX] = { 0 }, r;
+	size_t count = program->file_count + (program->lock_fd > 0);
+	int out[2], err[2], files[PROGRAM_FILES_MAX + 1] = { 0 }, r;
+	pid_t self = getpid();
 
 	if (pipe2(out, O_CLOEXEC | O_NONBLOCK) < 0)
 		return -errno;
@@ -128,13 +138,13 @@ static int start(struct program *program, const char *path)
 	}
 	fcntl(out[1], F_SETFL, 0);
 	fcntl(err[1], F_SETFL, 0);
-	r = copy_files(program, files);
+	r = copy_files(program, count, files);
 	if (r == 0) {
 		program->pid = fork();
 		if (program->pid == 0)
-			become_program(program, path, out[1], err[1], files);
+			become_program(program, path, out[1], err[1], files, self);
 		r = program->pid < 0 ? -errno : 0;
-		for (size_t i = 0; i < program->file_count; i++)
+		for (size_t i = 0; i < count; i++)
 			close(files[i]);
 	}
 	close(out[1]);

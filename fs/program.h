@@ -3,9 +3,9 @@
  * Running a program that works on given files: progress, deadline, exit status, and its stderr turned into a sentence.
  *
  * Files are handed over as descriptors and named /proc/self/fd/N, so no path is resolved again and nothing outside the
- * given files is opened. No shell is involved. A child dies with its daemon (PDEATHSIG), runs at low priority when the work is
- * background work, and is killed when it makes no progress (CPU time or bytes read and written) for timeout_s seconds, or has not
- * ended after deadline_s.
+ * given files is opened. No shell is involved. A child dies with its daemon (PDEATHSIG) and keeps a lock until it has, runs at low
+ * priority when the work is background work, and is killed when it makes no progress (CPU time or bytes read and written) for timeout_s
+ * seconds, or has not ended after deadline_s.
  */
 #ifndef REVERTFS_PROGRAM_H
 #define REVERTFS_PROGRAM_H
@@ -40,6 +40,7 @@ struct program {
 	bool background;
 	int also_fine;                     /* an exit status that is no failure, besides 0 */
 	const struct program_watch *watch; /* NULL: nobody watches */
+	int lock_fd; /* stays open in the child, so that its flock(2) lasts until both have ended; 0: none */
 
 	const char *arguments[PROGRAM_ARGUMENTS_MAX]; /* the first is the program's own name; program_add() */
 	size_t count;

@@ -22,6 +22,7 @@ static struct program new_run(const struct options *options, const char *title)
 		.title = title,
 		.hint = "install qemu-utils, or set qemu-img=",
 		.timeout_s = options->qemu_timeout,
+		.lock_fd = options->lock_fd,
 	};
 
 	program_add(&run, "qemu-img");

@@ -16,6 +16,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "fdstore.h"
+#include "file.h"
 #include "io.h"
 #include "layer.h"
 #include "log.h"
@@ -35,6 +37,11 @@ uint64_t scratch_serial(const struct scratch *scratch)
 struct disk *scratch_disk(const struct scratch *scratch)
 {
 	return scratch->disk;
+}
+
+char *scratch_store_name(uint64_t serial)
+{
+	return format_text("scratch-%llu", (unsigned long long)serial);
 }
 
 int scratch_fd(struct scratch *scratch)
@@ -104,6 +111,19 @@ int scratch_set_attributes(const struct disk *disk, int fd)
 	return 0;
 }
 
+/* Whoever has the old one open keeps it, in the next daemon too. The disk is claimed, so nobody opens it meanwhile. */
+static void keep_for_openers(struct disk *disk)
+{
+	struct scratch *old = disk->scratch;
+	CLEANUP(freep) char *name = NULL;
+
+	if (!old || old->stored || !(old->readers || old->writers))
+		return;
+	name = scratch_store_name(old->serial);
+	if (name && fdstore_put(name, old->fd) == 0)
+		old->stored = true;
+}
+
 int scratch_renew(struct disk *disk, struct layer *layer, struct sentence *error)
 {
 	CLEANUP(freep) char *new_name = format_text("%s" NEW_SUFFIX, disk->scratch_name);
@@ -122,6 +142,8 @@ int scratch_renew(struct disk *disk, struct layer *layer, struct sentence *error
 		r = scratch_set_attributes(disk, fd);
 	if (r == 0)
 		r = template_stamp(template, fd);
+	if (r == 0)
+		keep_for_openers(disk);
 	if (r == 0)
 		r = io_take_place(disk->scratch_directory, new_name, disk->scratch_name);
 	if (r == 0)
@@ -321,6 +343,78 @@ void scratch_close(struct scratch *scratch, bool writer)
 	if (writer && scratch->writers == 0)
 		disk->writers_gone = monotonic_ms();
 	pthread_cond_broadcast(&disk->disks->changed);
+	pthread_mutex_unlock(&disk->disks->lock);
+}
+
+static bool is_file(int fd, const struct kept_node *kept)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_dev == kept->device && st.st_ino == kept->inode;
+}
+
+/* A scratch that was reset while somebody had it open; it stands on what the disk stands on now, which nobody asks of it. */
+static struct scratch *revive(struct disk *disk, uint64_t serial, int fd)
+{
+	struct scratch *scratch = calloc(1, sizeof(*scratch));
+
+	if (!scratch)
+		return NULL;
+	scratch->fd = fd;
+	scratch->refs = 1;
+	scratch->serial = serial;
+	pthread_mutex_lock(&disk->disks->lock);
+	scratch->layer = layer_get_locked(disk->head);
+	scratch->disk = disk;
+	disk->refs++;
+	pthread_mutex_unlock(&disk->disks->lock);
+	return scratch;
+}
+
+/* By its inode, so also where it has become a layer's file or has no name at all. */
+static int open_again(const struct disk *disk, const struct kept_node *kept)
+{
+	CLEANUP(close_fdp) int pinned = kept_file_open(&kept->file, disk->scratch_directory);
+
+	return pinned < 0 ? pinned : file_open(pinned, O_RDWR);
+}
+
+struct scratch *scratch_find(struct disk *disk, const struct kept_node *kept, int stored)
+{
+	struct scratch *scratch = disk_scratch(disk);
+	CLEANUP(close_fdp) int fd = -1;
+
+	if (scratch && is_file(scratch->fd, kept)) {
+		pthread_mutex_lock(&disk->disks->lock);
+		scratch->serial = kept->serial;
+		pthread_mutex_unlock(&disk->disks->lock);
+		return scratch;
+	}
+	scratch_put(scratch);
+	fd = stored >= 0 ? fcntl(stored, F_DUPFD_CLOEXEC, 0) : open_again(disk, kept);
+	if (fd < 0 || !is_file(fd, kept) || !disk->head)
+		return NULL;
+	scratch = revive(disk, kept->serial, fd);
+	if (!scratch)
+		return NULL;
+	steal_fd(&fd);
+	scratch->stored = stored >= 0;
+	return scratch;
+}
+
+/* What it has written since its last flush, nobody has started to write back. */
+void scratch_reopen(struct scratch *scratch, bool writer)
+{
+	struct disk *disk = scratch->disk;
+
+	pthread_mutex_lock(&disk->disks->lock);
+	if (writer) {
+		scratch->writers++;
+		disk->session_had_writer = disk->scratch == scratch;
+		atomic_store(&scratch->unwritten, true);
+	} else {
+		scratch->readers++;
+	}
 	pthread_mutex_unlock(&disk->disks->lock);
 }
 

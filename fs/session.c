@@ -65,6 +65,15 @@ bool session_is_strict_locked(const struct disk *disk)
 	       disk->record.keep != KEEP_NOTHING || disk->record.commit_at_release;
 }
 
+void session_go_on_locked(struct disk *disk)
+{
+	if (!disk->session || strcmp(disk->session->boot, disk->disks->boot) != 0)
+		return;
+	disk->session_adopted = true;
+	disk->session_had_writer = false;
+	disk->session_since = monotonic_ms();
+}
+
 void session_end(struct disk *disk)
 {
 	struct session_record *session;
@@ -83,39 +92,37 @@ void session_end(struct disk *disk)
 	unlinkat(disk->directory, SESSION_RECORD, 0);
 }
 
-/* --- announcements ------------------------------------------------------------------------------- */
+/* --- announcements: in the handover alone, since a restart may fall between one and its prepare --------- */
 
-static struct announcement **find_announcement_locked(struct disks *disks, const char *uuid)
+struct announced {
+	struct handover *handover;
+	const char *uuid;
+	struct kept_announcement *found;
+};
+
+static void find_announcement(void *context, void *slot)
 {
-	struct announcement **place = &disks->announcements;
-	uint64_t now = monotonic_ms();
+	struct announced *search = context;
+	struct kept_announcement *announcement = slot;
 
-	while (*place) {
-		struct announcement *here = *place;
+	if (monotonic_ms() - announcement->when > ANNOUNCEMENT_MS)
+		handover_give(search->handover, KEPT_ANNOUNCEMENT, announcement);
+	else if (strncmp(announcement->uuid, search->uuid, sizeof(announcement->uuid)) == 0)
+		search->found = announcement;
+}
 
-		if (now - here->when > ANNOUNCEMENT_MS) {
-			*place = here->next;
-			free(here);
-		} else if (strcmp(here->uuid, uuid) == 0) {
-			return place;
-		} else {
-			place = &here->next;
-		}
-	}
-	return NULL;
+static struct kept_announcement *find_announcement_locked(struct disks *disks, const char *uuid)
+{
+	struct announced search = { .handover = disks->handover, .uuid = uuid };
+
+	handover_visit(disks->handover, KEPT_ANNOUNCEMENT, find_announcement, &search);
+	return search.found;
 }
 
 void session_forget_announcement(struct disks *disks, const char *uuid)
 {
-	struct announcement **place, *here;
-
 	pthread_mutex_lock(&disks->lock);
-	place = find_announcement_locked(disks, uuid);
-	if (place) {
-		here = *place;
-		*place = here->next;
-		free(here);
-	}
+	handover_give(disks->handover, KEPT_ANNOUNCEMENT, find_announcement_locked(disks, uuid));
 	pthread_mutex_unlock(&disks->lock);
 }
 
@@ -131,16 +138,15 @@ bool session_is_announced(struct disks *disks, const char *uuid)
 
 int session_announce(struct disks *disks, const char *uuid)
 {
-	struct announcement *announcement = calloc(1, sizeof(*announcement));
+	struct kept_announcement *announcement;
 
-	if (!announcement)
-		return -ENOMEM;
 	session_forget_announcement(disks, uuid);
-	snprintf(announcement->uuid, sizeof(announcement->uuid), "%s", uuid);
-	announcement->when = monotonic_ms();
 	pthread_mutex_lock(&disks->lock);
-	announcement->next = disks->announcements;
-	disks->announcements = announcement;
+	announcement = handover_take(disks->handover, KEPT_ANNOUNCEMENT);
+	if (announcement) {
+		snprintf(announcement->uuid, sizeof(announcement->uuid), "%s", uuid);
+		handover_publish(&announcement->when, monotonic_ms());
+	}
 	pthread_mutex_unlock(&disks->lock);
-	return 0;
+	return announcement ? 0 : -ENOMEM;
 }

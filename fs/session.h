@@ -67,6 +67,9 @@ bool session_is_active_locked(const struct disk *disk);
 /* Whether a guest's flush must reach the medium. */
 bool session_is_strict_locked(const struct disk *disk);
 
+/* The mount has outlived the daemon that began it: its domain has not noticed, so it goes on. */
+void session_go_on_locked(struct disk *disk);
+
 /* Forget the session, in memory and on disk (not synced). The disk is claimed. */
 void session_end(struct disk *disk);
 

@@ -307,21 +307,23 @@ static struct json_object *describe_disk_locked(const struct disk *disk, bool pa
 	return object;
 }
 
-char *status_json(struct disks *disks, bool passthrough, uint64_t restarts)
+char *status_json(struct disks *disks, const struct mount_facts *facts)
 {
 	CLEANUP(json_putp) struct json_object *root = json_object_new_object();
 	struct json_object *list = json_object_new_array();
 
 	json_set_string(root, "version", REVERTFS_VERSION);
 	json_set_u64(root, "pid", (uint64_t)getpid());
-	json_set_u64(root, "restarts", restarts);
+	json_set_u64(root, "restarts", facts->restarts);
+	json_set_u64(root, "nodes", facts->nodes);
+	json_set_u64(root, "handles", facts->handles);
 	json_set_string(root, "images", disks->options->images);
 	json_set_string(root, "mount", disks->options->mount);
 	json_set_string(root, "state", disks->options->state);
-	json_set_bool(root, "passthrough", passthrough);
+	json_set_bool(root, "passthrough", facts->passthrough);
 	for (struct disk *disk = step(disks, NULL); disk; disk = step(disks, disk)) {
 		pthread_mutex_lock(&disks->lock);
-		json_object_array_add(list, describe_disk_locked(disk, passthrough));
+		json_object_array_add(list, describe_disk_locked(disk, facts->passthrough));
 		pthread_mutex_unlock(&disks->lock);
 	}
 	json_object_object_add(root, "disks", list);

@@ -7,8 +7,16 @@
 
 #include "disk.h"
 
-/* Both give a text that the caller frees, or NULL when out of memory. `restarts` is how often this mount has been adopted. */
+/* What is true of the mount as a whole. */
+struct mount_facts {
+	bool passthrough;  /* the kernel grants it */
+	uint32_t restarts; /* how many daemons it has outlived */
+	unsigned nodes;    /* files that the kernel knows */
+	unsigned handles;  /* open descriptors */
+};
+
+/* Both give a text that the caller frees, or NULL when out of memory. */
 char *status_table(struct disks *disks);
-char *status_json(struct disks *disks, bool passthrough, uint64_t restarts);
+char *status_json(struct disks *disks, const struct mount_facts *facts);
 
 #endif

@@ -16,8 +16,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
+#include "keep.h"
+#include "notification.h"
 #include "tree_parts.h"
 
 #define OWN_INODE (1ULL << 62)
@@ -55,7 +58,7 @@ int tree_node_of_file(struct tree *tree, struct node *directory, const char *nam
 		      struct node **ret_node)
 {
 	struct node *node;
-	int r = node_of_file(tree->nodes, fd, st, &node);
+	int r = node_of_file(tree->nodes, fd, st, NULL, &node);
 
 	if (r < 0)
 		return r;
@@ -72,15 +75,9 @@ int tree_node_of_file(struct tree *tree, struct node *directory, const char *nam
 static int find_scratch(struct tree *tree, struct disk *disk, struct node **ret_node)
 {
 	struct scratch *scratch = disk_scratch(disk);
-	uint64_t serial;
 
-	if (!scratch) {
-		disk_put(disk);
-		return -EIO;
-	}
-	serial = scratch_serial(scratch);
-	scratch_put(scratch);
-	return node_of_scratch(tree->nodes, disk, serial, ret_node);
+	disk_put(disk);
+	return scratch ? node_of_scratch(tree->nodes, scratch, NULL, ret_node) : -EIO;
 }
 
 static int find_file(struct tree *tree, struct node *directory, const char *name, struct node **ret_node)
@@ -101,7 +98,7 @@ int tree_find(struct tree *tree, struct node *directory, const char *name, struc
 	if (!S_ISDIR(directory->type))
 		return -ENOTDIR;
 	if (directory->id == NODE_ROOT && strcmp(name, ADMIN_NAME) == 0)
-		return node_of_fixed(tree->nodes, FIXED_DIRECTORY, 0, ret_node);
+		return node_of_fixed(tree->nodes, FIXED_DIRECTORY, 0, NULL, ret_node);
 	path = node_path(tree->nodes, directory, name);
 	if (!path)
 		return -ENOMEM;
@@ -304,14 +301,20 @@ static int change_scratch_node(struct tree *tree, struct node *node, uint64_t nu
 }
 
 /* libvirt labels the whole chain: it believes to have changed the owner, and the file is as it was. */
-static int change_view(struct view *view, const struct change *change)
+static int change_view(struct node *node, const struct change *change)
 {
+	struct stat st;
+	int r;
+
 	if (change->what & (CHANGE_SIZE | CHANGE_TIMES))
 		return -EROFS;
-	view_label(view, change->what & CHANGE_OWNER ? change->uid : (uid_t)-1,
+	view_label(node->view, change->what & CHANGE_OWNER ? change->uid : (uid_t)-1,
 		   change->what & CHANGE_OWNER ? change->gid : (gid_t)-1,
 		   change->what & CHANGE_MODE ? change->mode : (mode_t)-1);
-	return 0;
+	r = view_stat(node->view, &st);
+	if (r == 0)
+		keep_label(node, st.st_uid, st.st_gid, st.st_mode);
+	return r;
 }
 
 static int change_node(struct tree *tree, struct node *node, uint64_t handle, const struct change *change,
@@ -323,7 +326,7 @@ static int change_node(struct tree *tree, struct node *node, uint64_t handle, co
 	case NODE_SCRATCH:
 		return change_scratch_node(tree, node, handle, change, nonblock);
 	case NODE_VIEW:
-		return change_view(node->view, change);
+		return change_view(node, change);
 	case NODE_VIEWS:
 		return -EPERM;
 	case NODE_FIXED:
@@ -442,7 +445,39 @@ ssize_t tree_list_xattrs(struct tree *tree, uint64_t id, char *names, size_t siz
 	return r;
 }
 
-int tree_set_xattr(struct tree *tree, uint64_t id, const char *name, const void *value, size_t size, int flags)
+static bool has_xattr(const struct target *target, const char *name)
+{
+	return file_get_xattr(target->fd, name, NULL, 0) >= 0;
+}
+
+/* XATTR_CREATE wants that there is none: what is there where we have noted that there was none is our own. */
+static int set_xattr_once(struct tree *tree, struct ticket *ticket, const struct target *target, const char *name,
+			  const void *value, size_t size, int flags)
+{
+	if (flags & XATTR_CREATE) {
+		if (ticket_recall(tree->handover, ticket))
+			flags &= ~XATTR_CREATE;
+		else if (!has_xattr(target, name))
+			ticket_note(tree->handover, ticket, &(struct kept_request){ .unique = 0 });
+	}
+	return file_set_xattr(target->fd, name, value, size, flags);
+}
+
+static int remove_xattr_once(struct tree *tree, struct ticket *ticket, const struct target *target, const char *name)
+{
+	if (!has_xattr(target, name) && ticket_recall(tree->handover, ticket))
+		return 0;
+	ticket_note(tree->handover, ticket, &(struct kept_request){ .unique = 0 });
+	return file_remove_xattr(target->fd, name);
+}
+
+static bool is_protected_target(struct tree *tree, const struct target *target)
+{
+	return target->node->kind == NODE_FILE && tree_is_protected(tree, target->node);
+}
+
+int tree_set_xattr(struct tree *tree, struct ticket *ticket, uint64_t id, const char *name, const void *value,
+		   size_t size, int flags)
 {
 	struct target target;
 	int r = target_get(tree, id, &target);
@@ -450,15 +485,14 @@ int tree_set_xattr(struct tree *tree, uint64_t id, const char *name, const void 
 	if (r < 0)
 		return r;
 	disks_lock_names(tree->disks);
-	r = target.node->kind == NODE_FILE && tree_is_protected(tree, target.node)
-		    ? -EROFS
-		    : file_set_xattr(target.fd, name, value, size, flags);
+	r = is_protected_target(tree, &target) ? -EROFS
+					       : set_xattr_once(tree, ticket, &target, name, value, size, flags);
 	disks_unlock_names(tree->disks);
 	target_put(tree, &target);
 	return r;
 }
 
-int tree_remove_xattr(struct tree *tree, uint64_t id, const char *name)
+int tree_remove_xattr(struct tree *tree, struct ticket *ticket, uint64_t id, const char *name)
 {
 	struct target target;
 	int r = target_get(tree, id, &target);
@@ -466,8 +500,7 @@ int tree_remove_xattr(struct tree *tree, uint64_t id, const char *name)
 	if (r < 0)
 		return r;
 	disks_lock_names(tree->disks);
-	r = target.node->kind == NODE_FILE && tree_is_protected(tree, target.node) ? -EROFS
-										   : file_remove_xattr(target.fd, name);
+	r = is_protected_target(tree, &target) ? -EROFS : remove_xattr_once(tree, ticket, &target, name);
 	disks_unlock_names(tree->disks);
 	target_put(tree, &target);
 	return r;
@@ -480,11 +513,13 @@ static void release_handle(void *context, struct handle *handle)
 {
 	struct tree *tree = context;
 
+	struct kept_node *kept = handle->node->kept;
+
 	if (handle->entered)
-		passage_leave(&tree->passages, &handle->node->passage);
+		passage_leave(&tree->passages, &handle->node->passage, kept ? &kept->backing_id : NULL);
+	node_closed(tree->nodes, handle->node);
 	if (handle->kind == HANDLE_SCRATCH) {
 		scratch_close(handle->scratch, handle->writer);
-		node_closed(tree->nodes, handle->node);
 		scratch_put(handle->scratch);
 	} else if (handle->kind == HANDLE_VIEW) {
 		view_close(handle->view, handle->fd);
@@ -499,12 +534,27 @@ bool tree_has_acls(const struct tree *tree)
 	return tree->acls;
 }
 
-void tree_allow_passthrough(struct tree *tree, int fuse_fd)
+static bool kernel_knows(void *context, uint64_t id)
 {
-	passages_allow(&tree->passages, fuse_fd);
+	const struct tree *tree = context;
+
+	return tree->fuse_fd < 0 || notification_knows(tree->fuse_fd, id);
 }
 
-int tree_new(const struct options *options, int images_fd, struct disks *disks, struct tree **ret_tree)
+void tree_connect(struct tree *tree, int fuse_fd, bool passthrough)
+{
+	tree->fuse_fd = fuse_fd;
+	passages_allow(&tree->passages, passthrough ? fuse_fd : -1);
+	node_table_connect(tree->nodes, kernel_knows, tree);
+}
+
+void tree_settle(struct tree *tree, struct ticket *ticket)
+{
+	ticket_settle(tree->handover, ticket);
+}
+
+int tree_new(const struct options *options, int images_fd, struct disks *disks, struct handover *handover,
+	     struct tree **ret_tree)
 {
 	struct tree *tree = calloc(1, sizeof(*tree));
 	struct stat st;
@@ -512,15 +562,18 @@ int tree_new(const struct options *options, int images_fd, struct disks *disks, 
 
 	if (!tree)
 		return -ENOMEM;
-	passages_init(&tree->passages);
+	passages_init(&tree->passages, &handover_mount(handover)->last_backing_id);
+	tree->handover = handover;
+	tree->fuse_fd = -1;
+	atomic_init(&tree->control_serial, handover_first_number(handover));
 	tree->options = options;
 	tree->images_fd = images_fd;
 	tree->disks = disks;
 	r = file_stat(images_fd, &st);
 	if (r == 0)
-		r = node_table_new(images_fd, &tree->nodes);
+		r = node_table_new(images_fd, handover, &tree->nodes);
 	if (r == 0)
-		r = handle_table_new(release_handle, tree, &tree->handles);
+		r = handle_table_new(release_handle, tree, handover, &tree->handles);
 	if (r < 0) {
 		tree_free(tree);
 		return r;

@@ -17,23 +17,35 @@
 
 #include "control.h"
 #include "disk.h"
+#include "fdstore.h"
 #include "file.h"
 #include "options.h"
+#include "ticket.h"
 
 struct tree;
 
 /* `images_fd` and the others are borrowed, and outlive the tree. */
-int tree_new(const struct options *options, int images_fd, struct disks *disks, struct tree **ret_tree);
+int tree_new(const struct options *options, int images_fd, struct disks *disks, struct handover *handover,
+	     struct tree **ret_tree);
 void tree_free(struct tree *tree); /* closes what is still open; NULL is fine */
 
 /* Whether the kernel shall enforce ACLs: where the images' filesystem has them. */
 bool tree_has_acls(const struct tree *tree);
 
 /*
- * The kernel has granted passthrough on this connection (borrowed): from here on it reads and writes open files by itself wherever it can,
- * and clearing suid bits is the tree's business. To be called before the first request.
+ * The connection to the kernel (borrowed). Where it has granted passthrough it reads and writes open files by itself wherever it can,
+ * and clearing suid bits is the tree's business. To be called before the first request; -1 when there is none any more.
  */
-void tree_allow_passthrough(struct tree *tree, int fuse_fd);
+void tree_connect(struct tree *tree, int fuse_fd, bool passthrough);
+
+/*
+ * Put back what the kernel has open, and what it knows, as the handover says (restore.c). To be called once, before the first request and before
+ * background work begins, on a mount that an earlier daemon has left.
+ */
+void tree_restore(struct tree *tree, struct fdstore *store);
+
+/* Requests that must not be done twice have a ticket. The kernel has been answered: it is no longer needed. */
+void tree_settle(struct tree *tree, struct ticket *ticket);
 
 /* ---- names and attributes (tree.c) */
 
@@ -56,22 +68,24 @@ int tree_change(struct tree *tree, uint64_t id, uint64_t handle, const struct ch
 
 ssize_t tree_get_xattr(struct tree *tree, uint64_t id, const char *name, void *value, size_t size);
 ssize_t tree_list_xattrs(struct tree *tree, uint64_t id, char *names, size_t size);
-int tree_set_xattr(struct tree *tree, uint64_t id, const char *name, const void *value, size_t size, int flags);
-int tree_remove_xattr(struct tree *tree, uint64_t id, const char *name);
+int tree_set_xattr(struct tree *tree, struct ticket *ticket, uint64_t id, const char *name, const void *value,
+		   size_t size, int flags);
+int tree_remove_xattr(struct tree *tree, struct ticket *ticket, uint64_t id, const char *name);
 
 /* ---- changes of names (names.c) */
 
-int tree_make_node(struct tree *tree, uint64_t parent, const char *name, const struct creation *creation,
-		   struct entry *ret_entry);
-int tree_make_directory(struct tree *tree, uint64_t parent, const char *name, const struct creation *creation,
-			struct entry *ret_entry);
-int tree_make_symlink(struct tree *tree, uint64_t parent, const char *name, const char *target,
+int tree_make_node(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name,
+		   const struct creation *creation, struct entry *ret_entry);
+int tree_make_directory(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name,
+			const struct creation *creation, struct entry *ret_entry);
+int tree_make_symlink(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name, const char *target,
 		      const struct creation *creation, struct entry *ret_entry);
-int tree_link(struct tree *tree, uint64_t id, uint64_t parent, const char *name, struct entry *ret_entry);
-int tree_unlink(struct tree *tree, uint64_t parent, const char *name);
-int tree_remove_directory(struct tree *tree, uint64_t parent, const char *name);
-int tree_rename(struct tree *tree, uint64_t parent, const char *name, uint64_t new_parent, const char *new_name,
-		unsigned flags);
+int tree_link(struct tree *tree, struct ticket *ticket, uint64_t id, uint64_t parent, const char *name,
+	      struct entry *ret_entry);
+int tree_unlink(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name);
+int tree_remove_directory(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name);
+int tree_rename(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name, uint64_t new_parent,
+		const char *new_name, unsigned flags);
 
 /* ---- open files (opened.c) */
 
@@ -83,10 +97,11 @@ struct opening {
 	int32_t backing_id; /* the kernel reads and writes this file itself; 0: we do */
 };
 
-int tree_create(struct tree *tree, uint64_t parent, const char *name, int flags, const struct creation *creation,
-		struct entry *ret_entry, struct opening *ret_opening);
-int tree_open(struct tree *tree, uint64_t id, int flags, bool nonblock, struct opening *ret_opening);
-int tree_open_directory(struct tree *tree, uint64_t id, struct opening *ret_opening);
+int tree_create(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name, int flags,
+		const struct creation *creation, struct entry *ret_entry, struct opening *ret_opening);
+int tree_open(struct tree *tree, const struct ticket *ticket, uint64_t id, int flags, bool nonblock,
+	      struct opening *ret_opening);
+int tree_open_directory(struct tree *tree, const struct ticket *ticket, uint64_t id, struct opening *ret_opening);
 void tree_close(struct tree *tree, uint64_t handle);
 
 /* Something to be read: a place in a file, or bytes. Good until tree_read_done(). */

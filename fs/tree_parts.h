@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the files that make up the tree share: tree.c, names.c, opened.c and admin.c. Nobody else includes this.
+ * What the files that make up the tree share: tree.c, names.c, opened.c, restore.c and admin.c. Nobody else includes this.
  */
 #ifndef REVERTFS_TREE_PARTS_H
 #define REVERTFS_TREE_PARTS_H
@@ -17,6 +17,8 @@
 struct tree {
 	const struct options *options;
 	struct disks *disks;
+	struct handover *handover;
+	int fuse_fd; /* -1: not connected */
 	int images_fd;
 	dev_t device; /* of the images directory itself */
 	struct node_table *nodes;
@@ -51,7 +53,8 @@ bool tree_is_protected(struct tree *tree, const struct node *node);
 /* ---- opened.c */
 
 /* The handle becomes the kernel's: how its file is read and written is settled, and it gets its number. */
-void tree_tell_opening(struct tree *tree, struct handle *handle, int flags, struct opening *ret_opening);
+void tree_tell_opening(struct tree *tree, const struct ticket *ticket, struct handle *handle,
+		       struct opening *ret_opening);
 
 /* ---- admin.c: .revertfs and all beneath it */
 
@@ -60,6 +63,7 @@ int admin_find(struct tree *tree, struct node *directory, const char *name, stru
 void admin_attributes(struct tree *tree, const struct node *node, struct stat *ret_stat);
 int admin_list(struct tree *tree, const struct node *directory, struct listing *listing);
 int admin_open(struct tree *tree, const struct node *node, int flags, struct handle **ret_handle);
+int admin_reopen(struct tree *tree, const struct node *node, struct handle *handle); /* after a restart */
 int admin_read(struct handle *handle, size_t size, off_t offset, struct piece *ret_piece);
 
 #endif

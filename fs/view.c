@@ -70,6 +70,14 @@ uint64_t view_serial(const struct view *view)
 	return view->layer->serial;
 }
 
+const char *view_name(const struct view *view, bool *ret_is_image)
+{
+	const struct layer_record *record = &view->layer->record;
+
+	*ret_is_image = record->image != NULL;
+	return record->image ? record->image : record->id;
+}
+
 int view_stat(struct view *view, struct stat *ret_stat)
 {
 	struct layer *layer = view->layer;
@@ -120,6 +128,26 @@ int view_open(struct view *view, bool nonblock)
 	if (fd < 0)
 		view_close(view, -1);
 	return fd;
+}
+
+int view_reopen(struct view *view)
+{
+	struct layer *layer = view->layer;
+	int fd = layer_open_file(layer, O_RDONLY);
+
+	if (fd < 0)
+		return fd;
+	pthread_mutex_lock(&layer->disks->lock);
+	layer->open++;
+	pthread_mutex_unlock(&layer->disks->lock);
+	return fd;
+}
+
+void view_set_serial(struct view *view, uint64_t serial)
+{
+	pthread_mutex_lock(&view->layer->disks->lock);
+	view->layer->serial = serial;
+	pthread_mutex_unlock(&view->layer->disks->lock);
 }
 
 void view_close(struct view *view, int fd)

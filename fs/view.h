@@ -26,6 +26,9 @@ void view_put(struct view *view); /* NULL is fine */
 /* Unique among all views of this daemon's life, and no view's serial is a scratch's. */
 uint64_t view_serial(const struct view *view);
 
+/* What it is found by: the layer's id, or the image's name. Borrowed, as long as the view. */
+const char *view_name(const struct view *view, bool *ret_is_image);
+
 /* fstat(2) of the file, with the remembered owner and mode. */
 int view_stat(struct view *view, struct stat *ret_stat);
 
@@ -38,6 +41,10 @@ void view_label(struct view *view, uid_t uid, gid_t gid, mode_t mode);
  */
 int view_open(struct view *view, bool nonblock);
 void view_close(struct view *view, int fd);
+
+/* The same of a descriptor that an earlier daemon had given, with the serial that it had: waits for nothing, since no fold runs yet. */
+int view_reopen(struct view *view);
+void view_set_serial(struct view *view, uint64_t serial);
 
 /* Call `visit` with the id of each sealed layer, until it returns false. */
 void views_visit_layers(struct disks *disks, bool (*visit)(void *context, const char *id), void *context);

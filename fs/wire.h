@@ -28,6 +28,19 @@ struct wire_reply {
 	uint64_t unique;
 };
 
+#define WIRE_RESENT (1ULL << 63) /* in a request's number: an earlier daemon may have had it */
+
+/* Notifications: a reply without a request, its kind where the error would stand. */
+enum wire_notify {
+	WIRE_NOTIFY_INVAL_INODE = 2,
+	WIRE_NOTIFY_RESEND = 7, /* Linux 6.9 */
+};
+
+struct wire_inval_inode {
+	uint64_t nodeid;
+	int64_t offset, length;
+};
+
 /* The flags of an INIT: 32 in `flags`, the higher ones in `flags2`, where WIRE_INIT_EXT says that there are any. */
 #define WIRE_ASYNC_READ (1ULL << 0)
 #define WIRE_BIG_WRITES (1ULL << 5)
@@ -124,6 +137,7 @@ struct wire_backing {
 
 _Static_assert(sizeof(struct wire_request) == 40, "fuse_in_header");
 _Static_assert(sizeof(struct wire_reply) == 16, "fuse_out_header");
+_Static_assert(sizeof(struct wire_inval_inode) == 24, "fuse_notify_inval_inode_out");
 _Static_assert(sizeof(struct wire_init) == 64, "fuse_init_in");
 _Static_assert(sizeof(struct wire_init_reply) == 64, "fuse_init_out");
 _Static_assert(sizeof(struct wire_entry_reply) == 128, "fuse_entry_out");

@@ -135,6 +135,45 @@ start_daemon() {
 	wait_until 20 mounted_or_gone && mount_answers || { tail -n 20 "$DAEMON_LOG" >&2; return 1; }
 }
 
+# start_kept [OPTION...]: with a keeper, which is then what daemon.pid names; the daemon is its child.
+start_kept() {
+	start_daemon -o keeper "$@"
+}
+
+serving_pid() {
+	status .pid
+}
+
+# murder COUNT: SIGKILL the keeper's daemons, one after another, at random moments; some before they serve. Then $WORK/cease is made.
+murder() {
+	local i keeper
+	keeper=$(daemon_pid)
+	for ((i = 0; i < $1; i++)); do
+		((RANDOM % 10)) && mount_answers
+		sleep "0.0$((RANDOM % 90 + 10))"
+		pkill -KILL -P "$keeper" || :
+	done
+	touch "$WORK/cease"
+}
+
+# under_fire KILLS LOAD...: the load, again and again, until as many daemons have been killed under it.
+under_fire() {
+	local kills=$1 murderer status=0
+	shift
+	rm -f "$WORK/cease"
+	murder "$kills" &
+	murderer=$!
+	while [[ ! -e $WORK/cease ]] && ((status == 0)); do
+		set +e
+		(set -eE && "$@") # not `( ... ) ||`: there set -e would be off inside
+		status=$?
+		set -e
+	done
+	((status == 0)) || kill "$murderer" 2>/dev/null
+	wait "$murderer" || :
+	return "$status"
+}
+
 # Waits for the end of the daemon, whichever (sub)shell started it.
 wait_for_daemon() {
 	wait_until 20 daemon_is_gone && ! mountpoint -q "$MNT"

@@ -316,7 +316,8 @@ tells_systemd() {
 	mount_answers
 	stop_daemon
 	wait $pid
-	same "$(cat "$WORK/notified")" $'READY=1\nSTOPPING=1'
+	same "$(grep -v FD "$WORK/notified")" $'READY=1\nSTOPPING=1'
+	same "$(sed -n 's/^FDNAME=//p' "$WORK/notified" | sort | xargs)" "fuse handover images"
 }
 promise "systemd is told when the mount answers and when it ends" tells_systemd
 

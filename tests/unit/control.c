@@ -242,7 +242,7 @@ TEST(the_status_is_valid_JSON_with_what_is_documented)
 	char *text;
 
 	new_disk();
-	text = status_json(world->disks, true, 3);
+	text = status_json(world->disks, &(struct mount_facts){ .passthrough = true, .restarts = 3 });
 	check_int(json_parse(text, strlen(text), &root, NULL), 0);
 	check_str(member_of(root, "images"), world->options.images);
 	check_str(member_of(root, "mount"), world->options.mount);

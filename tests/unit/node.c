@@ -22,11 +22,20 @@ static int root_fd(void)
 	return fd;
 }
 
+static struct handover *handover(void)
+{
+	static struct handover *handover;
+
+	if (!handover)
+		check_int(handover_new(&handover), 0);
+	return handover;
+}
+
 static struct node_table *table_new(void)
 {
 	struct node_table *table = NULL;
 
-	check_int(node_table_new(root_fd(), &table), 0);
+	check_int(node_table_new(root_fd(), handover(), &table), 0);
 	return table;
 }
 
@@ -44,7 +53,7 @@ static struct node *node_named(struct node_table *table, const char *name, bool 
 	fd = openat(root_fd(), name, O_PATH | O_NOFOLLOW);
 	check(fd >= 0);
 	check_int(fstat(fd, &st), 0);
-	check_int(node_of_file(table, fd, &st, &node), 0);
+	check_int(node_of_file(table, fd, &st, NULL, &node), 0);
 	return node;
 }
 
@@ -202,11 +211,11 @@ TEST(thousands_of_nodes_are_each_found)
 
 	for (int i = 0; i < COUNT; i++) {
 		snprintf(path, sizeof(path), "dir/%d", i);
-		check_int(node_of_views(table, path, &nodes[i]), 0);
+		check_int(node_of_views(table, path, NULL, &nodes[i]), 0);
 	}
 	for (int i = 0; i < COUNT; i++) {
 		snprintf(path, sizeof(path), "dir/%d", i);
-		check_int(node_of_views(table, path, &again), 0);
+		check_int(node_of_views(table, path, NULL, &again), 0);
 		check(again == nodes[i]);
 		node_put(table, again);
 		check(node_get(table, nodes[i]->id) == nodes[i]);
@@ -221,9 +230,9 @@ TEST(a_fixed_file_has_a_node_for_each_serial)
 	struct node_table *table = table_new();
 	struct node *a, *b, *c;
 
-	check_int(node_of_fixed(table, FIXED_CONTROL, 1, &a), 0);
-	check_int(node_of_fixed(table, FIXED_CONTROL, 2, &b), 0);
-	check_int(node_of_fixed(table, FIXED_CONTROL, 1, &c), 0);
+	check_int(node_of_fixed(table, FIXED_CONTROL, 1, NULL, &a), 0);
+	check_int(node_of_fixed(table, FIXED_CONTROL, 2, NULL, &b), 0);
+	check_int(node_of_fixed(table, FIXED_CONTROL, 1, NULL, &c), 0);
 	check(a != b && a == c);
 	node_put(table, a);
 	node_put(table, b);

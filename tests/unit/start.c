@@ -65,11 +65,11 @@ TEST(a_second_daemon_on_the_same_state_or_images_is_refused)
 
 	world_new();
 	first = world->disks;
-	check_errno(disks_new(&world->options, world->images_fd, &disks, &error), EBUSY);
+	check_errno(disks_new(&world->options, world->images_fd, world->handover, &disks, &error), EBUSY);
 	check_contains(error.text, "another revertfs uses the state directory");
 	state = world->options.state;
 	world->options.state = (char *)in_world("other");
-	check_errno(disks_new(&world->options, world->images_fd, &disks, &error), EBUSY);
+	check_errno(disks_new(&world->options, world->images_fd, world->handover, &disks, &error), EBUSY);
 	check_contains(error.text, "another revertfs serves the images directory");
 	world->options.state = state;
 	world->disks = first;

@@ -36,6 +36,7 @@ struct world {
 	struct options options;
 	char *top;
 	int images_fd;
+	struct handover *handover;
 	struct disks *disks;
 	struct caller caller;
 	char *answer;
@@ -81,7 +82,7 @@ static int remove_entry(const char *path, const struct stat *stat, int flag, str
 
 static int new_disks(struct sentence *error)
 {
-	return disks_new(&world->options, world->images_fd, &world->disks, error);
+	return disks_new(&world->options, world->images_fd, world->handover, &world->disks, error);
 }
 
 /* What a start of the daemon does. */
@@ -136,6 +137,8 @@ __attribute__((unused)) static void world_new_stopped(void)
 	if (symlink(world->options.images, in_world("mount/.revertfs/images")) < 0)
 		abort();
 	world->images_fd = open(world->options.images, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (handover_new(&world->handover) < 0)
+		abort();
 }
 
 __attribute__((unused)) static void world_new(void)
@@ -148,6 +151,7 @@ __attribute__((unused)) static void world_end(void)
 {
 	world_stop();
 	close(world->images_fd);
+	handover_free(world->handover);
 	nftw(world->top, remove_entry, 20, FTW_DEPTH | FTW_PHYS);
 	options_free(&world->options);
 	free(world->answer);
@@ -224,7 +228,7 @@ __attribute__((unused)) static const char *answered(const char *path)
 /* What status.json says of a disk. */
 __attribute__((unused)) static const char *status_of(const char *name, const char *path)
 {
-	char *json = status_json(world->disks, false, 0);
+	char *json = status_json(world->disks, &(struct mount_facts){ .passthrough = false });
 	struct json_object *object = json_tokener_parse(json), *list = NULL;
 	const char *text = "(no such disk)";
 

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * sd_listen_fds_with_names(3) and FDSTORE=1 without the library. A name may come twice, where a daemon ended between storing and
+ * telling; the first counts, for it is what the kernel still uses.
+ */
+#include "fdstore.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "notify.h"
+#include "util.h"
+
+#define FIRST_FD 3
+
+static size_t count_inherited(void)
+{
+	const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
+	uint64_t number;
+
+	if (!pid || !count || parse_size(pid, &number) < 0 || number != (uint64_t)getpid() ||
+	    parse_size(count, &number) < 0)
+		return 0;
+	return number < FDSTORE_MAX ? (size_t)number : FDSTORE_MAX;
+}
+
+void fdstore_inherit(struct fdstore *store)
+{
+	const char *given = getenv("LISTEN_FDNAMES");
+	CLEANUP(freep) char *names = strdup(given ? given : "");
+	size_t count = count_inherited();
+	char *rest = names;
+
+	for (size_t i = 0; i < count; i++) {
+		const char *name = rest ? strsep(&rest, ":") : NULL;
+		int fd = FIRST_FD + (int)i;
+
+		if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+			continue;
+		store->entries[store->count++] = (struct fdstore_entry){ strdup(name ? name : ""), fd };
+	}
+	unsetenv("LISTEN_PID");
+	unsetenv("LISTEN_FDS");
+	unsetenv("LISTEN_FDNAMES");
+}
+
+static const struct fdstore_entry *find(const struct fdstore *store, const char *name)
+{
+	for (size_t i = 0; i < store->count; i++) {
+		const struct fdstore_entry *entry = &store->entries[i];
+
+		if (entry->fd >= 0 && entry->name && strcmp(entry->name, name) == 0)
+			return entry;
+	}
+	return NULL;
+}
+
+int fdstore_find(const struct fdstore *store, const char *name)
+{
+	const struct fdstore_entry *entry = find(store, name);
+
+	return entry ? entry->fd : -1;
+}
+
+int fdstore_take(struct fdstore *store, const char *name)
+{
+	const struct fdstore_entry *entry = find(store, name);
+
+	return entry ? steal_fd(&store->entries[entry - store->entries].fd) : -1;
+}
+
+void fdstore_drop_rest(struct fdstore *store)
+{
+	for (size_t i = 0; i < store->count; i++) {
+		struct fdstore_entry *entry = &store->entries[i];
+
+		if (entry->fd >= 0 && entry->name)
+			fdstore_drop(entry->name);
+		close_fdp(&entry->fd);
+		free(entry->name);
+	}
+	store->count = 0;
+}
+
+static int tell(const char *verb, const char *name, int fd)
+{
+	CLEANUP(freep) char *message = format_text("%s=1\nFDNAME=%s", verb, name);
+	int r = message ? notify_with(message, fd) : -ENOMEM;
+
+	if (r < 0)
+		log_warning("the descriptor store cannot be told of '%s' (%s): it will not outlive this daemon", name,
+			    error_text(r));
+	return r;
+}
+
+int fdstore_put(const char *name, int fd)
+{
+	return tell("FDSTORE", name, fd);
+}
+
+int fdstore_drop(const char *name)
+{
+	return tell("FDSTOREREMOVE", name, -1);
+}

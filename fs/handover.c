@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The memfd is as long as all its slots would be, and sparse: memory is taken, piece by piece and with fallocate(2), when slots are first
+ * used, so that a lack of it is an error here and no SIGBUS anywhere else. Which slots are free is known in this process alone and found
+ * out again by the next one.
+ */
+#include "handover.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "log.h"
+
+#define MAGIC "revertfs"
+#define LAYOUT 1 /* to be changed with any struct kept_... or number below */
+#define MOUNT_ROOM 65536
+#define PIECE 65536 /* a multiple of every page size */
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 8U
+#endif
+
+static const struct {
+	size_t size;
+	uint32_t most;
+	const char *what;
+} kinds[KEPT_KINDS] = {
+	[KEPT_NODE] = { sizeof(struct kept_node), 1U << 20, "files that the kernel knows" },
+	[KEPT_HANDLE] = { sizeof(struct kept_handle), 1U << 17, "open files" },
+	[KEPT_REQUEST] = { sizeof(struct kept_request), 1U << 10, "requests" },
+	[KEPT_ANSWER] = { sizeof(struct kept_answer), 1U << 8, "answers" },
+	[KEPT_ANNOUNCEMENT] = { sizeof(struct kept_announcement), 1U << 8, "announced restores" },
+};
+
+_Static_assert(sizeof(struct kept_mount) <= MOUNT_ROOM, "kept_mount has outgrown its place");
+
+/* The slots of one kind. */
+struct pool {
+	size_t offset; /* in the memfd */
+	uint32_t *free;
+	uint32_t free_count, free_room;
+	size_t backed; /* bytes from `offset` on that have memory */
+	bool complained;
+};
+
+struct handover {
+	int fd;
+	char *memory;
+	size_t length;
+	pthread_mutex_t lock; /* guards the pools */
+	struct pool pools[KEPT_KINDS];
+};
+
+static size_t round_up(size_t length)
+{
+	return (length + PIECE - 1) / PIECE * PIECE;
+}
+
+static size_t whole_length(void)
+{
+	size_t length = MOUNT_ROOM;
+
+	for (size_t i = 0; i < KEPT_KINDS; i++)
+		length += round_up(kinds[i].size * kinds[i].most);
+	return length;
+}
+
+int handover_fd(const struct handover *handover)
+{
+	return handover->fd;
+}
+
+struct kept_mount *handover_mount(struct handover *handover)
+{
+	return (struct kept_mount *)(void *)handover->memory;
+}
+
+uint64_t handover_first_number(struct handover *handover)
+{
+	return ((uint64_t)handover_mount(handover)->restarts << 32) + 1;
+}
+
+static char *slot_at(struct handover *handover, enum kept_kind kind, uint32_t index)
+{
+	return handover->memory + handover->pools[kind].offset + kinds[kind].size * index;
+}
+
+static uint64_t *first_of(void *slot)
+{
+	return slot;
+}
+
+void handover_publish(uint64_t *first, uint64_t value)
+{
+	__atomic_store_n(first, value, __ATOMIC_RELEASE);
+}
+
+/* ---- taking and giving */
+
+static bool note_free_locked(struct pool *pool, uint32_t index)
+{
+	if (pool->free_count == pool->free_room) {
+		uint32_t room = pool->free_room ? pool->free_room * 2 : 64;
+		uint32_t *larger = reallocarray(pool->free, room, sizeof(*larger));
+
+		if (!larger)
+			return false;
+		pool->free = larger;
+		pool->free_room = room;
+	}
+	pool->free[pool->free_count++] = index;
+	return true;
+}
+
+static int back_locked(struct handover *handover, struct pool *pool, size_t length)
+{
+	while (pool->backed < length) {
+		if (fallocate(handover->fd, 0, (off_t)(pool->offset + pool->backed), PIECE) < 0)
+			return -errno;
+		pool->backed += PIECE;
+	}
+	return 0;
+}
+
+static void *take_locked(struct handover *handover, enum kept_kind kind)
+{
+	struct pool *pool = &handover->pools[kind];
+	uint32_t *used = &handover_mount(handover)->used[kind];
+
+	if (pool->free_count)
+		return slot_at(handover, kind, pool->free[--pool->free_count]);
+	if (*used == kinds[kind].most || back_locked(handover, pool, kinds[kind].size * (*used + 1)) < 0) {
+		if (!pool->complained)
+			log_warning("too many %s: what comes now does not outlive this daemon, should it be restarted",
+				    kinds[kind].what);
+		pool->complained = true;
+		return NULL;
+	}
+	return slot_at(handover, kind, (*used)++);
+}
+
+void *handover_take(struct handover *handover, enum kept_kind kind)
+{
+	char *slot;
+
+	pthread_mutex_lock(&handover->lock);
+	slot = take_locked(handover, kind);
+	pthread_mutex_unlock(&handover->lock);
+	if (slot)
+		memset(slot, 0, kinds[kind].size);
+	return slot;
+}
+
+void handover_give(struct handover *handover, enum kept_kind kind, void *slot)
+{
+	struct pool *pool = &handover->pools[kind];
+
+	if (!slot)
+		return;
+	handover_publish(first_of(slot), 0);
+	pthread_mutex_lock(&handover->lock);
+	/* Short of memory, the slot is lost to this daemon, and the next one finds it. */
+	note_free_locked(pool, (uint32_t)((size_t)((char *)slot - slot_at(handover, kind, 0)) / kinds[kind].size));
+	pthread_mutex_unlock(&handover->lock);
+}
+
+void handover_visit(struct handover *handover, enum kept_kind kind, void (*visit)(void *context, void *slot),
+		    void *context)
+{
+	for (uint32_t i = 0; i < handover_mount(handover)->used[kind]; i++) {
+		char *slot = slot_at(handover, kind, i);
+
+		if (*first_of(slot))
+			visit(context, slot);
+	}
+}
+
+/* ---- beginning and end */
+
+static int map(struct handover *handover)
+{
+	size_t offset = MOUNT_ROOM;
+	void *memory = mmap(NULL, handover->length, PROT_READ | PROT_WRITE, MAP_SHARED, handover->fd, 0);
+
+	if (memory == MAP_FAILED)
+		return -errno;
+	handover->memory = memory;
+	for (size_t i = 0; i < KEPT_KINDS; i++) {
+		handover->pools[i].offset = offset;
+		offset += round_up(kinds[i].size * kinds[i].most);
+	}
+	return 0;
+}
+
+static struct handover *allocate(int fd)
+{
+	struct handover *handover = calloc(1, sizeof(*handover));
+
+	if (!handover) {
+		close(fd);
+		return NULL;
+	}
+	handover->fd = fd;
+	handover->length = whole_length();
+	pthread_mutex_init(&handover->lock, NULL);
+	return handover;
+}
+
+/* Newer kernels want to be told that nothing in it is to be executed, older ones do not know the flag. */
+static int make_memfd(void)
+{
+	int fd = memfd_create("revertfs", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+
+	if (fd < 0 && errno == EINVAL)
+		fd = memfd_create("revertfs", MFD_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int handover_new(struct handover **ret_handover)
+{
+	int fd = make_memfd(), r;
+	struct handover *handover = fd < 0 ? NULL : allocate(fd);
+
+	if (!handover)
+		return fd < 0 ? fd : -ENOMEM;
+	r = ftruncate(fd, (off_t)handover->length) < 0 || fallocate(fd, 0, 0, MOUNT_ROOM) < 0 ? -errno : map(handover);
+	if (r < 0) {
+		handover_free(handover);
+		return r;
+	}
+	memcpy(handover_mount(handover)->magic, MAGIC, sizeof(handover_mount(handover)->magic));
+	handover_mount(handover)->layout = LAYOUT;
+	*ret_handover = handover;
+	return 0;
+}
+
+static bool texts_end(const struct kept_mount *mount)
+{
+	return memchr(mount->images, '\0', sizeof(mount->images)) && memchr(mount->mount, '\0', sizeof(mount->mount));
+}
+
+static int check(struct handover *handover, struct sentence *error)
+{
+	const struct kept_mount *mount = handover_mount(handover);
+
+	if (memcmp(mount->magic, MAGIC, sizeof(mount->magic)) != 0 || mount->layout != LAYOUT)
+		return report(error, -EPROTO, "another version of revertfs wrote down what is open (layout %u, not %u)",
+			      mount->layout, LAYOUT);
+	for (size_t i = 0; i < KEPT_KINDS; i++)
+		if (mount->used[i] > kinds[i].most)
+			return report(error, -EPROTO, "what an earlier daemon wrote down is damaged");
+	if (!texts_end(mount))
+		return report(error, -EPROTO, "what an earlier daemon wrote down is damaged");
+	return 0;
+}
+
+static int find_free(struct handover *handover)
+{
+	for (size_t kind = 0; kind < KEPT_KINDS; kind++) {
+		struct pool *pool = &handover->pools[kind];
+		uint32_t used = handover_mount(handover)->used[kind];
+
+		pool->backed = round_up(kinds[kind].size * used);
+		for (uint32_t i = 0; i < used; i++)
+			if (!*first_of(slot_at(handover, (enum kept_kind)kind, i)) && !note_free_locked(pool, i))
+				return -ENOMEM;
+	}
+	return 0;
+}
+
+int handover_adopt(int fd, struct handover **ret_handover, struct sentence *error)
+{
+	struct handover *handover = allocate(fd);
+	struct stat st;
+	int r;
+
+	if (!handover)
+		return report(error, -ENOMEM, "out of memory");
+	if (fstat(fd, &st) < 0 || (size_t)st.st_size != handover->length)
+		r = report(error, -EPROTO, "another version of revertfs wrote down what is open");
+	else if ((r = map(handover)) < 0)
+		report(error, r, "what an earlier daemon wrote down cannot be mapped: %s", error_text(r));
+	if (r == 0)
+		r = check(handover, error);
+	if (r == 0 && (r = find_free(handover)) < 0)
+		report(error, r, "out of memory");
+	if (r < 0) {
+		handover_free(handover);
+		return r;
+	}
+	handover_mount(handover)->restarts++;
+	*ret_handover = handover;
+	return 0;
+}
+
+void handover_free(struct handover *handover)
+{
+	if (!handover)
+		return;
+	for (size_t i = 0; i < KEPT_KINDS; i++)
+		free(handover->pools[i].free);
+	if (handover->memory)
+		munmap(handover->memory, handover->length);
+	close(handover->fd);
+	pthread_mutex_destroy(&handover->lock);
+	free(handover);
+}
+
+/* ---- inodes */
+
+/* As the system calls want it: with the bytes behind. */
+union system_handle {
+	struct file_handle handle;
+	char room[sizeof(struct file_handle) + KEPT_FILE_MAX];
+};
+
+void kept_file_note(int fd, struct kept_file *ret_file)
+{
+	union system_handle system = { .handle = { .handle_bytes = KEPT_FILE_MAX } };
+	int mount_id;
+
+	ret_file->length = 0;
+	if (name_to_handle_at(fd, "", &system.handle, &mount_id, AT_EMPTY_PATH) < 0)
+		return;
+	ret_file->type = system.handle.handle_type;
+	memcpy(ret_file->bytes, system.handle.f_handle, system.handle.handle_bytes);
+	ret_file->length = system.handle.handle_bytes;
+}
+
+int kept_file_open(const struct kept_file *file, int directory)
+{
+	union system_handle system = { .handle = { .handle_bytes = file->length, .handle_type = file->type } };
+	int fd;
+
+	if (!file->length || file->length > KEPT_FILE_MAX)
+		return -ESTALE;
+	memcpy(system.handle.f_handle, file->bytes, file->length);
+	fd = open_by_handle_at(directory, &system.handle, O_PATH | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}

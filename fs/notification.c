@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "notification.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "wire.h"
+
+int notification_resend(int fuse_fd)
+{
+	struct wire_reply message = { .length = sizeof(message), .error = WIRE_NOTIFY_RESEND };
+
+	return write(fuse_fd, &message, sizeof(message)) < 0 ? -errno : 0;
+}
+
+bool notification_knows(int fuse_fd, uint64_t nodeid)
+{
+	struct {
+		struct wire_reply header;
+		struct wire_inval_inode body;
+	} message = {
+		.header = { .length = sizeof(message), .error = WIRE_NOTIFY_INVAL_INODE },
+		.body = { .nodeid = nodeid, .offset = -1 }, /* no pages, whatever there are */
+	};
+
+	return write(fuse_fd, &message, sizeof(message)) >= 0 || errno != ENOENT;
+}

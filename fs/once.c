@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A note is a struct kept_request: `line` is the line that is about to be done, the lines before it are done.
+ */
+#include "once.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "layer.h"
+#include "model.h"
+#include "table.h"
+
+/* The disk's own, whose file becomes the layer's: a fresh one is another inode as long as that layer is there. */
+static void look_at_scratch(struct disk *disk, struct kept_request *ret)
+{
+	struct scratch *scratch = disk_scratch(disk);
+	struct stat st;
+
+	if (scratch && fstat(scratch_fd(scratch), &st) == 0) {
+		ret->device = st.st_dev;
+		ret->inode = st.st_ino;
+	}
+	scratch_put(scratch);
+}
+
+static void look_at_history(struct disk *disk, const char *point, struct kept_request *ret)
+{
+	pthread_mutex_lock(&disk->disks->lock);
+	if (disk->head)
+		snprintf(ret->head, sizeof(ret->head), "%s", disk->head->record.id);
+	ret->has_point = point && disk_find_point_locked(disk, point);
+	pthread_mutex_unlock(&disk->disks->lock);
+}
+
+static void look_at_file(const char *path, struct kept_request *ret)
+{
+	struct stat st;
+
+	if (path && stat(path, &st) == 0) {
+		ret->other_device = st.st_dev;
+		ret->other_inode = st.st_ino;
+	}
+}
+
+static struct kept_request look(struct disks *disks, const struct once_command *command)
+{
+	struct disk *disk = command->name ? disks_find(disks, command->name) : NULL;
+	struct kept_request found = { .line = command->line, .is_disk = disk != NULL };
+
+	if (disk) {
+		look_at_scratch(disk, &found);
+		look_at_history(disk, command->point, &found);
+	}
+	look_at_file(command->file, &found);
+	disk_put(disk);
+	return found;
+}
+
+static bool layer_exists(struct disks *disks, const char *id)
+{
+	bool exists;
+
+	pthread_mutex_lock(&disks->lock);
+	exists = layer_find_locked(disks, id) != NULL;
+	pthread_mutex_unlock(&disks->lock);
+	return exists;
+}
+
+static bool has_changed(struct disks *disks, enum once what, const struct kept_request *before,
+			const struct kept_request *now)
+{
+	switch (what) {
+	case ONCE_ANYWAY:
+		return false;
+	case ONCE_NEW_SCRATCH:
+		return before->inode != now->inode || before->device != now->device;
+	case ONCE_NEW_HEAD:
+		return strcmp(before->head, now->head) != 0 && layer_exists(disks, before->head);
+	case ONCE_MAKES_DISK:
+	case ONCE_REMOVES_DISK:
+		return before->is_disk == (what == ONCE_REMOVES_DISK) && before->is_disk != now->is_disk;
+	case ONCE_MAKES_POINT:
+	case ONCE_REMOVES_POINT:
+		return before->has_point == (what == ONCE_REMOVES_POINT) && before->has_point != now->has_point;
+	case ONCE_MAKES_FILE:
+		return now->other_inode && before->other_inode != now->other_inode;
+	}
+	return false;
+}
+
+unsigned once_lines_done(struct disks *disks, struct ticket *ticket)
+{
+	const struct kept_request *before = ticket_recall(disks->handover, ticket);
+
+	return before ? before->line : 0;
+}
+
+bool once_was_done(struct disks *disks, struct ticket *ticket, const struct once_command *command)
+{
+	const struct kept_request *before;
+	struct kept_request now;
+
+	/* The one line of a write that may be done again, as the hook's and a reset's are, need not be noted. */
+	if (command->what == ONCE_ANYWAY && command->line == 0)
+		return false;
+	before = ticket_recall(disks->handover, ticket);
+	now = look(disks, command);
+	if (before && before->line == command->line)
+		return has_changed(disks, command->what, before, &now);
+	ticket_note_next(disks->handover, ticket, &now);
+	return false;
+}
