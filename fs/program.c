@@ -47,8 +47,8 @@ int program_hand_over(struct program *program, int fd)
 	return PROGRAM_FIRST_FD + (int)program->file_count++;
 }
 
-/* Where the program is; the search is done before fork(), since execvp() may allocate. */
-static char *find_program(const char *name)
+/* Before fork(), since execvp() may allocate. */
+char *program_find(const char *name)
 {
 	const char *given = getenv("PATH");
 	CLEANUP(freep) char *path = NULL;
@@ -358,7 +358,7 @@ static int attend_to_the_end(struct program *program, struct sentence *error)
 
 int program_run(struct program *program, struct sentence *error)
 {
-	CLEANUP(freep) char *path = find_program(program->name);
+	CLEANUP(freep) char *path = program_find(program->name);
 	int r;
 
 	if (!path)

@@ -58,6 +58,9 @@ struct program {
 	unsigned long long work; /* what /proc said the child had done when last looked at */
 };
 
+/* Where it is: free() it. A name with a slash is taken as it is; others are looked for in PATH, and NULL is not found. */
+char *program_find(const char *name);
+
 void program_add(struct program *program, const char *argument);
 
 /* The number that the file will have in the child; -E2BIG when there are too many. */

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * snapshot and export: what keeps a state of a disk, named or copied out. With --live, of all disks of a domain.
+ * snapshot: what keeps a state of a disk under a name. With --live, of all disks of a domain.
  */
+#include "capture.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "json.h"
-#include "live.h"
 #include "subcommands.h"
 #include "verbs.h"
 
@@ -24,30 +24,43 @@ static int parse_quiesce(const struct arguments *arguments, enum quiesce *ret_qu
 	return 0;
 }
 
-static int parse_live(const struct arguments *arguments, struct live_plan *plan, struct sentence *error)
+int capture_parse(const struct arguments *arguments, struct live_plan *plan, struct sentence *error)
 {
 	int r = parse_quiesce(arguments, &plan->quiesce, error);
 
+	if (!arguments_has(arguments, "live") &&
+	    (arguments_has(arguments, "quiesce") || arguments_has(arguments, "freeze-timeout")))
+		return report(error, -EINVAL, "--quiesce and --freeze-timeout are for --live");
 	plan->domain = arguments->words[0];
 	plan->note = arguments_value(arguments, "note");
 	return r < 0 ? r
 		     : arguments_number(arguments, "freeze-timeout", 1, 3600, LIVE_TIMEOUT_S, &plan->timeout_s, error);
 }
 
-static struct json_object *describe(const struct live_plan *plan, const struct live_result *result)
+static void describe_times(struct json_object *object, const struct live_result *result)
+{
+	if (!result->was_paused)
+		return;
+	json_object_object_add(object, "paused_ms", json_object_new_double(result->times.paused_ms));
+	json_object_object_add(object, "frozen_ms", json_object_new_double(result->times.frozen_ms));
+}
+
+struct json_object *capture_describe(const struct live_plan *plan, const struct live_result *result)
 {
 	struct json_object *object = json_object_new_object(), *disks = json_object_new_array();
 
 	json_set_bool(object, "ok", true);
 	json_set_string(object, "domain", plan->domain);
 	json_set_string(object, "point", plan->point);
-	json_set_string(object, "consistency", result->consistency);
-	json_set_string(object, "not_quiesced", result->warning.text[0] ? result->warning.text : NULL);
-	json_object_object_add(object, "paused_ms", json_object_new_double(result->times.paused_ms));
-	json_object_object_add(object, "frozen_ms", json_object_new_double(result->times.frozen_ms));
+	if (result->answers) {
+		json_set_string(object, "consistency", result->consistency);
+		json_set_string(object, "not_quiesced", result->warning.text[0] ? result->warning.text : NULL);
+	}
+	describe_times(object, result);
 	for (size_t i = 0; i < result->domain.count; i++) {
 		const struct served_disk *disk = &result->domain.disks[i];
-		struct json_object *entry = json_object_get(result->answers[i]);
+		struct json_object *entry =
+			result->answers ? json_object_get(result->answers[i]) : json_object_new_object();
 
 		json_object_object_del(entry, "ok");
 		json_set_string(entry, "target", disk->target);
@@ -59,8 +72,12 @@ static struct json_object *describe(const struct live_plan *plan, const struct l
 	return object;
 }
 
-static void print_live(const struct live_plan *plan, const struct live_result *result)
+void capture_say(const struct context *context, const struct live_plan *plan, const struct live_result *result)
 {
+	if (result->warning.text[0])
+		fprintf(stderr, "revertctl: warning: not quiesced: %s\n", result->warning.text);
+	if (context->json)
+		return;
 	printf("%s: snapshot '%s' of", plan->domain, plan->point);
 	for (size_t i = 0; i < result->domain.count; i++)
 		printf("%s %s", i ? "," : "", result->domain.disks[i].target);
@@ -72,70 +89,43 @@ static void print_live(const struct live_plan *plan, const struct live_result *r
 	printf("\n");
 }
 
-static int run_live_snapshot(const struct context *context, const struct arguments *arguments, struct sentence *error)
+static int run_live_snapshot(const struct context *context, const struct arguments *arguments, struct live_plan *plan,
+			     struct sentence *error)
 {
 	CLEANUP(live_result_clear) struct live_result result = { 0 };
 	CLEANUP(json_putp) struct json_object *description = NULL;
-	struct live_plan plan = { .point = arguments->words[1] };
 	struct virsh virsh = { .uri = context->connect };
-	int r = parse_live(arguments, &plan, error);
+	int r;
 
+	plan->point = arguments->words[1];
+	r = served_domain_find(&virsh, plan->domain, &result.domain, error);
 	if (r == 0)
-		r = live_snapshot(&virsh, &plan, &result, error);
+		r = live_snapshot(&virsh, plan, &result, error);
 	if (r < 0)
 		return r;
-	if (result.warning.text[0])
-		fprintf(stderr, "revertctl: warning: not quiesced: %s\n", result.warning.text);
-	description = describe(&plan, &result);
+	capture_say(context, plan, &result);
+	description = capture_describe(plan, &result);
 	if (context->json)
 		print_json(description);
-	else
-		print_live(&plan, &result);
 	return 0;
 }
 
 static int run_snapshot(const struct context *context, const struct arguments *arguments, struct sentence *error)
 {
-	if (arguments_has(arguments, "live"))
-		return run_live_snapshot(context, arguments, error);
-	if (arguments_has(arguments, "quiesce") || arguments_has(arguments, "freeze-timeout"))
-		return report(error, -EINVAL, "--quiesce and --freeze-timeout are for --live");
-	return verb_run(context, arguments, error);
+	struct live_plan plan = { 0 };
+	int r = capture_parse(arguments, &plan, error);
+
+	if (r < 0)
+		return r;
+	return arguments_has(arguments, "live") ? run_live_snapshot(context, arguments, &plan, error)
+						: verb_run(context, arguments, error);
 }
 
 static const struct option_spec snapshot_options[] = {
 	{ "note", "TEXT", "remembered with the layer", "note=" },
-	{ "live", NULL, "NAME is a domain: all its protected disks at one\ninstant, while it runs", NULL },
-	{ "quiesce", "[=require]", "have the guest's agent freeze its filesystems first;\nrequire: or make nothing",
-	  NULL },
-	{ "freeze-timeout", "S", "seconds after which the guest goes on in any case (30)", NULL },
+	CAPTURE_OPTIONS,
 	{ 0 },
 };
 const struct subcommand snapshot_subcommand = {
 	"snapshot", "NAME POINT", "keep what was written, and name it", snapshot_options, run_snapshot, "snapshot made",
-};
-
-static int run_export(const struct context *context, const struct arguments *arguments, struct sentence *error)
-{
-	const char *to = arguments_value(arguments, "to");
-	CLEANUP(freep) char *path = NULL;
-
-	if (!to)
-		return report(error, -EINVAL, "export wants --to=FILE");
-	path = absolute_path(to, error);
-	return path ? verb_run_long(context, arguments, "export", path, error) : -ENOENT;
-}
-
-static const struct option_spec export_options[] = {
-	{ "to", "FILE", "the copy; FILE.json beside it describes it", "to=" },
-	{ "point", "POINT", "of this snapshot, instead of the head", "point=" },
-	{ "format", "qcow2|raw", "of the copy", "format=" },
-	{ "compress", NULL, "qcow2 alone: smaller, and slower", "compress=yes" },
-	{ "rate", "BYTES", "at most so many bytes a second: 50M", "rate=" },
-	{ "replace", NULL, "overwrite FILE", "replace=yes" },
-	{ "detach", NULL, "do not wait for the end", "wait=no" },
-	{ 0 },
-};
-const struct subcommand export_subcommand = {
-	"export", "NAME", "a flat copy of a disk, or of a snapshot", export_options, run_export, "exported",
 };

@@ -60,7 +60,7 @@ static void forget_one(const struct served_disk *disk, const char *point, bool i
 
 void live_forget(const struct live_result *result, const char *point)
 {
-	for (size_t i = 0; i < result->domain.count; i++)
+	for (size_t i = 0; result->answers && i < result->domain.count; i++)
 		if (result->answers[i])
 			forget_one(&result->domain.disks[i], point, true);
 }
@@ -209,10 +209,8 @@ int live_snapshot(const struct virsh *virsh, const struct live_plan *plan, struc
 		  struct sentence *error)
 {
 	sigset_t interrupting, before;
-	int r = served_domain_find(virsh, plan->domain, &result->domain, error);
+	int r;
 
-	if (r < 0)
-		return r;
 	sigemptyset(&interrupting);
 	sigaddset(&interrupting, SIGINT);
 	sigaddset(&interrupting, SIGTERM);

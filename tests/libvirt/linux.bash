@@ -106,3 +106,11 @@ fs_has_round() {
 		seq "$k" "$((k + 999))" | cmp - <(fs_file "$1" "/$((k % 20))")
 	done
 }
+
+# are_of_one_instant IMAGE IMAGE: the guest writes a line to the log of the first disk, then to that of the second.
+are_of_one_instant() {
+	local first second
+	first=$(fs_file "$1" /log | wc -l)
+	second=$(fs_file "$2" /log | wc -l)
+	((first - second == 0 || first - second == 1)) || { echo "$first and $second rounds" >&2; return 1; }
+}

@@ -25,14 +25,6 @@ exported() {
 	ctl "export $1 to=$WORK/$1.raw format=raw point=$2 replace=yes" >&2
 }
 
-# at_one_instant: the guest writes a line to the log of the first disk, then to that of the second.
-at_one_instant() {
-	local first second
-	first=$(fs_file "$WORK/web1.img.raw" /log | wc -l)
-	second=$(fs_file "$WORK/web2.img.raw" /log | wc -l)
-	((first - second == 0 || first - second == 1)) || { echo "$first and $second rounds" >&2; return 1; }
-}
-
 guest_is_fine() {
 	domain_is web1 running
 	guest_goes_on
@@ -99,7 +91,7 @@ quiesced_once() {
 		fs_is_clean "$WORK/$name.raw"
 		fs_has_round "$WORK/$name.raw" "$before"
 	done
-	at_one_instant
+	are_of_one_instant "$WORK/web1.img.raw" "$WORK/web2.img.raw"
 }
 
 quiesced() {
@@ -229,7 +221,7 @@ without_an_agent() {
 		fs_is_clean "$WORK/$name.raw"
 		fs_has_synced "$WORK/$name.raw" "$before"
 	done
-	at_one_instant
+	are_of_one_instant "$WORK/web1.img.raw" "$WORK/web2.img.raw"
 	guest_is_fine
 	snapshot_live n2
 	same "$(result '"\(.consistency) \(.not_quiesced) \(.frozen_ms)"')" "crash-consistent null 0"
