@@ -11,7 +11,7 @@
 #
 # `direct` is the limit: the overlay that revertfs makes, opened where it lies.
 
-CONTENDERS=(direct passthrough served default nbdkit qsd)
+read -ra CONTENDERS <<<"${CONTENDERS:-direct passthrough served default nbdkit qsd}"
 OURS=extended_l2=on,cluster_size=128k
 
 image=$IMAGES/disk.img # raw, full of bytes that do not repeat

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # What a guest's reads and writes cost through each way to give it a disk that can be thrown away: QEMU's own block layer
 # (qemu-img bench) on the same image, with its page cache and without, one request at a time and sixteen.
-# REQUESTS=200 makes it short.
+# REQUESTS=200 makes it short, CONTENDERS="direct served" leaves the others out.
 . "$BENCHLIB"
 . "$TESTS/bench/contenders.sh"
 

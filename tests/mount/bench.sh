@@ -5,7 +5,7 @@
 need_fuse
 need jq qemu-img qemu-io
 
-export ROUNDS=1 REQUESTS=20 COUNT=20 MIB=8 OUTPUT=$WORK/output
+export CONTENDERS="direct served default" ROUNDS=1 REQUESTS=20 COUNT=20 MIB=4 OUTPUT=$WORK/output
 
 runs() {
 	RUN_DIR=$WORK bash "$TESTS/bench/run" "$1" && [[ -s $OUTPUT/$1.tsv && -s $OUTPUT/$1.txt ]]
