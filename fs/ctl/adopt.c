@@ -16,7 +16,6 @@
 #include "draw.h"
 #include "host.h"
 #include "moving.h"
-#include "plan.h"
 #include "subcommands.h"
 
 /* ---- which disks */
@@ -192,10 +191,7 @@ static int ask_the_hook(const struct moving *moving, struct sentence *error)
 {
 	CLEANUP(freep) struct config_disk *entries = calloc(moving->count, sizeof(*entries));
 	CLEANUP(domain_freep) struct domain *domain = NULL;
-	CLEANUP(plan_freep) struct plan *plan = NULL;
 	struct config config = { .shown = (char *)"its file", .disks = entries, .count = moving->count };
-	struct event event = { .domain = moving->guest.domain->name, .extra = "-", .reason = "unknown" };
-	struct situation situation = { .event = &event, .config = &config, .mounts = moving->mounts };
 	int r = entries ? domain_parse(moving->after, strlen(moving->after), &domain, error)
 			: report(error, -ENOMEM, "out of memory");
 
@@ -203,8 +199,7 @@ static int ask_the_hook(const struct moving *moving, struct sentence *error)
 		return r;
 	for (size_t i = 0; i < moving->count; i++)
 		entries[i].target = moving->disks[i].target;
-	situation.domain = domain;
-	return plan_prepare(&situation, &plan, error);
+	return guest_ask_hook(domain, &config, moving->mounts, error);
 }
 
 static int check(struct moving *moving, const struct context *context, const struct arguments *arguments,

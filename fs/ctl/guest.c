@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "host.h"
+#include "plan.h"
 
 static const char *const storage_dirs[] = { "/run/libvirt/storage", "/etc/libvirt/storage" };
 
@@ -20,18 +21,27 @@ void guest_clear(struct guest *guest)
 	*guest = (struct guest){ 0 };
 }
 
-static int load_xml(struct guest *guest, const char *word, struct sentence *error)
+int guest_definition(const struct virsh *virsh, const char *word, char **ret_xml, struct domain **ret_domain,
+		     struct sentence *error)
 {
 	/* Without its secrets, a definition that is given back would lose them. */
 	const char *words[] = { "dumpxml", "--inactive", "--security-info", "--domain", word, NULL };
-	int r = virsh_run(&guest->virsh, words, &guest->xml, error);
+	CLEANUP(domain_freep) struct domain *domain = NULL;
+	CLEANUP(freep) char *xml = NULL;
+	int r = virsh_run(virsh, words, &xml, error);
 
+	if (r == 0)
+		r = domain_parse(xml, strlen(xml), &domain, error);
 	if (r < 0)
 		return r;
-	r = domain_parse(guest->xml, strlen(guest->xml), &guest->domain, error);
-	if (r == 0 && !guest->domain->name)
+	if (!domain->name)
 		return report(error, -EBADMSG, "what virsh printed is no domain's XML: it has no name");
-	return r;
+	for (size_t i = 0; i < domain->count; i++)
+		domain_resolve_volume(&domain->disks[i], storage_dirs, ARRAY_SIZE(storage_dirs));
+	if (ret_xml)
+		*ret_xml = steal_pointer(&xml);
+	*ret_domain = steal_pointer(&domain);
+	return 0;
 }
 
 int guest_load(const struct context *context, const char *word, struct guest *ret_guest, struct sentence *error)
@@ -39,13 +49,20 @@ int guest_load(const struct context *context, const char *word, struct guest *re
 	int r;
 
 	*ret_guest = (struct guest){ .virsh = { .uri = context->connect } };
-	r = load_xml(ret_guest, word, error);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < ret_guest->domain->count; i++)
-		domain_resolve_volume(&ret_guest->domain->disks[i], storage_dirs, ARRAY_SIZE(storage_dirs));
-	r = config_load(HOST_CONFIG_DIR, ret_guest->domain->name, &ret_guest->config, error);
+	r = guest_definition(&ret_guest->virsh, word, &ret_guest->xml, &ret_guest->domain, error);
+	if (r == 0)
+		r = config_load(HOST_CONFIG_DIR, ret_guest->domain->name, &ret_guest->config, error);
 	return r < 0 ? r : 0;
+}
+
+int guest_ask_hook(const struct domain *domain, const struct config *config, const struct mounts *mounts,
+		   struct sentence *error)
+{
+	struct event event = { .domain = domain->name, .extra = "-", .reason = "unknown" };
+	struct situation situation = { .event = &event, .domain = domain, .config = config, .mounts = mounts };
+	CLEANUP(plan_freep) struct plan *plan = NULL;
+
+	return plan_prepare(&situation, &plan, error);
 }
 
 static bool has_managed_save(const struct guest *guest)

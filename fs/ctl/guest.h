@@ -8,6 +8,7 @@
 #include "arguments.h"
 #include "config.h"
 #include "domain.h"
+#include "mounts.h"
 #include "virsh.h"
 
 struct guest {
@@ -20,6 +21,14 @@ struct guest {
 /* Whatever virsh takes for a domain. -EIO and the like with virsh's sentence; also where the domain's file is not valid. */
 int guest_load(const struct context *context, const char *word, struct guest *ret_guest, struct sentence *error);
 void guest_clear(struct guest *guest); /* for CLEANUP() */
+
+/* Its definition alone: *ret_xml (NULL: not wanted) as above, and what it says, with the volumes resolved. */
+int guest_definition(const struct virsh *virsh, const char *word, char **ret_xml, struct domain **ret_domain,
+		     struct sentence *error);
+
+/* What the hook would say if this domain started now: 0, or the sentence that keeps it from that. */
+int guest_ask_hook(const struct domain *domain, const struct config *config, const struct mounts *mounts,
+		   struct sentence *error);
 
 /* -EBUSY with a sentence when it runs, or a saved state of it would come back on other disks. */
 int guest_check_off(const struct guest *guest, struct sentence *error);

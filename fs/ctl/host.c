@@ -142,7 +142,7 @@ int host_check_hook(struct sentence *error)
 		return report(
 			error, -ESTALE,
 			"libvirt (pid %s) was started before the hook '%s' was installed, and may not have seen it: "
-			"restart libvirtd (virtqemud, where libvirt is split); running domains do not mind",
+			"restart libvirtd (virtqemud, where libvirt is split), which running domains do not mind",
 			pid, HOST_HOOK);
 	return 0;
 }

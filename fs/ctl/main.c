@@ -38,6 +38,7 @@ static const struct subcommand *const subcommands[] = {
 	&disown_subcommand,
 	&commit_once_subcommand,
 	&discard_next_subcommand,
+	&doctor_subcommand,
 	NULL,
 };
 /* clang-format on */

@@ -20,6 +20,6 @@ extern const struct subcommand snapshot_subcommand, export_subcommand;
 
 /* adopt.c, disown.c, arm.c, doctor.c: libvirt's domains, and the host */
 extern const struct subcommand adopt_subcommand, disown_subcommand;
-extern const struct subcommand commit_once_subcommand, discard_next_subcommand;
+extern const struct subcommand commit_once_subcommand, discard_next_subcommand, doctor_subcommand;
 
 #endif

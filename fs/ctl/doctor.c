@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * doctor: looks at the host from the kernel up to the domains, changes nothing, and says of each thing that is not well what to do.
+ *
+ * The exit status is as monitoring wants it: 0 well, 1 warnings, 2 problems. Notes count for nothing.
+ */
+#include "doctor.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "grid.h"
+#include "subcommands.h"
+#include "terminal.h"
+
+static const struct check {
+	const char *name;
+	void (*look)(struct doctor *doctor);
+	const char *fine; /* what is said where nothing was found */
+} checks[] = {
+	{ "mount", doctor_check_mounts, "the revertfs mounts answer" },
+	{ "kernel", doctor_check_kernel, "has FUSE, and passthrough" },
+	{ "tools", doctor_check_tools, "qemu-img and virsh are there" },
+	{ "hook", doctor_check_hook, "is installed, executable and seen by libvirt" },
+	{ "libvirt", doctor_check_libvirt, "answers" },
+	{ "files", doctor_check_files, "the domains' files are valid, and name disks that are there" },
+	{ "domains", doctor_check_domains, "none goes past the mount" },
+	{ "disks", doctor_check_disks, "none has failed" },
+	{ "layers", doctor_check_layers, "nothing was left behind" },
+	{ "space", doctor_check_space, "there is enough for what may be written" },
+	{ "rights", doctor_check_rights, "of files and directories are as they should be" },
+	{ "policy", doctor_check_policy, "neither AppArmor nor SELinux is in the way" },
+};
+
+static void add(struct doctor *doctor, enum level level, const char *what, size_t length, const char *fix)
+{
+	struct finding *larger = reallocarray(doctor->findings, doctor->count + 1, sizeof(*larger));
+
+	if (!larger)
+		return;
+	doctor->findings = larger;
+	larger[doctor->count++] = (struct finding){
+		.level = level,
+		.check = doctor->check,
+		.what = strndup(what, length),
+		.fix = fix ? strdup(fix) : NULL,
+	};
+}
+
+void doctor_note(struct doctor *doctor, enum level level, const char *fix, const char *format, ...)
+{
+	char *text = NULL;
+	va_list arguments;
+
+	va_start(arguments, format);
+	if (vasprintf(&text, format, arguments) < 0)
+		text = NULL;
+	va_end(arguments);
+	if (text)
+		add(doctor, level, text, strlen(text), fix);
+	free(text);
+}
+
+void doctor_note_sentence(struct doctor *doctor, enum level level, const struct sentence *sentence)
+{
+	const char *text = sentence->text, *split = NULL;
+
+	for (const char *p = text; *p; p++)
+		if ((*p == ':' || *p == ';') && p[1] == ' ')
+			split = p;
+	if (split)
+		add(doctor, level, text, (size_t)(split - text), split + 2);
+	else
+		add(doctor, level, text, strlen(text), NULL);
+}
+
+static void clear_doctor(struct doctor *doctor)
+{
+	for (size_t i = 0; i < doctor->count; i++) {
+		free(doctor->findings[i].what);
+		free(doctor->findings[i].fix);
+	}
+	for (size_t i = 0; i < doctor->place_count; i++)
+		json_object_put(doctor->places[i].status);
+	free(doctor->findings);
+	free(doctor->places);
+	mounts_free(doctor->mounts);
+	guest_free_names(&doctor->names);
+}
+
+static void look(struct doctor *doctor)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
+		size_t before = doctor->count;
+
+		doctor->check = checks[i].name;
+		checks[i].look(doctor);
+		if (doctor->count == before)
+			doctor_note(doctor, LEVEL_FINE, NULL, "%s", checks[i].fine);
+	}
+}
+
+/* ---- what is said */
+
+static const char *const level_names[] = {
+	[LEVEL_FINE] = "fine", [LEVEL_NOTE] = "note", [LEVEL_WARNING] = "warning", [LEVEL_PROBLEM] = "problem"
+};
+
+static size_t count_of(const struct doctor *doctor, enum level level)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < doctor->count; i++)
+		count += doctor->findings[i].level == level;
+	return count;
+}
+
+static void print_json(const struct doctor *doctor)
+{
+	CLEANUP(json_putp) struct json_object *answer = json_object_new_object();
+	struct json_object *list = json_object_new_array();
+
+	json_set_bool(answer, "ok", count_of(doctor, LEVEL_PROBLEM) == 0);
+	json_set_u64(answer, "problems", count_of(doctor, LEVEL_PROBLEM));
+	json_set_u64(answer, "warnings", count_of(doctor, LEVEL_WARNING));
+	for (size_t i = 0; i < doctor->count; i++) {
+		struct json_object *finding = json_object_new_object();
+
+		json_set_string(finding, "check", doctor->findings[i].check);
+		json_set_string(finding, "level", level_names[doctor->findings[i].level]);
+		json_set_string(finding, "what", doctor->findings[i].what);
+		json_set_string(finding, "fix", doctor->findings[i].fix);
+		json_object_array_add(list, finding);
+	}
+	json_object_object_add(answer, "findings", list);
+	printf("%s\n",
+	       json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
+}
+
+#define LEFT_WIDTH 18 /* "problem  domains  " */
+
+/* Broken at blanks, and indented beneath its beginning. */
+static void print_text(const char *text, const struct style *style)
+{
+	size_t room = style->width > LEFT_WIDTH + 20 ? style->width - LEFT_WIDTH - 1 : SIZE_MAX, column = 0;
+
+	while (*text) {
+		size_t length = strcspn(text, " ");
+
+		if (column && column + 1 + length > room) {
+			printf("\n%*s", LEFT_WIDTH, "");
+			column = 0;
+		}
+		printf("%s%.*s", column ? " " : "", (int)length, text);
+		column += length + (column ? 1 : 0);
+		text += length;
+		text += strspn(text, " ");
+	}
+	putchar('\n');
+}
+
+static void print_findings(const struct doctor *doctor)
+{
+	static const enum colour colours[] = {
+		[LEVEL_FINE] = GREEN, [LEVEL_NOTE] = BLUE, [LEVEL_WARNING] = YELLOW, [LEVEL_PROBLEM] = RED
+	};
+	size_t problems = count_of(doctor, LEVEL_PROBLEM), warnings = count_of(doctor, LEVEL_WARNING);
+	struct style style;
+
+	terminal_look(STDOUT_FILENO, &style);
+	for (size_t i = 0; i < doctor->count; i++) {
+		const struct finding *finding = &doctor->findings[i];
+		enum colour colour = colours[finding->level];
+
+		printf("%s%-7s%s  %-7s  ", colour_on(colour, &style), level_names[finding->level],
+		       colour_off(colour, &style), finding->check);
+		print_text(finding->what ? finding->what : "", &style);
+		if (finding->fix) {
+			printf("%*s", LEFT_WIDTH - 3, "");
+			printf("%s ", style.unicode ? "→ " : "->");
+			print_text(finding->fix, &style);
+		}
+	}
+	printf("%zu problem%s, %zu warning%s\n", problems, problems == 1 ? "" : "s", warnings,
+	       warnings == 1 ? "" : "s");
+}
+
+static int run_doctor(const struct context *context, const struct arguments *arguments, struct sentence *error)
+{
+	CLEANUP(clear_doctor) struct doctor doctor = { .virsh = { .uri = context->connect } };
+
+	(void)arguments;
+	(void)error;
+	look(&doctor);
+	if (context->json)
+		print_json(&doctor);
+	else
+		print_findings(&doctor);
+	return count_of(&doctor, LEVEL_PROBLEM) ? 2 : count_of(&doctor, LEVEL_WARNING) ? 1 : 0;
+}
+
+const struct subcommand doctor_subcommand = {
+	"doctor", "", "what is not well on this host, and what to do about it", NULL, run_doctor, NULL,
+};

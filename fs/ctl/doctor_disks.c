@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the daemons say of themselves and their disks, and the filesystems below them.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <time.h>
+
+#include "ask.h"
+#include "doctor.h"
+#include "draw.h"
+
+#define LITTLE_SPACE 10 /* per cent that are free */
+#define TOO_LITTLE_SPACE 5
+#define OLD_DAYS 30 /* after which what was sealed aside is taken for forgotten */
+
+/* Calls it for each disk of each daemon that answers. */
+static void each_disk(struct doctor *doctor, void (*look)(struct doctor *doctor, struct json_object *disk))
+{
+	for (size_t i = 0; i < doctor->place_count; i++) {
+		struct json_object *disks = NULL;
+
+		if (doctor->places[i].status)
+			json_get_array(doctor->places[i].status, "disks", &disks);
+		for (size_t k = 0; disks && k < json_object_array_length(disks); k++)
+			look(doctor, json_object_array_get_idx(disks, k));
+	}
+}
+
+/* ---- mounts */
+
+static int add_place(struct doctor *doctor, const struct mount *mount)
+{
+	struct place *larger = reallocarray(doctor->places, doctor->place_count + 1, sizeof(*larger));
+	struct place *place;
+	struct sentence why;
+
+	if (!larger)
+		return -ENOMEM;
+	doctor->places = larger;
+	place = &larger[doctor->place_count++];
+	*place = (struct place){ .mount = mount };
+	if (ask_status(mount->point, &place->status, &why) < 0)
+		doctor_note_sentence(doctor, LEVEL_PROBLEM, &why);
+	return 0;
+}
+
+void doctor_check_mounts(struct doctor *doctor)
+{
+	struct sentence why;
+
+	if (ask_mounts(&doctor->mounts, &why) < 0) {
+		doctor_note_sentence(doctor, LEVEL_PROBLEM, &why);
+		return;
+	}
+	for (const struct mount *m = mounts_next(doctor->mounts, NULL); m; m = mounts_next(doctor->mounts, m))
+		if (add_place(doctor, m) < 0)
+			return;
+}
+
+/* ---- disks */
+
+static void check_disk(struct doctor *doctor, struct json_object *disk)
+{
+	const char *name = string_of(disk, "name", "?"), *error = string_of(disk, "last_error", NULL);
+	const char *warning = string_of(disk, "warning", NULL);
+	struct sentence sentence;
+
+	if (strcmp(string_of(disk, "state", ""), "failed") == 0)
+		doctor_note(doctor, LEVEL_PROBLEM, "see to its cause, then restart the service, or reset the disk",
+			    "disk '%s' has failed: %s", name, error ? error : "its log says why");
+	else if (error)
+		doctor_note(doctor, LEVEL_WARNING, "the next command that succeeds clears this", "%s", error);
+	if (flag_of(disk, "unhooked"))
+		doctor_note(doctor, LEVEL_NOTE, "see that its domain has a file for the hook ('revertctl adopt')",
+			    "disk '%s' is written without the hook knowing", name);
+	if (warning) {
+		report(&sentence, 0, "%s", warning);
+		doctor_note_sentence(doctor, LEVEL_WARNING, &sentence);
+	}
+}
+
+void doctor_check_disks(struct doctor *doctor)
+{
+	each_disk(doctor, check_disk);
+}
+
+/* ---- layers */
+
+/* The names that revertfs gives by itself. */
+static bool is_aside(const char *point)
+{
+	static const char *const prefixes[] = { "crash-",    "undone-", "before-revert-",
+						"unhooked-", "saved-",  "uncommitted-" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
+		if (strncmp(point, prefixes[i], strlen(prefixes[i])) == 0)
+			return true;
+	return false;
+}
+
+static unsigned age_in_days(const char *rfc3339)
+{
+	struct tm parts = { 0 };
+	const char *end = strptime(rfc3339, "%Y-%m-%dT%H:%M:%SZ", &parts);
+	double age = end ? difftime(time(NULL), timegm(&parts)) : 0;
+
+	return age > 0 ? (unsigned)(age / 86400) : 0;
+}
+
+static void check_layer(struct doctor *doctor, const char *disk, struct json_object *layer)
+{
+	struct json_object *names = NULL;
+	unsigned days = age_in_days(string_of(layer, "created", ""));
+	char size[SIZE_TEXT_SIZE];
+
+	size_text(number_of(layer, "bytes"), size);
+	json_get_array(layer, "names", &names);
+	for (size_t i = 0; names && i < json_object_array_length(names); i++) {
+		const char *point = json_object_get_string(json_object_array_get_idx(names, i));
+		CLEANUP(freep)
+		char *fix = format_text(
+			"'revertctl revert %s %s' to have it back, 'revertctl delete %s %s' to be rid of it", disk,
+			point, disk, point);
+
+		if (is_aside(point))
+			doctor_note(doctor, days > OLD_DAYS ? LEVEL_WARNING : LEVEL_NOTE, fix,
+				    "disk '%s': '%s' (%s) was sealed aside %u days ago, and nobody has asked for it",
+				    disk, point, size, days);
+	}
+}
+
+static void check_layers_of(struct doctor *doctor, struct json_object *disk)
+{
+	struct json_object *layers = NULL;
+
+	json_get_array(disk, "layers", &layers);
+	for (size_t i = 0; layers && i < json_object_array_length(layers); i++)
+		check_layer(doctor, string_of(disk, "name", "?"), json_object_array_get_idx(layers, i));
+}
+
+static void check_lost(struct doctor *doctor, const char *state)
+{
+	CLEANUP(freep) char *path = format_text("%s/lost", state);
+	DIR *directory = path ? opendir(path) : NULL;
+	struct dirent *entry;
+	size_t count = 0;
+
+	while (directory && (entry = readdir(directory)))
+		count += entry->d_name[0] != '.';
+	if (directory)
+		closedir(directory);
+	if (count)
+		doctor_note(doctor, LEVEL_WARNING,
+			    "look at them with strings, not with what follows a qcow2 header; then remove them",
+			    "%zu files in '%s', which start-up could not place", count, path);
+}
+
+void doctor_check_layers(struct doctor *doctor)
+{
+	each_disk(doctor, check_layers_of);
+	for (size_t i = 0; i < doctor->place_count; i++)
+		if (doctor->places[i].status)
+			check_lost(doctor, string_of(doctor->places[i].status, "state", ""));
+}
+
+/* ---- space */
+
+/* What the disks that are in use could still write, if every guest wrote all of its disk. */
+static uint64_t possible_growth(struct json_object *status)
+{
+	struct json_object *disks = NULL, *session;
+	uint64_t growth = 0;
+
+	json_get_array(status, "disks", &disks);
+	for (size_t i = 0; disks && i < json_object_array_length(disks); i++) {
+		struct json_object *disk = json_object_array_get_idx(disks, i);
+		uint64_t size = number_of(disk, "virtual_size"), used = number_of(disk, "scratch_bytes");
+
+		session = NULL;
+		json_get_object(disk, "session", &session);
+		if (flag_of(session, "active") && size > used)
+			growth += size - used;
+	}
+	return growth;
+}
+
+static void check_space_of(struct doctor *doctor, const char *directory, uint64_t growth)
+{
+	static const char fix[] =
+		"make room: 'revertctl status' says what takes it, and what is sealed aside can be deleted";
+	char free_text[SIZE_TEXT_SIZE], growth_text[SIZE_TEXT_SIZE];
+	struct statvfs fs;
+	uint64_t left;
+
+	if (directory[0] != '/' || statvfs(directory, &fs) < 0 || !fs.f_blocks)
+		return;
+	left = (uint64_t)fs.f_bavail * fs.f_frsize;
+	size_text(left, free_text);
+	size_text(growth, growth_text);
+	if (fs.f_bavail * 100 < fs.f_blocks * TOO_LITTLE_SPACE)
+		doctor_note(doctor, LEVEL_PROBLEM, fix,
+			    "'%s' is nearly full: %s are free, and guests get errors when it is", directory, free_text);
+	else if (fs.f_bavail * 100 < fs.f_blocks * LITTLE_SPACE)
+		doctor_note(doctor, LEVEL_WARNING, fix, "'%s' fills up: %s are free", directory, free_text);
+	else if (growth > left)
+		doctor_note(doctor, LEVEL_NOTE, "keep an eye on it, or move the scratches with scratch=",
+			    "the running guests could write %s more to their scratches, and '%s' has %s", growth_text,
+			    directory, free_text);
+}
+
+void doctor_check_space(struct doctor *doctor)
+{
+	for (size_t i = 0; i < doctor->place_count; i++) {
+		struct json_object *status = doctor->places[i].status;
+
+		if (!status)
+			continue;
+		check_space_of(doctor, string_of(status, "state", ""), possible_growth(status));
+		check_space_of(doctor, string_of(status, "images", ""), 0);
+	}
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * libvirt's domains and the files that the hook reads for them. Whether one would start is asked of the hook's own policy.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ask.h"
+#include "doctor.h"
+#include "draw.h"
+#include "host.h"
+
+#define SUFFIX ".json"
+
+void doctor_check_libvirt(struct doctor *doctor)
+{
+	struct sentence why;
+	int r = guest_names(&doctor->virsh, &doctor->names, &why);
+
+	if (r < 0)
+		doctor_note(doctor, r == -ENOENT ? LEVEL_NOTE : LEVEL_WARNING, "start libvirtd, or say --connect=URI",
+			    "%s", why.text);
+}
+
+static bool is_domain(const struct doctor *doctor, const char *name)
+{
+	for (char **n = doctor->names; n && *n; n++)
+		if (strcmp(*n, name) == 0)
+			return true;
+	return false;
+}
+
+/* ---- the hook's files */
+
+static void check_entries(struct doctor *doctor, const char *name, const struct config *config)
+{
+	CLEANUP(domain_freep) struct domain *domain = NULL;
+	struct sentence why;
+
+	if (guest_definition(&doctor->virsh, name, NULL, &domain, &why) < 0 || !doctor->mounts)
+		return;
+	if (guest_ask_hook(domain, config, doctor->mounts, &why) < 0) {
+		report_context(&why, 0, "domain '%s' would not start: ", name);
+		doctor_note_sentence(doctor, LEVEL_PROBLEM, &why);
+	}
+}
+
+static void check_file(struct doctor *doctor, const char *name)
+{
+	CLEANUP(config_freep) struct config *config = NULL;
+	struct sentence why;
+	int r = config_load(HOST_CONFIG_DIR, name, &config, &why);
+
+	if (r < 0)
+		doctor_note_sentence(doctor, LEVEL_PROBLEM, &why);
+	else if (r > 0 && doctor->names && !is_domain(doctor, name))
+		doctor_note(doctor, LEVEL_WARNING, "remove the file, or correct its name",
+			    "'%s' is for a domain that libvirt does not have", config->shown);
+	else if (r > 0 && doctor->names)
+		check_entries(doctor, name, config);
+}
+
+void doctor_check_files(struct doctor *doctor)
+{
+	DIR *directory = opendir(HOST_CONFIG_DIR);
+	struct dirent *entry;
+
+	while (directory && (entry = readdir(directory))) {
+		size_t length = strlen(entry->d_name);
+		CLEANUP(freep) char *name = NULL;
+
+		if (entry->d_name[0] == '.' || length <= strlen(SUFFIX) ||
+		    strcmp(entry->d_name + length - strlen(SUFFIX), SUFFIX) != 0)
+			continue;
+		name = strndup(entry->d_name, length - strlen(SUFFIX));
+		if (name)
+			check_file(doctor, name);
+	}
+	if (directory)
+		closedir(directory);
+}
+
+/* ---- domains */
+
+/* Whether revertfs serves this name as a disk, as far as its daemon says. */
+static bool is_served(const struct doctor *doctor, const struct mount *mount, const char *name)
+{
+	struct json_object *disk;
+	struct sentence ignored;
+
+	for (size_t i = 0; i < doctor->place_count; i++)
+		if (doctor->places[i].mount == mount && doctor->places[i].status)
+			return ask_find_disk(doctor->places[i].status, name, &disk, &ignored) == 0;
+	return false;
+}
+
+static const char *name_beneath(const char *path, const char *directory)
+{
+	path += strlen(directory);
+	return path + strspn(path, "/");
+}
+
+static bool is_named(const struct config *config, const char *target)
+{
+	for (size_t i = 0; config && i < config->count; i++)
+		if (strcmp(config->disks[i].target, target) == 0)
+			return true;
+	return false;
+}
+
+static void check_disk(struct doctor *doctor, const char *domain, const struct config *config,
+		       const struct domain_disk *disk)
+{
+	const struct mount *mount = mounts_of_path(doctor->mounts, disk->path);
+	const struct mount *images = mount ? NULL : mounts_of_image(doctor->mounts, disk->path);
+	CLEANUP(freep)
+	char *adopt = format_text("'revertctl adopt %s --target %s', while it is off", domain, disk->target);
+
+	if (images && is_served(doctor, images, name_beneath(disk->path, images->images)))
+		doctor_note(
+			doctor, LEVEL_PROBLEM, adopt,
+			"domain '%s' has the real image '%s' as its disk '%s', past the mount, and would change it under "
+			"what stands on it",
+			domain, disk->path, disk->target);
+	if (mount && is_served(doctor, mount, name_beneath(disk->path, mount->point)) &&
+	    !is_named(config, disk->target))
+		doctor_note(
+			doctor, LEVEL_WARNING, adopt,
+			"domain '%s' has '%s' as its disk '%s', but its file does not name that: nothing reverts it",
+			domain, disk->path, disk->target);
+}
+
+static void check_domain(struct doctor *doctor, const char *name)
+{
+	CLEANUP(domain_freep) struct domain *domain = NULL;
+	CLEANUP(config_freep) struct config *config = NULL;
+	struct sentence ignored;
+
+	/* One that has just gone is not looked at; a file that is not valid has been noted. */
+	if (guest_definition(&doctor->virsh, name, NULL, &domain, &ignored) < 0 ||
+	    config_load(HOST_CONFIG_DIR, name, &config, &ignored) < 0)
+		return;
+	for (size_t i = 0; i < domain->count; i++)
+		if (domain->disks[i].path)
+			check_disk(doctor, name, config, &domain->disks[i]);
+}
+
+void doctor_check_domains(struct doctor *doctor)
+{
+	for (char **name = doctor->names; doctor->mounts && name && *name; name++)
+		check_domain(doctor, *name);
+}

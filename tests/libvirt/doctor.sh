@@ -1,0 +1,161 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# doctor finds nothing on a host that is well, and each thing that is broken, with what to do about it, in words, in JSON
+# and in the exit status that monitoring looks at.
+. "$TESTS/libvirt/lib.sh"
+
+CONFIG=/etc/libvirt/hooks/config
+make_image web1.qcow2 qcow2 8M 0x11
+start_host -o protect=web1.qcow2
+define_domain web1 "$(uuid_of 1)" "$(disk vda "$MNT/web1.qcow2")"
+domain_json web1 <<<'{ "disks": [ { "target": "vda", "one-shot-commit": false } ] }'
+
+# doctor STATUS: its findings in $WORK/found.
+doctor() {
+	local status=0
+	"$REVERTCTL" doctor --json >"$WORK/found" || status=$?
+	same "$status" "$1" || { jq -r '.findings[] | select(.level != "fine") | "\(.level) \(.check) \(.what)"' "$WORK/found" >&2; return 1; }
+}
+
+# found LEVEL CHECK WORDS FIX: there is such a finding.
+found() {
+	jq -e --arg l "$1" --arg c "$2" --arg w "$3" --arg f "$4" \
+		'any(.findings[]; .level == $l and .check == $c and (.what | contains($w)) and (.fix | contains($f)))' "$WORK/found" >&2 ||
+		{ jq -c '.findings[] | select(.level != "fine")' "$WORK/found" >&2; return 1; }
+}
+
+well() {
+	doctor 0
+	jq -e '.ok and .problems == 0 and .warnings == 0' "$WORK/found"
+	"$REVERTCTL" doctor >"$WORK/text"
+	tail -n 1 "$WORK/text" | grep -qx "0 problems, 0 warnings"
+	grep -qE '^fine +hook' "$WORK/text"
+	! grep -q $'\033' "$WORK/text"
+}
+promise "a host that is well has no findings" well
+
+hook() {
+	chmod 644 "$HOOK_DIR/revertfs"
+	doctor 2
+	found problem hook "is not executable" "chmod 755"
+	mv "$HOOK_DIR/revertfs" "$WORK/hook"
+	doctor 2
+	found problem hook "cannot be found" "make install"
+	mv "$WORK/hook" "$HOOK_DIR/revertfs"
+	chmod 755 "$HOOK_DIR/revertfs"
+	doctor 1
+	found warning hook "was started before the hook" "restart libvirtd"
+	# That it is called is proof enough.
+	start_domain web1
+	destroy_domain web1
+	doctor 0
+}
+promise "a hook that is missing, not executable or not seen is found" hook
+
+files() {
+	domain_json web1 <<<'{ "disks": [ { "target": "vdx" } ] }'
+	doctor 2
+	found problem files "domain 'web1' would not start" "correct the target there"
+	domain_json web1 <<<'{ "disks": [ }'
+	doctor 2
+	found problem files "is not valid JSON" "correct it"
+	domain_json web1 <<<'{ "disks": [ { "target": "vda" } ] }'
+	domain_json gone <<<'{ "disks": [ { "target": "vda" } ] }'
+	doctor 1
+	found warning files "gone.json' is for a domain that libvirt does not have" "remove the file"
+	rm "$CONFIG/gone.json"
+}
+promise "a domain's file that is wrong, or nobody's, is found" files
+
+domains() {
+	define_domain web2 "$(uuid_of 2)" "$(disk vda "$IMAGES/web1.qcow2")"
+	doctor 2
+	found problem domains "domain 'web2' has the real image '$IMAGES/web1.qcow2' as its disk 'vda'" "revertctl adopt web2 --target vda"
+	define_domain web2 "$(uuid_of 2)" "$(disk vda "$MNT/web1.qcow2")"
+	doctor 1
+	found warning domains "nothing reverts it" "revertctl adopt web2"
+	virsh -q undefine web2 >&2
+}
+promise "a domain that goes past the mount, or is not reverted, is found" domains
+
+disks_and_layers() {
+	guest_write web1.qcow2 0 64k 0x22
+	ctl "snapshot web1.qcow2 crash-20260101T000000Z"
+	doctor 0
+	found note layers "'crash-20260101T000000Z'" "revertctl delete web1.qcow2 crash-20260101T000000Z"
+	ctl "delete web1.qcow2 crash-20260101T000000Z"
+	wait_until 20 job_is_done web1.qcow2
+	: >"$STATE/lost/something"
+	doctor 1
+	found warning layers "1 files in '$STATE/lost'" "strings"
+	rm "$STATE/lost/something"
+	ctl_fails ENOENT "delete web1.qcow2 no-such-point"
+	doctor 1
+	found warning disks "no-such-point" "clears"
+	ctl "reset web1.qcow2"
+}
+promise "layers that nobody needs, and disks with errors, are found" disks_and_layers
+
+rights() {
+	chmod 755 "$STATE"
+	chmod 666 "$CONFIG/web1.json"
+	chmod 700 "$WORK"
+	doctor 1
+	found warning rights "state directory '$STATE' is open to others" "chmod 700"
+	found warning rights "web1.json' may be written by others" "chmod go-w"
+	found warning rights "may not walk through '$WORK'" "chmod o+x"
+	chmod 700 "$STATE"
+	chmod 644 "$CONFIG/web1.json"
+	chmod 755 "$WORK"
+	doctor 0
+}
+promise "rights that are too wide or too narrow are found" rights
+
+policy() {
+	[[ -d /sys/kernel/security && -d /sys/module ]]
+	mount -t tmpfs none /sys/module
+	mount -t tmpfs none /sys/kernel/security
+	mkdir -p /sys/module/apparmor/parameters /sys/kernel/security/apparmor
+	echo Y >/sys/module/apparmor/parameters/enabled
+	echo "virt-aa-helper (enforce)" >/sys/kernel/security/apparmor/profiles
+	doctor 0 # the private libvirt has no security driver
+	sed -i '/security_driver/d' /etc/libvirt/qemu.conf
+	doctor 1
+	found warning policy "AppArmor confines" "\"$MNT/**\" rwk,"
+	umount /sys/module /sys/kernel/security
+	mount -t tmpfs none /sys/fs
+	mkdir -p /sys/fs/selinux
+	echo 1 >/sys/fs/selinux/enforce
+	doctor 1
+	found warning policy "SELinux is enforcing" "virt_use_fusefs"
+	umount /sys/fs
+}
+promise "AppArmor and SELinux in the way are found" policy
+
+space() {
+	stop_daemon
+	small_filesystem "$WORK/small" 64M
+	IMAGES=$WORK/small STATE=$WORK/small-state start_daemon
+	fallocate -l "$(($(stat -f -c '%a*%S' "$WORK/small") * 92 / 100))" "$WORK/small/ballast"
+	doctor 1
+	found warning space "'$WORK/small' fills up" "make room"
+	fallocate -l "$(($(stat -f -c '%a*%S' "$WORK/small") * 80 / 100))" "$WORK/small/more"
+	doctor 2
+	found problem space "'$WORK/small' is nearly full" "make room"
+}
+promise "a filesystem that fills up is found" space
+
+nobody_there() {
+	kill -STOP "$(daemon_pid)"
+	"$REVERTCTL" doctor --json >"$WORK/found" & # 30 s until it is given up
+	wait_until 60 process_is_gone $!
+	kill -CONT "$(daemon_pid)"
+	found problem mount "did not answer within" "restart"
+	stop_daemon
+	doctor 2
+	found problem mount "no revertfs is mounted" "start the revertfs service"
+	stop_libvirt
+	doctor 2
+	found warning libvirt "" "start libvirtd"
+}
+promise "a daemon that hangs, none at all, and no libvirt are found" nobody_there
