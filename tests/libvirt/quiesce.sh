@@ -217,6 +217,8 @@ without_an_agent() {
 		exported "$name" n1
 		same "$(jq -r .consistency "$WORK/$name.raw.json")" crash-consistent
 		# As after a power cut: the journal is replayed, and then all that was synced is there.
+		refuses fs_is_clean "$WORK/$name.raw"
+		says "recovery"
 		e2fsck -fy "$WORK/$name.raw" >&2 || (($? == 1))
 		fs_is_clean "$WORK/$name.raw"
 		fs_has_synced "$WORK/$name.raw" "$before"
