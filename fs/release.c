@@ -208,6 +208,17 @@ static int seal_ends(struct disks *disks, struct parts *parts, const enum end *e
 	return r;
 }
 
+/* A clone that wrote nothing still lets go of its template's old head, whose fold waits for that. */
+static bool is_behind(const struct disk *disk)
+{
+	bool behind;
+
+	pthread_mutex_lock(&disk->disks->lock);
+	behind = clone_is_behind_locked(disk);
+	pthread_mutex_unlock(&disk->disks->lock);
+	return behind;
+}
+
 /* Record and scratch of a disk whose session ends; what had to be sealed has been. */
 static int finish_part(struct part *part, const struct session_request *request, enum end end, bool was_sealed,
 		       struct sentence *error)
@@ -229,7 +240,8 @@ static int finish_part(struct part *part, const struct session_request *request,
 		report(error, r, "disk '%s': its record cannot be written: %s", disk->name, error_text(r));
 	if (r == 0 && dropped)
 		disk_set_hold(disk, NULL);
-	if (r == 0 && end != END_KEEP && end != END_KEEP_SNAPSHOT && (dropped || scratch_is_dirty(disk->scratch))) {
+	if (r == 0 && end != END_KEEP && end != END_KEEP_SNAPSHOT &&
+	    (dropped || is_behind(disk) || scratch_is_dirty(disk->scratch))) {
 		r = clone_catch_up(disk, error);
 		if (r == 0)
 			r = scratch_renew(disk, disk_base(disk), error);

@@ -104,6 +104,27 @@ a_snapshot_of_a_clone() {
 }
 promise "a snapshot that a clone deletes lets its template's commit be folded" a_snapshot_of_a_clone
 
+prepare() {
+	ctl "prepare 00000000-0000-4000-8000-000000000001 domain=d $MNT/$1 target=vda"
+}
+
+release() {
+	ctl "release 00000000-0000-4000-8000-000000000001 domain=d reason=shutdown vda source=$MNT/$1"
+}
+
+a_session_that_wrote_nothing() {
+	ctl "clone gold.raw lab.qcow2"
+	prepare lab.qcow2
+	commit gold.raw 4M 5
+	status_of gold.raw .waits_for | grep "'lab.qcow2'"
+	release lab.qcow2
+	wait_until 20 is_folded
+	same "$(status_of lab.qcow2 '"\(.behind) \(.layers | length)"')" "false 1"
+	guest_reads lab.qcow2 4M 64k 5
+	rm "$MNT/lab.qcow2"
+}
+promise "... and so does a clone whose session ends, though it wrote nothing" a_session_that_wrote_nothing
+
 a_head_that_moves_away() {
 	commit gold.raw 1M 8
 	wait_until 20 is_folded
