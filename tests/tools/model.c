@@ -89,10 +89,25 @@ static void do_verb(struct disk *disk)
 		verbs[i].on_disk(disk);
 }
 
+/*
+ * A clone that is behind and idle may move on at any moment, and what a verb then works on would be a matter of chance. A reset ends
+ * with its template's head either way.
+ */
+static void settle(struct disk *disk)
+{
+	if (!disk->follow || disk->dirty || disk->hold[0] || session_is_active(disk) == YES ||
+	    strcmp(disk->head, disk->template->head) == 0)
+		return;
+	do_reset(disk);
+	observe();
+}
+
 static void do_step(void)
 {
 	struct disk *disk = any_disk();
 
+	for (int i = IMAGES; i < DISKS; i++)
+		settle(&disks[i]);
 	do_verb(disk);
 	observe();
 	if (one_in(2))
