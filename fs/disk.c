@@ -378,16 +378,19 @@ static int set_size(struct disk *disk, const char *value, struct sentence *error
 /* The administrator's word that a changed inode, size or time means nothing: a backup was put back, or somebody touched it. */
 static int set_image(struct disk *disk, const char *value, struct sentence *error)
 {
-	struct layer_record record = disk->root->record;
+	struct layer_record record;
 	int r = disk_check_idle(disk, error);
 
 	if (r < 0)
 		return r;
 	if (strcmp(value, "unchanged") != 0)
 		return report(error, -EINVAL, "image must be unchanged");
+	pthread_mutex_lock(&disk->disks->records);
+	record = disk->root->record;
 	r = layer_check_image(disk->root, false, &record.stamp);
 	if (r >= 0)
 		r = layer_update(disk->root, &record);
+	pthread_mutex_unlock(&disk->disks->records);
 	if (r < 0)
 		return report(error, r, "disk '%s': what its image looks like cannot be recorded: %s", disk->name,
 			      error_text(r));

@@ -141,6 +141,7 @@ static int make_locks(struct disks *disks)
 	int r;
 
 	pthread_rwlock_init(&disks->names, NULL);
+	pthread_mutex_init(&disks->records, NULL);
 	pthread_mutex_init(&disks->lock, NULL);
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -259,6 +260,7 @@ void disks_free(struct disks *disks)
 	close_fdp(&disks->state_lock);
 	pthread_cond_destroy(&disks->changed);
 	pthread_mutex_destroy(&disks->lock);
+	pthread_mutex_destroy(&disks->records);
 	pthread_rwlock_destroy(&disks->names);
 	free(disks);
 }

@@ -107,10 +107,16 @@ int image_probe(struct disks *disks, const char *name, const char *format, struc
 
 int image_accept(struct layer *root)
 {
-	struct layer_record record = root->record;
-	int r = layer_check_image(root, true, &record.stamp);
+	struct layer_record record;
+	int r;
 
-	return r < 0 ? r : layer_update(root, &record);
+	pthread_mutex_lock(&root->disks->records);
+	record = root->record;
+	r = layer_check_image(root, true, &record.stamp);
+	if (r >= 0)
+		r = layer_update(root, &record);
+	pthread_mutex_unlock(&root->disks->records);
+	return r;
 }
 
 /* Whether anything stands on what the image was: layers, a hold, or another disk, a clone. */
@@ -150,7 +156,12 @@ static int take_new_content(struct disk *disk, const struct image_stamp *stamp, 
 	if (record.virtual_size != root->record.virtual_size)
 		layer_forget_template(root);
 	record.stamp = *stamp;
+	pthread_mutex_lock(&disks->records);
+	/* What another disk has named meanwhile. */
+	record.names = root->record.names;
+	record.name_count = root->record.name_count;
 	r = layer_update(root, &record);
+	pthread_mutex_unlock(&disks->records);
 	if (r < 0)
 		return report(error, r, "disk '%s': that its image was changed cannot be recorded: %s", disk->name,
 			      error_text(r));

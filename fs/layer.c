@@ -208,7 +208,7 @@ static int update_names(struct layer *layer, struct layer_record *changed)
 	return r;
 }
 
-int layer_add_name(struct layer *layer, const char *disk, const char *point)
+static int add_name(struct layer *layer, const char *disk, const char *point)
 {
 	struct layer_record changed;
 	int r;
@@ -225,7 +225,7 @@ int layer_add_name(struct layer *layer, const char *disk, const char *point)
 	return update_names(layer, &changed);
 }
 
-int layer_drop_name(struct layer *layer, const char *disk, const char *point)
+static int drop_name(struct layer *layer, const char *disk, const char *point)
 {
 	struct layer_record changed;
 	int r = copy_names(&layer->record, 0, &changed);
@@ -248,7 +248,7 @@ int layer_drop_name(struct layer *layer, const char *disk, const char *point)
 	return -ENOENT;
 }
 
-int layer_take_names(struct layer *layer, struct layer *from)
+static int take_names(struct layer *layer, struct layer *from)
 {
 	struct layer_record changed;
 	int r;
@@ -267,6 +267,36 @@ int layer_take_names(struct layer *layer, struct layer *from)
 	if (r == 0)
 		return update_names(layer, &changed);
 	free_names(&changed);
+	return r;
+}
+
+int layer_add_name(struct layer *layer, const char *disk, const char *point)
+{
+	int r;
+
+	pthread_mutex_lock(&layer->disks->records);
+	r = add_name(layer, disk, point);
+	pthread_mutex_unlock(&layer->disks->records);
+	return r;
+}
+
+int layer_drop_name(struct layer *layer, const char *disk, const char *point)
+{
+	int r;
+
+	pthread_mutex_lock(&layer->disks->records);
+	r = drop_name(layer, disk, point);
+	pthread_mutex_unlock(&layer->disks->records);
+	return r;
+}
+
+int layer_take_names(struct layer *layer, struct layer *from)
+{
+	int r;
+
+	pthread_mutex_lock(&layer->disks->records);
+	r = take_names(layer, from);
+	pthread_mutex_unlock(&layer->disks->records);
 	return r;
 }
 

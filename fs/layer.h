@@ -35,7 +35,10 @@ int layer_open_file(const struct layer *layer, int flags);
 /* The template for scratches on this layer: loaded or made when it is not there yet (then a process is started). Borrowed; lives as long as the layer. */
 int layer_template(struct layer *layer, struct template **ret_template, struct sentence *error);
 
-/* Replace the record on disk, then in memory. `record` is as the old one with some members changed; its name list is taken over when it differs. */
+/*
+ * Replace the record on disk, then in memory. `record` is as the old one with some members changed; its name list is taken over when it differs.
+ * Where two disks may do that at once (names on a layer that both stand on, what their image looks like), disks->records is held from the copy on.
+ */
 int layer_update(struct layer *layer, const struct layer_record *record);
 
 /*

@@ -135,7 +135,8 @@ struct disks {
 	struct layer *loading; /* at start: layers whose parents are not found yet */
 	bool incomplete;       /* a record could not be read: nothing is removed that might be needed */
 
-	pthread_rwlock_t names; /* before `lock`; see disks_lock_names() */
+	pthread_rwlock_t names;  /* before `lock`; see disks_lock_names() */
+	pthread_mutex_t records; /* before `lock`; see layer_update() */
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* CLOCK_MONOTONIC */
 	void *by_name;          /* tsearch(3) of struct disk */

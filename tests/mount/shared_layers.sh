@@ -149,3 +149,20 @@ a_larger_clone() {
 	same "$(status_of gold.raw .virtual_size)" $((8 << 20))
 }
 promise "a clone that was grown has a layer of its own, and keeps its size" a_larger_clone
+
+# Each in a process of its own, so that they come at the same time.
+named_by_many() {
+	local n waiting=()
+	for n in {1..20}; do ctl "clone gold.raw many$n.qcow2 follow=no"; done
+	for n in {1..20}; do
+		ctl "snapshot many$n.qcow2 mine" >"$WORK/answer$n" &
+		waiting+=($!)
+	done
+	wait "${waiting[@]}"
+	same "$(status '[.disks[].layers[] | select(.names == ["mine"])] | length')" 20
+	restart_daemon
+	same "$(status '[.disks[].layers[] | select(.names == ["mine"])] | length')" 20
+	for n in {1..20}; do rm "$MNT/many$n.qcow2"; done
+	same "$(grep -l '"mine"' "$STATE"/layers/*.json)" ""
+}
+promise "names that many disks give one layer at once are all kept" named_by_many
