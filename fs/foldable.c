@@ -176,10 +176,22 @@ static bool disk_is_used_locked(const struct disk *disk, const struct disk *aski
 	return how != NULL;
 }
 
+/* Of the layers that a fold changes one that somebody reads, or NULL: the two, and what stands on the layer, which gets another parent. */
+static const struct layer *find_open_locked(const struct layer *layer)
+{
+	const struct layer *child = layer->disks->layers;
+
+	if (layer->open || layer->parent->open)
+		return layer->open ? layer : layer->parent;
+	while (child && (child->parent != layer || !child->open))
+		child = child->next;
+	return child;
+}
+
 static bool may_run_locked(const struct layer *layer, const struct disk *asking, struct sentence *why)
 {
-	const struct layer *parent = layer->parent;
-	const struct transfer *transfer = layer->open || parent->open ? transfer_reading_locked(parent) : NULL;
+	const struct layer *parent = layer->parent, *open = find_open_locked(layer);
+	const struct transfer *transfer = open ? transfer_reading_locked(parent) : NULL;
 
 	if (transfer) {
 		report(why, -EBUSY, "disk '%s' is being copied to '%s'; the fold goes on by itself when that has ended",
@@ -191,9 +203,9 @@ static bool may_run_locked(const struct layer *layer, const struct disk *asking,
 		if (disk->head && layer_is_below_locked(parent, disk_base(disk)) &&
 		    disk_is_used_locked(disk, asking, why))
 			return false;
-	if (layer->open || parent->open) {
+	if (open) {
 		report(why, -EBUSY, "somebody reads layer %s; the fold goes on by itself when that has ended",
-		       layer->open ? layer->record.id : parent->record.id);
+		       open->record.id);
 		return false;
 	}
 	return true;

@@ -44,13 +44,21 @@ void turn_ask_folds_locked(const struct layer *base)
 			turn_stop_fold_locked(disk);
 }
 
+/* At its end it gives the children of its layer another parent, in their headers and records. */
+static bool fold_owns_locked(const struct disk *disk, const struct layer *layer)
+{
+	const struct layer *folded = disk->job.layer;
+
+	return disk->job.state == JOB_RUNNING &&
+	       (folded == layer || folded->parent == layer || folded == layer->parent);
+}
+
 /* The disk whose fold owns the layer's very file, or NULL. */
 static struct disk *find_owner_locked(const struct layer *layer)
 {
 	struct disk *disk = layer->disks->first;
 
-	while (disk &&
-	       (disk->job.state != JOB_RUNNING || (disk->job.layer != layer && disk->job.layer->parent != layer)))
+	while (disk && !fold_owns_locked(disk, layer))
 		disk = disk->next_disk;
 	return disk;
 }

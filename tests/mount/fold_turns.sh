@@ -1,0 +1,66 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# A fold that has copied its layer gives what stands on it another parent; whoever deletes one of these meanwhile waits, and neither
+# brings the other's layer back.
+. "$TESTLIB"
+. "$TESTS/fault/lib.sh"
+
+make_image gold.img raw 4M 1
+
+# installed (image) <- below <- middle <- top, and top is known to the clone alone, by its name; no head stands on any of them.
+a_branch() {
+	ctl 'protect gold.img'
+	ctl 'snapshot gold.img installed'
+	guest_write gold.img 0 64k 2
+	ctl 'snapshot gold.img below'
+	guest_write gold.img 1M 64k 3
+	ctl 'snapshot gold.img middle'
+	ctl 'clone gold.img lab.img follow=no'
+	guest_write lab.img 2M 64k 4
+	ctl 'snapshot lab.img top'
+	ctl 'undo lab.img'
+	ctl 'undo lab.img'
+	ctl 'undo lab.img'
+	ctl 'revert gold.img installed'
+	ctl 'delete gold.img below'
+}
+
+layer_of() {
+	status_of "$1" ".layers[] | select(.names | index(\"$2\")) | .id"
+}
+
+is_held() {
+	grep -q ': here$' "$TRACE"
+}
+
+is_deleted() {
+	[[ -s $WORK/deleted ]]
+}
+
+branch_is_gone() {
+	same "$(status_of lab.img '"\(.layers | length) \(.job)"')" "1 null"
+}
+
+deleted_while_it_moves() {
+	local top
+	a_branch
+	top=$(layer_of lab.img top)
+	plan hold 1 "write $STATE/layers $top.json"
+	ctl 'delete gold.img middle'
+	wait_until 20 is_held
+	ctl 'delete lab.img top' >"$WORK/deleted" &
+	# It must not come to that; where it does, the fold would write the record of a layer that is gone.
+	if wait_until 1 is_deleted; then echo "deleted while the fold had it" >&2; fi
+	heal
+	wait $!
+	jq -e .ok "$WORK/deleted"
+	wait_until 20 branch_is_gone
+	same "$(find "$STATE/layers" -name "*.qcow2" -o -name "$top*")" ""
+	guest_reads lab.img 0 4M 1
+	rm "$MNT/lab.img"
+	restart_daemon
+	same "$(status_of gold.img '"\(.layers | length) \(.state)"')" "1 pristine"
+	same "$(ls "$STATE/lost")" ""
+}
+start_faulty || fail "the daemon starts"
+promise "a snapshot deleted while a fold gives it another parent is gone for good" deleted_while_it_moves
