@@ -205,13 +205,19 @@ static int move_names(struct layer *layer, struct sentence *error)
 	return r < 0 ? report(error, r, "its names cannot be moved: %s", error_text(r)) : 0;
 }
 
-/* The next disk whose head or hold is the layer: a reference, or NULL. */
+/* A scratch may be all that is left of a disk's move, where the fresh one could not be made. */
+static bool uses_locked(const struct disk *disk, const struct layer *layer)
+{
+	return disk->head == layer || disk->hold == layer || (disk->scratch && disk->scratch->layer == layer);
+}
+
+/* The next disk whose head, hold or scratch has not left the layer: a reference, or NULL. */
 static struct disk *next_user(struct layer *layer)
 {
 	struct disk *disk;
 
 	pthread_mutex_lock(&layer->disks->lock);
-	for (disk = layer->disks->first; disk && disk->head != layer && disk->hold != layer; disk = disk->next_disk)
+	for (disk = layer->disks->first; disk && !uses_locked(disk, layer); disk = disk->next_disk)
 		;
 	if (disk)
 		disk->refs++;
@@ -241,7 +247,7 @@ static int move_user(struct disk *disk, struct layer *layer, struct sentence *er
 {
 	struct layer *parent = layer->parent;
 	struct disk_record record = disk->record;
-	bool is_base = disk_base(disk) == layer;
+	bool is_base = disk_base(disk) == layer || (disk->scratch && disk->scratch->layer == layer);
 	bool has_data = is_base && disk->scratch && scratch_is_dirty(disk->scratch);
 	struct template *template;
 	int r = layer_template(parent, &template, error);
