@@ -123,6 +123,21 @@ static int give_name(const struct making *making, const char *temporary, const c
 			       : io_rename_new(making->directory, temporary, making->directory, name);
 }
 
+/*
+ * A file without its sidecar is half of what was asked for: it goes again, but where it has replaced another, which would then be gone too.
+ */
+static int give_sidecar_name(struct making *making, struct sentence *error)
+{
+	const char *name = making_name(making);
+	int r = give_name(making, making->sidecar_temporary, making->sidecar);
+
+	if (r == 0)
+		return 0;
+	if (!making->replace && io_unlink(making->directory, name) == 0)
+		return report(error, r, "its sidecar cannot be given its name: %s", error_text(r));
+	return report(error, r, "'%s' is complete, but its sidecar cannot be given its name: %s", name, error_text(r));
+}
+
 int making_finish(struct making *making, const char *sidecar, struct sentence *error)
 {
 	const char *name = making_name(making);
@@ -139,9 +154,7 @@ int making_finish(struct making *making, const char *sidecar, struct sentence *e
 		return report(error, r, "it cannot be given its name: %s", error_text(r));
 	making->finished = true;
 	if (sidecar)
-		r = give_name(making, making->sidecar_temporary, making->sidecar);
-	if (r < 0)
-		report(error, r, "'%s' is complete, but its sidecar cannot be given its name: %s", name, error_text(r));
+		r = give_sidecar_name(making, error);
 	if (r == 0) {
 		r = io_sync_directory(making->directory);
 		if (r < 0)
