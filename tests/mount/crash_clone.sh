@@ -10,6 +10,10 @@ is_there() {
 	[[ -e $MNT/$1 ]]
 }
 
+is_a_disk() {
+	same "$(status_of "$1" .name)" "$1"
+}
+
 clone() {
 	ctl 'clone d.img c.img'
 }
@@ -97,7 +101,7 @@ made_or_not() {
 	the_others_are_there
 	is_there f.img || ! is_done
 	is_there f.img || full_clone
-	wait_until 10 eval '[[ $(status_of f.img .name) ]]'
+	wait_until 10 is_a_disk f.img
 	same "$(which f.img two)" two
 	cmp "$IMAGES/f.img" "$WORK/two.raw"
 	ctl 'unprotect f.img'
