@@ -15,6 +15,8 @@
 
 PREFIX     ?= /usr/local
 BINDIR     ?= $(PREFIX)/bin
+BASHDIR    ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR     ?= $(PREFIX)/share/zsh/site-functions
 DOCDIR     ?= $(PREFIX)/share/doc/revertfs
 MANDIR     ?= $(PREFIX)/share/man
 SYSCONFDIR ?= /etc
@@ -119,11 +121,14 @@ install: all
 	install -D -m 755 $(BUILD)/revertfs-hook $(DESTDIR)$(HOOKDIR)/revertfs
 	install -d -m 755 $(DESTDIR)$(SYSCONFDIR)/libvirt/hooks/config $(DESTDIR)$(SYSCONFDIR)/revertfs
 	@$(foreach f,$(UNITS),install -D -m 644 $(f) $(DESTDIR)$(UNITDIR)/$(notdir $(f)) &&) :
-	@$(foreach f,$(wildcard README.md conf/*),install -D -m 644 $(f) $(DESTDIR)$(DOCDIR)/$(notdir $(f)) &&) :
+	install -D -m 644 conf/revertctl.bash $(DESTDIR)$(BASHDIR)/revertctl
+	install -D -m 644 conf/revertctl.zsh $(DESTDIR)$(ZSHDIR)/_revertctl
+	@$(foreach f,$(wildcard README.md conf/*.json),install -D -m 644 $(f) $(DESTDIR)$(DOCDIR)/$(notdir $(f)) &&) :
 	@$(foreach f,$(MAN),install -D -m 644 $(f) $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(f)))/$(notdir $(f)) &&) :
 uninstall:
 	rm -f $(DESTDIR)$(BINDIR)/revertfs $(DESTDIR)$(BINDIR)/revertctl $(DESTDIR)$(HOOKDIR)/revertfs $(patsubst $(BUILD)/systemd/%,$(DESTDIR)$(UNITDIR)/%,$(UNITS))
 	rm -f $(foreach f,$(MAN),$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(f)))/$(notdir $(f)))
+	rm -f $(DESTDIR)$(BASHDIR)/revertctl $(DESTDIR)$(ZSHDIR)/_revertctl
 	rm -rf $(DESTDIR)$(DOCDIR)
 clean:
 	rm -rf build $(BUILD)

@@ -32,7 +32,7 @@ int guest_definition(const struct virsh *virsh, const char *word, char **ret_xml
 
 	if (r == 0)
 		r = domain_parse(xml, strlen(xml), &domain, error);
-	if (r < 0)
+	if (r < 0 || !domain)
 		return r;
 	if (!domain->name)
 		return report(error, -EBADMSG, "what virsh printed is no domain's XML: it has no name");

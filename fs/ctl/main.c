@@ -39,6 +39,7 @@ static const struct subcommand *const subcommands[] = {
 	&commit_once_subcommand,
 	&discard_next_subcommand,
 	&doctor_subcommand,
+	&complete_subcommand,
 	NULL,
 };
 /* clang-format on */

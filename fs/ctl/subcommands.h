@@ -22,4 +22,7 @@ extern const struct subcommand snapshot_subcommand, export_subcommand;
 extern const struct subcommand adopt_subcommand, disown_subcommand;
 extern const struct subcommand commit_once_subcommand, discard_next_subcommand, doctor_subcommand;
 
+/* complete.c: for the shells */
+extern const struct subcommand complete_subcommand;
+
 #endif

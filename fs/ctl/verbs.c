@@ -184,7 +184,8 @@ const struct subcommand unprotect_subcommand = {
 const struct subcommand set_subcommand = {
 	"set",
 	"NAME KEY=VALUE...",
-	"keep-revisions=N leftover=discard|keep\ndurability=relaxed|strict size=BYTES\nimage=unchanged",
+	"change a disk's properties: keep-revisions=N\nleftover=discard|keep durability=relaxed|strict\n"
+	"size=BYTES image=unchanged",
 	NULL,
 	verb_run,
 	"set",

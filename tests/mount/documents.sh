@@ -45,10 +45,46 @@ hook_options_agree() {
 }
 promise "the hook's options are the same in --help and manual page" hook_options_agree
 
+ctl_subcommands_agree() {
+	"$REVERTCTL" --help | words help 's/^  ([a-z][a-z-]+) ?.*/\1/p'
+	sed 's/\\-/-/g' "$top/fs/ctl/revertctl.8" | sed -n '/^.SH SUBCOMMANDS/,/^.SH "EXIT/p' | words man 's/^\\fB([a-z-]+)\\fR.*/\1/p'
+	sed -n '/^## revertctl/,/^## /p' "$top/README.md" | grep -E '^\| `' | cut -d '|' -f 2 | grep -oE '`[a-z-]+' | tr -d '`' >readme
+	agree help man
+	agree help readme
+	"$REVERTCTL" complete -- '' >completion
+	agree help completion
+}
+promise "revertctl's subcommands are the same in --help, manual page, README and completion" ctl_subcommands_agree
+
+# Of each subcommand: --help, the line of the manual page, and what the shells are offered.
+ctl_options_agree() {
+	local subcommand
+	for subcommand in $("$REVERTCTL" complete -- ''); do
+		"$REVERTCTL" "$subcommand" --help | grep -oE '^  --[a-z-]+' | sort -u | tr -d ' ' >in_help
+		sed 's/\\-/-/g' "$top/fs/ctl/revertctl.8" | grep -E "^.fB$subcommand.fR" | grep -oE -- '--[a-z-]+' | sort -u >man
+		diff in_help man >&2 || { echo "of $subcommand" >&2; return 1; }
+		"$REVERTCTL" complete -- "$subcommand" -- | sed 's/=$//' | grep -vE '^--(mount|connect|json|help|version)$' | sort -u >completion
+		diff in_help completion >&2 || { echo "of $subcommand" >&2; return 1; }
+	done
+	"$REVERTCTL" --help | sed -n '/^Options/,$s/^  \(--[a-z]*\).*/\1/p' | sort >in_help
+	sed 's/\\-/-/g' "$top/fs/ctl/revertctl.8" | sed -nE '/^.SH OPTIONS/,/^.SH SUB/s/^\.BI? (--[a-z]+).*/\1/p' | sort >man
+	diff in_help man >&2
+}
+promise "their options are the same in --help, manual page and completion" ctl_options_agree
+
+exit_statuses_agree() {
+	"$REVERTCTL" --help | sed -n '/^Exit status/,$p' | grep -oE '\b(0|1|2|3|4|130)\b' | sort -u >in_help
+	sed -n '/^.SH "EXIT STATUS"/,/^.SH ENV/s/^\.B \([0-9]*\)$/\1/p' "$top/fs/ctl/revertctl.8" | sort -u >man
+	sed -n '/^## revertctl/,/^## Conf/s/^| \([0-9]*\) | .*/\1/p' "$top/README.md" | sort -u >readme
+	diff in_help man >&2
+	diff in_help readme >&2
+}
+promise "its exit statuses are the same in --help, manual page and README" exit_statuses_agree
+
 render() {
 	command -v groff >/dev/null || { echo "groff is missing" >&2; return 1; }
 	local page said
-	for page in "$top"/fs/*.8 "$top"/hook/*.8; do
+	for page in "$top"/fs/*.8 "$top"/fs/*/*.8 "$top"/hook/*.8; do
 		said=$(groff -ww -man -Tutf8 "$page" 2>&1 >page.txt)
 		same "$said" ""
 		[[ -s page.txt ]]
@@ -106,10 +142,30 @@ domain_sample_is_valid() {
 }
 promise "the sample of a domain's file is one" domain_sample_is_valid
 
+# Each setting that the control file's help names for a verb can be said to revertctl, as an option.
+ctl_says_all() {
+	local line verb key
+	cp "$MNT/.revertfs/control" commands
+	sed -nE '4,/^$/p' commands | grep -E '^[a-z]+ [A-Z]' | while read -r line; do
+		verb=${line%% *}
+		[[ $verb != set ]] || continue
+		for key in $(grep -oE '[a-z]+=' <<<"$line" | tr -d =); do
+			case $verb.$key in
+			commit.at) key=at-release ;;
+			clone.follow) key=no-follow ;;
+			*.wait) key=detach ;;
+			snapshot.consistency) continue ;; # found out, not said
+			esac
+			"$REVERTCTL" "$verb" --help | grep -qE "^  --$key\b" || { echo "$verb has no option for $key" >&2; return 1; }
+		done
+	done
+}
+promise "each setting of the control file is an option of revertctl" ctl_says_all
+
 map_is_true() {
 	local directory file
-	for directory in fs hook; do
-		sed -n "/^| $directory\/ |/,/^$/p" "$top/README.md" | grep -oE '^\|[^|]*\|' | grep -oE '[a-z0-9_]+\.[ch]' >map
+	for directory in fs fs/ctl hook; do
+		sed -n "/^| ${directory//\//\\/}\/ |/,/^$/p" "$top/README.md" | grep -oE '^\|[^|]*\|' | grep -oE '[a-z0-9_]+\.[ch]' >map
 		[[ -s map ]]
 		while read -r file; do
 			[[ -e $top/$directory/$file ]] || { echo "$directory/$file is in the README alone" >&2; return 1; }

@@ -3,7 +3,8 @@
 # What takes long shows how far it is, is cancelled by Ctrl-C without a trace, and can be left to itself; on a terminal too.
 . "$TESTLIB"
 need_fuse
-need jq qemu-img qemu-io tmux
+need jq qemu-img qemu-io tmux zsh
+top=$(dirname "$TESTS")
 
 revertctl() {
 	"$REVERTCTL" --mount "$MNT" "$@"
@@ -136,10 +137,47 @@ watches() {
 	wait_until 20 on_screen '^ready>'
 }
 
+# completes TYPED WORDS: what the line is after a tab.
+completes() {
+	tm send-keys C-u
+	tm send-keys C-l
+	tm send-keys -l "$1"
+	tm send-keys Tab
+	wait_until 20 on_screen "^ready> .*$2 *\$" || { screen >&2; return 1; }
+}
+
+completes_all() {
+	completes "revertctl sta" "revertctl status"
+	completes "revertctl --mount $MNT tree v" "tree vm.qcow2"
+	completes "revertctl --mount $MNT revert vm.qcow2 in" "revert vm.qcow2 installed"
+	completes "revertctl export vm.qcow2 --comp" "export vm.qcow2 --compress"
+	completes "revertctl export vm.qcow2 --format=r" "--format=raw"
+	completes "revertctl export vm.qcow2 --to=$WORK/copy.qcow2.j" "copy.qcow2.json"
+	completes "revertctl set vm.qcow2 durability=s" "durability=strict"
+}
+
+bash_completes() {
+	tm resize-window -x 200 -y 24
+	type_and_see "clear; . $top/conf/revertctl.bash; echo loaded-\$((1))" '^loaded-1'
+	completes_all
+	tm send-keys C-u
+}
+
+zsh_completes() {
+	mkdir -p functions
+	cp "$top/conf/revertctl.zsh" functions/_revertctl
+	type_and_see "clear; exec zsh -f" '%|#'
+	type_and_see "PS1='ready> '; fpath=($WORK/functions \$fpath); autoload -U compinit; compinit -u -d $WORK/dump; clear; echo zsh-\$((1))" '^zsh-1'
+	completes_all
+}
+
 if start_terminal; then
 	promise "on a terminal there is a bar, in 80 columns, that Ctrl-C ends" bar
 	promise "tables fit into narrow terminals" narrow
 	promise "status --watch shows what changes" watches
+	ctl "snapshot vm.qcow2 installed" >ctl.out
+	promise "bash completes subcommands, options, disks and snapshots" bash_completes
+	promise "so does zsh" zsh_completes
 else
 	not_ok "tmux is a terminal"
 fi

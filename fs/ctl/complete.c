@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * complete: for the shells. Prints what could stand at the end of the line, one a line; exit status 10 says that files could, which the
+ * shell knows better. Nobody wants to wait for a hint: a daemon that does not answer at once has no disks.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "arguments.h"
+#include "ask.h"
+#include "completion.h"
+#include "draw.h"
+#include "guest.h"
+#include "subcommands.h"
+
+#define EXIT_FILES 10
+#define PATIENCE_MS 2000
+#define PATIENCE_S 5
+
+static void add_mounts(const struct unfinished *unfinished, struct candidates *candidates)
+{
+	CLEANUP(mounts_freep) struct mounts *mounts = NULL;
+
+	if (ask_mounts(&mounts, NULL) < 0)
+		return;
+	for (const struct mount *m = mounts_next(mounts, NULL); m; m = mounts_next(mounts, m))
+		candidates_add(candidates, unfinished, m->point);
+}
+
+static void add_domains(const struct unfinished *unfinished, struct candidates *candidates)
+{
+	struct virsh virsh = { .uri = unfinished->connect, .timeout_s = PATIENCE_S };
+	CLEANUP(guest_free_names) char **names = NULL;
+
+	if (guest_names(&virsh, &names, NULL) < 0)
+		return;
+	for (char **name = names; *name; name++)
+		candidates_add(candidates, unfinished, *name);
+}
+
+static void add_points(const struct unfinished *unfinished, struct candidates *candidates, struct json_object *disk)
+{
+	struct json_object *layers = NULL, *names;
+
+	json_get_array(disk, "layers", &layers);
+	for (size_t i = 0; layers && i < json_object_array_length(layers); i++) {
+		names = NULL;
+		json_get_array(json_object_array_get_idx(layers, i), "names", &names);
+		for (size_t k = 0; names && k < json_object_array_length(names); k++)
+			candidates_add(candidates, unfinished,
+				       json_object_get_string(json_object_array_get_idx(names, k)));
+	}
+}
+
+static void add_from_status(const struct unfinished *unfinished, struct candidates *candidates,
+			    struct json_object *status)
+{
+	struct json_object *disks = NULL;
+
+	json_get_array(status, "disks", &disks);
+	for (size_t i = 0; disks && i < json_object_array_length(disks); i++) {
+		struct json_object *disk = json_object_array_get_idx(disks, i);
+		const char *name = string_of(disk, "name", "");
+
+		if (unfinished->kind == COMPLETE_DISKS)
+			candidates_add(candidates, unfinished, name);
+		else if (unfinished->disk && strcmp(unfinished->disk, name) == 0)
+			add_points(unfinished, candidates, disk);
+	}
+}
+
+static void add_disks(const struct unfinished *unfinished, struct candidates *candidates)
+{
+	CLEANUP(mounts_freep) struct mounts *mounts = NULL;
+
+	if (ask_mounts(&mounts, NULL) < 0)
+		return;
+	for (const struct mount *m = mounts_next(mounts, NULL); m; m = mounts_next(mounts, m)) {
+		struct question question = { .point = m->point, .file = "status.json", .timeout_ms = PATIENCE_MS };
+		CLEANUP(json_putp) struct json_object *status = NULL;
+
+		if (unfinished->mount && strcmp(unfinished->mount, m->point) != 0)
+			continue;
+		client_ask(&question, 1, true);
+		if (question.answer && json_parse(question.answer, strlen(question.answer), &status, NULL) == 0)
+			add_from_status(unfinished, candidates, status);
+		free(question.answer);
+	}
+}
+
+static int run_complete(const struct context *context, const struct arguments *arguments, struct sentence *error)
+{
+	CLEANUP(candidates_clear) struct candidates candidates = { 0 };
+	struct unfinished unfinished;
+
+	(void)error;
+	completion_parse(context->subcommands, arguments->words, arguments->word_count, &unfinished, &candidates);
+	if (unfinished.kind == COMPLETE_DISKS || unfinished.kind == COMPLETE_POINTS)
+		add_disks(&unfinished, &candidates);
+	else if (unfinished.kind == COMPLETE_DOMAINS)
+		add_domains(&unfinished, &candidates);
+	else if (unfinished.kind == COMPLETE_MOUNTS)
+		add_mounts(&unfinished, &candidates);
+	for (size_t i = 0; i < candidates.count; i++)
+		printf("%s\n", candidates.items[i]);
+	return unfinished.kind == COMPLETE_FILES ? EXIT_FILES : 0;
+}
+
+const struct subcommand complete_subcommand = {
+	"complete", "[WORD...]", "for the shells' completion: what could stand at the end", NULL, run_complete, NULL,
+};
