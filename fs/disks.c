@@ -146,6 +146,8 @@ static int make_locks(struct disks *disks)
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	r = pthread_cond_init(&disks->changed, &attributes);
+	if (r == 0)
+		r = pthread_cond_init(&disks->queued, &attributes);
 	pthread_condattr_destroy(&attributes);
 	return -r;
 }
@@ -259,6 +261,7 @@ void disks_free(struct disks *disks)
 		disks->options->lock_fd = 0;
 	close_fdp(&disks->state_lock);
 	pthread_cond_destroy(&disks->changed);
+	pthread_cond_destroy(&disks->queued);
 	pthread_mutex_destroy(&disks->lock);
 	pthread_mutex_destroy(&disks->records);
 	pthread_rwlock_destroy(&disks->names);

@@ -8,7 +8,7 @@
  *                          +--somebody came-----+   (stopped within a second: qemu-img is killed, the layer stays `folding`)
  *                          +--it failed---------+   (tried again after a while)
  *
- * Everything is driven by disks->changed; the timeouts below are for what changes with time alone.
+ * Everything is driven by disks->changed, or, while nothing is queued, by disks->queued; the timeouts below are for what changes with time alone.
  */
 #include "job.h"
 
@@ -174,6 +174,17 @@ static bool transfer_one_locked(struct disks *disks)
 	return true;
 }
 
+/* Whether anything is queued, though it may not run now. */
+static bool has_work_locked(const struct disks *disks)
+{
+	const struct disk *disk = disks->first;
+
+	while (disk && disk->job.state != JOB_QUEUED && !disk->wants_followers_moved)
+		disk = disk->next_disk;
+	return disk || disks->transfers;
+}
+
+/* Idle workers are not woken by every reset. */
 static void *work(void *context)
 {
 	struct disks *disks = context;
@@ -186,7 +197,7 @@ static void *work(void *context)
 			continue;
 		clock_gettime(CLOCK_MONOTONIC, &until);
 		until.tv_sec += TICK_S;
-		pthread_cond_timedwait(&disks->changed, &disks->lock, &until);
+		pthread_cond_timedwait(has_work_locked(disks) ? &disks->changed : &disks->queued, &disks->lock, &until);
 	}
 	pthread_mutex_unlock(&disks->lock);
 	return NULL;
@@ -337,6 +348,7 @@ void job_stop_workers(struct disks *disks)
 			turn_stop_fold_locked(disk);
 	transfer_stop_all_locked(disks);
 	pthread_cond_broadcast(&disks->changed);
+	pthread_cond_broadcast(&disks->queued);
 	pthread_mutex_unlock(&disks->lock);
 	for (unsigned i = 0; i < disks->worker_count; i++)
 		pthread_join(disks->workers[i], NULL);

@@ -139,6 +139,7 @@ struct disks {
 	pthread_mutex_t records; /* before `lock`; see layer_update() */
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* CLOCK_MONOTONIC */
+	pthread_cond_t queued;  /* the same; for workers that have nothing to wait for: work is queued */
 	void *by_name;          /* tsearch(3) of struct disk */
 	struct disk *first;     /* the same disks, sorted by name; the table holds one reference of each */
 	struct layer *layers;

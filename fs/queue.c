@@ -24,6 +24,7 @@ static void queue_locked(struct disk *disk)
 	if (disk->job.state == JOB_NONE && (fold_candidate_locked(disk) || disk->wants_followers_moved))
 		disk->job.state = JOB_QUEUED;
 	pthread_cond_broadcast(&disk->disks->changed);
+	pthread_cond_broadcast(&disk->disks->queued);
 }
 
 void job_queue(struct disk *disk)
@@ -44,6 +45,7 @@ void job_look_again(const struct layer *root)
 		    fold_candidate_locked(disk))
 			disk->job.state = JOB_QUEUED;
 	pthread_cond_broadcast(&disks->changed);
+	pthread_cond_broadcast(&disks->queued);
 	pthread_mutex_unlock(&disks->lock);
 }
 

@@ -153,6 +153,7 @@ int transfer_queue(struct transfer *transfer, struct sentence *error)
 		transfer->refs++;
 		transfer->state = JOB_QUEUED;
 		pthread_cond_broadcast(&disks->changed);
+		pthread_cond_broadcast(&disks->queued);
 	}
 	pthread_mutex_unlock(&disks->lock);
 	return r;
