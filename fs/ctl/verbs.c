@@ -157,6 +157,8 @@ int verb_run_long(const struct context *context, const struct arguments *argumen
 	work.point = verb.point;
 	work.name = verb.name;
 	work.line = verb.line;
+	if (to && path_is_beneath(to, verb.point)) /* a clone's name, as the status has it */
+		work.to = to + strlen(verb.point) + strspn(to + strlen(verb.point), "/");
 	r = detach ? ask(verb.point, verb.line, ASK_TIMEOUT_MS, &answer, error) : work_run(&work, &answer, error);
 	if (r == 0)
 		verb_print(context, arguments, verb.name,

@@ -220,6 +220,11 @@ keeps_one_session() {
 }
 promise "commit-once keeps one session, discard-next takes it back, and the log says who and why" keeps_one_session
 
+# on_a_terminal ANSWER COMMAND: what it prints there is in $WORK/said.
+on_a_terminal() {
+	printf '%s\n' "$1" | script -qec "$2" /dev/null >"$WORK/said"
+}
+
 disown_refused() {
 	start_domain web1
 	refused 4 "domain 'web1' is running" revertctl disown web1
@@ -227,6 +232,12 @@ disown_refused() {
 	guest_write web1.qcow2 0 64k 0x55
 	refused 4 "has changes that its image has not: say --changes=commit" revertctl disown web1
 	refused 1 "--changes is commit or discard" revertctl disown web1 --changes=maybe
+	everything >"$WORK/before"
+	refuses on_a_terminal x "$REVERTCTL disown web1"
+	grep -q "Commit them, discard them, or abort?" "$WORK/said"
+	grep -q "nothing was changed" "$WORK/said"
+	everything >"$WORK/after"
+	diff "$WORK/before" "$WORK/after" >&2
 	ctl "snapshot web1.qcow2 a-point"
 	refused 4 "has snapshots ('a-point')" revertctl disown web1 --changes=commit
 	ctl "delete web1.qcow2 a-point"
@@ -257,8 +268,8 @@ disowns() {
 	revertctl disown web1 --target vdb --changes=commit >&2
 	jq -e '[.disks[].target] == ["vda"]' "$CONFIG/web1.json"
 	same "$(status '[.disks[].name] | join(" ")')" "web1.qcow2"
-	revertctl disown web1 --changes=discard >"$WORK/said"
-	grep -q "^web1: disowned" "$WORK/said"
+	on_a_terminal d "$REVERTCTL disown web1"
+	grep -q "web1: disowned" "$WORK/said"
 	[[ ! -e $CONFIG/web1.json ]]
 	same "$(status '.disks | length')" 0
 	diff "$WORK/original.xml" <(virsh dumpxml --inactive --security-info web1) >&2

@@ -61,22 +61,22 @@ ctl_options_agree() {
 	local subcommand
 	for subcommand in $("$REVERTCTL" complete -- ''); do
 		"$REVERTCTL" "$subcommand" --help | grep -oE '^  --[a-z-]+' | sort -u | tr -d ' ' >in_help
-		sed 's/\\-/-/g' "$top/fs/ctl/revertctl.8" | grep -E "^.fB$subcommand.fR" | grep -oE -- '--[a-z-]+' | sort -u >man
-		diff in_help man >&2 || { echo "of $subcommand" >&2; return 1; }
+		sed 's/\\-/-/g' "$top/fs/ctl/revertctl.8" | grep -E "^.fB$subcommand.fR" | grep -oE -- '--[a-z-]+' | sort -u >in_man
+		diff in_help in_man >&2 || { echo "of $subcommand" >&2; return 1; }
 		"$REVERTCTL" complete -- "$subcommand" -- | sed 's/=$//' | grep -vE '^--(mount|connect|json|help|version)$' | sort -u >completion
 		diff in_help completion >&2 || { echo "of $subcommand" >&2; return 1; }
 	done
 	"$REVERTCTL" --help | sed -n '/^Options/,$s/^  \(--[a-z]*\).*/\1/p' | sort >in_help
-	sed 's/\\-/-/g' "$top/fs/ctl/revertctl.8" | sed -nE '/^.SH OPTIONS/,/^.SH SUB/s/^\.BI? (--[a-z]+).*/\1/p' | sort >man
-	diff in_help man >&2
+	sed 's/\\-/-/g' "$top/fs/ctl/revertctl.8" | sed -nE '/^.SH OPTIONS/,/^.SH SUB/s/^\.BI? (--[a-z]+).*/\1/p' | sort >in_man
+	diff in_help in_man >&2
 }
 promise "their options are the same in --help, manual page and completion" ctl_options_agree
 
 exit_statuses_agree() {
 	"$REVERTCTL" --help | sed -n '/^Exit status/,$p' | grep -oE '\b(0|1|2|3|4|130)\b' | sort -u >in_help
-	sed -n '/^.SH "EXIT STATUS"/,/^.SH ENV/s/^\.B \([0-9]*\)$/\1/p' "$top/fs/ctl/revertctl.8" | sort -u >man
+	sed -n '/^.SH "EXIT STATUS"/,/^.SH ENV/s/^\.B \([0-9]*\)$/\1/p' "$top/fs/ctl/revertctl.8" | sort -u >in_man
 	sed -n '/^## revertctl/,/^## Conf/s/^| \([0-9]*\) | .*/\1/p' "$top/README.md" | sort -u >readme
-	diff in_help man >&2
+	diff in_help in_man >&2
 	diff in_help readme >&2
 }
 promise "its exit statuses are the same in --help, manual page and README" exit_statuses_agree

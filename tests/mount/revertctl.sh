@@ -17,6 +17,8 @@ exits() {
 	same "$status" "$want" || { cat "$WORK/refusal" >&2; return 1; }
 }
 
+top=$(dirname "$TESTS")
+
 nobody_there() {
 	exits 3 revertctl protect vm.qcow2
 	says "no revertfs is mounted"
@@ -76,3 +78,57 @@ answers_are_json() {
 	jq -e '.ok' said
 }
 promise "--json gives the daemon's answer" answers_are_json
+
+shows_one_or_all() {
+	revertctl status >said
+	grep -qE '^NAME +STATE +HEAD +SCRATCH +DOMAIN +JOB$' said
+	grep -qE '^vm.qcow2 +pristine ' said
+	revertctl status vm.qcow2 | grep -qE '^state +pristine$'
+	revertctl status vm.qcow2 --json | jq -e '.name == "vm.qcow2"'
+	revertctl --json status | jq -e '.disks | length == 2'
+	revertctl tree vm.qcow2 >said
+	grep -qE '^\* a point  \[head\] ' said
+	grep -qE '^o scratch .*pristine$' said
+	exits 1 revertctl status no-such-disk
+	says "there is no disk 'no-such-disk'"
+	# A reader that has gone is no reason to hang.
+	revertctl status | true
+}
+promise "status and tree show one disk, or all" shows_one_or_all
+
+several_mounts() {
+	mkdir -p other/images other/mnt
+	qemu-img create -q -f qcow2 other/images/b.qcow2 1M
+	setsid "$REVERTFS" -f -o state="$WORK/other/state" "$WORK/other/images" "$WORK/other/mnt" </dev/null >other.log 2>&1 &
+	wait_until 20 test -e other/mnt/.revertfs/control
+	"$REVERTCTL" protect "$WORK/other/images/b.qcow2"
+	"$REVERTCTL" reset "$WORK/other/mnt/b.qcow2"
+	exits 1 "$REVERTCTL" reset b.qcow2
+	says "choose one with --mount"
+	"$REVERTCTL" reset b.qcow2 --mount="$WORK/other/mnt/"
+	"$REVERTCTL" status >said
+	grep -qFx "$MNT" said
+	grep -qFx "$WORK/other/mnt" said
+	grep -q '^b.qcow2' said
+	# One that does not answer is told, and the others are shown.
+	umount other/mnt
+	setsid "$REVERTFS" -f -o state="$WORK/other/state" "$WORK/other/images" "$WORK/other/mnt" </dev/null >other.log 2>&1 &
+	wait_until 20 test -e other/mnt/.revertfs/control
+	kill -KILL $!
+	wait_until 20 refuses test -e other/mnt/.revertfs/control
+	exits 3 "$REVERTCTL" status
+	grep -q "does not run" said
+	grep -q '^vm.qcow2' said
+	umount -l other/mnt
+}
+promise "with several mounts a path or --mount chooses, and status shows all" several_mounts
+
+installs() {
+	local files
+	command make -s -C "$top" BUILD="$BUILD" SAN="$([[ $SLOW == 1 ]] || echo 1)" DESTDIR="$WORK/root" UNITDIR=/units install >&2
+	files=$(cd root && find . -name '*revertctl*' | sort | tr '\n' ' ')
+	same "$files" "./usr/local/bin/revertctl ./usr/local/share/bash-completion/completions/revertctl ./usr/local/share/man/man8/revertctl.8 ./usr/local/share/zsh/site-functions/_revertctl "
+	command make -s -C "$top" BUILD="$BUILD" DESTDIR="$WORK/root" UNITDIR=/units uninstall >&2
+	same "$(find root -type f)" ""
+}
+promise "it is installed with its manual page and completions, and uninstalled" installs
