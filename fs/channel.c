@@ -48,6 +48,7 @@ struct channel {
 	int ended_fd;  /* an eventfd: a thread has seen the end of the connection */
 	dev_t device;  /* of our mount, to know it again */
 	bool mounted;
+	bool adopted; /* from an earlier daemon */
 	pthread_t threads[THREADS];
 	unsigned thread_count;
 };
@@ -181,6 +182,7 @@ static void write_down(const struct channel *channel, struct handover *handover)
 	mount->handshake = channel->handshake;
 	snprintf(mount->images, sizeof(mount->images), "%s", channel->options->images);
 	snprintf(mount->mount, sizeof(mount->mount), "%s", channel->options->mount);
+	snprintf(mount->state, sizeof(mount->state), "%s", channel->options->state);
 }
 
 static int open_and_mount(struct channel *channel, const struct wishes *wishes, struct handover *handover,
@@ -207,17 +209,13 @@ static int take_over(struct channel *channel, int fuse_fd, struct handover *hand
 {
 	const struct kept_mount *mount = handover_mount(handover);
 	CLEANUP(close_fdp) int fd = fuse_fd;
-	int r = 0;
 
 	channel->handshake = mount->handshake;
 	channel->device = mount->device;
 	channel->mounted = true;
 	if (channel->handshake.init_length > sizeof(channel->handshake.init))
 		return report(error, -EPROTO, "what an earlier daemon wrote down is damaged");
-	if (channel_can_resend(channel))
-		r = notification_resend(fd);
-	if (r < 0)
-		return report(error, r, "the kernel does not send again what was not answered: %s", error_text(r));
+	channel->adopted = true;
 	return adopt(channel, &fd, error);
 }
 
@@ -393,8 +391,15 @@ static bool wait_for_end(struct channel *channel, int stop_fd, int timeout_ms)
 
 int channel_run(struct channel *channel, const struct channel_events *events, struct sentence *error)
 {
-	int r = start_threads(channel, error);
+	int r = 0;
 
+	/* Last of all: what is asked again is no longer waited for by those who are killed meanwhile. */
+	if (channel->adopted && channel_can_resend(channel))
+		r = notification_resend(channel->fd);
+	if (r < 0)
+		report(error, r, "the kernel does not send again what was not answered: %s", error_text(r));
+	if (r == 0)
+		r = start_threads(channel, error);
 	if (r == 0)
 		events->ready(events->context);
 	if (r == 0 && wait_for_end(channel, events->stop_fd, -1)) {

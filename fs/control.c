@@ -428,6 +428,7 @@ static int run_prepare(const struct request *request, struct sentence *error)
 
 	if (r == 0 && !hook.session.count)
 		r = report(error, -EINVAL, "prepare wants a disk");
+	hook.session.ticket = request->caller->ticket;
 	return r < 0 ? r : session_prepare(request->disks, &hook.session, request->answer, error);
 }
 

@@ -88,6 +88,7 @@ void scratch_close(struct scratch *scratch, bool writer);
  * descriptor store (borrowed), or -1. scratch_reopen() waits for nothing, since no fold runs yet.
  */
 void disks_go_on(struct disks *disks);
+void disks_forget_old_labels(struct disks *disks); /* those that no session needs, as at its end */
 struct scratch *scratch_find(struct disk *disk, const struct kept_node *kept, int stored);
 char *scratch_store_name(uint64_t serial); /* its name in the descriptor store; the caller frees */
 void scratch_reopen(struct scratch *scratch, bool writer);

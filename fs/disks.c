@@ -203,6 +203,15 @@ void disks_go_on(struct disks *disks)
 	pthread_mutex_unlock(&disks->lock);
 }
 
+void disks_forget_old_labels(struct disks *disks)
+{
+	pthread_mutex_lock(&disks->lock);
+	for (struct disk *disk = disks->first; disk; disk = disk->next_disk)
+		if (disk->head && !session_is_active_locked(disk))
+			layer_forget_labels_locked(disk);
+	pthread_mutex_unlock(&disks->lock);
+}
+
 static void free_closing(struct disks *disks)
 {
 	while (disks->closing) {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * sd_listen_fds_with_names(3) and FDSTORE=1 without the library. A name may come twice, where a daemon ended between storing and
- * telling; the first counts, for it is what the kernel still uses.
+ * sd_listen_fds_with_names(3) and FDSTORE=1 without the library.
  */
 #include "fdstore.h"
 
@@ -41,25 +40,27 @@ void fdstore_inherit(struct fdstore *store)
 
 		if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
 			continue;
-		store->entries[store->count++] = (struct fdstore_entry){ strdup(name ? name : ""), fd };
+		store->entries[store->count++] = (struct fdstore_entry){ .name = strdup(name ? name : ""), .fd = fd };
 	}
 	unsetenv("LISTEN_PID");
 	unsetenv("LISTEN_FDS");
 	unsetenv("LISTEN_FDNAMES");
 }
 
-static const struct fdstore_entry *find(const struct fdstore *store, const char *name)
+static struct fdstore_entry *find(struct fdstore *store, const char *name)
 {
 	for (size_t i = 0; i < store->count; i++) {
-		const struct fdstore_entry *entry = &store->entries[i];
+		struct fdstore_entry *entry = &store->entries[i];
 
-		if (entry->fd >= 0 && entry->name && strcmp(entry->name, name) == 0)
+		if (entry->fd >= 0 && entry->name && strcmp(entry->name, name) == 0) {
+			entry->used = true;
 			return entry;
+		}
 	}
 	return NULL;
 }
 
-int fdstore_find(const struct fdstore *store, const char *name)
+int fdstore_find(struct fdstore *store, const char *name)
 {
 	const struct fdstore_entry *entry = find(store, name);
 
@@ -68,27 +69,43 @@ int fdstore_find(const struct fdstore *store, const char *name)
 
 int fdstore_take(struct fdstore *store, const char *name)
 {
-	const struct fdstore_entry *entry = find(store, name);
+	struct fdstore_entry *entry = find(store, name);
 
-	return entry ? steal_fd(&store->entries[entry - store->entries].fd) : -1;
+	return entry ? steal_fd(&entry->fd) : -1;
+}
+
+/* One name may be there twice, and dropping it drops both. */
+static bool is_used(const struct fdstore *store, const char *name)
+{
+	for (size_t i = 0; i < store->count; i++)
+		if (store->entries[i].used && store->entries[i].name && strcmp(store->entries[i].name, name) == 0)
+			return true;
+	return false;
 }
 
 void fdstore_drop_rest(struct fdstore *store)
 {
 	for (size_t i = 0; i < store->count; i++) {
-		struct fdstore_entry *entry = &store->entries[i];
+		const struct fdstore_entry *entry = &store->entries[i];
 
-		if (entry->fd >= 0 && entry->name)
+		if (entry->name && !is_used(store, entry->name))
 			fdstore_drop(entry->name);
-		close_fdp(&entry->fd);
-		free(entry->name);
+	}
+	for (size_t i = 0; i < store->count; i++) {
+		close_fdp(&store->entries[i].fd);
+		free(store->entries[i].name);
 	}
 	store->count = 0;
 }
 
+/*
+ * systemd watches what it keeps, and drops a /dev/fuse whose mount is gone; what cannot be watched, as a descriptor opened with O_PATH, it refuses
+ * unless it is told not to.
+ */
 static int tell(const char *verb, const char *name, int fd)
 {
-	CLEANUP(freep) char *message = format_text("%s=1\nFDNAME=%s", verb, name);
+	bool is_watched = strcmp(name, FDSTORE_FUSE) == 0;
+	CLEANUP(freep) char *message = format_text("%s=1\nFDNAME=%s%s", verb, name, is_watched ? "" : "\nFDPOLL=0");
 	int r = message ? notify_with(message, fd) : -ENOMEM;
 
 	if (r < 0)

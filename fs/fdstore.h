@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define FDSTORE_MAX 512 /* as the unit's FileDescriptorStoreMax= */
+#define FDSTORE_MAX 2048 /* as the unit's FileDescriptorStoreMax= */
 
 #define FDSTORE_FUSE "fuse"
 #define FDSTORE_HANDOVER "handover"
@@ -23,6 +23,7 @@ struct fdstore {
 	struct fdstore_entry {
 		char *name;
 		int fd;
+		bool used; /* somebody has asked for it, so it stays in the store */
 	} entries[FDSTORE_MAX];
 	size_t count;
 };
@@ -30,11 +31,11 @@ struct fdstore {
 /* Take what LISTEN_FDS names, close-on-exec from here on. To be called once, before anything is opened. */
 void fdstore_inherit(struct fdstore *store);
 
-/* The descriptor of this name, the caller's from here on, or -1; fdstore_find() only lends it. */
+/* The descriptor of this name, the caller's from here on, or -1; fdstore_find() only lends it. Either way it stays in the store. */
 int fdstore_take(struct fdstore *store, const char *name);
-int fdstore_find(const struct fdstore *store, const char *name);
+int fdstore_find(struct fdstore *store, const char *name);
 
-/* Close what nobody has taken, in the store too. */
+/* Close what is left, and drop from the store what nobody has asked for. */
 void fdstore_drop_rest(struct fdstore *store);
 
 /* Keep the descriptor under a name; drop that. Where there is no store nothing happens. 0 or a negative errno. */

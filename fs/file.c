@@ -47,7 +47,7 @@ int file_find(int directory, const char *name, struct stat *ret_stat)
 
 int file_open(int fd, int flags)
 {
-	flags &= ~(O_CREAT | O_EXCL | O_TRUNC | O_NOFOLLOW | O_NOCTTY | O_DIRECT);
+	flags &= ~(O_CREAT | O_EXCL | O_TRUNC | O_NOFOLLOW | O_NOCTTY | O_DIRECT | O_APPEND);
 	return result(open(magic_link(fd).text, flags | O_CLOEXEC));
 }
 
@@ -145,7 +145,7 @@ int file_create(int directory, const char *name, int flags, const struct creatio
 
 	if (r < 0)
 		return r;
-	flags &= ~(O_TRUNC | O_NOCTTY | O_DIRECT | O_PATH);
+	flags &= ~(O_TRUNC | O_NOCTTY | O_DIRECT | O_PATH | O_APPEND);
 	r = result(openat(directory, name, flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode & 07777));
 	creator_leave();
 	return r;

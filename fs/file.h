@@ -23,7 +23,8 @@ int file_stat(int fd, struct stat *ret_stat);
 
 /*
  * Open what the descriptor stands for. Flags that belong to the making or the finding of the name are left out, and O_DIRECT,
- * which would want our buffers aligned.
+ * which would want our buffers aligned, and O_APPEND, with which pwrite(2) pays no heed to where the kernel wants it: a write that comes
+ * twice, for its daemon was killed, would be there twice.
  */
 int file_open(int fd, int flags);
 

@@ -243,7 +243,8 @@ int handover_new(struct handover **ret_handover)
 
 static bool texts_end(const struct kept_mount *mount)
 {
-	return memchr(mount->images, '\0', sizeof(mount->images)) && memchr(mount->mount, '\0', sizeof(mount->mount));
+	return memchr(mount->images, '\0', sizeof(mount->images)) && memchr(mount->mount, '\0', sizeof(mount->mount)) &&
+	       memchr(mount->state, '\0', sizeof(mount->state));
 }
 
 static int check(struct handover *handover, struct sentence *error)

@@ -63,7 +63,9 @@ struct kept_request {
 	uint32_t line;                      /* of a write of several commands: which one (once.h) */
 	uint8_t is_disk;                    /* the name was a disk's */
 	uint8_t has_point;                  /* which had this snapshot */
-	char head[38];                      /* and this head */
+	uint8_t announced;                  /* a prepare: a restore was expected */
+	uint8_t unused;
+	char head[36]; /* the disk's head; a prepare: how each disk starts */
 };
 
 /* What the control file answered on a handle, for whoever has not read it yet. */
@@ -92,7 +94,7 @@ struct kept_mount {
 	uint32_t used[KEPT_KINDS];  /* slots that were ever used; those behind are empty */
 	uint64_t device;            /* of the mount */
 	struct handshake handshake; /* what the kernel said once, and what it was answered */
-	char images[PATH_MAX], mount[PATH_MAX];
+	char images[PATH_MAX], mount[PATH_MAX], state[PATH_MAX];
 };
 
 struct handover;

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One loop over three descriptors: what the daemon says (NOTIFY_SOCKET), signals, and /dev/fuse, which shows an error when
- * the mount is gone.
+ * One loop over three descriptors: what the daemon says, signals, and /dev/fuse, which shows an error when the mount is gone. The
+ * daemon speaks as to systemd, but on a socket that it is started with (notify.h): one with a name could be written to by others.
  *
  *   the daemon ends with 0            it was asked to, or somebody unmounted: the keeper ends too
  *   the daemon ends in any other way  it is started again: at once when it had been serving, else after a while that doubles
  *   the first one never serves        its exit status is the keeper's
  *   SIGTERM, SIGINT                   are the daemon's; where there is none, one is started for it, since unmounting takes one
  *   SIGHUP, SIGUSR1                   the daemon is asked to let a new one take over
- *
- * The socket has a name that everybody can write to, so only what root says counts.
  */
 #include "keeper.h"
 
@@ -18,19 +16,19 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "background.h"
 #include "fdstore.h"
 #include "log.h"
+#include "notify.h"
 #include "util.h"
 
 #define ENVIRONMENT "REVERTFS_KEEPER"
@@ -47,14 +45,15 @@ struct keeper {
 	int ready_fd;
 	int directory; /* where the command was given: paths may be relative to it */
 	int socket, signals;
-	char socket_name[sizeof(((struct sockaddr_un *)NULL)->sun_path) + 1];
+	int daemon_socket; /* the other end, for each daemon */
 	sigset_t old_mask;
 	struct fdstore store;
 	pid_t daemon;    /* 0 while there is none */
 	bool serves;     /* the daemon that runs has said READY */
 	bool has_served; /* one has */
 	int signal;      /* for the next daemon, or 0 */
-	int delay_ms;    /* before the next start */
+	int delay_ms;    /* between an end and the next start */
+	uint64_t start;  /* monotonic ms: when that is */
 	int status;      /* of the end */
 	bool ended;
 };
@@ -94,7 +93,7 @@ static void put(struct keeper *keeper, const char *name, int *fd)
 		return;
 	}
 	drop(keeper, name);
-	keeper->store.entries[keeper->store.count++] = (struct fdstore_entry){ copy, steal_fd(fd) };
+	keeper->store.entries[keeper->store.count++] = (struct fdstore_entry){ .name = copy, .fd = steal_fd(fd) };
 }
 
 static bool has_line(const char *message, const char *line)
@@ -127,52 +126,41 @@ static void obey(struct keeper *keeper, char *message, int *fd)
 	}
 }
 
-/* Room for what comes with a datagram: who sent it, and a descriptor. */
-union ancillary {
-	struct cmsghdr header;
-	char room[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int))];
-};
-
-static void look_at_ancillary(struct msghdr *datagram, bool *ret_trusted, int *ret_fd)
+/* The descriptor that came with a datagram, or -1. */
+static int take_descriptor(struct msghdr *datagram)
 {
-	for (struct cmsghdr *header = CMSG_FIRSTHDR(datagram); header; header = CMSG_NXTHDR(datagram, header)) {
-		struct ucred sender;
+	struct cmsghdr *header = CMSG_FIRSTHDR(datagram);
+	int fd = -1;
 
-		if (header->cmsg_level != SOL_SOCKET)
-			continue;
-		if (header->cmsg_type == SCM_CREDENTIALS) {
-			memcpy(&sender, CMSG_DATA(header), sizeof(sender));
-			*ret_trusted = sender.uid == 0;
-		} else if (header->cmsg_type == SCM_RIGHTS && header->cmsg_len >= CMSG_LEN(sizeof(int))) {
-			close_fdp(ret_fd);
-			memcpy(ret_fd, CMSG_DATA(header), sizeof(*ret_fd));
-		}
-	}
+	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
+	    header->cmsg_len == CMSG_LEN(sizeof(fd)))
+		memcpy(&fd, CMSG_DATA(header), sizeof(fd));
+	return fd;
 }
 
 static void listen_to_daemon(struct keeper *keeper)
 {
 	char message[MESSAGE_MAX + 1];
 	struct iovec text = { .iov_base = message, .iov_len = MESSAGE_MAX };
-	union ancillary ancillary;
-	ssize_t n;
+	union {
+		struct cmsghdr header;
+		char room[CMSG_LEN(sizeof(int))];
+	} ancillary;
 
-	do {
+	for (;;) {
 		struct msghdr datagram = { .msg_iov = &text,
 					   .msg_iovlen = 1,
 					   .msg_control = &ancillary,
-					   .msg_controllen = sizeof(ancillary) };
+					   .msg_controllen = sizeof(ancillary.room) };
 		CLEANUP(close_fdp) int fd = -1;
-		bool trusted = false;
+		ssize_t n = recvmsg(keeper->socket, &datagram, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 
-		n = recvmsg(keeper->socket, &datagram, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 		if (n < 0)
 			break;
-		look_at_ancillary(&datagram, &trusted, &fd);
+		fd = take_descriptor(&datagram);
 		message[n] = '\0';
-		if (trusted)
-			obey(keeper, message, &fd);
-	} while (n > 0);
+		obey(keeper, message, &fd);
+	}
 }
 
 /* ---- starting a daemon */
@@ -186,7 +174,8 @@ static void set_environment(struct keeper *keeper)
 		length += (size_t)snprintf(names + length, sizeof(names) - length, "%s%s", i ? ":" : "",
 					   keeper->store.entries[i].name);
 	setenv(ENVIRONMENT, keeper->in_background ? BACKGROUND : "foreground", 1);
-	setenv("NOTIFY_SOCKET", keeper->socket_name, 1);
+	snprintf(number, sizeof(number), "%zu", FIRST_FD + keeper->store.count);
+	setenv(NOTIFY_DESCRIPTOR, number, 1);
 	snprintf(number, sizeof(number), "%d", (int)getpid());
 	setenv("LISTEN_PID", number, 1);
 	snprintf(number, sizeof(number), "%zu", keeper->store.count);
@@ -194,20 +183,33 @@ static void set_environment(struct keeper *keeper)
 	setenv("LISTEN_FDNAMES", names, 1);
 }
 
-/* First above all the numbers that they are to have, so that placing one overwrites no other. */
+/* First above all the numbers that they are to have, so that placing one overwrites no other. The socket comes behind them. */
 static int place_descriptors(struct keeper *keeper)
 {
 	struct fdstore *store = &keeper->store;
+	int above = FIRST_FD + (int)store->count + 1;
 
+	keeper->daemon_socket = fcntl(keeper->daemon_socket, F_DUPFD_CLOEXEC, above);
 	for (size_t i = 0; i < store->count; i++) {
-		store->entries[i].fd = fcntl(store->entries[i].fd, F_DUPFD_CLOEXEC, FIRST_FD + FDSTORE_MAX);
+		store->entries[i].fd = fcntl(store->entries[i].fd, F_DUPFD_CLOEXEC, above);
 		if (store->entries[i].fd < 0)
 			return -errno;
 	}
 	for (size_t i = 0; i < store->count; i++)
 		if (dup2(store->entries[i].fd, FIRST_FD + (int)i) < 0)
 			return -errno;
-	return 0;
+	return dup2(keeper->daemon_socket, above - 1) < 0 ? -errno : 0;
+}
+
+/* Those that end it stay blocked: it reads them from a descriptor, and until it does, none may end it in a way that is not in order. */
+static void restore_signals(const struct keeper *keeper)
+{
+	sigset_t mask = keeper->old_mask;
+
+	sigaddset(&mask, SIGTERM);
+	sigaddset(&mask, SIGINT);
+	sigaddset(&mask, SIGUSR1);
+	sigprocmask(SIG_SETMASK, &mask, NULL);
 }
 
 static void become_daemon(struct keeper *keeper)
@@ -215,7 +217,7 @@ static void become_daemon(struct keeper *keeper)
 	set_environment(keeper);
 	if (fchdir(keeper->directory) < 0 || place_descriptors(keeper) < 0)
 		_exit(EXIT_FAILURE);
-	sigprocmask(SIG_SETMASK, &keeper->old_mask, NULL);
+	restore_signals(keeper);
 	execv(keeper->program, keeper->arguments);
 	log_error("'%s' cannot be started: %s", keeper->program, error_text(-errno));
 	_exit(EXIT_FAILURE);
@@ -226,6 +228,7 @@ static void wait_longer(struct keeper *keeper)
 	keeper->delay_ms = keeper->delay_ms ? keeper->delay_ms * 2 : DELAY_FIRST_MS;
 	if (keeper->delay_ms > DELAY_MAX_MS)
 		keeper->delay_ms = DELAY_MAX_MS;
+	keeper->start = monotonic_ms() + (uint64_t)keeper->delay_ms;
 }
 
 static void start_daemon(struct keeper *keeper)
@@ -289,7 +292,7 @@ static void pass_on(struct keeper *keeper, int signal)
 {
 	if (signal == SIGTERM || signal == SIGINT) {
 		keeper->signal = signal;
-		keeper->delay_ms = 0;
+		keeper->start = 0;
 	} else {
 		signal = SIGUSR1;
 	}
@@ -319,6 +322,13 @@ static int fuse_fd(const struct keeper *keeper)
 	return -1;
 }
 
+static int time_left(const struct keeper *keeper)
+{
+	uint64_t now = monotonic_ms();
+
+	return keeper->daemon ? -1 : keeper->start > now ? (int)(keeper->start - now) : 0;
+}
+
 /* Without a daemon nobody else sees that the mount is gone. */
 static void turn(struct keeper *keeper)
 {
@@ -327,9 +337,8 @@ static void turn(struct keeper *keeper)
 		{ .fd = keeper->signals, .events = POLLIN },
 		{ .fd = keeper->daemon ? -1 : fuse_fd(keeper) },
 	};
-	int n = poll(fds, ARRAY_SIZE(fds), keeper->daemon ? -1 : keeper->delay_ms);
 
-	if (n < 0)
+	if (poll(fds, ARRAY_SIZE(fds), time_left(keeper)) < 0)
 		return;
 	if (fds[0].revents)
 		listen_to_daemon(keeper);
@@ -337,25 +346,18 @@ static void turn(struct keeper *keeper)
 		read_signals(keeper);
 	if (fds[2].revents & (POLLERR | POLLHUP))
 		end(keeper, EXIT_SUCCESS);
-	else if (n == 0 && !keeper->daemon)
+	else if (time_left(keeper) == 0 && !keeper->ended)
 		start_daemon(keeper);
 }
 
 static int open_socket(struct keeper *keeper)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	socklen_t length = sizeof(address);
-	int on = 1;
+	int ends[2];
 
-	keeper->socket = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	/* With nothing but the family, the kernel chooses an abstract name. */
-	if (keeper->socket < 0 || setsockopt(keeper->socket, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 ||
-	    bind(keeper->socket, (struct sockaddr *)&address, sizeof(address.sun_family)) < 0 ||
-	    getsockname(keeper->socket, (struct sockaddr *)&address, &length) < 0)
+	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends) < 0)
 		return -errno;
-	length -= (socklen_t)offsetof(struct sockaddr_un, sun_path);
-	memcpy(keeper->socket_name, address.sun_path, length);
-	keeper->socket_name[0] = '@';
+	keeper->socket = ends[0];
+	keeper->daemon_socket = ends[1];
 	return 0;
 }
 
@@ -381,8 +383,18 @@ static int find_program(struct keeper *keeper)
 	if (n < 0)
 		return -errno;
 	keeper->program[n] = '\0';
-	keeper->directory = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return keeper->directory < 0 ? -errno : 0;
+	return 0;
+}
+
+/* Each descriptor of the store is here twice for a moment, when a daemon is started. */
+static void raise_open_files(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
 }
 
 /* "-f" makes the daemon stay what its keeper has started. */
@@ -407,22 +419,25 @@ static void clear(struct keeper *keeper)
 	while (keeper->store.count)
 		close_entry(keeper, keeper->store.count - 1);
 	close_fdp(&keeper->socket);
+	close_fdp(&keeper->daemon_socket);
 	close_fdp(&keeper->signals);
 	close_fdp(&keeper->directory);
 	close_fdp(&keeper->ready_fd);
 	free(keeper->arguments);
 }
 
-int keeper_run(char **argv, bool in_background, int ready_fd)
+int keeper_run(char **argv, int directory, bool in_background, int ready_fd)
 {
 	struct keeper keeper = { .in_background = in_background,
 				 .ready_fd = ready_fd,
-				 .directory = -1,
+				 .directory = directory,
 				 .socket = -1,
+				 .daemon_socket = -1,
 				 .signals = -1,
 				 .status = EXIT_FAILURE };
 	int r = find_program(&keeper);
 
+	raise_open_files();
 	if (r == 0)
 		r = make_arguments(&keeper, argv);
 	if (r == 0)

@@ -15,10 +15,10 @@
 #define KEEPER_AGAIN 75
 
 /*
- * Be the keeper of daemons that are started with these arguments. `ready_fd` is for background_ready(), or -1. Returns what to exit with, when the
+ * Be the keeper of daemons that are started with these arguments, in this directory (consumed): paths may be relative to it. `ready_fd` is for background_ready(), or -1. Returns what to exit with, when the
  * last daemon has ended, or the first could not start (it has said why).
  */
-int keeper_run(char **argv, bool in_background, int ready_fd);
+int keeper_run(char **argv, int directory, bool in_background, int ready_fd);
 
 /* In the daemon: whether it has a keeper, and whether that has no terminal. */
 bool keeper_is_parent(bool *ret_in_background);

@@ -48,6 +48,7 @@
 /* Everything there is, in the order in which it is made. */
 struct revertfs {
 	struct options options;
+	bool served;  /* it has come to that */
 	bool quiet;   /* the keeper has no terminal, so neither have we once the mount answers */
 	int ready_fd; /* where a waiting parent is told, or -1 */
 	int stop_fd;  /* a signalfd: somebody wants the end */
@@ -114,6 +115,7 @@ static void tell_ready(void *context)
 	struct revertfs *revertfs = context;
 	int r = notify("READY=1");
 
+	revertfs->served = true;
 	if (r < 0)
 		log_warning("cannot tell systemd that the mount answers: %s", error_text(r));
 	log_info("'%s' is served at '%s'", revertfs->options.images, revertfs->options.mount);
@@ -132,7 +134,8 @@ static bool is_left(void *context)
 
 	if (read(revertfs->stop_fd, &info, sizeof(info)) != sizeof(info))
 		return false;
-	left = info.ssi_signo == SIGUSR1 && notify_is_heard();
+	left = info.ssi_signo == SIGUSR1 && notify_is_heard() &&
+	       notify("STATUS=The mount is left to the next daemon.") == 0;
 	log_info("ending: process %u (uid %u) sent %s%s", info.ssi_pid, info.ssi_uid, sigdescr_np((int)info.ssi_signo),
 		 left                        ? "; the mount is left to the next daemon"
 		 : info.ssi_signo == SIGUSR1 ? "; nobody would start another daemon, so the mount goes"
@@ -149,6 +152,16 @@ static int prepare_process(struct revertfs *revertfs, struct sentence *error)
 	raise_open_files();
 	r = catch_signals(revertfs);
 	return r < 0 ? report(error, r, "cannot set up signals: %s", error_text(r)) : 0;
+}
+
+/* By their names, so that whatever has these is not taken for what comes now. */
+static void drop_left(struct revertfs *revertfs)
+{
+	static const char *const names[] = { FDSTORE_FUSE, FDSTORE_HANDOVER, FDSTORE_IMAGES };
+
+	for (size_t i = 0; revertfs->store.count && i < ARRAY_SIZE(names); i++)
+		fdstore_drop(names[i]);
+	fdstore_drop_rest(&revertfs->store);
 }
 
 /* What an earlier daemon left, if it can be used; else a mount of its is replaced, since who has files open there may still write to them. */
@@ -172,11 +185,10 @@ static int inherit(struct revertfs *revertfs, struct sentence *error)
 	}
 	if (fuse_fd >= 0) {
 		place_detach(revertfs->options.mount);
-		fdstore_drop(FDSTORE_FUSE);
 	}
 	close_fdp(&fd);
 	close_fdp(&revertfs->images_fd);
-	fdstore_drop_rest(&revertfs->store);
+	drop_left(revertfs);
 	r = handover_new(&revertfs->handover);
 	return r < 0 ? report(error, r, "no memory for what outlives the daemon: %s", error_text(r)) : 0;
 }
@@ -187,6 +199,7 @@ static int settle_paths(struct revertfs *revertfs, struct sentence *error)
 	struct options *options = &revertfs->options;
 	const struct kept_mount *mount = handover_mount(revertfs->handover);
 	char *images, *mountpoint;
+	int r;
 
 	if (revertfs->fuse_fd < 0)
 		return place_settle(options, error);
@@ -201,7 +214,14 @@ static int settle_paths(struct revertfs *revertfs, struct sentence *error)
 	free(options->mount);
 	options->images = images;
 	options->mount = mountpoint;
-	return place_settle_others(options, error);
+	r = place_settle_others(options, error);
+	if (r == 0 && strcmp(options->state, mount->state) != 0)
+		return report(
+			error, -EINVAL,
+			"the mount on '%s' was made with the state directory '%s', not '%s': put that back into the "
+			"configuration, or unmount first",
+			mount->mount, mount->state, options->state);
+	return r;
 }
 
 static int load_disks(struct revertfs *revertfs, struct sentence *error)
@@ -352,12 +372,17 @@ static bool go_into_background(struct revertfs *revertfs, struct sentence *error
 
 static int be_keeper(struct revertfs *revertfs, char **argv, struct sentence *error)
 {
+	CLEANUP(close_fdp) int directory = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	bool in_background = !revertfs->options.foreground;
 	int status;
 
+	if (directory < 0) {
+		report(error, -errno, "the current directory cannot be opened: %m");
+		return complain(error, false);
+	}
 	if (in_background && !go_into_background(revertfs, error, &status))
 		return status;
-	return keeper_run(argv, in_background, steal_fd(&revertfs->ready_fd));
+	return keeper_run(argv, steal_fd(&directory), in_background, steal_fd(&revertfs->ready_fd));
 }
 
 static int be_daemon(struct revertfs *revertfs, bool has_keeper, struct sentence *error)
@@ -378,7 +403,13 @@ static int be_daemon(struct revertfs *revertfs, bool has_keeper, struct sentence
 		r = serve(revertfs, error);
 	if (r > 0)
 		return leave(revertfs);
-	return r < 0 ? complain(error, logged) : EXIT_SUCCESS;
+	if (r < 0) {
+		complain(error, logged);
+		/* What an earlier daemon has left stays as it is, for the next try: nothing is given back in order. */
+		if (handover_mount(revertfs->handover)->restarts && !revertfs->served)
+			_exit(EXIT_FAILURE);
+	}
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 static int run(struct revertfs *revertfs, char **argv)

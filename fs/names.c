@@ -447,8 +447,10 @@ int tree_create(struct tree *tree, struct ticket *ticket, uint64_t parent, const
 		const struct creation *creation, struct entry *ret_entry, struct opening *ret_opening)
 {
 	struct slot slot;
-	int r = slot_get(tree, parent, name, &slot);
+	int r;
 
+	tree_take_back(tree, ticket);
+	r = slot_get(tree, parent, name, &slot);
 	if (r < 0)
 		return r;
 	disks_lock_names(tree->disks);

@@ -365,20 +365,23 @@ void node_looked_up(struct node_table *table, struct node *node)
 }
 
 /* The kernel does not have it any more, whatever the count says. */
-static void correct_count(struct node_table *table, struct node *node)
+static void correct_count(struct node_table *table, struct node *node, uint64_t lookups)
 {
 	if (table->knows(table->context, node->id))
 		return;
 	pthread_mutex_lock(&table->lock);
-	node->lookups = 0;
-	keep_lookups(node);
+	/* Unless somebody has looked it up meanwhile. */
+	if (node->lookups == lookups) {
+		node->lookups = 0;
+		keep_lookups(node);
+	}
 	pthread_mutex_unlock(&table->lock);
 }
 
 void node_forget(struct node_table *table, uint64_t id, uint64_t lookups)
 {
 	struct node *node;
-	bool doubtful = false;
+	uint64_t left = 0;
 
 	pthread_mutex_lock(&table->lock);
 	node = find_id(table, id);
@@ -386,13 +389,13 @@ void node_forget(struct node_table *table, uint64_t id, uint64_t lookups)
 		node->lookups = lookups < node->lookups ? node->lookups - lookups : 0;
 		keep_lookups(node);
 		node->references++;
-		doubtful = node->inherited && node->lookups;
+		left = node->inherited ? node->lookups : 0;
 	} else {
 		node = NULL;
 	}
 	pthread_mutex_unlock(&table->lock);
-	if (doubtful && table->knows)
-		correct_count(table, node);
+	if (left && table->knows)
+		correct_count(table, node, left);
 	node_put(table, node);
 }
 
@@ -410,8 +413,7 @@ static size_t collect_inherited_locked(struct node_table *table, struct node **r
 	return count;
 }
 
-/* Nodes that others stand on, or that are open, have references; what is dropped may give one of its parent back. */
-void node_drop_unknown(struct node_table *table)
+static void drop_unknown_once(struct node_table *table)
 {
 	CLEANUP(freep) struct node **nodes = NULL;
 	size_t count = 0;
@@ -422,9 +424,20 @@ void node_drop_unknown(struct node_table *table)
 		count = collect_inherited_locked(table, nodes);
 	pthread_mutex_unlock(&table->lock);
 	for (size_t i = 0; i < count; i++) {
-		correct_count(table, nodes[i]);
+		correct_count(table, nodes[i], nodes[i]->lookups);
 		node_put(table, nodes[i]);
 	}
+}
+
+/* Nodes that others stand on, or that are open, have references; what is dropped may give one of its parent back. */
+void node_drop_unknown(struct node_table *table)
+{
+	unsigned before;
+
+	do {
+		before = node_count(table);
+		drop_unknown_once(table);
+	} while (node_count(table) < before);
 }
 
 /*

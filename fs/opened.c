@@ -114,8 +114,6 @@ void tree_tell_opening(struct tree *tree, const struct ticket *ticket, struct ha
 	struct kept_node *kept = handle->node->kept;
 	struct opening opening = { .handle = 0 };
 
-	if (ticket->again)
-		handle_take_back(tree->handles, ticket->unique);
 	handle->asked_by = ticket->unique;
 	node_opened(tree->nodes, handle->node, handle->scratch);
 	if (handle->kind == HANDLE_FILE || handle->kind == HANDLE_SCRATCH || handle->kind == HANDLE_VIEW) {
@@ -134,13 +132,22 @@ void tree_tell_opening(struct tree *tree, const struct ticket *ticket, struct ha
 	*ret_opening = opening;
 }
 
+/* What an earlier daemon opened for this request and did not say so: nobody would ever close it. */
+void tree_take_back(struct tree *tree, const struct ticket *ticket)
+{
+	if (ticket->again)
+		handle_take_back(tree->handles, ticket->unique);
+}
+
 int tree_open(struct tree *tree, const struct ticket *ticket, uint64_t id, int flags, bool nonblock,
 	      struct opening *ret_opening)
 {
-	struct node *node = node_get(tree->nodes, id);
+	struct node *node;
 	struct handle *handle;
 	int r;
 
+	tree_take_back(tree, ticket);
+	node = node_get(tree->nodes, id);
 	if (!node)
 		return -ESTALE;
 	r = open_node(tree, node, flags, nonblock, &handle);
@@ -306,6 +313,7 @@ int tree_open_directory(struct tree *tree, const struct ticket *ticket, uint64_t
 	struct handle *handle = node ? handle_new(HANDLE_DIRECTORY) : NULL;
 	int r = 0;
 
+	tree_take_back(tree, ticket);
 	if (!handle) {
 		node_put(tree->nodes, node);
 		return node ? -ENOMEM : -ESTALE;

@@ -24,7 +24,8 @@ struct part {
 	const char *prefix; /* of the name under which it is sealed aside */
 	bool hold_aside;    /* the hold gets a name of its own before it is let go */
 	bool armed, consumed;
-	bool done; /* a prepare got as far as the session's record */
+	bool goes_on; /* a daemon that was killed has begun to continue its scratch */
+	bool done;    /* a prepare got as far as the session's record */
 	char name[POINT_MAX + 1];
 };
 

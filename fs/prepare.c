@@ -38,6 +38,7 @@
 #include "seal.h"
 #include "session.h"
 #include "table.h"
+#include "ticket.h"
 #include "turn.h"
 
 #define SNAPSHOT_REVERT_S 60 /* a revert to a libvirt snapshot starts the domain at once */
@@ -118,7 +119,9 @@ static int choose_start(struct part *part, const struct session_request *request
 	const struct disk_record *record = &part->disk->record;
 	bool restoring = announced || request->saved;
 
-	part->start = START_FRESH;
+	part->start = part->goes_on ? START_CONTINUE : START_FRESH;
+	if (part->goes_on)
+		return 0;
 	if (part->disk->hold) {
 		if (restoring)
 			part->start = START_RESUME;
@@ -380,6 +383,31 @@ static int act_on_parts(struct disks *disks, struct parts *parts, const struct s
 	return r;
 }
 
+/*
+ * What was chosen is noted before anything is changed, for what is found afterwards no longer says it: the announcement is used up, and a scratch that
+ * goes on is no longer kept for anyone. An earlier daemon may have been killed anywhere from there on.
+ */
+static void note_choice(struct disks *disks, const struct session_request *request, const struct parts *parts,
+			bool announced)
+{
+	struct kept_request found = { .announced = announced };
+
+	if (!request->ticket)
+		return;
+	found.line = request->ticket->kept ? request->ticket->kept->line : 0;
+	for (size_t i = 0; i < parts->count && i < sizeof(found.head) - 1; i++)
+		found.head[i] = (char)('0' + parts->list[i].start);
+	ticket_note_next(disks->handover, request->ticket, &found);
+}
+
+/* What an earlier daemon noted, or NULL. A write of several lines may have a note of another one. */
+static const struct kept_request *recall_choice(struct disks *disks, const struct session_request *request)
+{
+	const struct kept_request *before = request->ticket ? ticket_recall(disks->handover, request->ticket) : NULL;
+
+	return before && before->head[0] ? before : NULL;
+}
+
 int session_prepare(struct disks *disks, const struct session_request *request, struct json_object *answer,
 		    struct sentence *error)
 {
@@ -387,15 +415,19 @@ int session_prepare(struct disks *disks, const struct session_request *request, 
 		[START_FRESH] = "fresh", [START_RESUME] = "resumed", [START_CONTINUE] = "continued"
 	};
 	CLEANUP(parts_release) struct parts parts = { 0 };
-	bool announced = session_is_announced(disks, request->uuid);
+	const struct kept_request *before = recall_choice(disks, request);
+	bool announced = before ? before->announced : session_is_announced(disks, request->uuid);
 	struct json_object *list;
-	int r;
+	int r = find_parts(disks, request, &parts, error);
 
+	for (size_t i = 0; i < parts.count && r == 0; i++) {
+		parts.list[i].goes_on = before && i < sizeof(before->head) && before->head[i] == '0' + START_CONTINUE;
+		r = check_part(&parts.list[i], request, announced, error);
+	}
+	if (r == 0 && !before)
+		note_choice(disks, request, &parts, announced);
 	/* Used up, whatever comes of it: a start that follows a refused restore is no restore. */
 	session_forget_announcement(disks, request->uuid);
-	r = find_parts(disks, request, &parts, error);
-	for (size_t i = 0; i < parts.count && r == 0; i++)
-		r = check_part(&parts.list[i], request, announced, error);
 	if (r == 0)
 		r = act_on_parts(disks, &parts, request, error);
 	if (r < 0)

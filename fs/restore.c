@@ -97,7 +97,10 @@ static int find_file(struct restore *restore, const struct kept_node *kept, stru
 	*ret_stored = fd >= 0;
 	if (fd < 0 && kept->device == tree->device)
 		fd = check_file(kept, kept_file_open(&kept->file, tree->images_fd), ret_stat);
-	return fd < 0 ? find_by_name(restore, kept, ret_stat) : fd;
+	/* What can be found by its inode and is not there is gone, whatever has its name now. */
+	if (fd < 0 && (kept->device != tree->device || !kept->file.length))
+		fd = find_by_name(restore, kept, ret_stat);
+	return fd;
 }
 
 /* ---- where a directory is: asked of the directory itself, since it may have moved while nobody wrote that down */
@@ -157,8 +160,6 @@ static struct node *restore_file(struct restore *restore, struct kept_node *kept
 		return NULL;
 	node->was_protected = kept->was_protected;
 	node->stored = stored;
-	if (S_ISDIR(node->type) && place_directory(tree, node) < 0)
-		log_debug("fuse", "directory node %llu has no place any more", (unsigned long long)node->id);
 	return node;
 }
 
@@ -174,12 +175,19 @@ static struct scratch *find_scratch(struct restore *restore, const struct kept_n
 	return scratch;
 }
 
+/* Until its handles are back, nobody but the node has one that has lost its name: settle_slot() lets go. */
 static struct node *restore_scratch(struct restore *restore, struct kept_node *kept)
 {
 	struct scratch *scratch = find_scratch(restore, kept);
-	struct node *node;
+	struct node_table *nodes = restore->tree->nodes;
+	struct node *node = NULL;
 
-	return scratch && node_of_scratch(restore->tree->nodes, scratch, kept, &node) == 0 ? node : NULL;
+	if (!scratch)
+		return NULL;
+	if (node_of_scratch(nodes, scratch_get(scratch), kept, &node) == 0)
+		node_opened(nodes, node, scratch);
+	scratch_put(scratch);
+	return node;
 }
 
 static struct node *restore_view(struct restore *restore, struct kept_node *kept)
@@ -257,6 +265,17 @@ static void collect_node(void *context, void *slot)
 	restore->nodes[restore->count++]->restoring = false;
 }
 
+/* When all are there: a directory may have been moved into one with a larger number. */
+static void place_node(struct restore *restore, uint64_t id)
+{
+	struct node_table *nodes = restore->tree->nodes;
+	struct node *node = id ? node_get(nodes, id) : NULL;
+
+	if (node && node->kind == NODE_FILE && S_ISDIR(node->type) && place_directory(restore->tree, node) < 0)
+		log_debug("fuse", "directory node %llu has no place any more", (unsigned long long)id);
+	node_put(nodes, node);
+}
+
 static void restore_nodes(struct restore *restore)
 {
 	struct tree *tree = restore->tree;
@@ -267,6 +286,8 @@ static void restore_nodes(struct restore *restore)
 	for (size_t i = 0; i < restore->count; i++)
 		if (restore->nodes[i]->id)
 			node_put(tree->nodes, node_of_number(restore, restore->nodes[i]->id));
+	for (size_t i = 0; i < restore->count; i++)
+		place_node(restore, restore->nodes[i]->id);
 }
 
 /* ---- handles */
@@ -275,9 +296,6 @@ static int reopen_scratch(struct restore *restore, struct node *node, struct han
 {
 	struct scratch *scratch = node_scratch(restore->tree->nodes, node);
 
-	/* Of one that has lost its name nobody but its handles has a reference: the first of them finds it once more. */
-	if (!scratch && node->kept)
-		scratch = find_scratch(restore, node->kept);
 	if (!scratch)
 		return -ESTALE;
 	scratch_reopen(scratch, handle->writer);
@@ -364,14 +382,38 @@ static void restore_handle(void *context, void *slot)
 
 /* ---- backing files */
 
+/* Those in use, sorted. */
+struct ids {
+	uint32_t *list;
+	size_t count;
+};
+
+static int compare_numbers(const void *a, const void *b)
+{
+	const uint32_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
 static bool is_used(void *context, uint32_t backing_id)
 {
-	const struct restore *restore = context;
+	const struct ids *ids = context;
 
-	for (size_t i = 0; i < restore->count; i++)
-		if (restore->nodes[i]->id && restore->nodes[i]->backing_id == (int32_t)backing_id)
-			return true;
-	return false;
+	return bsearch(&backing_id, ids->list, ids->count, sizeof(backing_id), compare_numbers) != NULL;
+}
+
+static void let_unknown_go(struct restore *restore)
+{
+	CLEANUP(freep) uint32_t *list = calloc(restore->count + 1, sizeof(*list));
+	struct ids ids = { .list = list };
+
+	for (size_t i = 0; list && i < restore->count; i++)
+		if (restore->nodes[i]->id && restore->nodes[i]->backing_id)
+			list[ids.count++] = (uint32_t)restore->nodes[i]->backing_id;
+	if (!list)
+		return;
+	qsort(list, ids.count, sizeof(*list), compare_numbers);
+	passages_let_go_unknown(&restore->tree->passages, is_used, &ids);
 }
 
 /* Slots whose nodes are there no more have been given back by now, or are now. */
@@ -387,7 +429,21 @@ static void settle_slot(struct restore *restore, struct kept_node *kept)
 	}
 	if (!node && kept->id)
 		handover_give(tree->handover, KEPT_NODE, kept);
+	if (node && node->kind == NODE_SCRATCH)
+		node_closed(tree->nodes, node);
 	node_put(tree->nodes, node);
+}
+
+/* Of a handle that is closed by now. */
+static void drop_answer(void *context, void *slot)
+{
+	struct tree *tree = context;
+	const struct kept_answer *answer = slot;
+	struct handle *handle = handle_get(tree->handles, answer->handle);
+
+	if (!handle)
+		handover_give(tree->handover, KEPT_ANSWER, slot);
+	handle_put(tree->handles, handle);
 }
 
 void tree_restore(struct tree *tree, struct fdstore *store)
@@ -400,8 +456,10 @@ void tree_restore(struct tree *tree, struct fdstore *store)
 	handover_visit(tree->handover, KEPT_HANDLE, restore_handle, &restore);
 	for (size_t i = 0; i < restore.count; i++)
 		settle_slot(&restore, restore.nodes[i]);
-	passages_let_go_unknown(&tree->passages, is_used, &restore);
+	handover_visit(tree->handover, KEPT_ANSWER, drop_answer, tree);
+	let_unknown_go(&restore);
 	node_drop_unknown(tree->nodes);
+	disks_forget_old_labels(tree->disks);
 	fdstore_drop_rest(store);
 	log_info("what an earlier daemon left goes on: %u open files, %u files that the kernel knows",
 		 handle_count(tree->handles), node_count(tree->nodes));

@@ -43,6 +43,7 @@ struct session_request {
 	const char *config; /* which config file this is; "" when not given */
 	bool saved;         /* DOMAIN.save exists */
 	enum end_reason reason;
+	struct ticket *ticket; /* of a prepare that an earlier daemon may have had; or NULL */
 	struct session_item *items;
 	size_t count;
 };

@@ -297,6 +297,12 @@ static void rehome_scratch(struct disk *disk)
 			disk->name, why.text);
 }
 
+/* A running guest may have it open, which nobody has counted yet, and have changed its header (virsh blockresize): it is looked at when sealed. */
+static bool is_taken_over(const struct disk *disk)
+{
+	return handover_mount(disk->disks->handover)->restarts > 0;
+}
+
 static void load_scratch(struct disk *disk, bool first_of_boot)
 {
 	struct layer *base = disk_base(disk), *sealed;
@@ -314,7 +320,7 @@ static void load_scratch(struct disk *disk, bool first_of_boot)
 	base = disk_base(disk);
 	if (r == 0 && (sealed || (first_of_boot && may_be_thrown_away(disk))))
 		r = -ENOENT;
-	if (r == 0 && scratch_check(disk->scratch, &why) < 0) {
+	if (r == 0 && scratch_check(disk->scratch, &why) < 0 && !is_taken_over(disk)) {
 		if (!scratch_is_dirty(disk->scratch) || may_be_thrown_away(disk))
 			r = -ENOENT;
 		else
@@ -547,6 +553,9 @@ static void find_boot(struct disks *disks)
 	CLEANUP(close_fdp) int fd = openat(disks->state_fd, BOOT_RECORD, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	CLEANUP(freep) char *text = NULL;
 
+	/* A mount that is taken over is of this boot. */
+	if (handover_mount(disks->handover)->restarts)
+		return;
 	disks->first_of_boot = fd < 0 || read_all(fd, BOOT_ID_SIZE, &text, NULL) < 0 || strcmp(text, disks->boot) != 0;
 }
 

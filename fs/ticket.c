@@ -52,7 +52,10 @@ void ticket_note_next(struct handover *handover, struct ticket *ticket, const st
 
 	ticket->kept = NULL;
 	ticket_note(handover, ticket, found);
-	handover_give(handover, KEPT_REQUEST, before);
+	if (ticket->kept)
+		handover_give(handover, KEPT_REQUEST, before);
+	else
+		ticket->kept = before;
 }
 
 void ticket_settle(struct handover *handover, struct ticket *ticket)

@@ -52,6 +52,8 @@ bool tree_is_protected(struct tree *tree, const struct node *node);
 
 /* ---- opened.c */
 
+void tree_take_back(struct tree *tree, const struct ticket *ticket);
+
 /* The handle becomes the kernel's: how its file is read and written is settled, and it gets its number. */
 void tree_tell_opening(struct tree *tree, const struct ticket *ticket, struct handle *handle,
 		       struct opening *ret_opening);

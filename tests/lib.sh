@@ -144,6 +144,18 @@ serving_pid() {
 	status .pid
 }
 
+# kill_serving: SIGKILL the daemon, and wait until the next one serves. another_serves OLD-PID: that is so.
+kill_serving() {
+	local old
+	old=$(serving_pid)
+	kill -KILL "$old"
+	wait_until 20 another_serves "$old"
+}
+
+another_serves() {
+	[[ $(serving_pid) != "$1" ]]
+}
+
 # murder COUNT: SIGKILL the keeper's daemons, one after another, at random moments; some before they serve. Then $WORK/cease is made.
 murder() {
 	local i keeper

@@ -45,6 +45,15 @@ verified_files() {
 		--minimal >"$WORK/fio.out" 2>&1 || { cat "$WORK/fio.out" >&2; return 1; }
 }
 
+# Lines appended to one file by one process, each of which is there once.
+appended() {
+	local before i
+	touch "$MNT/log"
+	before=$(wc -l <"$MNT/log")
+	for ((i = 0; i < 500; i++)); do echo "line $((before + i))"; done >>"$MNT/log"
+	cmp "$MNT/log" <(seq -f 'line %g' 0 $((before + 499))) >&2
+}
+
 # Thousands of creates, renames, links and removals, compared with the same in a plain directory.
 metadata() {
 	local seed=$RANDOM what words
@@ -88,6 +97,7 @@ promise "patterns through QEMU's block layer, cache=none, under $KILLS kills" un
 promise "patterns through QEMU's block layer, cache=writeback, under $KILLS kills" under_fire "$KILLS" patterns writeback
 promise "the disk is whole afterwards" check_scratch vm.qcow2
 promise "verified writes of several processes to files that are no disks, under $KILLS kills" under_fire "$KILLS" verified_files
+promise "lines appended to a file, each of them once, under $KILLS kills" under_fire "$KILLS" appended
 promise "thousands of changes of names, each done once, under $KILLS kills" under_fire "$KILLS" metadata
 ctl "reset vm.qcow2" >/dev/null
 ctl "set vm.qcow2 keep-revisions=1000" >/dev/null
