@@ -28,7 +28,8 @@ void destination_clear(struct destination *destination)
 {
 	close_fdp(&destination->directory);
 	free(destination->path);
-	destination->path = NULL;
+	free(destination->name);
+	destination->path = destination->name = NULL;
 }
 
 static int check_text(const struct disks *disks, const char *path, struct sentence *error)
@@ -211,13 +212,15 @@ int destination_open(struct disks *disks, const struct caller *caller, const cha
 {
 	CLEANUP(destination_clear) struct destination destination = { .directory = -1 };
 	CLEANUP(freep) char *directory = NULL;
+	const char *last;
 	int r = check_text(disks, path, error);
 
 	if (r < 0)
 		return r;
-	destination.name = strrchr(path, '/') + 1;
-	directory = strndup(path, (size_t)(destination.name - path));
-	if (!directory)
+	last = strrchr(path, '/') + 1;
+	destination.name = strdup(last);
+	directory = strndup(path, (size_t)(last - path));
+	if (!directory || !destination.name)
 		return report(error, -ENOMEM, "out of memory");
 	for (size_t length = strlen(directory); length > 1 && directory[length - 1] == '/';)
 		directory[--length] = '\0';

@@ -9,9 +9,9 @@
 #include "model.h"
 
 struct destination {
-	int directory;    /* open for syncing */
-	char *path;       /* of the directory, as the kernel calls it */
-	const char *name; /* the last component; points into what was asked for */
+	int directory; /* open for syncing */
+	char *path;    /* of the directory, as the kernel calls it */
+	char *name;    /* the last component */
 };
 
 void destination_clear(struct destination *destination); /* for CLEANUP() */

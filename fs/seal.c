@@ -320,6 +320,15 @@ static int do_steps(struct disks *disks, struct seal *seals, size_t count, const
 	return r;
 }
 
+/* The caller gets none of them: the tree has what was adopted, and the next start finds the rest. */
+static void put_layers(struct seal *seals, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		layer_put(seals[i].layer);
+		seals[i].layer = NULL;
+	}
+}
+
 /* From the intent on there is no way back: a disk whose record cannot be written waits for the next start. */
 static int keep_promise(struct disks *disks, struct seal *seals, size_t count, const char *uuid, struct sentence *error)
 {
@@ -347,6 +356,8 @@ static int keep_promise(struct disks *disks, struct seal *seals, size_t count, c
 	else if (result == 0)
 		log_warning("the intent of domain %s, which was kept, cannot be removed; the next start removes it",
 			    uuid);
+	if (result < 0)
+		put_layers(seals, count);
 	return result;
 }
 
@@ -365,6 +376,7 @@ int seal_scratches(struct disks *disks, struct seal *seals, size_t count, const 
 	if (r < 0) {
 		for (size_t i = 0; i < count && r != -EUCLEAN; i++)
 			drop_layer(&seals[i]);
+		put_layers(seals, count);
 		return r == -EUCLEAN ? -EIO : r;
 	}
 	for (size_t i = 0; i < count; i++) {

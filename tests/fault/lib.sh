@@ -200,10 +200,9 @@ nothing_is_half_made() {
 	same "$(find "$STATE" -name '*.new' -o -name '*.header')" ""
 }
 
-# Nothing half-made is left, no disk has failed, and all that is qcow2 is sound.
-is_mended() {
+# What is known has files, and what has files is known; a fold in the background changes both, one after the other.
+layers_have_files() {
 	local file id
-	wait_until 5 nothing_is_half_made
 	known_layers >"$WORK/known"
 	for file in "$STATE"/layers/*.qcow2 "$STATE"/layers/*.json; do
 		[[ -e $file ]] || continue
@@ -212,6 +211,15 @@ is_mended() {
 	done
 	while read -r id; do
 		[[ -e $STATE/layers/$id.json ]] || { echo "layer $id has no record" >&2; return 1; }
+	done <"$WORK/known"
+}
+
+# Nothing half-made is left, no disk has failed, and all that is qcow2 is sound.
+is_mended() {
+	local id
+	wait_until 5 nothing_is_half_made
+	wait_until 5 layers_have_files || layers_have_files
+	while read -r id; do
 		[[ ! -e $STATE/layers/$id.qcow2 ]] || qemu-img check -q -U -f qcow2 "$STATE/layers/$id.qcow2" >&2
 	done <"$WORK/known"
 	same "$(ls "$STATE/intents")" ""

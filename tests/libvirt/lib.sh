@@ -270,8 +270,13 @@ points() {
 	status_of "$1" '.layers[].names[]'
 }
 
-# point_reads NAME PREFIX OFFSET LENGTH PATTERN: there is one point called PREFIX-..., and it reads so.
+# point_reads NAME PREFIX OFFSET LENGTH PATTERN: there is one point called PREFIX-..., and it reads so. A fold may be moving its name to the
+# layer below at this very moment.
 point_reads() {
+	wait_until 10 point_reads_now "$@" || point_reads_now "$@"
+}
+
+point_reads_now() {
 	local layer
 	layer=$(status_of "$1" "[.layers[] | select(any(.names[]; startswith(\"$2-\"))) | .id] | join(\" \")")
 	[[ $layer && $layer != *" "* ]] || { echo "'$1' has the points: $(points "$1")" >&2; return 1; }

@@ -154,7 +154,7 @@ hidden() {
 	mkdir "$MNT/sub" && mkdir "$MNT/sub/.revertfs" && echo y >"$MNT/sub/.revertfs/own"
 	same "$(cat "$IMAGES/sub/.revertfs/own")" y
 	same "$(ls -A "$MNT/sub")" .revertfs
-	same "$(find "$MNT/.revertfs" -mindepth 1 -maxdepth 1 -printf '%f ')" "images control status status.json layers "
+	same "$(find "$MNT/.revertfs" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | xargs)" "control images layers status status.json"
 	rm -r "$IMAGES/.revertfs"
 }
 promise ".revertfs is reachable in the root alone, and no listing shows it" hidden

@@ -90,7 +90,7 @@ default_acl() {
 		mkdir "$dir/default" && chmod 777 "$dir/default"
 		setfacl -d -m u:1000:rwx,g:1500:rx,o::--- "$dir/default"
 		(cd "$dir/default" && umask 022 && "${nobody[@]}" bash -c 'umask 077; echo x >f; mkdir d; echo y >d/g' &&
-			getfacl -n -R .) >"$WORK/default.$([[ $dir == "$MNT" ]] && echo mount || echo plain)" 2>&1
+			find . | sort | xargs getfacl -n) >"$WORK/default.$([[ $dir == "$MNT" ]] && echo mount || echo plain)" 2>&1
 	done
 	grep -q '^user:1000:' "$WORK/default.mount"
 	diff "$WORK/default.plain" "$WORK/default.mount" >&2

@@ -91,5 +91,6 @@ int main(int argc, char **argv)
 	}
 	qsort(times, count, sizeof(*times), compare);
 	printf("%llu\n", (unsigned long long)times[count / 2]);
+	free(times);
 	return 0;
 }
