@@ -2,12 +2,13 @@
 /*
  * A snapshot of a disk that is being used: a copy of its scratch becomes a layer beside the head, and the session goes on undisturbed.
  *
- * Whoever asks has paused the guest: QEMU then has written what it keeps of the qcow2's tables, and writes nothing. The disk is claimed
- * meanwhile, so that opens and verbs wait; descriptors that are open are not touched. In this order, so that a crash leaves the whole
- * layer or nothing:
+ * Whoever asks has paused the guest: QEMU then has written what it keeps of the qcow2's tables, and writes nothing. The guest may go on
+ * after step 1, which the status says: checking and syncing take longer than copying. The disk is claimed all along, so that opens and
+ * verbs wait; descriptors that are open are not touched. In this order, so that a crash leaves the whole layer or nothing:
  *
  *   1. copy the scratch to layers/ID.qcow2.new     start-up removes it
- *   2. see that it was not written meanwhile, check its header, have qemu-img check it
+ *      see that it was not written meanwhile       the guest may go on
+ *   2. check its header, have qemu-img check it
  *   3. sync it, and the directory
  *   4. write layers/ID.json, with the name         the commit point
  *   5. rename it to layers/ID.qcow2                start-up does it if we did not
@@ -77,7 +78,14 @@ static bool was_written(const struct stat *before, const struct stat *after)
 	       before->st_mtim.tv_nsec != after->st_mtim.tv_nsec;
 }
 
-/* Step 1, and the first part of 2. */
+static void say_copied(struct disk *disk, const char *point)
+{
+	pthread_mutex_lock(&disk->disks->lock);
+	disk->copied = point;
+	pthread_mutex_unlock(&disk->disks->lock);
+}
+
+/* Step 1. */
 static int copy_scratch(struct copy *copy, struct sentence *error)
 {
 	int from = copy->disk->scratch->fd, r;
@@ -98,7 +106,7 @@ static int copy_scratch(struct copy *copy, struct sentence *error)
 	return 0;
 }
 
-/* The rest of 2: what a QEMU wrote leads nowhere, and its tables are whole. */
+/* Step 2: what a QEMU wrote leads nowhere, and its tables are whole. */
 static int check_copy(const struct copy *copy, struct sentence *error)
 {
 	const struct disk *disk = copy->disk;
@@ -166,13 +174,16 @@ static int make_layer(struct copy *copy, const struct live_request *request, str
 	struct disks *disks = copy->disk->disks;
 	int r = copy_scratch(copy, error);
 
-	if (r == 0)
+	if (r == 0) {
+		say_copied(copy->disk, request->point);
 		r = check_copy(copy, error);
+	}
 	if (r == 0) {
 		r = seal_copy(copy, request);
 		if (r < 0)
 			report(error, r, "the copy cannot be sealed: %s", error_text(r));
 	}
+	say_copied(copy->disk, NULL);
 	if (r < 0 && !copy->is_recorded)
 		io_unlink(disks->layers_fd, copy->new_name);
 	if (r < 0)

@@ -107,6 +107,7 @@ struct disk {
 	uint64_t session_since; /* monotonic ms */
 	uint64_t writers_gone;  /* monotonic ms of the last writer's close */
 	struct job job;
+	const char *copied;         /* the live snapshot that has its copy and is not yet sealed; NULL: none */
 	struct sentence last_error; /* "" when there is none */
 };
 

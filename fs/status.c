@@ -295,6 +295,7 @@ static struct json_object *describe_disk_locked(const struct disk *disk, bool pa
 	json_set_bool(object, "unhooked", disk->record.keep == KEEP_UNHOOKED);
 	json_set_string(object, "kept", disk->record.keep == KEEP_NOTHING ? NULL : keep_name(disk->record.keep));
 	json_set_bool(object, "folding", is_folding(disk));
+	json_set_string(object, "copied", disk->copied);
 	json_object_object_add(object, "job", json_object_get(json_object_array_get_idx(jobs, 0)));
 	json_object_object_add(object, "jobs", jobs);
 	json_set_string(object, "template", disk->record.template);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The guest stands still (guard.h) while all disks are asked at the same time. Ctrl-C waits meanwhile: all or none is a promise, and the
- * timeout bounds it.
+ * The guest stands still (guard.h) while all disks are copied (copying.h), and goes on while the copies are synced. Ctrl-C waits
+ * meanwhile: all or none is a promise.
  */
 #include "live.h"
 
@@ -12,9 +12,11 @@
 
 #include "ask.h"
 #include "command.h"
+#include "copying.h"
 #include "log.h"
 
-#define LEAST_MS 1000 /* for a daemon to answer, also where the time is nearly over */
+#define LEAST_MS 1000  /* for a daemon to copy, also where the time is nearly over */
+#define SEAL_MS 600000 /* for it to check and sync the copies */
 
 void live_result_clear(struct live_result *result)
 {
@@ -66,11 +68,11 @@ void live_forget(const struct live_result *result, const char *point)
 }
 
 /* What was made is deleted again, and what may have been: of a daemon that was late. One that refused has made nothing. */
-static void undo(const struct live_result *result, const struct question *questions, const char *point)
+static void undo(const struct live_result *result, const struct copying *items, const char *point)
 {
 	live_forget(result, point);
 	for (size_t i = 0; i < result->domain.count; i++)
-		if (!result->answers[i] && questions[i].error == -ETIMEDOUT)
+		if (!result->answers[i] && items[i].question.error == -ETIMEDOUT)
 			forget_one(&result->domain.disks[i], point, false);
 }
 
@@ -81,30 +83,43 @@ static const char *label_of(const struct live_result *result, const struct serve
 	return guard->quiesced ? "quiesced" : "crash-consistent";
 }
 
-static int ask_all(struct live_result *result, const struct live_plan *plan, const struct guard *guard,
-		   struct question *questions, struct sentence *error)
+static int prepare(const struct live_result *result, const struct live_plan *plan, const struct guard *guard,
+		   struct copying *items, struct sentence *error)
 {
-	uint64_t now = monotonic_ms();
-	unsigned timeout_ms = plan->timeout_s * 1000;
-	int r = 0;
-
-	if (guard->fd >= 0)
-		timeout_ms = guard->deadline > now + LEAST_MS ? (unsigned)(guard->deadline - now) : LEAST_MS;
 	for (size_t i = 0; i < result->domain.count; i++) {
 		const struct served_disk *disk = &result->domain.disks[i];
-		CLEANUP(freep) char *line = NULL;
+		char *line = NULL;
+		int r = snapshot_line(disk, plan, label_of(result, disk, guard), &line);
 
-		r = snapshot_line(disk, plan, label_of(result, disk, guard), &line);
+		items[i] = (struct copying){ .name = disk->name,
+					     .point = plan->point,
+					     .question = { .point = disk->point, .line = line } };
 		if (r < 0)
 			return report(error, r, "'%s': %s", plan->point, error_text(r));
-		questions[i] = (struct question){ .point = disk->point,
-						  .line = steal_pointer(&line),
-						  .timeout_ms = timeout_ms };
 	}
-	client_ask(questions, result->domain.count, true);
+	return 0;
+}
+
+static void copy(const struct live_plan *plan, const struct guard *guard, struct copying *items, size_t count)
+{
+	uint64_t now = monotonic_ms(), deadline = now + (uint64_t)plan->timeout_s * 1000;
+
+	if (guard->fd >= 0)
+		deadline = guard->deadline > now + LEAST_MS ? guard->deadline : now + LEAST_MS;
+	for (size_t i = 0; i < count; i++)
+		copying_begin(&items[i]);
+	copying_until_copied(items, count, deadline);
+}
+
+/* The first refusal is the one that is told. */
+static int take_answers(struct live_result *result, struct copying *items, struct sentence *error)
+{
+	int r = 0;
+
+	copying_until_settled(items, result->domain.count, monotonic_ms() + SEAL_MS);
 	for (size_t i = 0; i < result->domain.count; i++) {
 		struct sentence why = { "" };
-		int one = ask_result(&questions[i], &result->answers[i], &why);
+		int one = ask_result(&items[i].question, &result->answers[i], &why);
 
 		if (one < 0 && r == 0)
 			r = report(error, one, "%s", why.text);
@@ -112,13 +127,13 @@ static int ask_all(struct live_result *result, const struct live_plan *plan, con
 	return r;
 }
 
-static void free_questions(struct question *questions, size_t count)
+static void free_items(struct copying *items, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		free((char *)questions[i].line);
-		free(questions[i].answer);
+		copying_clear(&items[i]);
+		free((char *)items[i].question.line);
 	}
-	free(questions);
+	free(items);
 }
 
 static int let_go_on(struct guard *guard, struct live_result *result, struct sentence *error)
@@ -129,22 +144,19 @@ static int let_go_on(struct guard *guard, struct live_result *result, struct sen
 	return guard_end(guard, &result->times, error);
 }
 
-/* The guest stands still, by the guard or by itself. */
-static int take_all(struct live_result *result, const struct live_plan *plan, struct guard *guard,
-		    struct sentence *error)
+static int take_items(struct live_result *result, const struct live_plan *plan, struct guard *guard,
+		      struct copying *items, struct sentence *error)
 {
-	struct question *questions = calloc(result->domain.count, sizeof(*questions));
 	struct sentence why = { "" };
-	int r, going_on;
+	int r = prepare(result, plan, guard, items, error), going_on;
 
-	result->answers = calloc(result->domain.count, sizeof(struct json_object *));
-	r = questions && result->answers ? ask_all(result, plan, guard, questions, error)
-					 : report(error, -ENOMEM, "out of memory");
+	if (r == 0)
+		copy(plan, guard, items, result->domain.count);
 	going_on = let_go_on(guard, result, &why);
-	if (questions && result->answers && (r < 0 || going_on == -ETIME))
-		undo(result, questions, plan->point);
-	if (questions)
-		free_questions(questions, result->domain.count);
+	if (r == 0)
+		r = take_answers(result, items, error);
+	if (r < 0 || going_on == -ETIME)
+		undo(result, items, plan->point);
 	if (r == 0 && going_on == -ETIME)
 		return report(error, going_on, "no snapshot was made: %s", why.text);
 	if (r < 0 && going_on < 0)
@@ -152,6 +164,22 @@ static int take_all(struct live_result *result, const struct live_plan *plan, st
 	if (r < 0)
 		return report_context(error, r, "no snapshot was made: ");
 	return going_on < 0 ? report(error, going_on, "the snapshot was made, but %s", why.text) : 0;
+}
+
+/* The guest stands still, by the guard or by itself. */
+static int take_all(struct live_result *result, const struct live_plan *plan, struct guard *guard,
+		    struct sentence *error)
+{
+	size_t count = result->domain.count;
+	struct copying *items = calloc(count, sizeof(*items));
+	int r;
+
+	result->answers = calloc(count, sizeof(struct json_object *));
+	r = items && result->answers ? take_items(result, plan, guard, items, error)
+				     : report(error, -ENOMEM, "out of memory");
+	if (items)
+		free_items(items, count);
+	return r;
 }
 
 /* The layers that got the name have labels, also an older one, of a disk without changes. The weakest counts for all. */

@@ -8,7 +8,14 @@
 ROUNDS=${ROUNDS:-3}
 RESULT=$WORK/result.json
 ext4_image web1.img 64M && ext4_image web2.img 64M || fail "there are images"
-start_host
+# A copy is checked and synced only after this program has said so: not while $WORK/hold is there.
+cat >"$WORK/slow-img" <<-SLOW
+	#!/bin/bash
+	[[ \$1 != check ]] || while [[ -e $WORK/hold ]]; do sleep 0.05; done
+	exec $(command -v qemu-img) "\$@"
+SLOW
+chmod 755 "$WORK/slow-img"
+start_host -o "qemu-img=$WORK/slow-img"
 echo '{"disks":[{"target":"vda","format":"raw"},{"target":"vdb","format":"raw"}]}' | domain_json web1
 DISKS=("$(disk vda "$MNT/web1.img")" "$(disk vdb "$MNT/web2.img")")
 define_linux web1 "$(uuid_of 1)" agent "${DISKS[@]}"
@@ -105,6 +112,29 @@ quiesced() {
 	guest_is_fine
 }
 promise "a quiesced snapshot has clean filesystems with all that was synced, of all disks at one instant" quiesced
+
+are_copied() {
+	same "$(status '[.disks[].copied] | join(" ")')" "$1 $1"
+}
+
+goes_on_before() {
+	local before
+	touch "$WORK/hold"
+	snapshot_live early --quiesce=require &
+	wait_until 30 are_copied early
+	wait_until 30 domain_is web1 running
+	wait_until 30 thawed
+	guest_goes_on
+	before=$(last_synced)
+	no_point early
+	rm "$WORK/hold"
+	wait $!
+	exported web1.img early
+	fs_is_clean "$WORK/web1.img.raw"
+	fs_has_synced "$WORK/web1.img.raw" 1
+	(($(wc -l <"$WORK/log") < before))
+}
+promise "the guest goes on once the disks are copied, before that is checked and synced" goes_on_before
 
 killed_while_frozen() {
 	virsh_stops_before suspend

@@ -217,6 +217,10 @@ hostile_headers() {
 }
 promise "a copy with a foreign header or broken tables gets no name" hostile_headers
 
+is_copied() {
+	same "$(status_of vm.qcow2 .copied)" "$1"
+}
+
 # While the copy is held up: a FIFO in place of qemu-img lets us look.
 opens_wait_and_writes_go_on() {
 	local real waiting
@@ -235,8 +239,9 @@ opens_wait_and_writes_go_on() {
 	touch "$WORK/hold"
 	ctl "snapshot vm.qcow2 held live=yes" >"$WORK/answer" &
 	waiting=($!)
-	wait_until 10 compgen -G "$STATE/layers/*.qcow2.new"
+	wait_until 10 is_copied held
 	wait_until 10 pgrep -f "slow-img check"
+	compgen -G "$STATE/layers/*.qcow2.new"
 	guest_flushed 'write -P 12 4M 64k' 'read -P 12 4M 64k'
 	head -c 512 "$MNT/vm.qcow2" >"$WORK/opened" &
 	waiting+=($!)
@@ -247,6 +252,7 @@ opens_wait_and_writes_go_on() {
 	rm "$WORK/hold"
 	wait "${waiting[@]}"
 	jq -e .ok "$WORK/answer" "$WORK/set"
+	is_copied null
 	same "$(stat -c %s "$WORK/opened")" 512
 	guest 'read -P 12 4M 64k'
 	guest_end
