@@ -124,6 +124,44 @@ static void keep_for_openers(struct disk *disk)
 		old->stored = true;
 }
 
+/* The new file, complete but for its name: a descriptor. */
+static int make_file(struct disk *disk, const struct template *template, const char *new_name)
+{
+	CLEANUP(close_fdp) int fd = -1;
+	int r;
+
+	unlinkat(disk->scratch_directory, new_name, 0);
+	fd = openat(disk->scratch_directory, new_name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	r = fd < 0 ? -errno : template_fill(template, fd);
+	if (r == 0)
+		r = scratch_set_attributes(disk, fd);
+	if (r == 0)
+		r = template_stamp(template, fd);
+	if (r < 0)
+		unlinkat(disk->scratch_directory, new_name, 0);
+	return r < 0 ? r : steal_fd(&fd);
+}
+
+/*
+ * What is to be discarded may itself be what fills the filesystem (RAM, above all), and then gives way first. Not where somebody
+ * reads it still, or where it has become a layer. Nobody opens it meanwhile: the disk is claimed.
+ */
+static bool empty_old_file(struct disk *disk)
+{
+	struct scratch *scratch = disk->scratch;
+	struct stat stat;
+	bool used;
+
+	if (!scratch)
+		return false;
+	pthread_mutex_lock(&disk->disks->lock);
+	used = scratch->writers || scratch->readers;
+	pthread_mutex_unlock(&disk->disks->lock);
+	if (used || fstat(scratch->fd, &stat) < 0 || stat.st_nlink != 1)
+		return false;
+	return ftruncate(scratch->fd, 0) == 0;
+}
+
 int scratch_renew(struct disk *disk, struct layer *layer, struct sentence *error)
 {
 	CLEANUP(freep) char *new_name = format_text("%s" NEW_SUFFIX, disk->scratch_name);
@@ -135,13 +173,10 @@ int scratch_renew(struct disk *disk, struct layer *layer, struct sentence *error
 		return r;
 	if (!new_name)
 		return report(error, -ENOMEM, "out of memory");
-	unlinkat(disk->scratch_directory, new_name, 0);
-	fd = openat(disk->scratch_directory, new_name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	r = fd < 0 ? -errno : template_fill(template, fd);
-	if (r == 0)
-		r = scratch_set_attributes(disk, fd);
-	if (r == 0)
-		r = template_stamp(template, fd);
+	fd = make_file(disk, template, new_name);
+	if (fd == -ENOSPC && empty_old_file(disk))
+		fd = make_file(disk, template, new_name);
+	r = fd < 0 ? fd : 0;
 	if (r == 0)
 		keep_for_openers(disk);
 	if (r == 0)

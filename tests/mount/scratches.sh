@@ -162,8 +162,7 @@ no_room() {
 	mount -t tmpfs -o size=2M none "$WORK/shm"
 	restart_with -o scratch="$WORK/shm"
 	refuses qemu_io -f qcow2 -c 'write -P 3 0 8M' "$MNT/d.img"
-	mount -o remount,size=64M "$WORK/shm"
 	ctl 'reset d.img'
 	guest_reads d.img 4k 64k 5
 }
-promise "RAM that is full is an error for the guest, and the head is as it was" no_room
+promise "RAM that a guest has filled is an error for it, and a reset frees it" no_room
