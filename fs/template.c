@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The file is read in blocks of BLOCK_SIZE; runs of blocks that are not all zero become extents.
+ * The file is read in blocks of BLOCK_SIZE; runs of blocks that are not all zero become extents. There are two templates of each disk in
+ * memory, so what an extent has after its last byte that is not zero is left to the file's holes.
  */
 #include "template.h"
 
@@ -111,6 +112,19 @@ static int read_extents(struct template *template, int fd)
 	return 0;
 }
 
+static void trim_extents(struct template *template)
+{
+	for (size_t i = 0; i < template->count; i++) {
+		struct extent *extent = &template->extents[i];
+		unsigned char *smaller;
+
+		while (extent->length > 1 && extent->bytes[extent->length - 1] == 0)
+			extent->length--;
+		smaller = realloc(extent->bytes, extent->length);
+		extent->bytes = smaller ? smaller : extent->bytes;
+	}
+}
+
 static int load(int fd, struct template **ret_template)
 {
 	CLEANUP(template_freep) struct template *template = calloc(1, sizeof(*template));
@@ -128,6 +142,7 @@ static int load(int fd, struct template **ret_template)
 	r = qcow2_read_header(fd, &template->header, NULL);
 	if (r == 0)
 		r = read_extents(template, fd);
+	trim_extents(template);
 	if (r == 0)
 		*ret_template = steal_pointer(&template);
 	return r == -ENOEXEC ? -EBADMSG : r;

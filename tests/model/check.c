@@ -33,21 +33,25 @@ void check_content(struct disk *disk)
 		fail("'%s' does not read what it should: %s", disk->name, said);
 }
 
-/* Every layer reads, through its view, what the model says; but one whose child is being folded into it reads nothing. */
-void check_layers(struct disk *disk)
+static bool fold_may_be_at_work(void)
 {
-	for (size_t i = 0; i < layer_count; i++) {
-		struct layer *layer = &layers[i];
-		bool torn = disk->job;
-		const char *said;
+	bool any = false;
 
-		for (size_t k = 0; k < layer_count; k++)
-			torn |= layers[k].folding;
-		if (torn || !layer->known)
-			continue;
-		said = compare(layer->file, layer->qcow2, &layer->content);
+	for (int i = 0; i < DISKS; i++)
+		any |= disks[i].protected && disks[i].job;
+	for (size_t i = 0; i < layer_count; i++)
+		any |= layers[i].folding;
+	return any;
+}
+
+/* Every layer reads, through its view, what the model says; but one whose child is being folded into it reads nothing. */
+void check_layers(void)
+{
+	for (size_t i = 0; i < layer_count && !fold_may_be_at_work(); i++) {
+		const char *said = layers[i].known ? compare(layers[i].file, layers[i].qcow2, &layers[i].content) : "";
+
 		if (*said)
-			fail("layer %s does not read what it should: %s", layer->id, said);
+			fail("layer %s does not read what it should: %s", layers[i].id, said);
 	}
 }
 

@@ -115,9 +115,9 @@ static void do_step(void)
 	if (one_in(10))
 		for (int i = 0; i < DISKS; i += 3)
 			check_content(&disks[i]);
-	if (one_in(25) && disk->protected) {
+	if (one_in(25)) {
 		observe();
-		check_layers(disk);
+		check_layers();
 	}
 	if (one_in(20))
 		check_export();
