@@ -117,7 +117,7 @@ static int run_discard_next(const struct context *context, const struct argument
 }
 
 static const struct option_spec arm_options[] = {
-	{ "target", "DEV", "just this disk, \"vda\"; may be repeated (all that revert)", NULL },
+	{ "target", "DEV", "just this disk, \"vda\"; may be repeated (all)", NULL },
 	{ "reason", "TEXT", "why, for the hook's log", NULL },
 	{ 0 },
 };

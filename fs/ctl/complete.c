@@ -108,5 +108,5 @@ static int run_complete(const struct context *context, const struct arguments *a
 }
 
 const struct subcommand complete_subcommand = {
-	"complete", "[WORD...]", "for the shells' completion: what could stand at the end", NULL, run_complete, NULL,
+	"complete", "[WORD...]", "for the shells' completion: what could come next", NULL, run_complete, NULL,
 };

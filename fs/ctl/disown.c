@@ -130,6 +130,15 @@ static int ask_about_changes(struct leaving *leaving, const struct moving_disk *
 	return 0;
 }
 
+static struct json_object *properties_of(struct json_object *status)
+{
+	struct json_object *properties = NULL;
+
+	if (status)
+		json_get_object(status, "properties", &properties);
+	return json_object_get(properties);
+}
+
 static int look_at(struct leaving *leaving, struct moving_disk *disk, struct sentence *error)
 {
 	CLEANUP(json_putp) struct json_object *status = NULL;
@@ -140,6 +149,7 @@ static int look_at(struct leaving *leaving, struct moving_disk *disk, struct sen
 	if (r < 0)
 		return r;
 	disk->is_disk = status != NULL;
+	disk->properties = properties_of(status);
 	disk->to_format = strdup(status ? string_of(status, "format", "qcow2") : disk->from_format);
 	if (!disk->to_format)
 		return report(error, -ENOMEM, "out of memory");
@@ -245,6 +255,20 @@ static int bring_home(struct leaving *leaving, bool quiet, struct sentence *erro
 	return 0;
 }
 
+/* When it goes no further, the disks stay, and so do their properties; one that was protected again has lost them all. */
+static void restore_properties(const struct leaving *leaving)
+{
+	for (size_t i = 0; i < leaving->moving.count; i++) {
+		const struct moving_disk *disk = &leaving->moving.disks[i];
+		struct sentence ignored;
+
+		if (!disk->properties)
+			continue;
+		json_object_object_foreach (disk->properties, key, value)
+			moving_ask(disk, "set", key, json_object_get_string(value), &ignored);
+	}
+}
+
 /* ---- steps */
 
 static int unprotect(void *subject, struct sentence *error)
@@ -309,11 +333,13 @@ static int run_disown(const struct context *context, const struct arguments *arg
 			      error);
 	if (r == 0)
 		moving_print(context, &leaving.moving, "disowned");
+	else
+		restore_properties(&leaving);
 	return r;
 }
 
 static const struct option_spec disown_options[] = {
-	{ "target", "DEV", "just this disk, \"vda\"; may be repeated (all that revert)", NULL },
+	{ "target", "DEV", "just this disk, \"vda\"; may be repeated (all)", NULL },
 	{ "changes", "commit|discard", "what becomes of what was written (asks)", NULL },
 	{ "dry-run", NULL, "check everything, show the changes, make none", NULL },
 	{ 0 },

@@ -47,8 +47,9 @@ void help_program(FILE *stream, const struct subcommand *const *subcommands)
 	}
 	fprintf(stream, "\nOptions of all:\n");
 	print_options(stream, common_options);
-	fprintf(stream, "\nExit status: 0 done, 1 refused or failed, 2 not a command line, 3 nobody answers,\n"
-			"4 in use, 130 interrupted. 'revertctl SUBCOMMAND --help' says more; so does revertctl(8).\n");
+	fprintf(stream, "\nExit status: 0 done, 1 refused or failed, 2 not a command line, 3 nobody\n"
+			"answers, 4 in use, 130 interrupted. 'revertctl SUBCOMMAND --help' says more, and\n"
+			"so does revertctl(8).\n");
 }
 
 void help_subcommand(FILE *stream, const struct subcommand *subcommand)

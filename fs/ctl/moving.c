@@ -21,6 +21,7 @@ void moving_clear(struct moving *moving)
 		free(moving->disks[i].to);
 		free(moving->disks[i].from_format);
 		free(moving->disks[i].to_format);
+		json_object_put(moving->disks[i].properties);
 	}
 	free(moving->disks);
 	mounts_free(moving->mounts);
@@ -138,13 +139,32 @@ int moving_unwrite_file(void *subject, struct sentence *error)
 	return config ? config_replace(now, config->text, error) : config_remove(now, error);
 }
 
+/* Whether the definition is the one that was looked at; -EIO and the like when libvirt does not say. */
+static int is_as_it_was(const struct moving *moving, bool *ret_same, struct sentence *error)
+{
+	CLEANUP(domain_freep) struct domain *domain = NULL;
+	CLEANUP(freep) char *xml = NULL;
+	int r = guest_definition(&moving->guest.virsh, moving->guest.domain->uuid, &xml, &domain, error);
+
+	*ret_same = r == 0 && strcmp(xml, moving->guest.xml) == 0;
+	return r;
+}
+
 /* A define that failed may have been done: virsh may have been late. So it counts from here. */
 int moving_define(void *subject, struct sentence *error)
 {
 	struct moving *moving = subject;
+	bool same;
+	int r;
 
 	if (strcmp(moving->before, moving->after) == 0)
 		return 0;
+	r = is_as_it_was(moving, &same, error);
+	if (r < 0)
+		return r;
+	if (!same)
+		return report(error, -ESTALE, "somebody has changed the definition of '%s' meanwhile: try again",
+			      moving->guest.domain->name);
 	moving->defined = true;
 	return virsh_define(&moving->guest.virsh, moving->after, error);
 }
@@ -152,8 +172,13 @@ int moving_define(void *subject, struct sentence *error)
 int moving_undefine(void *subject, struct sentence *error)
 {
 	struct moving *moving = subject;
-	int r = moving->defined ? virsh_define(&moving->guest.virsh, moving->guest.xml, error) : 0;
+	bool same = !moving->defined;
+	int r = 0;
 
+	if (!same && is_as_it_was(moving, &same, error) < 0)
+		same = false;
+	if (!same)
+		r = virsh_define(&moving->guest.virsh, moving->guest.xml, error);
 	return r < 0 ? report_context(error, r, "the definition of '%s': ", moving->guest.domain->name) : 0;
 }
 

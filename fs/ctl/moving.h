@@ -17,11 +17,12 @@
 struct moving_disk {
 	const char *target;
 	const struct mount *mount;
-	char *name;                    /* in the mount */
-	char *from, *to;               /* the source in the XML, before and after */
-	char *from_format, *to_format; /* the driver type */
-	bool is_disk;                  /* revertfs serves it already */
-	bool acted;                    /* for the undo: protect or unprotect was done */
+	char *name;                     /* in the mount */
+	char *from, *to;                /* the source in the XML, before and after */
+	char *from_format, *to_format;  /* the driver type */
+	struct json_object *properties; /* as the status has them; NULL: not looked at */
+	bool is_disk;                   /* revertfs serves it already */
+	bool acted;                     /* for the undo: protect or unprotect was done */
 };
 
 struct moving {

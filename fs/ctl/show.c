@@ -2,8 +2,8 @@
 /*
  * status and tree: what there is, once or again and again.
  *
- * Without --mount and name, all mounts are shown, each with its own heading where there are several; one that does not answer has its
- * sentence in its place, and the exit status says so.
+ * Without --mount and name, all mounts are shown, each with its own heading where there are several (in JSON: as a list); one that does not
+ * answer has its sentence in its place, and the exit status says so.
  */
 #include <errno.h>
 #include <poll.h>
@@ -78,30 +78,56 @@ static int show_mount(const struct view *view, const char *point, FILE *out, str
 
 /* ---- all of them */
 
-static int show_all(const struct view *view, FILE *out, struct sentence *error)
+/* The daemons' own objects in one; in the place of one that does not answer, why. */
+static int show_all_json(const struct view *view, const struct mounts *mounts, FILE *out)
 {
-	CLEANUP(mounts_freep) struct mounts *mounts = NULL;
-	int result = ask_mounts(&mounts, error);
-	bool several;
+	CLEANUP(json_putp) struct json_object *all = json_object_new_object();
+	struct json_object *list = json_object_new_array();
+	int result = 0;
 
-	if (result < 0)
-		return result;
-	several = mounts_next(mounts, mounts_next(mounts, NULL)) && !view->context->json;
+	for (const struct mount *m = mounts_next(mounts, NULL); m; m = mounts_next(mounts, m)) {
+		struct json_object *status = NULL;
+		struct sentence why;
+
+		if (ask_status(m->point, &status, &why) < 0) {
+			result = EXIT_UNREACHABLE;
+			status = json_object_new_object();
+			json_set_string(status, "mount", m->point);
+			json_set_string(status, "error", why.text);
+		}
+		json_object_array_add(list, status);
+	}
+	json_object_object_add(all, "mounts", list);
+	fprintf(out, "%s\n", json_object_to_json_string_ext(all, view->json_flags));
+	return result;
+}
+
+static int show_all_text(const struct view *view, const struct mounts *mounts, FILE *out)
+{
+	int result = 0;
+
 	for (const struct mount *m = mounts_next(mounts, NULL); m; m = mounts_next(mounts, m)) {
 		struct sentence why;
-		int r;
 
-		if (several)
-			fprintf(out, "%s%s%s\n", colour_on(DIM, &view->style), m->point, colour_off(DIM, &view->style));
-		r = show_mount(view, m->point, out, &why);
-		if (r < 0 && !several)
-			return report(error, r, "%s", why.text);
-		if (r < 0) {
+		fprintf(out, "%s%s%s\n", colour_on(DIM, &view->style), m->point, colour_off(DIM, &view->style));
+		if (show_mount(view, m->point, out, &why) < 0) {
 			fprintf(out, "    %s\n", why.text);
 			result = EXIT_UNREACHABLE;
 		}
 	}
 	return result;
+}
+
+static int show_all(const struct view *view, FILE *out, struct sentence *error)
+{
+	CLEANUP(mounts_freep) struct mounts *mounts = NULL;
+	int r = ask_mounts(&mounts, error);
+
+	if (r < 0)
+		return r;
+	if (!mounts_next(mounts, mounts_next(mounts, NULL)))
+		return show_mount(view, mounts_next(mounts, NULL)->point, out, error);
+	return view->context->json ? show_all_json(view, mounts, out) : show_all_text(view, mounts, out);
 }
 
 static int show(const struct view *view, FILE *out, struct sentence *error)
@@ -231,5 +257,5 @@ const struct subcommand status_subcommand = {
 };
 
 const struct subcommand tree_subcommand = {
-	"tree", "NAME", "a disk's layers and snapshots, as they stand on each other", NULL, run_tree, NULL,
+	"tree", "NAME", "a disk's layers and snapshots, as a tree", NULL, run_tree, NULL,
 };

@@ -298,7 +298,7 @@ const struct subcommand fold_subcommand = {
 };
 
 static const struct option_spec cancel_options[] = {
-	{ "job", "N|fold", "just this export, as the status numbers them, or the fold", "job=" },
+	{ "job", "N|fold", "just this one, as the status numbers them", "job=" },
 	{ 0 },
 };
 const struct subcommand cancel_subcommand = {

@@ -141,7 +141,7 @@ steps_that_fail() {
 		"$WORK/refuses" "$(command -v virsh)" >"$WORK/bin/virsh"
 	chmod 755 "$WORK/bin/virsh"
 	: >"$WORK/refuses"
-	refused 1 "no, I will not" env PATH="$WORK/bin:$PATH" "$REVERTCTL" adopt web1
+	refused 1 "no, I will not; everything is as it was" env PATH="$WORK/bin:$PATH" "$REVERTCTL" adopt web1
 	rm "$WORK/refuses"
 	refused 1 "is not at '$MNT/web1.qcow2' now; everything is as it was" env PATH="$WORK/bin:$PATH" "$REVERTCTL" adopt web1
 }
@@ -245,12 +245,14 @@ disown_refused() {
 	refused 4 "has clones" revertctl disown web1 --changes=commit
 	rm "$MNT/lab.qcow2"
 	wait_until 20 job_is_done web1.qcow2
+	ctl "set web1.qcow2 keep-revisions=3 leftover=keep"
 	guest_write data1.img 0 64k 0x56
 	exec 9<>"$MNT/data1.img"
 	refused 4 "the domain is protected as before" revertctl disown web1 --changes=commit
 	# The second disk cannot be let go: the first is protected again.
 	refuses revertctl disown web1 --changes=discard </dev/null
 	says "everything is as it was"
+	same "$(status_of web1.qcow2 '.properties | "\(.["keep-revisions"]) \(.leftover)"')" "3 keep"
 	exec 9>&-
 	same "$(grep -c "disk 'web1.qcow2' is no longer protected" "$DAEMON_LOG")" "$(($(grep -c "disk 'web1.qcow2' is protected" "$DAEMON_LOG") - 1))"
 	same "$(virsh dumpxml --inactive web1 | grep -c "$MNT/")" 2

@@ -72,6 +72,14 @@ ctl_options_agree() {
 }
 promise "their options are the same in --help, manual page and completion" ctl_options_agree
 
+fits() {
+	local subcommand
+	"$REVERTCTL" --help >in_help
+	for subcommand in $("$REVERTCTL" complete -- ''); do "$REVERTCTL" "$subcommand" --help >>in_help; done
+	same "$(awk 'length > 80' in_help)" ""
+}
+promise "its help fits into 80 columns" fits
+
 exit_statuses_agree() {
 	"$REVERTCTL" --help | sed -n '/^Exit status/,$p' | grep -oE '\b(0|1|2|3|4|130)\b' | sort -u >in_help
 	sed -n '/^.SH "EXIT STATUS"/,/^.SH ENV/s/^\.B \([0-9]*\)$/\1/p' "$top/fs/ctl/revertctl.8" | sort -u >in_man

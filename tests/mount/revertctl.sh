@@ -18,6 +18,8 @@ exits() {
 }
 
 top=$(dirname "$TESTS")
+# Mounts of the machine's own are not to be shown: out of sight, in this namespace alone.
+findmnt -t fuse.revertfs -rno TARGET | while read -r point; do umount -l "$(printf '%b' "$point")"; done
 
 nobody_there() {
 	exits 3 revertctl protect vm.qcow2
@@ -110,6 +112,7 @@ several_mounts() {
 	grep -qFx "$MNT" said
 	grep -qFx "$WORK/other/mnt" said
 	grep -q '^b.qcow2' said
+	"$REVERTCTL" status --json | jq -e '[.mounts[].disks[].name] | sort == ["b.qcow2", "lab.qcow2", "vm.qcow2"]'
 	# One that does not answer is told, and the others are shown.
 	umount other/mnt
 	setsid "$REVERTFS" -f -o state="$WORK/other/state" "$WORK/other/images" "$WORK/other/mnt" </dev/null >other.log 2>&1 &
