@@ -182,6 +182,38 @@ void handover_visit(struct handover *handover, enum kept_kind kind, void (*visit
 	}
 }
 
+struct search {
+	uint64_t device, inode, node;
+	bool found;
+};
+
+static void compare_node(void *context, void *slot)
+{
+	struct search *search = context;
+	const struct kept_node *kept = slot;
+
+	if (kept->device == search->device && kept->inode == search->inode)
+		search->node = kept->id;
+}
+
+static void compare_handle(void *context, void *slot)
+{
+	struct search *search = context;
+	const struct kept_handle *kept = slot;
+
+	search->found |= kept->node == search->node;
+}
+
+bool handover_has_open(struct handover *handover, dev_t device, ino_t inode)
+{
+	struct search search = { .device = device, .inode = inode };
+
+	handover_visit(handover, KEPT_NODE, compare_node, &search);
+	if (search.node)
+		handover_visit(handover, KEPT_HANDLE, compare_handle, &search);
+	return search.found;
+}
+
 /* ---- beginning and end */
 
 static int map(struct handover *handover)

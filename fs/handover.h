@@ -127,6 +127,9 @@ void handover_publish(uint64_t *first, uint64_t value);
 void handover_visit(struct handover *handover, enum kept_kind kind, void (*visit)(void *context, void *slot),
 		    void *context);
 
+/* Whether somebody had this file open, in the mount, when the earlier daemon ended. */
+bool handover_has_open(struct handover *handover, dev_t device, ino_t inode);
+
 /* The inode of a descriptor, of any kind. */
 void kept_file_note(int fd, struct kept_file *ret_file);
 

@@ -298,9 +298,12 @@ static void rehome_scratch(struct disk *disk)
 }
 
 /* A running guest may have it open, which nobody has counted yet, and have changed its header (virsh blockresize): it is looked at when sealed. */
-static bool is_taken_over(const struct disk *disk)
+static bool is_open(const struct disk *disk)
 {
-	return handover_mount(disk->disks->handover)->restarts > 0;
+	struct stat stat;
+
+	return fstat(disk->scratch->fd, &stat) == 0 &&
+	       handover_has_open(disk->disks->handover, stat.st_dev, stat.st_ino);
 }
 
 static void load_scratch(struct disk *disk, bool first_of_boot)
@@ -320,7 +323,7 @@ static void load_scratch(struct disk *disk, bool first_of_boot)
 	base = disk_base(disk);
 	if (r == 0 && (sealed || (first_of_boot && may_be_thrown_away(disk))))
 		r = -ENOENT;
-	if (r == 0 && scratch_check(disk->scratch, &why) < 0 && !is_taken_over(disk)) {
+	if (r == 0 && scratch_check(disk->scratch, &why) < 0 && !is_open(disk)) {
 		if (!scratch_is_dirty(disk->scratch) || may_be_thrown_away(disk))
 			r = -ENOENT;
 		else

@@ -79,17 +79,17 @@ commands() {
 	for i in 1 2 3; do
 		guest_write vm.qcow2 $((RANDOM % 200))M 64k $((RANDOM % 250 + 1))
 		before=$(depth)
-		ctl "commit vm.qcow2" >/dev/null
+		ctl "commit vm.qcow2" >&2
 		same "$(depth)" $((before + 1))
-		ctl "undo vm.qcow2" >/dev/null
+		ctl "undo vm.qcow2" >&2
 		same "$(depth)" "$before"
 		same "$(status_of vm.qcow2 '[.layers[].names[] | select(startswith("undone-"))] | length')" 1
-		ctl "delete vm.qcow2 $(status_of vm.qcow2 '.layers[].names[] | select(startswith("undone-"))')" >/dev/null
-		ctl "snapshot vm.qcow2 point" >/dev/null
-		ctl "clone vm.qcow2 clone.qcow2 point=point" >/dev/null
+		ctl "delete vm.qcow2 $(status_of vm.qcow2 '.layers[].names[] | select(startswith("undone-"))')" >&2
+		ctl "snapshot vm.qcow2 point" >&2
+		ctl "clone vm.qcow2 clone.qcow2 point=point" >&2
 		rm "$MNT/clone.qcow2"
-		ctl "delete vm.qcow2 point" >/dev/null
-		ctl $'protect plain.img\nset plain.img keep-revisions=1\nunprotect plain.img' >/dev/null
+		ctl "delete vm.qcow2 point" >&2
+		ctl $'protect plain.img\nset plain.img keep-revisions=1\nunprotect plain.img' >&2
 	done
 }
 
