@@ -580,7 +580,7 @@ static bool was_done(const struct request *request, const struct verb *verb)
 	if (is_clone && relative_name(request->disks, command->words[1].value, &new_name, NULL) == 0)
 		once.name = new_name;
 	once.file = verb->once == ONCE_MAKES_FILE ? find_setting(command, "to") : NULL;
-	return once_was_done(request->disks, request->caller->ticket, &once);
+	return once_was_done(request->disks, request->caller->ticket, &once, request->answer);
 }
 
 static int run_command(struct request *request, struct sentence *error)
@@ -596,11 +596,7 @@ static int run_command(struct request *request, struct sentence *error)
 		r = relative_name(request->disks, command->words[0].value, &request->name, error);
 	if (r < 0)
 		return r;
-	if (was_done(request, verb)) {
-		json_set_bool(request->answer, "restarted", true);
-		return 0;
-	}
-	return verb->run(request, error);
+	return was_done(request, verb) ? 0 : verb->run(request, error);
 }
 
 static void note_outcome(const struct request *request, int result, const struct sentence *error)

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -269,6 +270,10 @@ int handover_new(struct handover **ret_handover)
 	}
 	memcpy(handover_mount(handover)->magic, MAGIC, sizeof(handover_mount(handover)->magic));
 	handover_mount(handover)->layout = LAYOUT;
+	if (getrandom(&handover_mount(handover)->id, sizeof(handover_mount(handover)->id), 0) < 0)
+		handover_mount(handover)->id = (uint64_t)getpid() << 32 | monotonic_ms();
+	/* Records are JSON, whose numbers are signed. */
+	handover_mount(handover)->id &= INT64_MAX;
 	*ret_handover = handover;
 	return 0;
 }

@@ -90,6 +90,7 @@ struct kept_mount {
 	char magic[8];
 	uint32_t layout;
 	uint32_t restarts;          /* how many daemons there were before this one */
+	uint64_t id;                /* of this mount, as long as it lasts; by chance no other has it */
 	uint32_t last_backing_id;   /* the largest that the kernel has given */
 	uint32_t used[KEPT_KINDS];  /* slots that were ever used; those behind are empty */
 	uint64_t device;            /* of the mount */

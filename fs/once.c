@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "json.h"
 #include "layer.h"
 #include "model.h"
 #include "table.h"
@@ -97,7 +98,34 @@ unsigned once_lines_done(struct disks *disks, struct ticket *ticket)
 	return before ? before->line : 0;
 }
 
-bool once_was_done(struct disks *disks, struct ticket *ticket, const struct once_command *command)
+/* "layer" of a commit or snapshot, "point" of an undo: under what name the old head is kept. */
+static void tell_what_was_made(struct disks *disks, const struct once_command *command,
+			       const struct kept_request *before, struct json_object *answer)
+{
+	struct disk *disk = disks_find(disks, command->name);
+	const struct layer *layer = NULL;
+
+	json_set_bool(answer, "restarted", true);
+	if (!disk)
+		return;
+	pthread_mutex_lock(&disks->lock);
+	if (command->what == ONCE_NEW_SCRATCH)
+		layer = disk->head;
+	else if (command->what == ONCE_MAKES_POINT)
+		layer = disk_find_point_locked(disk, command->point);
+	if (layer)
+		json_set_string(answer, "layer", layer->record.id);
+	if (command->what == ONCE_NEW_HEAD)
+		layer = layer_find_locked(disks, before->head);
+	for (size_t i = 0; command->what == ONCE_NEW_HEAD && layer && i < layer->record.name_count; i++)
+		if (strncmp(layer->record.names[i].point, "undone-", 7) == 0)
+			json_set_string(answer, "point", layer->record.names[i].point);
+	pthread_mutex_unlock(&disks->lock);
+	disk_put(disk);
+}
+
+bool once_was_done(struct disks *disks, struct ticket *ticket, const struct once_command *command,
+		   struct json_object *answer)
 {
 	const struct kept_request *before;
 	struct kept_request now;
@@ -107,8 +135,12 @@ bool once_was_done(struct disks *disks, struct ticket *ticket, const struct once
 		return false;
 	before = ticket_recall(disks->handover, ticket);
 	now = look(disks, command);
-	if (before && before->line == command->line)
-		return has_changed(disks, command->what, before, &now);
+	if (before && before->line == command->line) {
+		if (!has_changed(disks, command->what, before, &now))
+			return false;
+		tell_what_was_made(disks, command, before, answer);
+		return true;
+	}
 	ticket_note_next(disks->handover, ticket, &now);
 	return false;
 }

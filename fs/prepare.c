@@ -335,6 +335,7 @@ static int record_session(struct part *part, const struct session_request *reque
 	snprintf(session->domain, sizeof(session->domain), "%s", request->domain);
 	snprintf(session->target, sizeof(session->target), "%s", part->item->target);
 	snprintf(session->boot, sizeof(session->boot), "%s", disk->disks->boot);
+	session->mount = handover_mount(disk->disks->handover)->id;
 	session->source = part->item->source ? strdup(part->item->source) : NULL;
 	session->since = time(NULL);
 	session->armed = part->armed;

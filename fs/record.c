@@ -444,6 +444,7 @@ int record_load_session(int directory, const char *file, struct session_record *
 	read_text(&reader, "domain", record.domain, sizeof(record.domain), text_is_clean, false);
 	read_text(&reader, "target", record.target, sizeof(record.target), text_is_clean, false);
 	read_text(&reader, "boot", record.boot, sizeof(record.boot), text_is_clean, true);
+	record.mount = read_u64(&reader, "mount", false);
 	record.since = (time_t)read_u64(&reader, "since", true);
 	record.armed = read_bool(&reader, "armed");
 	record.on_hold = read_bool(&reader, "on-hold");
@@ -470,6 +471,7 @@ int record_save_session(int directory, const char *file, const struct session_re
 	set_text(object, "target", record->target);
 	json_set_string(object, "source", record->source);
 	set_text(object, "boot", record->boot);
+	json_set_u64(object, "mount", record->mount);
 	json_set_u64(object, "since", (uint64_t)record->since);
 	json_set_bool(object, "armed", record->armed);
 	json_set_bool(object, "on-hold", record->on_hold);

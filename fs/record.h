@@ -97,6 +97,7 @@ struct session_record {
 	char target[TARGET_SIZE];
 	char *source; /* the path in the domain's XML */
 	char boot[BOOT_ID_SIZE];
+	uint64_t mount; /* handover_mount()->id: the mount that its domain uses */
 	time_t since;
 	bool armed;
 	bool on_hold;   /* stands on a hold: a guest was restored */

@@ -67,7 +67,8 @@ bool session_is_strict_locked(const struct disk *disk)
 
 void session_go_on_locked(struct disk *disk)
 {
-	if (!disk->session || strcmp(disk->session->boot, disk->disks->boot) != 0)
+	if (!disk->session || strcmp(disk->session->boot, disk->disks->boot) != 0 ||
+	    disk->session->mount != handover_mount(disk->disks->handover)->id)
 		return;
 	disk->session_adopted = true;
 	disk->session_had_writer = false;
