@@ -75,6 +75,13 @@ static int check_not_kept_waiting_locked(struct disk *disk, struct sentence *err
 	return -EBUSY;
 }
 
+/* That a run which was told to stop has stopped; not the next run, which may have begun before we look. */
+static void await_stopped_locked(struct disk *disk)
+{
+	while (disk->job.state == JOB_RUNNING && disk->job.stop)
+		pthread_cond_wait(&disk->disks->changed, &disk->disks->lock);
+}
+
 int job_fold_now(struct disk *disk, struct caller *caller, struct sentence *error)
 {
 	struct disks *disks = disk->disks;
@@ -85,6 +92,8 @@ int job_fold_now(struct disk *disk, struct caller *caller, struct sentence *erro
 	clock_gettime(CLOCK_MONOTONIC, &deadline);
 	deadline.tv_sec += WRITER_WAIT_MS / 1000;
 	pthread_mutex_lock(&disks->lock);
+	/* One that was told to stop before is not the one that is asked for. */
+	await_stopped_locked(disk);
 	queue_locked(disk);
 	ended = disk->job.ended;
 	while (r == 0 && disk->job.state != JOB_NONE && disk->job.ended == ended && !disks->stopping) {
@@ -124,8 +133,7 @@ static bool cancel_fold(struct disk *disk)
 	}
 	if (disk->job.state == JOB_RUNNING) {
 		turn_stop_fold_locked(disk);
-		while (disk->job.state == JOB_RUNNING)
-			pthread_cond_wait(&disk->disks->changed, &disk->disks->lock);
+		await_stopped_locked(disk);
 	}
 	pthread_cond_broadcast(&disk->disks->changed);
 	pthread_mutex_unlock(&disk->disks->lock);
