@@ -293,7 +293,7 @@ check_scratch() {
 	qemu-img check -q -f qcow2 "$MNT/$1" >&2
 }
 
-# small_filesystem DIR SIZE [MKFS-TYPE]: a filesystem of its own in a file, for running out of space.
+# small_filesystem DIR SIZE [MKFS-TYPE]: a filesystem of its own in a file, whose free space nobody else changes.
 small_filesystem() {
 	truncate -s "$2" "$1.fs" && mkfs."${3:-ext4}" -q "$1.fs" >&2 && mkdir -p "$1" && mount -o loop "$1.fs" "$1"
 }

@@ -6,6 +6,10 @@
 need_fuse
 need jq qemu-img qemu-io setpriv
 
+# A filesystem of its own for the state shows, by its free space, what a reset gives back.
+small_filesystem "$WORK/own" 400M || { skip "disk_file: no loop mounts"; exit 0; }
+STATE=$WORK/own/state
+
 make_image d.img raw 64M 1
 make_image q.qcow2 qcow2 64M 2
 mkdir "$IMAGES/dir" && make_image dir/e.img raw 8M 3
