@@ -241,10 +241,10 @@ disown_refused() {
 	ctl "snapshot web1.qcow2 a-point"
 	refused 4 "has snapshots ('a-point')" revertctl disown web1 --changes=commit
 	ctl "delete web1.qcow2 a-point"
+	wait_until 20 job_is_done web1.qcow2
 	ctl "clone web1.qcow2 lab.qcow2"
 	refused 4 "has clones" revertctl disown web1 --changes=commit
 	rm "$MNT/lab.qcow2"
-	wait_until 20 job_is_done web1.qcow2
 	ctl "set web1.qcow2 keep-revisions=3 leftover=keep"
 	guest_write data1.img 0 64k 0x56
 	exec 9<>"$MNT/data1.img"

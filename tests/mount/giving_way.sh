@@ -193,7 +193,7 @@ cancelled_for() {
 told_to_the_waiting() {
 	local round waiting
 	a_long_fold
-	for round in 1 2 3 4 5; do
+	for ((round = 0; round < 5; round++)); do
 		ctl 'cancel d.img' >"$WORK/cancelled" 2>&1 &
 		ctl 'fold d.img' >"$WORK/waiting" &
 		waiting=$!
