@@ -178,6 +178,17 @@ bool layer_has_name_locked(const struct layer *layer, const char *disk, const ch
 	return false;
 }
 
+const char *layer_find_name_locked(const struct layer *layer, const char *disk, const char *prefix)
+{
+	for (size_t i = 0; i < layer->record.name_count; i++) {
+		const struct layer_name *name = &layer->record.names[i];
+
+		if (strcmp(name->disk, disk) == 0 && strncmp(name->point, prefix, strlen(prefix)) == 0)
+			return name->point;
+	}
+	return NULL;
+}
+
 /* A copy of a record's names with room for `more`. */
 static int copy_names(const struct layer_record *record, size_t more, struct layer_record *copy)
 {

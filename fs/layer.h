@@ -50,6 +50,9 @@ int layer_drop_name(struct layer *layer, const char *disk, const char *point);
 int layer_take_names(struct layer *layer, struct layer *from);
 bool layer_has_name_locked(const struct layer *layer, const char *disk, const char *point);
 
+/* The first of the disk's names that begins with the prefix, which stays the layer's, or NULL. */
+const char *layer_find_name_locked(const struct layer *layer, const char *disk, const char *prefix);
+
 /* Move its file to lost/, where nothing uses it. */
 int layer_to_lost(struct layer *layer);
 

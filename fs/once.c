@@ -59,14 +59,17 @@ static struct kept_request look(struct disks *disks, const struct once_command *
 	return found;
 }
 
-static bool layer_exists(struct disks *disks, const char *id)
+/* What was the head and is not because it was undone; a fold moves the head too, away from a layer that is folding. */
+static bool was_left(struct disks *disks, const char *id)
 {
-	bool exists;
+	const struct layer *layer;
+	bool left;
 
 	pthread_mutex_lock(&disks->lock);
-	exists = layer_find_locked(disks, id) != NULL;
+	layer = layer_find_locked(disks, id);
+	left = layer && layer->record.state != LAYER_FOLDING;
 	pthread_mutex_unlock(&disks->lock);
-	return exists;
+	return left;
 }
 
 static bool has_changed(struct disks *disks, enum once what, const struct kept_request *before,
@@ -78,7 +81,7 @@ static bool has_changed(struct disks *disks, enum once what, const struct kept_r
 	case ONCE_NEW_SCRATCH:
 		return before->inode != now->inode || before->device != now->device;
 	case ONCE_NEW_HEAD:
-		return strcmp(before->head, now->head) != 0 && layer_exists(disks, before->head);
+		return strcmp(before->head, now->head) != 0 && was_left(disks, before->head);
 	case ONCE_MAKES_DISK:
 	case ONCE_REMOVES_DISK:
 		return before->is_disk == (what == ONCE_REMOVES_DISK) && before->is_disk != now->is_disk;
@@ -104,6 +107,7 @@ static void tell_what_was_made(struct disks *disks, const struct once_command *c
 {
 	struct disk *disk = disks_find(disks, command->name);
 	const struct layer *layer = NULL;
+	const char *point = NULL;
 
 	json_set_bool(answer, "restarted", true);
 	if (!disk)
@@ -117,9 +121,10 @@ static void tell_what_was_made(struct disks *disks, const struct once_command *c
 		json_set_string(answer, "layer", layer->record.id);
 	if (command->what == ONCE_NEW_HEAD)
 		layer = layer_find_locked(disks, before->head);
-	for (size_t i = 0; command->what == ONCE_NEW_HEAD && layer && i < layer->record.name_count; i++)
-		if (strncmp(layer->record.names[i].point, "undone-", 7) == 0)
-			json_set_string(answer, "point", layer->record.names[i].point);
+	if (command->what == ONCE_NEW_HEAD && layer)
+		point = layer_find_name_locked(layer, disk->name, "undone-");
+	if (point)
+		json_set_string(answer, "point", point);
 	pthread_mutex_unlock(&disks->lock);
 	disk_put(disk);
 }

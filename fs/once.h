@@ -15,7 +15,7 @@
 enum once {
 	ONCE_ANYWAY,       /* nothing: it may be done again */
 	ONCE_NEW_SCRATCH,  /* commit: the scratch has become a layer */
-	ONCE_NEW_HEAD,     /* undo: the head is another, and what was the head is still there */
+	ONCE_NEW_HEAD,     /* undo: the head is another, and what was the head is still there, and not folding */
 	ONCE_MAKES_DISK,   /* protect, clone */
 	ONCE_REMOVES_DISK, /* unprotect */
 	ONCE_MAKES_POINT,  /* snapshot */

@@ -269,12 +269,23 @@ static int seal_leftovers(struct disks *disks, struct parts *parts, struct sente
 	return r;
 }
 
+/* By a prepare that was cut off before it came to the record. */
+static bool is_aside(const struct layer *hold, const struct disk *disk)
+{
+	bool is;
+
+	pthread_mutex_lock(&disk->disks->lock);
+	is = layer_find_name_locked(hold, disk->name, "saved-") != NULL;
+	pthread_mutex_unlock(&disk->disks->lock);
+	return is;
+}
+
 static void let_hold_go(struct part *part, struct disk_record *after)
 {
 	struct disk *disk = part->disk;
 	char point[POINT_MAX + 1];
 
-	if (part->hold_aside) {
+	if (part->hold_aside && !is_aside(disk->hold, disk)) {
 		disk_free_point_name(disk, "saved", point);
 		if (layer_add_name(disk->hold, disk->name, point) == 0)
 			log_info(

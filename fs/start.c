@@ -7,7 +7,7 @@
  *   3. disks         records, sessions, scratches. A scratch that is the same file as a layer was sealed: it is replaced. At the first
  *                    start of a boot, scratches that may be thrown away are replaced too, for they were never synced
  *   4. headers       of layers whose parent's path is another than the header says: the mount has moved, or a fold was cut short
- *   5. leftovers     layers that nothing reaches, files without a record
+ *   5. leftovers     names of disks that are gone, layers that nothing reaches, files without a record
  *
  * When any record cannot be read, disks->incomplete is set and nothing is removed from then on: what looks unreached may be what the
  * unreadable record needs. A disk whose record cannot be read stays protected and has failed.
@@ -255,10 +255,14 @@ static int complete_head(struct disk *disk, struct layer *layer)
 		return 0;
 	strcpy(record.head, layer->record.id);
 	record.keep = KEEP_NOTHING;
+	record.follow = false;
 	r = disk_save(disk, &record);
-	if (r == 0)
-		disk_set_head(disk, layer);
-	return r;
+	if (r < 0)
+		return r;
+	disk_set_head(disk, layer);
+	if (disk->session)
+		session_end(disk);
+	return 0;
 }
 
 /*
@@ -511,6 +515,29 @@ static void put_away(struct disks *disks, const char *name)
 		log_warning("state directory: nothing needs layers/%s any more; it was moved to lost/", name);
 }
 
+/*
+ * The removal of a clone, or an unprotect by force, was cut off: the disk that knows the name is gone. The next one that is called so
+ * must not find it.
+ */
+static void drop_orphaned_names(struct disks *disks)
+{
+	for (struct layer *layer = disks->layers; layer; layer = layer->next) {
+		size_t i = 0;
+
+		while (i < layer->record.name_count) {
+			const struct layer_name *name = &layer->record.names[i];
+
+			if (is_disk(disks, name->disk)) {
+				i++;
+			} else if (layer_drop_name(layer, name->disk, name->point) < 0) {
+				log_warning("a snapshot of a disk that is gone stays behind at layer %s",
+					    layer->record.id);
+				return;
+			}
+		}
+	}
+}
+
 static void remove_unreached(struct disks *disks)
 {
 	struct layer *layer;
@@ -589,6 +616,7 @@ int start_load(struct disks *disks, struct sentence *error)
 	if (r == 0)
 		r = visit_directory(disks->makings_fd, note_unfinished, disks);
 	if (!disks->incomplete) {
+		drop_orphaned_names(disks);
 		remove_unreached(disks);
 		visit_directory(disks->layers_fd, remove_unrecorded_file, disks);
 	}

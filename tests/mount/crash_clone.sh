@@ -33,6 +33,7 @@ promise "a clone cut short: it is there or it is not" each_crash nothing clone c
 
 a_clone_of_its_own() {
 	clone
+	ctl 'snapshot c.img shared'
 	guest_write c.img 0 64k 9
 	ctl 'commit c.img'
 	guest_write c.img 0 64k 10
@@ -53,6 +54,7 @@ removed_or_not() {
 	same "$(ls "$STATE/disks")" d.img
 	same "$(status_of d.img '.layers | length')" 3
 	same "$(find "$STATE/layers" -name '*.json' | wc -l)" 3
+	same "$(grep -l '"c.img"' "$STATE"/layers/*.json)" ""
 	the_others_are_there
 }
 # shellcheck disable=SC2034 # what only the clone knew
