@@ -354,6 +354,7 @@ int disk_unlink(struct disks *disks, const char *name)
 	if (r == 0) {
 		session_end(disk);
 		disk_remove(disk);
+		job_stop_fold(disk); /* of a side branch: the claim has stopped those of its own chain */
 		disk_set_head(disk, disk->root);
 		drop_points(disk);
 		layer_collect(head);

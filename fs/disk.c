@@ -206,8 +206,6 @@ static void give_up_layers(struct disk *disk)
 	struct disks *disks = disk->disks;
 	struct layer *layer;
 
-	if (disk->scratch && scratch_is_dirty(disk->scratch))
-		scratch_to_lost(disk, "changes that were given up", NULL);
 	for (;;) {
 		pthread_mutex_lock(&disks->lock);
 		for (layer = disks->layers; layer; layer = layer->next)
@@ -250,8 +248,11 @@ int disk_unprotect(struct disks *disks, const char *name, bool force, struct sen
 	}
 	if (r == 0) {
 		session_end(disk);
-		give_up_layers(disk);
+		if (disk->scratch && scratch_is_dirty(disk->scratch))
+			scratch_to_lost(disk, "changes that were given up", NULL);
 		disk_remove(disk);
+		job_stop_fold(disk); /* of a side branch: the claim has stopped those of its own chain */
+		give_up_layers(disk);
 		layer_remove(disk->root);
 		disk_remove_files(disk);
 		log_info("disk '%s' is no longer protected; its image is served as it is", name);

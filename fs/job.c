@@ -154,6 +154,9 @@ static bool fold_one_locked(struct disks *disks)
 		log_error("%s", error.text);
 	pthread_mutex_lock(&disks->lock);
 	end_fold_locked(disk, r, &error);
+	pthread_mutex_unlock(&disks->lock);
+	layer_collect_given_up(disks);
+	pthread_mutex_lock(&disks->lock);
 	disk_put_locked(disk);
 	return true;
 }

@@ -42,6 +42,7 @@ struct layer {
 	unsigned children; /* layers whose parent this is */
 	unsigned open;     /* descriptors on its view */
 	bool removed;      /* its files are gone, or about to be */
+	bool given_up;     /* nothing needed it but a fold: looked at again when that ends */
 	bool labelled;     /* the view shows label_* */
 	uid_t label_uid;
 	gid_t label_gid;

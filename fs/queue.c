@@ -118,7 +118,7 @@ int job_fold_now(struct disk *disk, struct caller *caller, struct sentence *erro
 }
 
 /* What was asked for meanwhile does not count: a fold goes back to the queue or ends, and never runs twice in one go. */
-static bool cancel_fold(struct disk *disk)
+bool job_stop_fold(struct disk *disk)
 {
 	bool any;
 
@@ -144,7 +144,7 @@ int job_cancel(struct disk *disk, uint64_t number, struct sentence *error)
 {
 	bool any = number != JOB_FOLD && transfer_cancel(disk, number) > 0;
 
-	if ((!number || number == JOB_FOLD) && cancel_fold(disk))
+	if ((!number || number == JOB_FOLD) && job_stop_fold(disk))
 		any = true;
 	return any                  ? 0
 	       : number == JOB_FOLD ? report(error, -ENOENT, "disk '%s' has no fold", disk->name)

@@ -34,4 +34,7 @@ int job_fold_now(struct disk *disk, struct caller *caller, struct sentence *erro
 #define JOB_FOLD UINT64_MAX
 int job_cancel(struct disk *disk, uint64_t number, struct sentence *error);
 
+/* Whether the disk had a fold: it has stopped now. Out of the table it gets no other. */
+bool job_stop_fold(struct disk *disk);
+
 #endif

@@ -63,6 +63,11 @@ static struct disk *find_owner_locked(const struct layer *layer)
 	return disk;
 }
 
+bool turn_is_owned_locked(const struct layer *layer)
+{
+	return find_owner_locked(layer) != NULL;
+}
+
 int turn_keep_layer_locked(struct layer *layer, bool nonblock)
 {
 	struct disks *disks = layer->disks;

@@ -26,6 +26,9 @@ bool turn_is_folds_locked(const struct layer *base);
 void turn_ask_folds_locked(const struct layer *base);
 void turn_stop_fold_locked(struct disk *disk);
 
+/* Whether a fold that runs owns the layer's very file and record. */
+bool turn_is_owned_locked(const struct layer *layer);
+
 /*
  * Keep folds away from one layer's file that no claim covers: somebody reads its view, or a verb is at work on it (a claim is for the chain of the
  * disk's scratch, not for what its names keep). Waits for the fold that owns it. -ESTALE when that has taken it away, so look again; -EAGAIN instead of

@@ -212,6 +212,38 @@ told_to_the_waiting() {
 }
 promise "who waits for a fold is told that it was cancelled or gave way" told_to_the_waiting
 
+# The head is elsewhere, so that no claim is over the layers that are folded.
+a_fold_beside_the_head() {
+	fast
+	ctl 'clone d.img c.img'
+	ctl 'snapshot c.img base'
+	ctl 'set c.img keep-revisions=9'
+	guest_write c.img 0 64k 5
+	ctl 'commit c.img'
+	guest_write c.img 8M 24M 6
+	ctl 'commit c.img'
+	guest_write c.img 0 64k 7
+	ctl 'snapshot c.img tip'
+	slow
+	ctl 'set c.img keep-revisions=0'
+	ctl 'revert c.img base'
+	side_fold_runs() { [[ $(status_of c.img .job.state) == running ]]; }
+	wait_until 20 side_fold_runs
+}
+
+removed_meanwhile() {
+	local layers
+	layers=$(find "$STATE/layers" -name '*.json' | sort)
+	a_fold_beside_the_head
+	soon rm "$MNT/c.img"
+	same "$(find "$STATE/layers" -name '*.json' | sort)" "$layers"
+	restart_daemon
+	! grep "which is not there" "$DAEMON_LOG"
+	guest_reads d.img 8M 24M "$(cat "$WORK/pattern")"
+	fast
+}
+promise "a clone is removed while a fold is at work on it, and nothing of it stays" removed_meanwhile
+
 ended() {
 	local options
 	mapfile -t options <"$WORK/daemon.options"
