@@ -203,7 +203,8 @@ static int check_may_leave(struct disk *disk, const struct layer *to, struct sen
 	bool torn;
 
 	pthread_mutex_lock(&disk->disks->lock);
-	torn = layer_is_torn_locked(to) || disk->head->record.state == LAYER_FOLDING;
+	/* Who is there already, as one who is asked again may be, leaves nothing. */
+	torn = to != disk->head && (layer_is_torn_locked(to) || disk->head->record.state == LAYER_FOLDING);
 	pthread_mutex_unlock(&disk->disks->lock);
 	if (torn)
 		return report(error, -EBUSY,
