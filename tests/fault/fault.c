@@ -11,6 +11,8 @@
  *   fail N ERRNO [WORDS]   the Nth step fails without being done; N = 0: each
  *   hold N [WORDS]         the Nth step waits until the plan is another one or gone
  *
+ * A plan that kills is removed first: the daemon that a keeper starts next lives.
+ *
  * With WORDS only steps whose description holds them count. FAULT_TRACE names a file that gets a line for each step: its number
  * (of all steps so far) and its description, such as "rename /state/layers disk.json.new disk.json", and "failed" or "killed".
  *
@@ -140,6 +142,12 @@ static void wait_for_another_plan(void)
 	}
 }
 
+static void kill_ourselves(void)
+{
+	unlink(getenv("FAULT_PLAN"));
+	kill(getpid(), SIGKILL);
+}
+
 int fault_before(const struct io_step *step)
 {
 	char text[4096];
@@ -153,7 +161,7 @@ int fault_before(const struct io_step *step)
 	here = plan.action != HEALTHY && strstr(text, plan.words) && (++plan.count == plan.at || plan.at == 0);
 	trace(text, !here ? "" : plan.action == KILL ? ": killed" : plan.action == FAIL ? ": failed" : ": here");
 	if (here && plan.action == KILL)
-		kill(getpid(), SIGKILL);
+		kill_ourselves();
 	if (here && plan.action == HOLD)
 		wait_for_another_plan();
 	plan.kill_after = here && plan.action == KILL_AFTER;
@@ -175,6 +183,6 @@ void fault_after(const struct io_step *step)
 	if (r < 0)
 		trace("the store cannot be written", "");
 	if (plan.kill_after)
-		kill(getpid(), SIGKILL);
+		kill_ourselves();
 	pthread_mutex_unlock(&lock);
 }

@@ -175,8 +175,8 @@ void do_export(struct disk *disk)
 	export->qcow2 = qcow2;
 	export->content = *source(disk, point);
 	if (!point)
-		same_text(disk, "that its changes are not in the export", member(answer, "uncommitted"),
-			  disk->dirty ? "true" : "false");
+		same_answer(disk, "that its changes are not in the export", member(answer, "uncommitted"),
+			    disk->dirty ? "true" : "false");
 	check_file(path, export);
 }
 
@@ -197,6 +197,7 @@ void do_full_clone(struct disk *disk)
 	if (point && may_be_torn(disk))
 		may_fail(&allowed, EBUSY);
 	snprintf(path, sizeof(path), "%s/%s", mnt, clone->name);
+	strike_end(); /* asked for again when it is nearly done, it says that there is such a file */
 	check_system(unlink(path), "removing an image");
 	if (expect(&allowed,
 		   command("clone %s %s full=yes format=%s%s%s", disk->name, clone->name,

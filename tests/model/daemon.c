@@ -39,7 +39,9 @@ void daemon_start(void)
 		char option[PATH_MAX + 64], file[PATH_MAX + 16];
 		int fd;
 
-		snprintf(option, sizeof(option), "state=%s,passthrough=%s", state, passthrough ? passthrough : "auto");
+		setpgid(0, 0);
+		snprintf(option, sizeof(option), "state=%s,passthrough=%s,keeper=%s", state,
+			 passthrough ? passthrough : "auto", strikes ? "yes" : "no");
 		snprintf(file, sizeof(file), "%s/daemon.log", top);
 		fd = open(file, O_WRONLY | O_CREAT | O_APPEND, 0600);
 		dup2(fd, 1);
@@ -60,7 +62,10 @@ void daemon_end(int signal)
 {
 	int status;
 
-	kill(daemon_pid, signal);
+	if (daemon_answers())
+		strike_end();
+	/* A keeper ends its daemon in order; killed alone, it would leave it behind. */
+	kill(signal == SIGKILL ? -daemon_pid : daemon_pid, signal);
 	while (waitpid(daemon_pid, &status, 0) < 0)
 		check_system(errno == EINTR ? 0 : -1, "waitpid");
 	if (signal == SIGTERM && (!WIFEXITED(status) || WEXITSTATUS(status) != 0))

@@ -69,6 +69,7 @@ struct disk {
 	struct content image; /* while it is not protected */
 	struct content scratch;
 	bool dirty;
+	struct content left;     /* what the scratch read before the last prepare */
 	char head[17], hold[17]; /* HEAD_SEALED or HEAD_MOVED until status has told the id */
 	int hold_domain;
 	bool hold_managed;
@@ -139,6 +140,15 @@ void daemon_end(int signal);
 __attribute__((format(printf, 1, 2))) int command(const char *format, ...);
 struct json_object *read_status(void);
 
+/* --- strikes.c: the daemon is killed at a random durable step ------------------------------------- */
+
+extern bool strikes; /* whether this run has any */
+void strikes_setup(void);
+void strike_begin(void);
+void strike_end(void);
+bool was_struck(void); /* since the last strike_begin() */
+unsigned strike_count(void);
+
 /* --- tree.c: the model of the layers, kept in step with status.json ------------------------------- */
 
 struct layer *find_layer(const char *id);
@@ -162,6 +172,9 @@ void fresh_scratch(struct disk *disk);
 /* After a verb's effects on the model: status must agree. */
 void observe(void);
 void same_text(struct disk *disk, const char *what, const char *found, const char *expected);
+
+/* What an answer says was done, which the daemon that gives it may not have begun. */
+void same_answer(struct disk *disk, const char *what, const char *found, const char *expected);
 
 /* --- check.c -------------------------------------------------------------------------------------- */
 

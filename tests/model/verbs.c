@@ -205,7 +205,8 @@ void do_undo(struct disk *disk)
 {
 	struct allowed allowed = { 0 };
 	char parent[17] = "";
-	bool loose = disk->job; /* a fold may take the head away meanwhile */
+	bool loose =
+		disk->job || strikes; /* a fold may take the head away meanwhile; a daemon begins with all there are */
 
 	if (want_protected(disk, &allowed)) {
 		want_sealable(disk, &allowed);
@@ -248,7 +249,7 @@ void do_snapshot(struct disk *disk)
 
 bool may_be_torn(const struct disk *disk)
 {
-	bool folding = disk->job;
+	bool folding = disk->job || strikes;
 
 	for (size_t i = 0; i < layer_count; i++)
 		folding |= layers[i].folding;
@@ -274,7 +275,7 @@ void do_revert(struct disk *disk)
 				     discard ? " discard=yes" : "")) != 0)
 		return;
 	content = point->content;
-	if (disk->job) { /* the layer of the point may have been folded into its parent meanwhile */
+	if (disk->job || strikes) { /* the layer of the point may have been folded into its parent meanwhile */
 		moved_to(disk, HEAD_SEALED, discard);
 		disk->scratch = content;
 		return;

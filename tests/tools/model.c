@@ -81,6 +81,8 @@ static void do_verb(struct disk *disk)
 	chosen = below(sum);
 	for (i = 0; chosen >= verbs[i].weight; i++)
 		chosen -= verbs[i].weight;
+	if (verbs[i].on_disk)
+		strike_begin();
 	if (verbs[i].on_all)
 		verbs[i].on_all();
 	else if (verbs[i].on_disk == do_remove_clone)
@@ -110,6 +112,7 @@ static void do_step(void)
 		settle(&disks[i]);
 	do_verb(disk);
 	observe();
+	strike_end();
 	if (one_in(2))
 		check_content(disk);
 	if (one_in(10))
@@ -150,7 +153,10 @@ static void play(unsigned steps, double seconds)
 		}
 		world_end();
 	}
-	printf("%u steps in %.0f s\n", step, now() - begun);
+	printf("%u steps in %.0f s", step, now() - begun);
+	printf(strikes ? ", the daemon was killed %u times\n" : "\n", strike_count());
+	if (strikes && strike_count() < step / 20)
+		fail("the daemon was killed %u times", strike_count());
 }
 
 int main(int argc, char **argv)
@@ -164,6 +170,7 @@ int main(int argc, char **argv)
 	snprintf(mnt, sizeof(mnt), "%s/mnt", top);
 	snprintf(state, sizeof(state), "%s/state", top);
 	random_seed(strtoull(argv[3], NULL, 10));
+	strikes_setup();
 	daemon_setup(argv[1]);
 	signal(SIGPIPE, SIG_IGN);
 	replace_boot_id();

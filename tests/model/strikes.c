@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The daemon is killed at a random durable step of a verb, and the daemon that its keeper starts next is asked the same again by the kernel.
+ *
+ * What the disks are afterwards is the same as without. What an answer says of how they became so may be less: the daemon that gives it
+ * finds some of the work done. Of prepare and release, whose outcome depends on what is found, each step is cut short in mount/crash_*.sh
+ * instead.
+ *
+ * FAULT_PLAN in the environment asks for it, and needs the build of the daemon that obeys it (tests/fault/fault.c).
+ */
+#include "model.h"
+
+#define STEPS_AHEAD 12
+
+bool strikes;
+static const char *plan;
+static int restarts_before;
+static unsigned count;
+
+void strikes_setup(void)
+{
+	plan = getenv("FAULT_PLAN");
+	strikes = plan != NULL;
+}
+
+static int read_restarts(void)
+{
+	struct json_object *status = read_status();
+	int restarts = atoi(member(status, "restarts"));
+
+	json_object_put(status);
+	return restarts;
+}
+
+/* In one go: who looks at it finds all of it. */
+static void write_plan(const char *action, unsigned at)
+{
+	char path[PATH_MAX + 16];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s.new", plan);
+	file = fopen(path, "w");
+	if (!file)
+		fail("cannot write '%s'", path);
+	fprintf(file, "%s %u\n", action, at);
+	fclose(file);
+	check_system(rename(path, plan), "the plan");
+}
+
+void strike_begin(void)
+{
+	const char *action = one_in(2) ? "kill" : "kill-after";
+	unsigned at = below(STEPS_AHEAD) + 1;
+
+	if (!strikes)
+		return;
+	restarts_before = read_restarts();
+	if (one_in(2)) {
+		note("%u: %s %u", step, action, at);
+		write_plan(action, at);
+	}
+}
+
+bool was_struck(void)
+{
+	return strikes && read_restarts() > restarts_before;
+}
+
+void strike_end(void)
+{
+	int restarts;
+
+	if (!strikes)
+		return;
+	unlink(plan);
+	restarts = read_restarts();
+	if (restarts > restarts_before) {
+		note("%u: struck", step);
+		count += (unsigned)(restarts - restarts_before);
+	}
+	restarts_before = restarts;
+}
+
+unsigned strike_count(void)
+{
+	return count;
+}
