@@ -17,7 +17,7 @@ promise "what passthrough= says is checked" option_is_checked
 # A filesystem of its own for the images shows, by its free space, what is still held of files that are gone.
 small_filesystem "$IMAGES" 400M || { skip "passthrough: no loop mounts"; exit 0; }
 make_image d.img raw 64M 1
-PASSTHROUGH=auto # whatever the rest of the run has
+export PASSTHROUGH=auto # whatever the rest of the run has
 start_daemon || fail "the daemon starts"
 ctl 'protect d.img' >/dev/null || fail "the image can be protected"
 if [[ $(status .passthrough) != true ]]; then
