@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "collect.h"
 #include "io.h"
 #include "layer.h"
 #include "log.h"
@@ -99,7 +100,7 @@ int clone_catch_up(struct disk *disk, struct sentence *error)
 		       error_text(r));
 	} else {
 		disk_set_head(disk, head);
-		layer_collect(old);
+		collect_layer(old);
 		queue_template(disk);
 	}
 	layer_put(old);
@@ -319,7 +320,7 @@ static void drop_points(struct disk *disk)
 			continue;
 		r = layer_drop_name(layer, disk->name, point);
 		if (r == 0)
-			layer_collect(layer);
+			collect_layer(layer);
 		turn_release_layer(layer);
 		if (r < 0) {
 			log_warning("the snapshot '%s' of the removed clone '%s' stays behind", point, disk->name);
@@ -357,7 +358,7 @@ int disk_unlink(struct disks *disks, const char *name)
 		job_stop_fold(disk); /* of a side branch: the claim has stopped those of its own chain */
 		disk_set_head(disk, disk->root);
 		drop_points(disk);
-		layer_collect(head);
+		collect_layer(head);
 		job_look_again(disk->root);
 		disk_remove_files(disk);
 		log_info("clone '%s' was removed", name);

@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "chain.h"
+#include "collect.h"
 #include "image.h"
 #include "io.h"
 #include "layer.h"
@@ -321,6 +322,6 @@ int fold_run(struct disk *disk, struct layer *layer, struct sentence *error)
 	log_info("disk '%s': layer %s was folded into %s", disk->name, layer->record.id,
 		 layer->parent->record.image ? "the image" : "its parent");
 	/* What stood on the layer may have been given up meanwhile. */
-	layer_collect(layer->parent);
+	collect_layer(layer->parent);
 	return 0;
 }

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "clone.h"
+#include "collect.h"
 #include "fdstore.h"
 #include "fold.h"
 #include "layer.h"
@@ -155,7 +156,7 @@ static bool fold_one_locked(struct disks *disks)
 	pthread_mutex_lock(&disks->lock);
 	end_fold_locked(disk, r, &error);
 	pthread_mutex_unlock(&disks->lock);
-	layer_collect_given_up(disks);
+	collect_given_up(disks);
 	pthread_mutex_lock(&disks->lock);
 	disk_put_locked(disk);
 	return true;

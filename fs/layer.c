@@ -17,7 +17,6 @@
 
 #include "io.h"
 #include "log.h"
-#include "turn.h"
 
 char *layer_file_name(const char *id, const char *suffix)
 {
@@ -362,72 +361,6 @@ int layer_remove(struct layer *layer)
 	unlist_locked(layer);
 	pthread_mutex_unlock(&disks->lock);
 	return 0;
-}
-
-/* A fold that was stopped halfway needs neither layer: nothing but the upper one gave the lower one a meaning. */
-static bool is_needed_locked(const struct layer *layer)
-{
-	if (layer->children || layer->record.name_count || layer->record.image || layer->disks->incomplete)
-		return true;
-	for (const struct disk *disk = layer->disks->first; disk; disk = disk->next_disk)
-		if (disk->head == layer || disk->hold == layer)
-			return true;
-	return false;
-}
-
-void layer_collect(struct layer *layer)
-{
-	struct disks *disks = layer->disks;
-
-	pthread_mutex_lock(&disks->lock);
-	layer_get_locked(layer);
-	while (layer && !layer->removed && !is_needed_locked(layer)) {
-		struct layer *parent = layer->parent ? layer_get_locked(layer->parent) : NULL;
-		int r;
-
-		/* It would write the record again that we remove. */
-		layer->given_up = turn_is_owned_locked(layer);
-		if (layer->given_up) {
-			layer_put_locked(parent);
-			break;
-		}
-		layer->open++; /* no fold over it begins */
-		pthread_mutex_unlock(&disks->lock);
-		r = layer_remove(layer);
-		if (r < 0)
-			log_warning("layer %s is no longer needed but cannot be removed; the next start tries again",
-				    layer->record.id);
-		pthread_mutex_lock(&disks->lock);
-		layer->open--;
-		layer_put_locked(layer);
-		layer = parent;
-		if (r < 0)
-			break;
-	}
-	layer_put_locked(layer);
-	pthread_cond_broadcast(&disks->changed);
-	pthread_mutex_unlock(&disks->lock);
-}
-
-void layer_collect_given_up(struct disks *disks)
-{
-	struct layer *layer;
-
-	pthread_mutex_lock(&disks->lock);
-	for (;;) {
-		for (layer = disks->layers; layer; layer = layer->next)
-			if (layer->given_up && !turn_is_owned_locked(layer))
-				break;
-		if (!layer)
-			break;
-		layer->given_up = false;
-		layer_get_locked(layer);
-		pthread_mutex_unlock(&disks->lock);
-		layer_collect(layer);
-		pthread_mutex_lock(&disks->lock);
-		layer_put_locked(layer);
-	}
-	pthread_mutex_unlock(&disks->lock);
 }
 
 void layer_forget_template(struct layer *layer)

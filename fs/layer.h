@@ -59,12 +59,6 @@ int layer_to_lost(struct layer *layer);
 /* Take it out of the tree and remove its files, record first. Only for layers that nothing stands on. */
 int layer_remove(struct layer *layer);
 
-/*
- * Remove the layer, and then its ancestors, as far as nothing needs them: no head, hold, name, child or fold. Never when a record could not be read.
- */
-void layer_collect(struct layer *layer);
-void layer_collect_given_up(struct disks *disks); /* the same for those that a fold, which has ended, still needed */
-
 /* The image has another size now: the next layer_template() makes a new one. Only while nobody but the caller can use the old. */
 void layer_forget_template(struct layer *layer);
 

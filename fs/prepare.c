@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "clone.h"
+#include "collect.h"
 #include "foldable.h"
 #include "image.h"
 #include "io.h"
@@ -328,7 +329,7 @@ static int save_prepared(struct part *part, struct sentence *error)
 	if (r == 0 && part->start != START_CONTINUE)
 		r = scratch_renew(disk, disk_base(disk), error);
 	if (dropped) {
-		layer_collect(dropped);
+		collect_layer(dropped);
 		layer_put(dropped);
 	}
 	return r < 0 ? report_context(error, r, "disk '%s': ", disk->name) : 0;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "clone.h"
+#include "collect.h"
 #include "image.h"
 #include "layer.h"
 #include "log.h"
@@ -249,7 +250,7 @@ static int finish_part(struct part *part, const struct session_request *request,
 			report_context(error, r, "disk '%s': ", disk->name);
 	}
 	if (r == 0 && dropped)
-		layer_collect(dropped);
+		collect_layer(dropped);
 	layer_put(dropped);
 	return r;
 }
