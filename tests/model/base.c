@@ -99,6 +99,19 @@ void run(const char *format, ...)
 		fail("'%s' failed", command);
 }
 
+__attribute__((format(printf, 2, 3))) void write_file(const char *path, const char *format, ...)
+{
+	FILE *file = fopen(path, "w");
+	va_list args;
+
+	if (!file)
+		fail("cannot write '%s'", path);
+	va_start(args, format);
+	vfprintf(file, format, args);
+	va_end(args);
+	fclose(file);
+}
+
 __attribute__((format(printf, 2, 3))) void add(struct text *text, const char *format, ...)
 {
 	va_list args;

@@ -111,6 +111,7 @@ __attribute__((format(printf, 1, 2))) void note(const char *format, ...);
 __attribute__((noreturn, format(printf, 1, 2))) void fail(const char *format, ...);
 void check_system(int r, const char *what);
 __attribute__((format(printf, 1, 2))) void run(const char *format, ...); /* a shell line that must succeed */
+__attribute__((format(printf, 2, 3))) void write_file(const char *path, const char *format, ...);
 
 struct text {
 	char *bytes;

@@ -36,14 +36,9 @@ static int read_restarts(void)
 static void write_plan(const char *action, unsigned at)
 {
 	char path[PATH_MAX + 16];
-	FILE *file;
 
 	snprintf(path, sizeof(path), "%s.new", plan);
-	file = fopen(path, "w");
-	if (!file)
-		fail("cannot write '%s'", path);
-	fprintf(file, "%s %u\n", action, at);
-	fclose(file);
+	write_file(path, "%s %u\n", action, at);
 	check_system(rename(path, plan), "the plan");
 }
 

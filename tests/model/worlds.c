@@ -45,14 +45,9 @@ void make_image(struct disk *disk)
 void new_boot(void)
 {
 	char path[PATH_MAX + 16];
-	FILE *file;
 
 	snprintf(path, sizeof(path), "%s/boot_id", top);
-	file = fopen(path, "w");
-	if (!file)
-		fail("cannot write '%s'", path);
-	fprintf(file, "%08x-1111-4111-8111-111111111111\n", (unsigned)random64());
-	fclose(file);
+	write_file(path, "%08x-1111-4111-8111-111111111111\n", (unsigned)random64());
 }
 
 void world_begin(void)

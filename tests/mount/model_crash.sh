@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# As model.sh, and the daemon is killed at random steps of what it was told, under a keeper: who told it is answered all the same, once, and
-# every disk, snapshot and export reads what the model says, which knows of no kills.
+# As model.sh, and the daemon is killed at random steps of what it was told of one disk, under a keeper: who told it is answered all the same,
+# once, and every disk, snapshot and export reads what the model says, which knows of no kills (tests/model/strikes.c).
 #
 #	make check T=mount/model_crash SEED=17 STEPS=300
 . "$TESTLIB"

@@ -4,8 +4,8 @@
  * ends after so many steps or so much time, whichever comes first.
  *
  * The model knows of each disk: what its layers, its scratch and its named layers read, what its session, hold and leftover are, and so
- * what each verb must answer and what must be read afterwards (tree.c, verbs.c, sessions.c, clones.c). Every ROUND steps a world ends with
- * all folds done and the images compared, and another begins with other images (worlds.c).
+ * what each verb must answer and what must be read afterwards (tree.c, verbs.c, sessions.c, clones.c). The daemon may be killed meanwhile
+ * (strikes.c). Every ROUND steps a world ends with all folds done and the images compared, and another begins with other images (worlds.c).
  */
 #include "../model/model.h"
 
