@@ -22,16 +22,35 @@ int ask_mounts(struct mounts **ret_mounts, struct sentence *error)
 	return 0;
 }
 
-/* --mount may have a slash at its end. */
+/* A directory as the mount table calls it, however it was given. It is not looked at itself: its daemon may hang. NULL: there is none. */
+static char *name_in_table(const char *directory)
+{
+	CLEANUP(freep) char *parent = strdup(directory);
+	CLEANUP(freep) char *real = NULL;
+	size_t length = parent ? strlen(parent) : 0;
+	char *slash;
+
+	while (length > 1 && parent[length - 1] == '/')
+		parent[--length] = '\0';
+	slash = length ? strrchr(parent, '/') : NULL;
+	if (!slash) {
+		real = realpath(".", NULL);
+	} else if (slash == parent) {
+		real = strdup("");
+	} else {
+		*slash = '\0';
+		real = realpath(parent, NULL);
+	}
+	return real && length ? format_text("%s/%s", real, slash ? slash + 1 : parent) : NULL;
+}
+
 static const struct mount *chosen_mount(const struct mounts *mounts, const char *directory, struct sentence *error)
 {
-	for (const struct mount *m = mounts_next(mounts, NULL); m; m = mounts_next(mounts, m)) {
-		size_t length = strlen(m->point);
+	CLEANUP(freep) char *name = name_in_table(directory);
 
-		if (strncmp(m->point, directory, length) == 0 &&
-		    directory[length + strspn(directory + length, "/")] == '\0')
+	for (const struct mount *m = mounts_next(mounts, NULL); name && m; m = mounts_next(mounts, m))
+		if (strcmp(m->point, name) == 0)
 			return m;
-	}
 	report(error, -ENOTCONN, "no revertfs is mounted at '%s': start its service, or correct --mount", directory);
 	return NULL;
 }

@@ -108,6 +108,9 @@ several_mounts() {
 	exits 1 "$REVERTCTL" reset b.qcow2
 	says "choose one with --mount"
 	"$REVERTCTL" reset b.qcow2 --mount="$WORK/other/mnt/"
+	(cd other && "$REVERTCTL" reset b.qcow2 --mount mnt && "$REVERTCTL" reset b.qcow2 --mount=../other//mnt//)
+	exits 3 "$REVERTCTL" reset b.qcow2 --mount=nowhere/mnt
+	says "no revertfs is mounted at 'nowhere/mnt'"
 	"$REVERTCTL" status >said
 	grep -qFx "$MNT" said
 	grep -qFx "$WORK/other/mnt" said
