@@ -40,13 +40,15 @@ WARN   := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes 
 HARDEN := $(if $(filter 1,$(SAN)),-fsanitize=address$(,)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer, \
 	-fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DFUSE_USE_VERSION=314 $(WARN) $(HARDEN) -fPIE -pthread \
-	-Ifs -Ihook -MMD -MP $(LIBCFLAGS) $(CPPFLAGS) $(CFLAGS)
+	$(addprefix -iquote ,fs $(sort $(dir $(FS) $(HOOK) $(CTL) $(BOTH)) fs/ctl)) -MMD -MP $(LIBCFLAGS) $(CPPFLAGS) $(CFLAGS)
 ALL_LDFLAGS = $(HARDEN) -pie -Wl,-z,relro,-z,now $(CFLAGS) $(LDFLAGS)
 
-FS     := $(wildcard fs/*.c)
+folders = $(wildcard $(patsubst %,fs/%/*.c,$(1)))
+BASE   := $(call folders,base)
+FS     := $(BASE) $(call folders,config kernel restart durable files qemu model jobs disk session export control mount daemon)
+BOTH   := $(call folders,client libvirt policy)
 HOOK   := $(wildcard hook/*.c)
-CTL    := $(wildcard fs/ctl/*.c)
-SHARED := $(patsubst %,fs/%.c,command json log util)
+CTL    := $(wildcard fs/ctl/*.c fs/ctl/*/*.c)
 FAULT  := $(wildcard tests/fault/*.c)
 UNIT   := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/*.c))
 TOOLS  := $(patsubst tests/tools/%.c,$(BUILD)/tools/%,$(wildcard tests/tools/*.c))
@@ -61,8 +63,8 @@ TESTED   := $(PROGRAMS) $(BUILD)/faults/revertfs $(UNIT) $(TOOLS)
 all: $(PROGRAMS) $(UNITS)
 
 $(BUILD)/revertfs: $(call obj,$(FS))
-$(BUILD)/revertfs-hook: $(call obj,$(HOOK) $(SHARED))
-$(BUILD)/revertctl: $(call obj,$(CTL) $(SHARED) fs/program.c $(patsubst %,hook/%.c,client config domain hooklog json_edit mounts naming plan xml))
+$(BUILD)/revertfs-hook: $(call obj,$(HOOK) $(BOTH) $(BASE))
+$(BUILD)/revertctl: $(call obj,$(CTL) $(BOTH) $(BASE))
 $(BUILD)/faults/revertfs: $(call fobj,$(FS) $(FAULT))
 $(BUILD)/revertfs $(BUILD)/faults/revertfs: LIBS = $(FS_LIBS)
 $(BUILD)/revertfs-hook $(BUILD)/revertctl: LIBS = $(HOOK_LIBS)
@@ -71,8 +73,8 @@ $(PROGRAMS) $(BUILD)/faults/revertfs:
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 # A unit test is one file; of the archives the linker takes what it refers to.
-$(BUILD)/libfs.a: $(call obj,$(filter-out fs/main.c,$(FS)))
-$(BUILD)/libhook.a: $(call obj,$(filter-out hook/main.c,$(HOOK)))
+$(BUILD)/libfs.a: $(call obj,$(filter-out fs/daemon/main.c,$(FS)))
+$(BUILD)/libhook.a: $(call obj,$(filter-out hook/main.c,$(HOOK) $(BOTH)))
 $(BUILD)/libctl.a: $(call obj,$(filter-out fs/ctl/main.c,$(CTL)))
 $(BUILD)/lib%.a:
 	$(Q)rm -f $@ && $(AR) rcs $@ $^

@@ -19,7 +19,7 @@
 
 #include "act.h"
 #include "hooklog.h"
-#include "naming.h"
+#include "shown.h"
 
 #define EVENT_ARGUMENTS 4
 

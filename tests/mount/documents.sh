@@ -176,7 +176,7 @@ map_is_true() {
 		sed -n "/^| ${directory//\//\\/}\/ |/,/^$/p" "$top/README.md" | grep -oE '^\|[^|]*\|' | grep -oE '[a-z0-9_]+\.[ch]' >map
 		[[ -s map ]]
 		while read -r file; do
-			[[ -e $top/$directory/$file ]] || { echo "$directory/$file is in the README alone" >&2; return 1; }
+			[[ $(find "$top/fs" "$top/hook" -name "$file") ]] || { echo "$directory/$file is in the README alone" >&2; return 1; }
 		done <map
 	done
 }

@@ -16,7 +16,7 @@
 #include "domain.h"
 #include "event.h"
 #include "mounts.h"
-#include "naming.h"
+#include "shown.h"
 #include "qcow2.h"
 #include "record.h"
 #include "util.h"

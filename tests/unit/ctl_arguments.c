@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The command line of revertctl: words and options in any order, and what is wrong with it in a sentence. */
-#include "ctl/arguments.h"
-#include "ctl/verbs.h"
+#include "arguments.h"
+#include "verbs.h"
 #include "test.h"
 
 static const struct option_spec options[] = {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What could stand at the end of an unfinished command line of revertctl. */
-#include "ctl/completion.h"
+#include "completion.h"
 #include "test.h"
 
 static const struct option_spec export_options[] = {

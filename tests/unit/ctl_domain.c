@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What adopt and its kin write: the domain's file, changed in its text, and its XML with other sources; steps and their undo. */
 #include "config.h"
-#include "ctl/config_text.h"
-#include "ctl/rewrite.h"
-#include "ctl/steps.h"
+#include "config_text.h"
+#include "domain_edit.h"
+#include "transaction.h"
 #include "json.h"
 #include "test.h"
 

@@ -2,8 +2,8 @@
 /* What revertctl draws: tables that fit, the tree of layers, how far work is. */
 #include <locale.h>
 
-#include "ctl/draw.h"
-#include "ctl/progress.h"
+#include "draw.h"
+#include "progress.h"
 #include "test.h"
 
 /* What stays in memory until the end, so that each check is one line; a leak is what nothing points to. */

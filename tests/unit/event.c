@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "event.h"
-#include "naming.h"
+#include "shown.h"
 #include "util.h"
 
 #define STAMP "2026-11-20 18:00:01.123+0000: "

@@ -9,7 +9,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "ctl/virsh.h"
+#include "virsh.h"
 
 /* PATH leads to this virsh first, which writes its process id to the file `pid`. */
 static void virsh_is(const char *script)

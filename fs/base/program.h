@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Running a program that works on given files: progress, deadline, exit status, and its stderr turned into a sentence.
+ *
+ * Files are handed over as descriptors and named /proc/self/fd/N, so no path is resolved again and nothing outside the
+ * given files is opened. No shell is involved. A child dies with its daemon (PDEATHSIG) and keeps a lock until it has, runs at low
+ * priority when the work is background work, and is killed when it makes no progress (CPU time or bytes read and written) for timeout_s
+ * seconds, or has not ended after deadline_s.
+ */
+#ifndef REVERTFS_BASE_PROGRAM_H
+#define REVERTFS_BASE_PROGRAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "util.h"
+
+#define PROGRAM_FILES_MAX 258
+#define PROGRAM_ARGUMENTS_MAX 24
+#define PROGRAM_FIRST_FD 3 /* the number that the first handed-over file has in the child */
+#define PROGRAM_COMPLAINT_MAX 600
+
+/* What a long run reports to and is stopped by. */
+struct program_watch {
+	int stop_fd; /* an eventfd: readable means stop; -1: cannot be stopped */
+	void (*progress)(void *context, double percent);
+	void *context;
+};
+
+/* One run. Zeroed but for the first members; all texts are borrowed. */
+struct program {
+	const char *name;  /* "qemu-img": found in PATH unless it has a slash */
+	const char *title; /* "qemu-img commit", for sentences */
+	const char *hint;  /* "install qemu-utils": what to do when it is not there */
+	unsigned timeout_s;
+	unsigned deadline_s;            /* from its start, whatever it does; 0: none */
+	const char *const *environment; /* ends with NULL; NULL: PATH alone, and no language */
+	bool background;
+	int also_fine;                     /* an exit status that is no failure, besides 0 */
+	const struct program_watch *watch; /* NULL: nobody watches */
+	int lock_fd; /* stays open in the child, so that its flock(2) lasts until both have ended; 0: none */
+
+	const char *arguments[PROGRAM_ARGUMENTS_MAX]; /* the first is the program's own name; program_add() */
+	size_t count;
+	int files[PROGRAM_FILES_MAX]; /* borrowed; program_hand_over() */
+	size_t file_count;
+
+	/* Filled in by the run. */
+	char *output; /* what it wrote to stdout, NUL-terminated; NULL when nothing */
+	size_t output_length;
+	pid_t pid;
+	int out_fd, err_fd;
+	char complaint[PROGRAM_COMPLAINT_MAX + 1];
+	size_t complaint_length;
+	uint64_t started_ms, last_progress_ms;
+	unsigned long long work; /* what /proc said the child had done when last looked at */
+};
+
+/* Where it is: free() it. A name with a slash is taken as it is; others are looked for in PATH, and NULL is not found. */
+char *program_find(const char *name);
+
+void program_add(struct program *program, const char *argument);
+
+/* The number that the file will have in the child; -E2BIG when there are too many. */
+int program_hand_over(struct program *program, int fd);
+
+/*
+ * Run it and wait for its end. -ENOENT it is not there, -ETIMEDOUT it hung or was late and was killed, -ECANCELED it was stopped, -ENOSPC and
+ * the like as its stderr says, else -EIO; always with a sentence.
+ */
+int program_run(struct program *program, struct sentence *error);
+
+/* For CLEANUP(): free what the run has filled in. */
+void program_clear(struct program *program);
+
+#endif

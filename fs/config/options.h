@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the administrator chose, from the command line and the JSON configuration.
+ *
+ * Filled once by main.c before anything is started and never changed afterwards, so everyone may read it
+ * without a lock.
+ */
+#ifndef REVERTFS_CONFIG_OPTIONS_H
+#define REVERTFS_CONFIG_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "util.h"
+
+enum passthrough { PASSTHROUGH_AUTO, PASSTHROUGH_NO, PASSTHROUGH_REQUIRE };
+
+struct options {
+	char *images;           /* IMAGES, absolute and free of symlinks */
+	char *mount;            /* MOUNTPOINT, absolute and free of symlinks */
+	char *state;            /* layers, scratches, records */
+	char *scratch;          /* another directory for scratches alone, or NULL */
+	char *config;           /* the JSON file; NULL when there is none */
+	char *qemu_img;         /* the program, found in PATH unless it has a slash */
+	char *template_options; /* `qemu-img create -o` of a scratch */
+	char **protect;         /* globs of names to protect at start */
+	size_t protect_count;
+	char **export_dirs;
+	size_t export_dirs_count;
+	gid_t group;           /* may use the control file; 0 when only root may */
+	unsigned max_jobs;     /* folds, exports and full clones at the same time */
+	unsigned max_layers;   /* unfolded, from which on a commit warns */
+	unsigned qemu_timeout; /* seconds a qemu-img may go without any progress */
+	enum passthrough passthrough;
+	bool keeper; /* without systemd: have a keeper */
+	bool foreground;
+	bool debug;
+
+	unsigned long mount_flags; /* MS_RDONLY and the like, as mount(2) takes them */
+	char *mount_data;          /* SELinux contexts, as mount(2) takes them, or NULL */
+	char **fuse_options;       /* what is left, for libfuse to know or to refuse */
+	size_t fuse_options_count;
+	int lock_fd;  /* of the state directory, once disks_new() has it: who works on its files keeps it; else 0 */
+	bool help;    /* -h: say what there is and end */
+	bool version; /* -V */
+};
+
+/*
+ * Read the command line, then the configuration for what it leaves open, then the defaults. Paths are still as they were
+ * written: paths.c makes them absolute. -EINVAL (or what reading the configuration failed with) and a sentence.
+ */
+int options_read(int argc, char **argv, struct options *ret_options, struct sentence *error);
+void options_free(struct options *options); /* of one that options_read() has touched, also when it failed */
+
+/* What `revertfs -h` prints; the caller frees. NULL when out of memory. */
+char *options_help(void);
+
+#endif

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Paths are settled before anything is opened, in this order: a mount that a killed daemon left on the mountpoint goes first,
+ * because every path that leads into it fails with ENOTCONN, the images directory among them when revertfs is mounted
+ * over the very directory it serves.
+ *
+ * /proc/self/mountinfo says what is mounted; a later line lies on top of an earlier one with the same
+ * path. Nothing here looks into a mount that might be a live revertfs with a hanging daemon but realpath(3) and open(2) of what
+ * the administrator named.
+ */
+#include "paths.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "log.h"
+
+#define MOUNT_TYPE "fuse.revertfs"
+
+struct mount_line {
+	unsigned major, minor;
+	char *path;       /* points into the line, unescaped */
+	const char *type; /* the same */
+};
+
+/* Blanks and backslashes stand as \040 and the like. */
+static void unescape(char *text)
+{
+	char *to = text;
+
+	for (const char *from = text; *from; from++) {
+		if (from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && from[2] && from[3]) {
+			*to++ = (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 | (from[3] - '0'));
+			from += 3;
+		} else {
+			*to++ = *from;
+		}
+	}
+	*to = '\0';
+}
+
+/* "36 35 0:32 / /mnt rw,nosuid shared:1 - fuse.revertfs /images rw": an unknown number of fields before the dash. */
+static bool parse_mount_line(char *line, struct mount_line *ret)
+{
+	char *rest = NULL, *field = NULL;
+	int n = 0;
+
+	for (field = strtok_r(line, " ", &rest); field; field = strtok_r(NULL, " ", &rest), n++) {
+		if (n == 2 && sscanf(field, "%u:%u", &ret->major, &ret->minor) != 2)
+			return false;
+		if (n == 4)
+			ret->path = field;
+		if (n > 5 && strcmp(field, "-") == 0)
+			break;
+	}
+	ret->type = field ? strtok_r(NULL, " ", &rest) : NULL;
+	if (!ret->type)
+		return false;
+	unescape(ret->path);
+	return true;
+}
+
+static void fclosep(FILE **file)
+{
+	if (*file)
+		fclose(*file);
+}
+
+/* Call `visit` for each mount until it returns false. */
+static int visit_mounts(bool (*visit)(void *context, const struct mount_line *mount), void *context)
+{
+	CLEANUP(fclosep) FILE *file = fopen("/proc/self/mountinfo", "re");
+	CLEANUP(freep) char *line = NULL;
+	struct mount_line mount;
+	size_t room = 0;
+
+	if (!file)
+		return -errno;
+	while (getline(&line, &room, file) > 0) {
+		line[strcspn(line, "\n")] = '\0';
+		if (parse_mount_line(line, &mount) && !visit(context, &mount))
+			break;
+	}
+	return 0;
+}
+
+struct search {
+	const char *path;
+	bool found, ours;
+	dev_t device;
+};
+
+static bool note_mount_at_path(void *context, const struct mount_line *mount)
+{
+	struct search *search = context;
+
+	if (strcmp(mount->path, search->path) != 0)
+		return true;
+	search->found = true;
+	search->ours = strcmp(mount->type, MOUNT_TYPE) == 0;
+	search->device = makedev(mount->major, mount->minor);
+	return true;
+}
+
+int place_mounted(const char *path, dev_t *ret_device, bool *ret_ours)
+{
+	struct search search = { .path = path };
+	int r = visit_mounts(note_mount_at_path, &search);
+
+	if (r < 0)
+		return r;
+	if (!search.found)
+		return -ENOENT;
+	*ret_device = search.device;
+	*ret_ours = search.ours;
+	return 0;
+}
+
+static bool note_mount_of_device(void *context, const struct mount_line *mount)
+{
+	struct search *search = context;
+
+	if (makedev(mount->major, mount->minor) == search->device && strcmp(mount->type, MOUNT_TYPE) == 0)
+		search->found = true;
+	return !search->found;
+}
+
+/* "a/b/" is "b" in "a"; a lone "b" is in ".". EINVAL for "/", and for "." and "..", which name no entry. */
+static int split(const char *path, char **ret_directory, char **ret_last)
+{
+	CLEANUP(freep) char *directory = NULL;
+	CLEANUP(freep) char *last = NULL;
+	size_t end = strlen(path), start;
+
+	while (end > 0 && path[end - 1] == '/')
+		end--;
+	for (start = end; start > 0 && path[start - 1] != '/';)
+		start--;
+	last = strndup(path + start, end - start);
+	directory = start ? strndup(path, start) : strdup(".");
+	if (!last || !directory)
+		return -ENOMEM;
+	if (!*last || strcmp(last, ".") == 0 || strcmp(last, "..") == 0)
+		return -EINVAL;
+	*ret_directory = steal_pointer(&directory);
+	*ret_last = steal_pointer(&last);
+	return 0;
+}
+
+static char *join(const char *directory, const char *last)
+{
+	return format_text("%s/%s", strcmp(directory, "/") == 0 ? "" : directory, last);
+}
+
+/* Every component but the last is resolved: what mountinfo has for a mount that no longer answers. */
+static char *resolve_all_but_last(const char *path)
+{
+	CLEANUP(freep) char *directory = NULL;
+	CLEANUP(freep) char *resolved = NULL;
+	CLEANUP(freep) char *last = NULL;
+
+	if (split(path, &directory, &last) < 0)
+		return NULL;
+	resolved = realpath(directory, NULL);
+	return resolved ? join(resolved, last) : NULL;
+}
+
+/* Opening asks the daemon; stat(2) may be answered from what the kernel remembers. */
+static bool is_dead(const char *path)
+{
+	CLEANUP(close_fdp) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
+}
+
+void place_detach(const char *mountpoint)
+{
+	CLEANUP(freep) char *path = resolve_all_but_last(mountpoint);
+	dev_t device;
+	bool ours;
+
+	if (!path || place_mounted(path, &device, &ours) < 0 || !ours)
+		return;
+	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+		log_warning("cannot unmount '%s': %s", path, error_text(-errno));
+}
+
+/* More than one may lie there, of daemons that were killed and started again by hand. */
+static int detach_dead_mounts(const char *mountpoint, struct sentence *error)
+{
+	CLEANUP(freep) char *path = NULL;
+	dev_t device;
+	bool ours;
+
+	while (is_dead(mountpoint)) {
+		if (!path)
+			path = resolve_all_but_last(mountpoint);
+		if (!path || place_mounted(path, &device, &ours) < 0 || !ours)
+			return report(error, -ENOTCONN, "'%s' is the dead mount of another filesystem", mountpoint);
+		if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+			return report(error, -errno, "cannot detach the dead mount on '%s': %m", path);
+		log_warning("a killed daemon's mount on '%s' was detached", path);
+	}
+	return 0;
+}
+
+/* The deepest part that exists is resolved, the rest appended: the state directory may still have to be made. */
+static char *resolve_what_exists(const char *path)
+{
+	CLEANUP(freep) char *directory = NULL;
+	CLEANUP(freep) char *resolved = NULL;
+	CLEANUP(freep) char *last = NULL;
+	char *whole = realpath(path, NULL);
+
+	if (whole || errno != ENOENT)
+		return whole;
+	if (split(path, &directory, &last) < 0) {
+		errno = ENOENT;
+		return NULL;
+	}
+	resolved = resolve_what_exists(directory);
+	return resolved ? join(resolved, last) : NULL;
+}
+
+static int settle(char **path, const char *what, bool must_exist, struct sentence *error)
+{
+	char *resolved = must_exist ? realpath(*path, NULL) : resolve_what_exists(*path);
+	struct stat st;
+
+	if (!resolved)
+		return report(error, -errno, "the %s '%s': %m", what, *path);
+	free(*path);
+	*path = resolved;
+	if (stat(resolved, &st) == 0 && !S_ISDIR(st.st_mode))
+		return report(error, -ENOTDIR, "the %s '%s' is not a directory", what, resolved);
+	return 0;
+}
+
+/* A program that is named by its path is the caller's; the daemon's own directory is '/'. */
+static int settle_program(char **path, struct sentence *error)
+{
+	char *resolved;
+
+	if (!strchr(*path, '/') || **path == '/')
+		return 0;
+	resolved = realpath(*path, NULL);
+	if (!resolved)
+		return report(error, -errno, "the program '%s': %m", *path);
+	free(*path);
+	*path = resolved;
+	return 0;
+}
+
+static int refuse_nesting(const char *inner_what, const char *inner, const char *outer_what, const char *outer,
+			  struct sentence *error)
+{
+	if (!inner || !path_is_beneath(inner, outer))
+		return 0;
+	return report(error, -EINVAL, "the %s '%s' lies in the %s '%s': choose another place for it", inner_what, inner,
+		      outer_what, outer);
+}
+
+static int check_nesting(const struct options *options, struct sentence *error)
+{
+	const char *state = options->state, *scratch = options->scratch;
+	int r = refuse_nesting("state directory", state, "images directory", options->images, error);
+
+	/* Over the images directory is fine; further inside, the mount would show itself in itself. */
+	if (r == 0 && strcmp(options->mount, options->images) != 0)
+		r = refuse_nesting("mountpoint", options->mount, "images directory", options->images, error);
+	if (r == 0)
+		r = refuse_nesting("images directory", options->images, "state directory", state, error);
+	if (r == 0)
+		r = refuse_nesting("mountpoint", options->mount, "state directory", state, error);
+	if (r == 0)
+		r = refuse_nesting("state directory", state, "mountpoint", options->mount, error);
+	if (r == 0)
+		r = refuse_nesting("scratch directory", scratch, "images directory", options->images, error);
+	if (r == 0)
+		r = refuse_nesting("scratch directory", scratch, "mountpoint", options->mount, error);
+	if (r == 0 && scratch)
+		r = refuse_nesting("mountpoint", options->mount, "scratch directory", scratch, error);
+	return r;
+}
+
+/* Overlays on overlays would work, and confuse everyone who looks for the real image. */
+static int refuse_own_mount(const char *images, struct sentence *error)
+{
+	struct search search = { .path = images };
+	struct stat st;
+	int r;
+
+	if (stat(images, &st) < 0)
+		return report(error, -errno, "the images directory '%s': %m", images);
+	search.device = st.st_dev;
+	r = visit_mounts(note_mount_of_device, &search);
+	if (r < 0)
+		return report(error, r, "cannot read /proc/self/mountinfo: %s", error_text(r));
+	if (search.found)
+		return report(error, -EBUSY, "the images directory '%s' is served by a revertfs already", images);
+	return 0;
+}
+
+int place_settle_others(struct options *options, struct sentence *error)
+{
+	int r = settle(&options->state, "state directory", false, error);
+
+	if (r == 0 && options->scratch)
+		r = settle(&options->scratch, "scratch directory", false, error);
+	if (r == 0)
+		r = settle_program(&options->qemu_img, error);
+	return r < 0 ? r : check_nesting(options, error);
+}
+
+int place_settle(struct options *options, struct sentence *error)
+{
+	int r = detach_dead_mounts(options->mount, error);
+
+	if (r == 0)
+		r = settle(&options->images, "images directory", true, error);
+	if (r == 0)
+		r = settle(&options->mount, "mountpoint", true, error);
+	if (r == 0)
+		r = refuse_own_mount(options->images, error);
+	return r < 0 ? r : place_settle_others(options, error);
+}

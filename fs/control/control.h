@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The control file: lines in, one JSON object out.
+ *
+ * control.c has one function per verb and a table that dispatches; it knows no FUSE and can be driven by a test.
+ */
+#ifndef REVERTFS_CONTROL_CONTROL_H
+#define REVERTFS_CONTROL_CONTROL_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "disk.h"
+#include "replay.h"
+
+#define CONTROL_WRITE_MAX 65536 /* bytes in one write */
+
+/* Who asks. `interrupted` may be set at any time by another thread, which then calls control_wake(). */
+struct caller {
+	uid_t uid;
+	gid_t gid;
+	pid_t pid;
+	struct ticket *ticket; /* of the write, which an earlier daemon may have had; NULL: none can */
+	atomic_bool interrupted;
+};
+
+/*
+ * Do the lines of one write, in order, stopping at the first that fails. Blocks until they are done, for as long as a
+ * fold takes; -EINTR when interrupted meanwhile (what was queued goes on). Returns 0 or the negative errno of the line that
+ * failed; *ret_answer is the JSON object for the last line done, with a newline, NULL only when out of memory; the
+ * caller frees it.
+ */
+int control_run(struct disks *disks, struct caller *caller, const char *text, size_t length, char **ret_answer);
+
+/* Have every waiting control_run() look at its caller's `interrupted` again. */
+void control_wake(struct disks *disks);
+
+/* What reading the control file shows: the commands, one a line. A static text. */
+const char *control_help(void);
+
+#endif

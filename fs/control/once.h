@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Commands that must not be done twice, where a daemon is killed before it has answered and the kernel asks the next one again (replay.h).
+ *
+ * Most may be: a second reset finds a pristine disk. Of the others it is noted, before they begin, what they are about to change; whether that has
+ * changed tells whether they were done. Nothing else can have changed it meanwhile: the state directory is what the killed daemon left.
+ */
+#ifndef REVERTFS_CONTROL_ONCE_H
+#define REVERTFS_CONTROL_ONCE_H
+
+#include "disk.h"
+#include "replay.h"
+
+/* What tells that a command was done. */
+enum once {
+	ONCE_ANYWAY,       /* nothing: it may be done again */
+	ONCE_NEW_SCRATCH,  /* commit: the scratch has become a layer */
+	ONCE_NEW_HEAD,     /* undo: the head is another, and what was the head is still there, and not folding */
+	ONCE_MAKES_DISK,   /* protect, clone */
+	ONCE_REMOVES_DISK, /* unprotect */
+	ONCE_MAKES_POINT,  /* snapshot */
+	ONCE_REMOVES_POINT,
+	ONCE_MAKES_FILE, /* export */
+};
+
+struct once_command {
+	enum once what;
+	unsigned line;     /* of the write that it came in, from 0 */
+	const char *name;  /* the disk; of a clone, the new one */
+	const char *point; /* or NULL */
+	const char *file;  /* or NULL */
+};
+
+/* How many lines of the write an earlier daemon has done for certain, and has answered had it come to that. */
+unsigned once_lines_done(struct disks *disks, struct ticket *ticket);
+
+/*
+ * Whether this line was done, when it is the one that the earlier daemon was at; else it is noted, to be done now. `answer` receives "restarted" and
+ * what can still be told of what was made.
+ */
+bool once_was_done(struct disks *disks, struct ticket *ticket, const struct once_command *command,
+		   struct json_object *answer);
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Work of the daemon that takes long: ask for it, show how far it is until it has ended, and have it cancelled by Ctrl-C.
+ */
+#ifndef REVERTFS_CTL_DAEMON_LONG_COMMAND_H
+#define REVERTFS_CTL_DAEMON_LONG_COMMAND_H
+
+#include "ask.h"
+
+struct work {
+	const char *point; /* the mount */
+	const char *name;  /* the disk whose job it is */
+	const char *line;  /* the command, which returns when the job has ended */
+	const char *kind;  /* as the status calls it: "fold", "export", "clone" */
+	const char *to;    /* what it makes, as the status calls it; NULL: a fold */
+	bool quiet;        /* show nothing */
+};
+
+/*
+ * As ask(), without a deadline. -EINTR with a sentence when it was cancelled by Ctrl-C; a second Ctrl-C does not wait for that. The bar
+ * goes to stderr: a terminal has one, elsewhere it is a line for each tenth.
+ */
+int work_run(const struct work *work, struct json_object **ret_answer, struct sentence *error);
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The checks of `revertctl doctor`, and what they find.
+ */
+#ifndef REVERTFS_CTL_DOCTOR_DOCTOR_H
+#define REVERTFS_CTL_DOCTOR_DOCTOR_H
+
+#include "guest.h"
+#include "json.h"
+#include "mounts.h"
+
+enum level { LEVEL_FINE, LEVEL_NOTE, LEVEL_WARNING, LEVEL_PROBLEM };
+
+struct finding {
+	enum level level;
+	const char *check;
+	char *what, *fix; /* fix: NULL where nothing is to be done */
+};
+
+/* A mount and its daemon's status; NULL where it does not answer. */
+struct place {
+	const struct mount *mount;
+	struct json_object *status;
+};
+
+struct doctor {
+	struct virsh virsh;
+	struct mounts *mounts; /* NULL: none could be read */
+	struct place *places;
+	size_t place_count;
+	char **names; /* of all domains; NULL: libvirt does not say */
+
+	const char *check; /* the one that looks now */
+	struct finding *findings;
+	size_t count;
+};
+
+/* Note what was found. A sentence of ours ends with its remedy, behind the last colon or semicolon. */
+void doctor_note(struct doctor *doctor, enum level level, const char *fix, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+void doctor_note_sentence(struct doctor *doctor, enum level level, const struct sentence *sentence);
+
+/* doctor_host.c */
+void doctor_check_kernel(struct doctor *doctor);
+void doctor_check_tools(struct doctor *doctor);
+void doctor_check_hook(struct doctor *doctor);
+void doctor_check_policy(struct doctor *doctor);
+void doctor_check_rights(struct doctor *doctor);
+
+/* doctor_disks.c */
+void doctor_check_mounts(struct doctor *doctor); /* comes first: fills in the places */
+void doctor_check_disks(struct doctor *doctor);
+void doctor_check_layers(struct doctor *doctor);
+void doctor_check_space(struct doctor *doctor);
+
+/* doctor_domains.c */
+void doctor_check_libvirt(struct doctor *doctor); /* comes before the others: fills in the names */
+void doctor_check_files(struct doctor *doctor);
+void doctor_check_domains(struct doctor *doctor);
+
+#endif

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * adopt: a defined domain goes into protection in one step.
+ *
+ * Everything is looked at before anything is changed, in the end by the hook's own policy (plan.h), so that what is adopted will also
+ * start. Then, each with its undo: protect the images, write the domain's file, define the new XML, and see that libvirt has it. The
+ * file comes before the definition: a start in between is refused by the hook, and not run on the real image.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ask.h"
+#include "config_text.h"
+#include "draw.h"
+#include "host.h"
+#include "conversion.h"
+#include "subcommands.h"
+
+/* ---- which disks */
+
+static bool may_be_a_disk(const struct domain_disk *disk)
+{
+	return !disk->device || strcmp(disk->device, "disk") == 0;
+}
+
+static int choose(struct moving *moving, const struct arguments *arguments, struct sentence *error)
+{
+	const struct domain *domain = moving->guest.domain;
+	const char *target;
+	size_t place = 0;
+
+	while ((target = arguments_next(arguments, "target", &place))) {
+		const struct domain_disk *disk = domain_find(domain, target);
+
+		if (!disk)
+			return report(error, -ENOENT, "domain '%s' has no disk '%s'", domain->name, target);
+		if (!moving_add(moving, disk->target))
+			return report(error, -ENOMEM, "out of memory");
+	}
+	for (size_t i = 0; i < domain->count && !arguments_has(arguments, "target"); i++)
+		if (may_be_a_disk(&domain->disks[i]) && !moving_add(moving, domain->disks[i].target))
+			return report(error, -ENOMEM, "out of memory");
+	return moving->count ? 0 : report(error, -ENOENT, "domain '%s' has no disk", domain->name);
+}
+
+/* ---- where they are */
+
+static int refuse_place(const struct moving *moving, const struct moving_disk *disk, struct sentence *error)
+{
+	const struct mount *first = mounts_next(moving->mounts, NULL);
+
+	return report(error, -EINVAL,
+		      "disk '%s': '%s' lies in no images directory of a revertfs (there is '%s'): move it there, "
+		      "or leave this disk out with --target",
+		      disk->target, disk->from, first->images);
+}
+
+/* A symbolic link in the path is followed only where the path as it stands is nowhere, so that no mount is touched. */
+static int place_image(const struct moving *moving, struct moving_disk *disk, struct sentence *error)
+{
+	CLEANUP(freep) char *real = NULL;
+	const char *path = disk->from;
+
+	disk->mount = mounts_of_path(moving->mounts, path);
+	if (disk->mount) {
+		disk->to = strdup(path);
+		disk->name = strdup(path + strlen(disk->mount->point) + 1);
+		return disk->to && disk->name ? 0 : report(error, -ENOMEM, "out of memory");
+	}
+	disk->mount = mounts_of_image(moving->mounts, path);
+	if (!disk->mount) {
+		path = real = realpath(path, NULL);
+		disk->mount = real ? mounts_of_image(moving->mounts, real) : NULL;
+	}
+	if (!disk->mount)
+		return refuse_place(moving, disk, error);
+	disk->name = strdup(path + strlen(disk->mount->images) + 1);
+	disk->to = disk->name ? format_text("%s/%s", disk->mount->point, disk->name) : NULL;
+	return disk->to ? 0 : report(error, -ENOMEM, "out of memory");
+}
+
+static int place_disk(const struct moving *moving, struct moving_disk *disk, struct sentence *error)
+{
+	const struct domain_disk *xml = domain_find(moving->guest.domain, disk->target);
+
+	if (!may_be_a_disk(xml))
+		return report(error, -EINVAL, "'%s' is a %s, and only disks can be protected", disk->target,
+			      xml->device);
+	if (xml->type && strcmp(xml->type, "file") != 0 && strcmp(xml->type, "volume") != 0)
+		return report(error, -EINVAL, "disk '%s' is of type '%s', and only files can be protected",
+			      disk->target, xml->type);
+	if (!xml->path || xml->path[0] != '/')
+		return report(error, -EINVAL, "disk '%s': %s", disk->target,
+			      xml->problem ? xml->problem : "it has no source");
+	disk->from = strdup(xml->path);
+	disk->from_format = strdup(xml->format ? xml->format : "raw");
+	disk->to_format = strdup("qcow2");
+	if (!disk->from || !disk->from_format || !disk->to_format)
+		return report(error, -ENOMEM, "out of memory");
+	if (strcmp(disk->from_format, "raw") != 0 && strcmp(disk->from_format, "qcow2") != 0)
+		return report(error, -EINVAL, "disk '%s' is of format '%s', and images are raw or qcow2", disk->target,
+			      disk->from_format);
+	return place_image(moving, disk, error);
+}
+
+/* ---- whether they are free */
+
+static int check_free(struct moving_disk *disk, struct sentence *error)
+{
+	CLEANUP(json_putp) struct json_object *status = NULL;
+	struct json_object *session = NULL, *hold = NULL;
+	int r = moving_status(disk, &status, error);
+
+	if (r < 0 || !status)
+		return r;
+	disk->is_disk = true;
+	json_get_object(status, "session", &session);
+	json_get_object(status, "hold", &hold);
+	if (flag_of(session, "active"))
+		return report(error, -EBUSY, "disk '%s': '%s' is in use by domain '%s'", disk->target, disk->name,
+			      string_of(session, "domain", "?"));
+	if (hold)
+		return report(error, -EBUSY, "disk '%s': '%s' is held for the saved domain '%s'", disk->target,
+			      disk->name, string_of(hold, "domain", "?"));
+	return 0;
+}
+
+static int check_domain(const struct moving *moving, const char *name, struct sentence *error)
+{
+	CLEANUP(domain_freep) struct domain *domain = NULL;
+	CLEANUP(freep) char *xml = NULL;
+	struct sentence ignored;
+
+	/* One that goes away meanwhile is none. */
+	if (virsh_domain_xml(&moving->guest.virsh, name, true, &xml, &ignored) < 0 ||
+	    domain_parse(xml, strlen(xml), &domain, &ignored) < 0 ||
+	    strcmp(domain->uuid, moving->guest.domain->uuid) == 0)
+		return 0;
+	for (size_t i = 0; i < moving->count; i++)
+		for (size_t k = 0; k < domain->count; k++)
+			if (domain->disks[k].path && strcmp(domain->disks[k].path, moving->disks[i].from) == 0 &&
+			    strcmp(moving->disks[i].from, moving->disks[i].to) != 0)
+				return report(
+					error, -EBUSY,
+					"disk '%s': domain '%s' uses '%s', too, and would go on with the real image: "
+					"give it another disk first",
+					moving->disks[i].target, name, moving->disks[i].from);
+	return 0;
+}
+
+static int check_other_domains(const struct moving *moving, struct sentence *error)
+{
+	CLEANUP(guest_free_names) char **names = NULL;
+	int r = guest_names(&moving->guest.virsh, &names, error);
+
+	for (char **name = names; r == 0 && *name; name++)
+		r = check_domain(moving, *name, error);
+	return r;
+}
+
+/* ---- what will be */
+
+static const struct config_disk *find_entry(const struct config *config, const char *target)
+{
+	for (size_t i = 0; config && i < config->count; i++)
+		if (strcmp(config->disks[i].target, target) == 0)
+			return &config->disks[i];
+	return NULL;
+}
+
+static int compose_file(struct moving *moving, struct sentence *error)
+{
+	const struct config *config = moving->guest.config;
+	CLEANUP(freep) const char **targets = calloc(moving->count + 1, sizeof(*targets));
+	size_t count = 0;
+
+	for (size_t i = 0; targets && i < moving->count; i++)
+		if (!find_entry(config, moving->disks[i].target))
+			targets[count++] = moving->disks[i].target;
+	if (targets && config)
+		moving->file = count ? config_text_add(config->text, targets, count) : strdup(config->text);
+	else if (targets)
+		moving->file = config_text_new(targets, count);
+	return moving->file ? 0 : report(error, -ENOMEM, "out of memory");
+}
+
+/* What the hook will say to the new definition when the domain starts. */
+static int ask_the_hook(const struct moving *moving, struct sentence *error)
+{
+	CLEANUP(freep) struct config_disk *entries = calloc(moving->count, sizeof(*entries));
+	CLEANUP(domain_freep) struct domain *domain = NULL;
+	struct config config = { .shown = (char *)"its file", .disks = entries, .count = moving->count };
+	int r = entries ? domain_parse(moving->after, strlen(moving->after), &domain, error)
+			: report(error, -ENOMEM, "out of memory");
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < moving->count; i++)
+		entries[i].target = moving->disks[i].target;
+	return guest_ask_hook(domain, &config, moving->mounts, error);
+}
+
+static int check(struct moving *moving, const struct context *context, const struct arguments *arguments,
+		 struct sentence *error)
+{
+	int r = guest_load(context, arguments->words[0], &moving->guest, error);
+
+	if (r == 0)
+		r = guest_check_off(&moving->guest, error);
+	if (r == 0)
+		r = ask_mounts(&moving->mounts, error);
+	if (r == 0)
+		r = choose(moving, arguments, error);
+	for (size_t i = 0; i < moving->count && r == 0; i++)
+		r = place_disk(moving, &moving->disks[i], error);
+	for (size_t i = 0; i < moving->count && r == 0; i++)
+		r = check_free(&moving->disks[i], error);
+	if (r == 0)
+		r = moving_rewrite(moving, error);
+	if (r == 0)
+		r = compose_file(moving, error);
+	if (r == 0)
+		r = ask_the_hook(moving, error);
+	if (r == 0)
+		r = check_other_domains(moving, error);
+	return r < 0 ? r : host_check_hook(error);
+}
+
+/* ---- steps */
+
+/* The definition knows what the image is; found out again it could be something that a guest wrote. */
+static int protect(void *subject, struct sentence *error)
+{
+	struct moving *moving = subject;
+
+	for (size_t i = 0; i < moving->count; i++) {
+		struct moving_disk *disk = &moving->disks[i];
+		int r = disk->is_disk ? 0 : moving_ask(disk, "protect", "format", disk->from_format, error);
+
+		if (r < 0)
+			return r;
+		disk->acted = !disk->is_disk;
+	}
+	return 0;
+}
+
+static int unprotect(void *subject, struct sentence *error)
+{
+	struct moving *moving = subject;
+	int result = 0;
+
+	for (size_t i = 0; i < moving->count; i++) {
+		int r = moving->disks[i].acted ? moving_ask(&moving->disks[i], "unprotect", NULL, NULL, error) : 0;
+
+		result = r < 0 ? r : result;
+	}
+	return result;
+}
+
+static const struct step steps[] = {
+	{ protect, unprotect },
+	{ moving_write_file, moving_unwrite_file },
+	{ moving_define, moving_undefine },
+	{ moving_verify, NULL },
+};
+
+static int run_adopt(const struct context *context, const struct arguments *arguments, struct sentence *error)
+{
+	CLEANUP(moving_clear) struct moving moving = { 0 };
+	int r = check(&moving, context, arguments, error);
+
+	if (r < 0)
+		return r;
+	if (arguments_has(arguments, "dry-run"))
+		return moving_show(&moving, error);
+	r = steps_run(steps, ARRAY_SIZE(steps), &moving, "everything is as it was", error);
+	if (r < 0)
+		return r;
+	moving_print(context, &moving, "adopted");
+	if (!context->json)
+		printf("Its disks revert whenever it ends. 'revertctl commit-once %s' keeps what one session writes.\n",
+		       moving.guest.domain->name);
+	return 0;
+}
+
+static const struct option_spec adopt_options[] = {
+	{ "target", "DEV", "just this disk, \"vda\"; may be repeated (all disks)", NULL },
+	{ "dry-run", NULL, "check everything, show the changes, make none", NULL },
+	{ 0 },
+};
+const struct subcommand adopt_subcommand = {
+	"adopt", "DOMAIN", "have a libvirt domain's disks revert from now on", adopt_options, run_adopt, NULL,
+};

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * disown: a domain goes back to its real images.
+ *
+ * What the disks have that their images have not is seen to first, while everything is still protected: changes are committed, and
+ * commits folded, which may take long and may fail; before that, libvirt is asked to define what is defined, so that one that refuses
+ * does so while nothing has changed. Only then come the steps, each with its undo: the domain's file, the definition,
+ * and the end of the protection. Changes that are to be discarded are discarded by that last step, when nothing else can fail any more.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ask.h"
+#include "command.h"
+#include "config_text.h"
+#include "draw.h"
+#include "conversion.h"
+#include "subcommands.h"
+#include "long_command.h"
+
+enum changes { CHANGES_ASK, CHANGES_COMMIT, CHANGES_DISCARD };
+
+struct leaving {
+	struct moving moving;
+	bool *which; /* of the file's entries */
+	enum changes changes;
+	bool brought_home; /* something was committed or folded, which cannot be taken back */
+};
+
+static void clear_leaving(struct leaving *leaving)
+{
+	moving_clear(&leaving->moving);
+	free(leaving->which);
+}
+
+/* ---- looking at it */
+
+static int place(struct leaving *leaving, struct moving_disk *disk, struct sentence *error)
+{
+	const struct moving *moving = &leaving->moving;
+	const struct domain_disk *xml = domain_find(moving->guest.domain, disk->target);
+
+	if (!xml || !xml->path)
+		return report(error, -ENOENT,
+			      "'%s' names the target '%s', but the domain has no such disk: take it out there",
+			      moving->guest.config->shown, disk->target);
+	disk->mount = mounts_of_path(moving->mounts, xml->path);
+	if (!disk->mount)
+		return report(error, -EINVAL, "disk '%s': '%s' lies in no revertfs mount", disk->target, xml->path);
+	disk->from = strdup(xml->path);
+	disk->from_format = strdup(xml->format ? xml->format : "raw");
+	disk->name = strdup(xml->path + strlen(disk->mount->point) + 1);
+	disk->to = disk->name ? format_text("%s/%s", disk->mount->images, disk->name) : NULL;
+	return disk->from && disk->from_format && disk->to ? 0 : report(error, -ENOMEM, "out of memory");
+}
+
+/* "'installed', 'before-revert-...'": the disk's snapshots. How many. */
+static size_t list_points(struct json_object *status, char *out, size_t size)
+{
+	struct json_object *layers = NULL, *names = NULL;
+	size_t count = 0, used = 0;
+
+	out[0] = '\0';
+	json_get_array(status, "layers", &layers);
+	for (size_t i = 0; layers && i < json_object_array_length(layers); i++) {
+		json_get_array(json_object_array_get_idx(layers, i), "names", &names);
+		for (size_t k = 0; names && k < json_object_array_length(names); k++) {
+			const char *name = json_object_get_string(json_object_array_get_idx(names, k));
+
+			if (used < size)
+				used += (size_t)snprintf(out + used, size - used, "%s'%s'", count ? ", " : "", name);
+			count++;
+		}
+		names = NULL;
+	}
+	return count;
+}
+
+static int check_status(const struct moving_disk *disk, struct json_object *status, struct sentence *error)
+{
+	struct json_object *session = NULL, *hold = NULL;
+	char points[256];
+
+	json_get_object(status, "session", &session);
+	json_get_object(status, "hold", &hold);
+	if (flag_of(session, "active"))
+		return report(error, -EBUSY, "disk '%s' is in use by domain '%s'", disk->name,
+			      string_of(session, "domain", "?"));
+	if (hold)
+		return report(error, -EBUSY,
+			      "disk '%s' is held for the saved domain '%s': restore it, or give its state up with "
+			      "'revertctl reset %s --force'",
+			      disk->name, string_of(hold, "domain", "?"), disk->name);
+	if (string_of(status, "template", NULL))
+		return report(error, -EINVAL,
+			      "disk '%s' is a clone of '%s' and has no image of its own: make one with "
+			      "'revertctl clone --full', and give the domain that",
+			      disk->name, string_of(status, "template", ""));
+	if (number_of(status, "clones"))
+		return report(error, -EBUSY, "disk '%s' has clones, which stand on its image: remove them first",
+			      disk->name);
+	if (list_points(status, points, sizeof(points)))
+		return report(error, -EBUSY,
+			      "disk '%s' has snapshots (%s), which its image cannot hold: export what you need, and "
+			      "delete them first",
+			      disk->name, points);
+	return 0;
+}
+
+/* On a terminal, in words; elsewhere it must have been said. */
+static int ask_about_changes(struct leaving *leaving, const struct moving_disk *disk, struct sentence *error)
+{
+	char line[16] = "";
+
+	if (leaving->changes != CHANGES_ASK)
+		return 0;
+	if (!isatty(STDIN_FILENO))
+		return report(error, -EBUSY,
+			      "disk '%s' has changes that its image has not: say --changes=commit to keep them, or "
+			      "--changes=discard",
+			      disk->name);
+	fprintf(stderr, "Disk '%s' has changes that its image has not. Commit them, discard them, or abort? [c/d/A] ",
+		disk->name);
+	if (!fgets(line, sizeof(line), stdin) || (line[0] != 'c' && line[0] != 'd'))
+		return report(error, -ECANCELED, "nothing was changed");
+	leaving->changes = line[0] == 'c' ? CHANGES_COMMIT : CHANGES_DISCARD;
+	return 0;
+}
+
+static struct json_object *properties_of(struct json_object *status)
+{
+	struct json_object *properties = NULL;
+
+	if (status)
+		json_get_object(status, "properties", &properties);
+	return json_object_get(properties);
+}
+
+static int look_at(struct leaving *leaving, struct moving_disk *disk, struct sentence *error)
+{
+	CLEANUP(json_putp) struct json_object *status = NULL;
+	int r = place(leaving, disk, error);
+
+	if (r == 0)
+		r = moving_status(disk, &status, error);
+	if (r < 0)
+		return r;
+	disk->is_disk = status != NULL;
+	disk->properties = properties_of(status);
+	disk->to_format = strdup(status ? string_of(status, "format", "qcow2") : disk->from_format);
+	if (!disk->to_format)
+		return report(error, -ENOMEM, "out of memory");
+	if (!status)
+		return 0;
+	r = check_status(disk, status, error);
+	if (r == 0 && strcmp(disk_state(status), "dirty") == 0)
+		r = ask_about_changes(leaving, disk, error);
+	return r;
+}
+
+static int parse_changes(const struct arguments *arguments, enum changes *ret_changes, struct sentence *error)
+{
+	const char *text = arguments_value(arguments, "changes");
+
+	*ret_changes = CHANGES_ASK;
+	if (text && strcmp(text, "commit") == 0)
+		*ret_changes = CHANGES_COMMIT;
+	else if (text && strcmp(text, "discard") == 0)
+		*ret_changes = CHANGES_DISCARD;
+	else if (text)
+		return report(error, -EINVAL, "--changes is commit or discard");
+	return 0;
+}
+
+/* Without any entry left the file goes: an empty one says nothing more than none. */
+static int compose_file(struct leaving *leaving, struct sentence *error)
+{
+	const struct config *config = leaving->moving.guest.config;
+
+	if (leaving->moving.count == config->count)
+		return 0;
+	leaving->moving.file = config_text_remove(config->text, leaving->which, config->count);
+	return leaving->moving.file ? 0 : report(error, -ENOMEM, "out of memory");
+}
+
+static int check(struct leaving *leaving, const struct context *context, const struct arguments *arguments,
+		 struct sentence *error)
+{
+	struct moving *moving = &leaving->moving;
+	int r = parse_changes(arguments, &leaving->changes, error);
+
+	if (r == 0)
+		r = guest_load(context, arguments->words[0], &moving->guest, error);
+	if (r == 0)
+		r = guest_choose(&moving->guest, arguments, &leaving->which, error);
+	if (r == 0)
+		r = guest_check_off(&moving->guest, error);
+	if (r == 0)
+		r = ask_mounts(&moving->mounts, error);
+	for (size_t i = 0; r == 0 && i < moving->guest.config->count; i++)
+		if (leaving->which[i] && !moving_add(moving, moving->guest.config->disks[i].target))
+			r = report(error, -ENOMEM, "out of memory");
+	for (size_t i = 0; r == 0 && i < moving->count; i++)
+		r = look_at(leaving, &moving->disks[i], error);
+	if (r == 0)
+		r = compose_file(leaving, error);
+	return r < 0 ? r : moving_rewrite(moving, error);
+}
+
+/* ---- what the images have not */
+
+static int fold(const struct moving_disk *disk, bool quiet, struct sentence *error)
+{
+	CLEANUP(json_putp) struct json_object *answer = NULL;
+	CLEANUP(freep) char *line = strdup("fold");
+	struct work work = { .point = disk->mount->point, .name = disk->name, .kind = "fold", .quiet = quiet };
+
+	if (!line || command_append(&line, NULL, disk->name) < 0)
+		return report(error, -ENOMEM, "out of memory");
+	work.line = line;
+	return work_run(&work, &answer, error);
+}
+
+/* keep-revisions would keep commits out of the image. */
+static int fold_all(const struct moving_disk *disk, bool quiet, struct sentence *error)
+{
+	CLEANUP(json_putp) struct json_object *status = NULL;
+	int r = moving_status(disk, &status, error);
+
+	if (r < 0 || !status || !number_of(status, "depth"))
+		return r;
+	r = moving_ask(disk, "set", "keep-revisions", "0", error);
+	return r < 0 ? r : fold(disk, quiet, error);
+}
+
+static int bring_home(struct leaving *leaving, bool quiet, struct sentence *error)
+{
+	if (virsh_define(&leaving->moving.guest.virsh, leaving->moving.guest.xml, error) < 0)
+		return report_context(error, -EIO, "nothing was changed: ");
+	leaving->brought_home = leaving->changes == CHANGES_COMMIT;
+	for (size_t i = 0; i < leaving->moving.count; i++) {
+		const struct moving_disk *disk = &leaving->moving.disks[i];
+		int r = 0;
+
+		if (disk->is_disk && leaving->changes == CHANGES_COMMIT)
+			r = moving_ask(disk, "commit", NULL, NULL, error);
+		if (r == 0 && disk->is_disk)
+			r = fold_all(disk, quiet, error);
+		if (r < 0)
+			return report_context(error, r, "the domain is protected as before: ");
+	}
+	return 0;
+}
+
+/* When it goes no further, the disks stay, and so do their properties; one that was protected again has lost them all. */
+static void restore_properties(const struct leaving *leaving)
+{
+	for (size_t i = 0; i < leaving->moving.count; i++) {
+		const struct moving_disk *disk = &leaving->moving.disks[i];
+		struct sentence ignored;
+
+		if (!disk->properties)
+			continue;
+		json_object_object_foreach (disk->properties, key, value)
+			moving_ask(disk, "set", key, json_object_get_string(value), &ignored);
+	}
+}
+
+/* ---- steps */
+
+static int unprotect(void *subject, struct sentence *error)
+{
+	struct leaving *leaving = subject;
+
+	for (size_t i = 0; i < leaving->moving.count; i++) {
+		struct moving_disk *disk = &leaving->moving.disks[i];
+		int r = 0;
+
+		if (!disk->is_disk)
+			continue;
+		if (leaving->changes == CHANGES_DISCARD)
+			r = moving_ask(disk, "reset", NULL, NULL, error);
+		if (r == 0)
+			r = moving_ask(disk, "unprotect", NULL, NULL, error);
+		if (r < 0)
+			return r;
+		disk->acted = true;
+	}
+	return 0;
+}
+
+static int protect_again(void *subject, struct sentence *error)
+{
+	struct leaving *leaving = subject;
+	int result = 0;
+
+	for (size_t i = 0; i < leaving->moving.count; i++) {
+		const struct moving_disk *disk = &leaving->moving.disks[i];
+		int r = disk->acted ? moving_ask(disk, "protect", "format", disk->to_format, error) : 0;
+
+		result = r < 0 ? r : result;
+	}
+	return result;
+}
+
+/* The steps that are shared know the moving alone, which stands first. */
+_Static_assert(offsetof(struct leaving, moving) == 0, "a leaving is a moving");
+
+static const struct step steps[] = {
+	{ moving_write_file, moving_unwrite_file },
+	{ moving_define, moving_undefine },
+	{ moving_verify, NULL },
+	{ unprotect, protect_again },
+};
+
+static int run_disown(const struct context *context, const struct arguments *arguments, struct sentence *error)
+{
+	CLEANUP(clear_leaving) struct leaving leaving = { 0 };
+	int r = check(&leaving, context, arguments, error);
+
+	if (r < 0)
+		return r;
+	if (arguments_has(arguments, "dry-run"))
+		return moving_show(&leaving.moving, error);
+	r = bring_home(&leaving, context->json, error);
+	if (r == 0)
+		r = steps_run(steps, ARRAY_SIZE(steps), &leaving,
+			      leaving.brought_home ? "the domain is protected as before, and its changes are committed"
+						   : "everything is as it was",
+			      error);
+	if (r == 0)
+		moving_print(context, &leaving.moving, "disowned");
+	else
+		restore_properties(&leaving);
+	return r;
+}
+
+static const struct option_spec disown_options[] = {
+	{ "target", "DEV", "just this disk, \"vda\"; may be repeated (all)", NULL },
+	{ "changes", "commit|discard", "what becomes of what was written (asks)", NULL },
+	{ "dry-run", NULL, "check everything, show the changes, make none", NULL },
+	{ 0 },
+};
+const struct subcommand disown_subcommand = {
+	"disown", "DOMAIN", "give a domain its real images back", disown_options, run_disown, NULL,
+};

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * libxml2 keeps blanks and comments; what it writes in another way (quotes) is so in both texts.
+ */
+#include "domain_edit.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "grid.h"
+#include "program.h"
+#include "terminal.h"
+#include "xml.h"
+
+#define DIFF_TIMEOUT_S 30
+
+static char *dump(xmlDocPtr document)
+{
+	xmlBufferPtr buffer = xmlBufferCreate();
+	char *text = NULL;
+
+	if (buffer && xmlNodeDump(buffer, document, xmlDocGetRootElement(document), 0, 0) >= 0)
+		text = format_text("%s\n", (const char *)xmlBufferContent(buffer));
+	xmlBufferFree(buffer);
+	return text;
+}
+
+static xmlNodePtr find_disk(xmlDocPtr document, const char *target)
+{
+	xmlNodePtr disk = xml_child(xml_child(xmlDocGetRootElement(document), "devices"), "disk");
+
+	for (; disk; disk = xml_element_from(disk->next, "disk")) {
+		CLEANUP(freep) char *device = xml_attribute(xml_child(disk, "target"), "dev");
+
+		if (device && strcmp(device, target) == 0)
+			return disk;
+	}
+	return NULL;
+}
+
+/* The child, made as the first one where it is not there yet. */
+static xmlNodePtr child_to_set(xmlNodePtr disk, const char *name)
+{
+	xmlNodePtr node = xml_child(disk, name);
+
+	if (node || !disk->children)
+		return node;
+	node = xmlNewNode(NULL, (const xmlChar *)name);
+	return node ? xmlAddPrevSibling(disk->children, node) : NULL;
+}
+
+static bool set(xmlNodePtr node, const char *name, const char *value)
+{
+	return node && xmlSetProp(node, (const xmlChar *)name, (const xmlChar *)value);
+}
+
+static int change_disk(xmlNodePtr disk, const struct disk_change *change)
+{
+	static const char *const of_volume[] = { "pool", "volume", "mode" };
+	xmlNodePtr source = xml_child(disk, "source");
+
+	for (size_t i = 0; source && i < ARRAY_SIZE(of_volume); i++)
+		xmlUnsetProp(source, (const xmlChar *)of_volume[i]);
+	if (!set(disk, "type", "file") || !set(source, "file", change->path) ||
+	    !set(child_to_set(disk, "driver"), "type", change->format))
+		return -ENOMEM;
+	return 0;
+}
+
+int rewrite_disks(const char *xml, const struct disk_change *changes, size_t count, char **ret_before, char **ret_after,
+		  struct sentence *error)
+{
+	CLEANUP(xml_free_documentp) xmlDocPtr document = NULL;
+	CLEANUP(freep) char *before = NULL;
+	int r = xml_parse(xml, strlen(xml), &document, error);
+
+	if (r < 0)
+		return report_context(error, r, "the domain's XML is ");
+	before = dump(document);
+	for (size_t i = 0; i < count && r == 0; i++) {
+		xmlNodePtr disk = find_disk(document, changes[i].target);
+
+		if (!disk)
+			return report(error, -ENOENT, "the domain has no disk '%s'", changes[i].target);
+		r = change_disk(disk, &changes[i]);
+	}
+	*ret_after = r == 0 ? dump(document) : NULL;
+	if (!before || !*ret_after)
+		return report(error, -ENOMEM, "out of memory");
+	*ret_before = steal_pointer(&before);
+	return 0;
+}
+
+/* ---- showing it */
+
+static int put_in_memory(const char *text)
+{
+	int fd = memfd_create("text", MFD_CLOEXEC), r;
+
+	if (fd < 0)
+		return -errno;
+	r = write_all(fd, text, strlen(text));
+	if (r == 0)
+		return fd;
+	close(fd);
+	return r;
+}
+
+static enum colour line_colour(const char *line)
+{
+	if (strncmp(line, "---", 3) == 0 || strncmp(line, "+++", 3) == 0)
+		return BOLD;
+	return *line == '+' ? GREEN : *line == '-' ? RED : *line == '@' ? BLUE : PLAIN;
+}
+
+static void print_diff(char *text)
+{
+	char *place = NULL;
+	struct style style;
+
+	terminal_look(STDOUT_FILENO, &style);
+	for (char *line = strtok_r(text, "\n", &place); line; line = strtok_r(NULL, "\n", &place)) {
+		enum colour colour = line_colour(line);
+
+		printf("%s%s%s\n", colour_on(colour, &style), line, colour_off(colour, &style));
+	}
+}
+
+int rewrite_show(const char *name, const char *before, const char *after, struct sentence *error)
+{
+	CLEANUP(close_fdp) int old = put_in_memory(before);
+	CLEANUP(close_fdp) int new = put_in_memory(after);
+	CLEANUP(program_clear)
+	struct program diff = { .name = "diff",
+				.title = "diff",
+				.hint = "install diffutils",
+				.timeout_s = DIFF_TIMEOUT_S,
+				.also_fine = 1 };
+	static const char *const words[] = { "diff", "-u", "--label" };
+	int r;
+
+	if (old < 0 || new < 0)
+		return report(error, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		program_add(&diff, words[i]);
+	program_add(&diff, name);
+	program_add(&diff, "--label");
+	program_add(&diff, name);
+	program_add(&diff, "/proc/self/fd/3");
+	program_add(&diff, "/proc/self/fd/4");
+	program_hand_over(&diff, old);
+	program_hand_over(&diff, new);
+	r = program_run(&diff, error);
+	if (r == 0 && diff.output)
+		print_diff(diff.output);
+	return r;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A domain's XML with other sources for some disks, and nothing else changed.
+ */
+#ifndef REVERTFS_CTL_DOMAIN_DOMAIN_EDIT_H
+#define REVERTFS_CTL_DOMAIN_DOMAIN_EDIT_H
+
+#include <stddef.h>
+
+#include "util.h"
+
+struct disk_change {
+	const char *target;
+	const char *path;   /* the new source; the disk becomes one of type file */
+	const char *format; /* the new driver type */
+};
+
+/*
+ * *ret_after is the changed XML, *ret_before the same as it was, written in the same way, so that the two can be compared line by line.
+ * -ENOENT where a target is not there.
+ */
+int rewrite_disks(const char *xml, const struct disk_change *changes, size_t count, char **ret_before, char **ret_after,
+		  struct sentence *error);
+
+/* Print a diff of two texts, both called `name`, to stdout; in colours where it is a terminal that has some. */
+int rewrite_show(const char *name, const char *before, const char *after, struct sentence *error);
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Several changes that are made all or none: each step has its undo.
+ */
+#ifndef REVERTFS_CTL_DOMAIN_TRANSACTION_H
+#define REVERTFS_CTL_DOMAIN_TRANSACTION_H
+
+#include <stddef.h>
+
+#include "util.h"
+
+struct step {
+	int (*act)(void *subject, struct sentence *error);
+	/* Take back what act() did, also half of it when it failed; NULL: nothing to take back. */
+	int (*undo)(void *subject, struct sentence *error);
+};
+
+/*
+ * Act in order. When one fails, it and those before it are undone, the last first; the sentence says what failed, and then `undone`
+ * ("everything is as it was"), or what could not be taken back.
+ */
+int steps_run(const struct step *steps, size_t count, void *subject, const char *undone, struct sentence *error);
+
+#endif

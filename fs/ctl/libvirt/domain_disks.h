@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The disks of a libvirt domain that revertfs serves, in whichever mounts they are.
+ */
+#ifndef REVERTFS_CTL_LIBVIRT_DOMAIN_DISKS_H
+#define REVERTFS_CTL_LIBVIRT_DOMAIN_DISKS_H
+
+#include "domain.h"
+#include "json.h"
+#include "virsh.h"
+
+enum domain_state { DOMAIN_OFF, DOMAIN_RUNNING, DOMAIN_PAUSED };
+
+struct served_disk {
+	char *target, *point, *name; /* "vda", the mount, the name in it */
+	bool is_leftover;            /* of a session that did not come to its end, or whose end is undecided */
+};
+
+struct served_domain {
+	char uuid[UUID_TEXT_SIZE];
+	enum domain_state state;
+	struct served_disk *disks;
+	size_t count;
+};
+
+/*
+ * Ask libvirt and the daemons. At least one disk is found, or it fails; so it does with a domain that is neither off, running nor
+ * paused, or is saved. Clear with served_domain_clear().
+ */
+int served_domain_find(const struct virsh *virsh, const char *domain, struct served_domain *ret_domain,
+		       struct sentence *error);
+void served_domain_clear(struct served_domain *domain); /* for CLEANUP() */
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * libvirt, by way of virsh: arguments as a vector, a deadline for each call, its complaint as a sentence.
+ *
+ * Never to be used by a hook, for which libvirt waits. virsh runs in its caller's environment (which says where libvirt is, and who
+ * asks), but in no language. A domain is whatever virsh takes for one: its name, its UUID, or its number.
+ */
+#ifndef REVERTFS_CTL_LIBVIRT_VIRSH_H
+#define REVERTFS_CTL_LIBVIRT_VIRSH_H
+
+#include <stdbool.h>
+
+#include "util.h"
+
+#define VIRSH_TIMEOUT_S 30
+
+struct virsh {
+	const char *uri;    /* --connect; NULL: virsh's own default */
+	unsigned timeout_s; /* a call that takes longer is killed; 0: VIRSH_TIMEOUT_S */
+};
+
+/*
+ * Run `virsh WORD...`, which ends with NULL. What it printed is the caller's to free; NULL: nobody wants it. -ENOENT no virsh,
+ * -ETIMEDOUT late and killed, -EIO libvirt refused; with a sentence.
+ */
+int virsh_run(const struct virsh *virsh, const char *const *words, char **ret_output, struct sentence *error);
+
+/* The domain's XML: as it runs, where it runs, or (inactive) as it is defined. */
+int virsh_domain_xml(const struct virsh *virsh, const char *domain, bool inactive, char **ret_xml,
+		     struct sentence *error);
+
+/* `virsh define`, of XML that was made here. */
+int virsh_define(const struct virsh *virsh, const char *xml, struct sentence *error);
+
+/* "running", "shut off", "paused" ...; a text without its newline. */
+int virsh_domain_state(const struct virsh *virsh, const char *domain, char **ret_state, struct sentence *error);
+
+/* `virsh COMMAND --domain DOMAIN`: suspend, resume and the like. */
+int virsh_domain_do(const struct virsh *virsh, const char *command, const char *domain, struct sentence *error);
+
+#endif

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The guard is forked, not started anew, and talks through a socket: a notice when the guest stands still (or will not), one when it
+ * goes on again. A byte from revertctl, or the end of the socket, is the word to let it go on.
+ *
+ * What may have happened counts as happened: an agent that is late with a freeze still freezes, a virsh that was killed may have paused.
+ * So the way back is taken from the moment something was asked for, and is over when libvirt says that it is, or that the
+ * domain has ended.
+ */
+#include "freeze_guard.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent.h"
+#include "log.h"
+
+#define AGENT_TIMEOUT_S 10 /* for what an agent answers at once */
+#define RETRY_MS 1000
+#define GIVE_UP_S 600     /* after that long, nobody would know what the guest is up to */
+#define PATIENCE_MS 30000 /* revertctl's, with the guard's last notice */
+#define SLACK_MS 60000    /* for what comes before and after the time that was asked for */
+#define GUARD_FD 3
+
+struct notice {
+	int error;         /* the first: it does not stand still; the last: it may not go on */
+	bool quiesced;     /* the first's */
+	bool too_late;     /* the last's: it had gone on before the word came */
+	uint64_t deadline; /* the first's */
+	struct guard_times times;
+	struct sentence text; /* of the error; or why it is not quiesced */
+};
+
+/* What the guard, or revertctl in its place, knows of the guest. */
+struct watch {
+	const struct guard_plan *plan;
+	int fd; /* to revertctl */
+	uint64_t deadline;
+	bool may_be_frozen, may_be_paused;
+	bool quiesced;
+	uint64_t froze_ms, paused_ms; /* when that began */
+};
+
+/* ---- the way back */
+
+/* Its state, or "gone" of one that is not there any more; NULL when libvirt does not say. */
+static char *state_of_domain(const struct watch *watch)
+{
+	char *state = NULL;
+	struct sentence why;
+
+	if (virsh_domain_state(watch->plan->virsh, watch->plan->domain, &state, &why) == 0)
+		return state;
+	return strstr(why.text, "failed to get domain") ? strdup("gone") : NULL;
+}
+
+static bool has_ended(const char *state)
+{
+	return state && (strcmp(state, "gone") == 0 || strcmp(state, "shut off") == 0 || strcmp(state, "crashed") == 0);
+}
+
+static int resume_once(struct watch *watch, struct sentence *error)
+{
+	int r = virsh_domain_do(watch->plan->virsh, "resume", watch->plan->domain, error);
+	CLEANUP(freep) char *state = r < 0 ? state_of_domain(watch) : NULL;
+
+	return state && (has_ended(state) || strcmp(state, "running") == 0) ? 0 : r;
+}
+
+/* How many filesystems were thawed; 0 when the domain has ended. */
+static int thaw_once(struct watch *watch, struct sentence *error)
+{
+	int r = agent_thaw(watch->plan->virsh, watch->plan->domain, AGENT_TIMEOUT_S, error);
+	CLEANUP(freep) char *state = r < 0 ? state_of_domain(watch) : NULL;
+
+	return has_ended(state) ? 0 : r;
+}
+
+static int try_until_done(struct watch *watch, int (*once)(struct watch *, struct sentence *), unsigned *ret_tries,
+			  struct sentence *error)
+{
+	uint64_t give_up = monotonic_ms() + GIVE_UP_S * 1000;
+
+	for (*ret_tries = 1;; ++*ret_tries) {
+		int r = once(watch, error);
+
+		if (r >= 0 || monotonic_ms() > give_up)
+			return r;
+		log_warning("domain '%s': %s; tried again", watch->plan->domain, error->text);
+		poll(NULL, 0, RETRY_MS);
+	}
+}
+
+static int let_go_on(struct watch *watch, struct notice *notice)
+{
+	unsigned tries;
+	int r = 0;
+
+	if (watch->may_be_paused) {
+		r = try_until_done(watch, resume_once, &tries, &notice->text);
+		notice->times.paused_ms = (double)(monotonic_ms() - watch->paused_ms);
+	}
+	if (r == 0 && watch->may_be_frozen) {
+		r = try_until_done(watch, thaw_once, &tries, &notice->text);
+		notice->times.frozen_ms = (double)(monotonic_ms() - watch->froze_ms);
+		/* Nothing was left to thaw: somebody else was quicker, perhaps before the pause. */
+		notice->too_late |= r == 0 && tries == 1 && watch->quiesced;
+	}
+	if (r >= 0)
+		return 0;
+	log_error("domain '%s' may still stand still: %s; try 'virsh resume', then 'virsh domfsthaw'",
+		  watch->plan->domain, notice->text.text);
+	return r;
+}
+
+/* ---- the guard */
+
+static unsigned seconds_left(const struct watch *watch)
+{
+	uint64_t now = monotonic_ms();
+
+	return watch->deadline > now ? (unsigned)((watch->deadline - now + 999) / 1000) : 0;
+}
+
+static void begin_time(struct watch *watch)
+{
+	watch->deadline = monotonic_ms() + (uint64_t)watch->plan->timeout_s * 1000;
+}
+
+static int freeze(struct watch *watch, struct sentence *error)
+{
+	const struct guard_plan *plan = watch->plan;
+	bool frozen = false;
+	int r = agent_is_frozen(plan->virsh, plan->domain, AGENT_TIMEOUT_S, &frozen, error);
+
+	if (r == 0 && frozen)
+		r = report(error, -EBUSY, "the guest's filesystems are frozen already, by somebody else");
+	if (r < 0)
+		return r;
+	begin_time(watch);
+	watch->froze_ms = monotonic_ms();
+	watch->may_be_frozen = true;
+	r = agent_freeze(plan->virsh, plan->domain, plan->timeout_s, error);
+	if (r == 0)
+		return report(error, -ENODATA, "the guest's agent found no filesystem to freeze");
+	if (r > 0 && !seconds_left(watch))
+		return report(error, -ETIMEDOUT, "the guest took more than %u s to freeze its filesystems",
+			      plan->timeout_s);
+	watch->quiesced = r > 0;
+	return r < 0 ? r : 0;
+}
+
+/* A freeze that failed may have come half-way, or may come yet. */
+static int freeze_or_not(struct watch *watch, struct notice *notice)
+{
+	struct sentence why;
+	int r = freeze(watch, &notice->text);
+
+	if (r == 0)
+		return 0;
+	if (watch->may_be_frozen && thaw_once(watch, &why) >= 0)
+		watch->may_be_frozen = false;
+	begin_time(watch);
+	return watch->plan->quiesce == QUIESCE_REQUIRE ? r : 0;
+}
+
+static bool revertctl_is_gone(const struct watch *watch)
+{
+	struct pollfd polled = { .fd = watch->fd, .events = POLLIN };
+
+	return poll(&polled, 1, 0) > 0;
+}
+
+static int stand_still(struct watch *watch, struct notice *notice)
+{
+	int r = 0;
+
+	begin_time(watch);
+	if (watch->plan->quiesce != QUIESCE_NO)
+		r = freeze_or_not(watch, notice);
+	if (r == 0 && revertctl_is_gone(watch))
+		r = -EPIPE;
+	if (r < 0)
+		return r;
+	watch->paused_ms = monotonic_ms();
+	watch->may_be_paused = true;
+	notice->quiesced = watch->quiesced;
+	notice->deadline = watch->deadline;
+	return virsh_domain_do(watch->plan->virsh, "suspend", watch->plan->domain, &notice->text);
+}
+
+/* Whether revertctl has said so; else it is gone, or late. */
+static bool wait_for_the_word(struct watch *watch)
+{
+	for (;;) {
+		struct pollfd polled = { .fd = watch->fd, .events = POLLIN };
+		uint64_t now = monotonic_ms();
+		char word;
+
+		if (now >= watch->deadline) {
+			log_warning("domain '%s': its time of %u s is over, it goes on", watch->plan->domain,
+				    watch->plan->timeout_s);
+			return false;
+		}
+		if (poll(&polled, 1, (int)(watch->deadline - now)) <= 0)
+			continue;
+		if (recv(watch->fd, &word, 1, 0) == 1)
+			return true;
+		log_warning("domain '%s': revertctl is gone, the guest goes on", watch->plan->domain);
+		return false;
+	}
+}
+
+static void send_notice(struct watch *watch, const struct notice *notice)
+{
+	/* Nobody may listen any more. */
+	if (send(watch->fd, notice, sizeof(*notice), MSG_NOSIGNAL) < 0)
+		log_debug("guard", "nobody hears it");
+}
+
+static void watch_over(struct watch *watch)
+{
+	struct notice first = { 0 }, last = { 0 };
+
+	first.error = stand_still(watch, &first);
+	send_notice(watch, &first);
+	if (first.error == 0)
+		last.too_late = !wait_for_the_word(watch);
+	last.error = let_go_on(watch, &last);
+	send_notice(watch, &last);
+}
+
+/* Out of the terminal's reach, with nothing of the caller's but the socket. */
+static void leave_the_caller(int fd)
+{
+	static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE };
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	setsid();
+	prctl(PR_SET_NAME, "revertctl-guard");
+	for (size_t i = 0; i < ARRAY_SIZE(ignored); i++)
+		signal(ignored[i], SIG_IGN);
+	if (fd != GUARD_FD && dup2(fd, GUARD_FD) < 0)
+		_exit(EXIT_FAILURE);
+	fcntl(GUARD_FD, F_SETFD, FD_CLOEXEC);
+	for (int i = 0; i < GUARD_FD; i++)
+		if (null < 0 || dup2(null, i) < 0)
+			close(i);
+	close_range(GUARD_FD + 1, ~0U, 0);
+	if (chdir("/") < 0)
+		log_debug("guard", "it keeps its directory busy");
+	log_to_syslog();
+}
+
+/* ---- revertctl's side */
+
+static int receive(const struct guard *guard, uint64_t patience_ms, struct notice *ret_notice)
+{
+	uint64_t deadline = monotonic_ms() + patience_ms;
+
+	for (;;) {
+		struct pollfd polled = { .fd = guard->fd, .events = POLLIN };
+		uint64_t now = monotonic_ms();
+
+		if (now >= deadline)
+			return -ETIMEDOUT;
+		if (poll(&polled, 1, (int)(deadline - now)) <= 0)
+			continue;
+		return recv(guard->fd, ret_notice, sizeof(*ret_notice), 0) == sizeof(*ret_notice) ? 0 : -ECONNRESET;
+	}
+}
+
+/* The guard was killed: what it would have done is done here. */
+static int stand_in(const struct guard *guard, struct notice *notice)
+{
+	struct watch watch = { .plan = &guard->plan,
+			       .fd = -1,
+			       .may_be_paused = true,
+			       .may_be_frozen = guard->plan.quiesce != QUIESCE_NO };
+
+	watch.paused_ms = watch.froze_ms = monotonic_ms();
+	notice->error = let_go_on(&watch, notice);
+	notice->too_late = true;
+	return notice->error;
+}
+
+static int last_notice(struct guard *guard, struct notice *notice, struct sentence *error)
+{
+	int r = receive(guard, PATIENCE_MS, notice);
+
+	close_fdp(&guard->fd);
+	if (r == -ETIMEDOUT)
+		return report(error, r,
+			      "the guest does not go on yet; process %d tries for %u minutes, its log says why, and "
+			      "'virsh resume' and 'virsh domfsthaw' may help",
+			      (int)guard->pid, GIVE_UP_S / 60);
+	if (r < 0)
+		stand_in(guard, notice);
+	waitpid(guard->pid, NULL, 0);
+	return notice->error < 0 ? report(error, notice->error,
+					  "the guest may still stand still: %s; try 'virsh "
+					  "resume', then 'virsh domfsthaw'",
+					  notice->text.text)
+				 : 0;
+}
+
+static int start(struct guard *guard, struct sentence *error)
+{
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		return report(error, -errno, "no socket can be made: %s", error_text(-errno));
+	guard->pid = fork();
+	if (guard->pid == 0) {
+		struct watch watch = { .plan = &guard->plan, .fd = GUARD_FD };
+
+		leave_the_caller(ends[1]);
+		watch_over(&watch);
+		_exit(EXIT_SUCCESS);
+	}
+	close(ends[1]);
+	guard->fd = ends[0];
+	if (guard->pid > 0)
+		return 0;
+	close_fdp(&guard->fd);
+	return report(error, -errno, "no process can be started: %s", error_text(-errno));
+}
+
+int guard_begin(const struct guard_plan *plan, struct guard *ret_guard, struct sentence *error)
+{
+	struct guard guard = { .plan = *plan, .fd = -1 };
+	struct notice first = { 0 }, last = { 0 };
+	struct sentence why;
+	int r = start(&guard, error);
+
+	if (r < 0)
+		return r;
+	r = receive(&guard, (uint64_t)plan->timeout_s * 1000 + SLACK_MS, &first);
+	if (r == 0 && first.error == 0) {
+		guard.quiesced = first.quiesced;
+		guard.why_not = first.text;
+		guard.deadline = first.deadline;
+		*ret_guard = guard;
+		return 0;
+	}
+	if (r < 0)
+		report(error, r, "the process that was to pause the guest is gone, or hangs");
+	else
+		r = report(error, first.error, "%s", first.text.text);
+	if (last_notice(&guard, &last, &why) < 0)
+		report_context(error, r, "%s; what came first: ", why.text);
+	return r;
+}
+
+int guard_end(struct guard *guard, struct guard_times *ret_times, struct sentence *error)
+{
+	struct notice last = { 0 };
+	int r;
+
+	/* A guard that is gone says so by what is received. */
+	if (send(guard->fd, "", 1, MSG_NOSIGNAL) < 0)
+		log_debug("guard", "it does not listen any more");
+	r = last_notice(guard, &last, error);
+	if (r < 0)
+		return r;
+	*ret_times = last.times;
+	if (last.too_late)
+		return report(error, -ETIME,
+			      "the guest had gone on before that was done, after %u s or because somebody else let it",
+			      guard->plan.timeout_s);
+	return 0;
+}
+
+void guard_endp(struct guard *guard)
+{
+	struct guard_times times;
+	struct sentence why;
+
+	if (guard->fd >= 0 && guard_end(guard, &times, &why) < 0)
+		log_warning("%s", why.text);
+}

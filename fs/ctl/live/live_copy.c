@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One poll loop over the questions, and now and then over one more: the status of a mount whose disks are still waited for. A small
+ * copy is answered before the first look.
+ */
+#include "live_copy.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ask.h"
+
+#define FIRST_LOOK_MS 10
+#define LOOK_MS 20
+
+struct look {
+	struct question question;
+	struct inquiry inquiry; /* fd -1: none is under way */
+	uint64_t next;          /* when */
+};
+
+void copying_begin(struct copying *copying)
+{
+	copying->open = client_begin(&copying->question, &copying->inquiry) == 0;
+}
+
+void copying_clear(struct copying *copying)
+{
+	if (copying->open)
+		client_endp(&copying->inquiry);
+	free(copying->question.answer);
+}
+
+static void settle(struct copying *copying)
+{
+	copying->open = false;
+	client_endp(&copying->inquiry);
+}
+
+static void give_up(struct copying *copying)
+{
+	kill(copying->inquiry.pid, SIGKILL);
+	settle(copying);
+	copying->question.error =
+		report(&copying->question.why, -ETIMEDOUT,
+		       "disk '%s': the revertfs daemon of '%s' was not done in time; its log may say why",
+		       copying->name, copying->question.point);
+}
+
+static struct copying *first_uncopied(struct copying *items, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (items[i].open && !items[i].copied)
+			return &items[i];
+	return NULL;
+}
+
+static struct copying *first_open(struct copying *items, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (items[i].open)
+			return &items[i];
+	return NULL;
+}
+
+/* ---- what the status says */
+
+static void begin_look(struct look *look, const char *point)
+{
+	look->question = (struct question){ .point = point, .file = "status.json" };
+	client_begin(&look->question, &look->inquiry);
+	look->next = monotonic_ms() + LOOK_MS;
+}
+
+static void end_look(struct look *look)
+{
+	client_endp(&look->inquiry);
+	free(look->question.answer);
+	look->question.answer = NULL;
+}
+
+static void note_copied(struct copying *items, size_t count, const struct question *question)
+{
+	CLEANUP(json_putp) struct json_object *status = NULL;
+	struct json_object *disk = NULL;
+	const char *copied;
+
+	if (!question->answer || json_parse(question->answer, strlen(question->answer), &status, NULL) < 0)
+		return;
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(items[i].question.point, question->point) == 0 &&
+		    ask_find_disk(status, items[i].name, &disk, NULL) == 0 &&
+		    json_get_string(disk, "copied", &copied) > 0)
+			items[i].copied |= strcmp(copied, items[i].point) == 0;
+}
+
+/* ---- the loop */
+
+/* Wait for one of them, until the time given at most, and take what has come. */
+static void wait_and_take(struct copying *items, size_t count, struct look *look, uint64_t until)
+{
+	CLEANUP(freep) struct pollfd *polls = calloc(count + 1, sizeof(*polls));
+	uint64_t now = monotonic_ms();
+
+	if (!polls)
+		return;
+	for (size_t i = 0; i < count; i++)
+		polls[i] = (struct pollfd){ .fd = items[i].open ? items[i].inquiry.fd : -1, .events = POLLIN };
+	polls[count] = (struct pollfd){ .fd = look->inquiry.fd, .events = POLLIN };
+	if (poll(polls, count + 1, until > now ? (int)(until - now) : 0) <= 0)
+		return;
+	for (size_t i = 0; i < count; i++)
+		if (polls[i].revents && client_take(&items[i].question, &items[i].inquiry))
+			settle(&items[i]);
+	if (polls[count].revents && client_take(&look->question, &look->inquiry)) {
+		note_copied(items, count, &look->question);
+		end_look(look);
+	}
+	ask_reap();
+}
+
+void copying_until_copied(struct copying *items, size_t count, uint64_t deadline)
+{
+	struct look look = { .inquiry = { .fd = -1 }, .next = monotonic_ms() + FIRST_LOOK_MS };
+	struct copying *waiting;
+
+	while ((waiting = first_uncopied(items, count)) && monotonic_ms() < deadline) {
+		bool may_look = look.inquiry.fd < 0;
+
+		if (may_look && monotonic_ms() >= look.next)
+			begin_look(&look, waiting->question.point);
+		wait_and_take(items, count, &look, may_look && look.next < deadline ? look.next : deadline);
+	}
+	while ((waiting = first_uncopied(items, count)))
+		give_up(waiting);
+	end_look(&look);
+}
+
+void copying_until_settled(struct copying *items, size_t count, uint64_t deadline)
+{
+	struct look none = { .inquiry = { .fd = -1 } };
+	struct copying *waiting;
+
+	while (first_open(items, count) && monotonic_ms() < deadline)
+		wait_and_take(items, count, &none, deadline);
+	while ((waiting = first_open(items, count)))
+		give_up(waiting);
+}

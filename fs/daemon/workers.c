@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Two kinds of thread. The workers (options.max_jobs) take a disk whose fold is queued and may run, and fold its layers one after the other, or
+ * what somebody asked to be copied out (transfer.c). The housekeeper cleans up behind a daemon that was killed, makes the template for each disk's next layer, closes old scratches (which frees their blocks) and starts write-back.
+ *
+ *   NONE --job_queue--> QUEUED --a worker--> RUNNING --nothing left--> NONE
+ *                          ^                    |
+ *                          +--somebody came-----+   (stopped within a second: qemu-img is killed, the layer stays `folding`)
+ *                          +--it failed---------+   (tried again after a while)
+ *
+ * Everything is driven by disks->changed, or, while nothing is queued, by disks->queued; the timeouts below are for what changes with time alone.
+ */
+#include "workers.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "clone.h"
+#include "gc.h"
+#include "fdstore.h"
+#include "fold.h"
+#include "layer.h"
+#include "log.h"
+#include "output.h"
+#include "scratch.h"
+#include "session.h"
+#include "table.h"
+#include "transfer.h"
+#include "claim.h"
+#include "foldable.h"
+
+#define TICK_S 2          /* sessions lapse and failed folds come up again */
+#define RETRY_MIN_MS 5000 /* after the first failure; doubled by each */
+#define RETRY_MAX_MS 600000
+#define WORKER_STACK (512 * 1024)
+
+/* --- folding ------------------------------------------------------------------------------------- */
+
+static bool may_run_locked(struct disk *disk, uint64_t now, struct layer **ret_layer)
+{
+	if (disk->job.state != JOB_QUEUED || now < disk->job.not_before || transfer_runs_locked(disk))
+		return false;
+	*ret_layer = fold_candidate_locked(disk);
+	if (!*ret_layer) {
+		disk->job.state = JOB_NONE;
+		disk->job.ended++;
+		disk->job.result = 0;
+		pthread_cond_broadcast(&disk->disks->changed);
+		return false;
+	}
+	return !fold_has_rival_locked(*ret_layer) && fold_may_run_locked(*ret_layer, NULL);
+}
+
+/* A disk whose fold can begin, made RUNNING: a reference, or NULL. */
+static struct disk *take_fold_locked(struct disks *disks)
+{
+	uint64_t now = monotonic_ms(), drained;
+	struct layer *layer;
+
+	for (struct disk *disk = disks->first; disk; disk = disk->next_disk) {
+		if (!may_run_locked(disk, now, &layer))
+			continue;
+		disk->job.state = JOB_RUNNING;
+		disk->job.layer = layer_get_locked(layer);
+		disk->job.percent = 0;
+		disk->job.bytes = 0;
+		disk->job.started = now;
+		disk->job.stop = false;
+		eventfd_read(disk->job.stop_fd, &drained);
+		disk->refs++;
+		disks->running++;
+		return disk;
+	}
+	return NULL;
+}
+
+static void note_failure_locked(struct disk *disk, int result, const struct sentence *error)
+{
+	uint64_t delay = RETRY_MIN_MS;
+
+	for (unsigned i = 0; i < disk->job.failures && delay < RETRY_MAX_MS; i++)
+		delay *= 2;
+	disk->job.failures++;
+	disk->job.not_before = monotonic_ms() + delay;
+	disk->job.result = result;
+	disk->job.error = *error;
+	disk->last_error = *error;
+	disk->job.ended++;
+}
+
+static void end_fold_locked(struct disk *disk, int result, const struct sentence *error)
+{
+	struct disks *disks = disk->disks;
+
+	layer_put_locked(disk->job.layer);
+	disk->job.layer = NULL;
+	disk->job.state = disk->job.postponed ? JOB_NONE : JOB_QUEUED;
+	disks->running--;
+	if (result == -ECANCELED) {
+		disk->job.result = -EBUSY;
+		report(&disk->job.error, -EBUSY,
+		       disk->job.postponed
+			       ? "disk '%s': the fold was cancelled; 'fold' takes it up again"
+			       : "disk '%s': the fold gave way to somebody who uses the disk, and goes on by itself",
+		       disk->name);
+		disk->job.ended++;
+	} else if (result < 0) {
+		note_failure_locked(disk, result, error);
+	} else {
+		disk->job.failures = 0;
+		disk->job.not_before = 0;
+		/* What its earlier tries complained of is over; what anybody else did is not. */
+		if (strcmp(disk->last_error.text, disk->job.error.text) == 0)
+			disk->last_error.text[0] = '\0';
+	}
+	pthread_cond_broadcast(&disks->changed);
+}
+
+/* Clones that are behind their template keep its old layers from being folded; the idle ones need not. */
+static void move_followers_locked(struct disks *disks)
+{
+	struct disk *disk = disks->first;
+
+	while (disk && !disk->wants_followers_moved)
+		disk = disk->next_disk;
+	if (!disk)
+		return;
+	disk->wants_followers_moved = false;
+	disk->refs++;
+	pthread_mutex_unlock(&disks->lock);
+	clone_move_followers_on(disk);
+	pthread_mutex_lock(&disks->lock);
+	if (disk->job.state == JOB_NONE && !disk->job.postponed && fold_candidate_locked(disk))
+		disk->job.state = JOB_QUEUED;
+	disk_put_locked(disk);
+	pthread_cond_broadcast(&disks->changed);
+}
+
+/* Whether there was one. */
+static bool fold_one_locked(struct disks *disks)
+{
+	struct disk *disk = take_fold_locked(disks);
+	struct sentence error = { "" };
+	int r;
+
+	if (!disk)
+		return false;
+	pthread_mutex_unlock(&disks->lock);
+	r = fold_run(disk, disk->job.layer, &error);
+	if (r < 0 && r != -ECANCELED)
+		log_error("%s", error.text);
+	pthread_mutex_lock(&disks->lock);
+	end_fold_locked(disk, r, &error);
+	pthread_mutex_unlock(&disks->lock);
+	collect_given_up(disks);
+	pthread_mutex_lock(&disks->lock);
+	disk_put_locked(disk);
+	return true;
+}
+
+static bool transfer_one_locked(struct disks *disks)
+{
+	struct transfer *transfer = transfer_take_locked(disks);
+	struct sentence error = { "" };
+	int r;
+
+	if (!transfer)
+		return false;
+	pthread_mutex_unlock(&disks->lock);
+	r = transfer->run(transfer, &error);
+	transfer_end(transfer, r, &error);
+	transfer_put(transfer);
+	pthread_mutex_lock(&disks->lock);
+	return true;
+}
+
+/* Whether anything is queued, though it may not run now. */
+static bool has_work_locked(const struct disks *disks)
+{
+	const struct disk *disk = disks->first;
+
+	while (disk && disk->job.state != JOB_QUEUED && !disk->wants_followers_moved)
+		disk = disk->next_disk;
+	return disk || disks->transfers;
+}
+
+/* Idle workers are not woken by every reset. */
+static void *work(void *context)
+{
+	struct disks *disks = context;
+	struct timespec until;
+
+	pthread_mutex_lock(&disks->lock);
+	while (!disks->stopping) {
+		move_followers_locked(disks);
+		if (fold_one_locked(disks) || transfer_one_locked(disks))
+			continue;
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_sec += TICK_S;
+		pthread_cond_timedwait(has_work_locked(disks) ? &disks->changed : &disks->queued, &disks->lock, &until);
+	}
+	pthread_mutex_unlock(&disks->lock);
+	return NULL;
+}
+
+/* --- housekeeping -------------------------------------------------------------------------------- */
+
+static void drop_from_store(uint64_t serial)
+{
+	CLEANUP(freep) char *name = scratch_store_name(serial);
+
+	if (name)
+		fdstore_drop(name);
+}
+
+static bool close_old_files_locked(struct disks *disks)
+{
+	struct closing *list = disks->closing;
+
+	if (!list)
+		return false;
+	disks->closing = NULL;
+	pthread_mutex_unlock(&disks->lock);
+	while (list) {
+		struct closing *next = list->next;
+
+		close(list->fd);
+		if (list->stored)
+			drop_from_store(list->stored);
+		free(list);
+		list = next;
+	}
+	pthread_mutex_lock(&disks->lock);
+	return true;
+}
+
+/* The layer that the disk's next seal will make: an id and a template, so that no process is started then. */
+static void make_next(struct disk *disk, uint64_t virtual_size)
+{
+	struct layer *layer = layer_new(disk->disks);
+	struct template *template;
+	struct sentence error;
+
+	if (!layer)
+		return;
+	layer->record.virtual_size = virtual_size;
+	if (layer_template(layer, &template, &error) < 0)
+		log_warning("disk '%s': a template cannot be made ahead, the next commit will make it: %s", disk->name,
+			    error.text);
+	pthread_mutex_lock(&disk->disks->lock);
+	if (layer->template && !disk->next && !disk->removed) {
+		disk->next = layer;
+		layer = NULL;
+	}
+	pthread_mutex_unlock(&disk->disks->lock);
+	if (layer) {
+		if (layer->template)
+			layer_forget_template(layer);
+		layer_put(layer);
+	}
+}
+
+static bool make_templates_locked(struct disks *disks)
+{
+	for (struct disk *disk = disks->first; disk; disk = disk->next_disk) {
+		uint64_t virtual_size;
+
+		if (!disk->wants_next || !disk->head)
+			continue;
+		disk->wants_next = false;
+		if (disk->next)
+			continue;
+		virtual_size = disk_base(disk)->record.virtual_size;
+		disk->refs++;
+		pthread_mutex_unlock(&disks->lock);
+		make_next(disk, virtual_size);
+		pthread_mutex_lock(&disks->lock);
+		disk_put_locked(disk);
+		return true;
+	}
+	return false;
+}
+
+static void *keep_house(void *context)
+{
+	struct disks *disks = context;
+	struct timespec until;
+
+	making_clean_up(disks);
+	pthread_mutex_lock(&disks->lock);
+	while (!disks->stopping) {
+		if (close_old_files_locked(disks) || make_templates_locked(disks))
+			continue;
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_sec += TICK_S;
+		if (pthread_cond_timedwait(&disks->changed, &disks->lock, &until) == ETIMEDOUT) {
+			pthread_mutex_unlock(&disks->lock);
+			scratch_write_back(disks);
+			pthread_mutex_lock(&disks->lock);
+		}
+	}
+	close_old_files_locked(disks);
+	pthread_mutex_unlock(&disks->lock);
+	return NULL;
+}
+
+/* --- life ---------------------------------------------------------------------------------------- */
+
+static int start_thread(struct disks *disks, void *(*run)(void *))
+{
+	pthread_attr_t attributes;
+	sigset_t all, old;
+	int r;
+
+	pthread_attr_init(&attributes);
+	pthread_attr_setstacksize(&attributes, WORKER_STACK);
+	/* Signals are for the main thread. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = pthread_create(&disks->workers[disks->worker_count], &attributes, run, disks);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attributes);
+	if (r == 0)
+		disks->worker_count++;
+	return -r;
+}
+
+int job_start_workers(struct disks *disks)
+{
+	unsigned count = disks->options->max_jobs;
+	int r;
+
+	disks->workers = calloc(count + 1, sizeof(*disks->workers));
+	if (!disks->workers)
+		return -ENOMEM;
+	r = start_thread(disks, keep_house);
+	for (unsigned i = 0; i < count && r == 0; i++)
+		r = start_thread(disks, work);
+	return r;
+}
+
+void job_stop_workers(struct disks *disks)
+{
+	pthread_mutex_lock(&disks->lock);
+	disks->stopping = true;
+	for (struct disk *disk = disks->first; disk; disk = disk->next_disk)
+		if (disk->job.state == JOB_RUNNING)
+			turn_stop_fold_locked(disk);
+	transfer_stop_all_locked(disks);
+	pthread_cond_broadcast(&disks->changed);
+	pthread_cond_broadcast(&disks->queued);
+	pthread_mutex_unlock(&disks->lock);
+	for (unsigned i = 0; i < disks->worker_count; i++)
+		pthread_join(disks->workers[i], NULL);
+	free(disks->workers);
+	disks->workers = NULL;
+	disks->worker_count = 0;
+	transfer_drop_all(disks);
+}

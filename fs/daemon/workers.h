@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Background work: threads that fold layers, make templates ahead, free the blocks of old scratches and start write-back.
+ */
+#ifndef REVERTFS_DAEMON_WORKERS_H
+#define REVERTFS_DAEMON_WORKERS_H
+
+#include "model.h"
+
+int job_start_workers(struct disks *disks);
+void job_stop_workers(struct disks *disks); /* waits until they are gone; running folds stop first */
+
+#endif

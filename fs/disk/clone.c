@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A clone is a record, a scratch, and a place in the tree of layers; it costs two small files.
+ *
+ * It keeps its head in its own record, like every disk, and so the layers that it stands on are kept from being folded (fold.c). Its template is
+ * found by name each time: a template cannot be unprotected while a clone is there.
+ */
+#include "clone.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "gc.h"
+#include "io.h"
+#include "layer.h"
+#include "log.h"
+#include "scratch.h"
+#include "session.h"
+#include "table.h"
+#include "transfer.h"
+#include "claim.h"
+#include "job.h"
+
+/* --- following ----------------------------------------------------------------------------------- */
+
+static struct disk *find_template_locked(const struct disk *disk)
+{
+	struct disk *other = disk->record.template ? disk->disks->first : NULL;
+
+	while (other && strcmp(other->name, disk->record.template) != 0)
+		other = other->next_disk;
+	return other;
+}
+
+bool clone_is_behind_locked(const struct disk *disk)
+{
+	const struct disk *template = disk->record.follow ? find_template_locked(disk) : NULL;
+
+	return template && template->head && template->head != disk->head;
+}
+
+/* The head that a follower should have, with a reference, and counted as read; NULL when it has it. */
+static struct layer *find_new_head(struct disk *disk)
+{
+	struct disks *disks = disk->disks;
+	struct layer *head = NULL;
+
+	pthread_mutex_lock(&disks->lock);
+	/* A fold that has the head gives way, or makes the parent the template's head: then it is asked for again. */
+	while (!head && clone_is_behind_locked(disk) && !disk->hold) {
+		head = layer_get_locked(find_template_locked(disk)->head);
+		if (turn_keep_layer_locked(head, false) < 0) {
+			layer_put_locked(head);
+			head = NULL;
+		}
+	}
+	pthread_mutex_unlock(&disks->lock);
+	return head;
+}
+
+static void let_head_go(struct layer *head)
+{
+	pthread_mutex_lock(&head->disks->lock);
+	head->open--;
+	pthread_cond_broadcast(&head->disks->changed);
+	pthread_mutex_unlock(&head->disks->lock);
+	layer_put(head);
+}
+
+/* The layer that this clone no longer needs may be what the template's fold has waited for. */
+static void queue_template(struct disk *disk)
+{
+	struct disk *template = disks_find(disk->disks, disk->record.template);
+
+	if (template)
+		job_queue(template);
+	disk_put(template);
+}
+
+int clone_catch_up(struct disk *disk, struct sentence *error)
+{
+	struct layer *head = find_new_head(disk);
+	struct disk_record after = disk->record;
+	struct layer *old = disk->head;
+	int r;
+
+	if (!head)
+		return 0;
+	pthread_mutex_lock(&disk->disks->lock);
+	layer_get_locked(old);
+	pthread_mutex_unlock(&disk->disks->lock);
+	strcpy(after.head, head->record.id);
+	r = disk_save(disk, &after);
+	if (r < 0) {
+		report(error, r, "clone '%s': the new head of its template cannot be recorded: %s", disk->name,
+		       error_text(r));
+	} else {
+		disk_set_head(disk, head);
+		collect_layer(old);
+		queue_template(disk);
+	}
+	layer_put(old);
+	let_head_go(head);
+	return r;
+}
+
+/* A follower that is behind, and that nobody uses: claimed, with a reference; or NULL. */
+static struct disk *claim_idle_follower(struct disk *template)
+{
+	struct disks *disks = template->disks;
+	struct disk *found = NULL;
+
+	pthread_mutex_lock(&disks->lock);
+	for (struct disk *disk = disks->first; disk && !found; disk = disk->next_disk) {
+		if (!disk->record.template || strcmp(disk->record.template, template->name) != 0 || disk->claimed ||
+		    disk->hold || !clone_is_behind_locked(disk) || disk->state != DISK_PRISTINE ||
+		    disk->scratch->readers || disk->scratch->writers || session_is_active_locked(disk) ||
+		    turn_is_folds_locked(disk->head))
+			continue;
+		disk->claimed = true;
+		disk->refs++;
+		found = disk;
+	}
+	pthread_mutex_unlock(&disks->lock);
+	return found;
+}
+
+void clone_move_followers_on(struct disk *template)
+{
+	struct sentence why;
+	struct disk *disk;
+
+	while ((disk = claim_idle_follower(template))) {
+		struct layer *before = disk->head;
+		int r = scratch_is_dirty(disk->scratch) ? 0 : clone_catch_up(disk, &why);
+		bool moved = disk->head != before;
+
+		if (r == 0 && moved)
+			r = scratch_renew(disk, disk->head, &why);
+		if (r < 0)
+			log_warning("%s", why.text);
+		disk_release_claim(disk);
+		if (!moved)
+			return;
+	}
+}
+
+/* --- making and removing ------------------------------------------------------------------------- */
+
+int clone_check_free_name(struct disks *disks, const char *name, struct sentence *error)
+{
+	CLEANUP(freep) char *parent = strdup(name);
+	CLEANUP(close_fdp) int fd = -1;
+	char *slash;
+
+	if (!parent)
+		return report(error, -ENOMEM, "out of memory");
+	fd = io_open_beneath(disks->images_fd, name, O_PATH | O_NOFOLLOW);
+	if (fd >= 0 || fd == -ELOOP)
+		return report(error, -EEXIST, "'%s' exists already", name);
+	if (transfer_makes(disks, name))
+		return report(error, -EEXIST, "'%s' is being made already", name);
+	slash = strrchr(parent, '/');
+	if (slash) {
+		*slash = '\0';
+		fd = io_open_beneath(disks->images_fd, parent, O_PATH | O_DIRECTORY);
+		if (fd < 0)
+			return report(error, fd, "'%s' is no directory for a clone: %s", parent, error_text(fd));
+	}
+	return 0;
+}
+
+/* The layer to begin at, kept for the caller (turn_release_layer): the point's, or the template's head. */
+static struct layer *choose_layer(struct disk *template, const char *point, struct sentence *error)
+{
+	struct layer *layer;
+	bool torn;
+
+	pthread_mutex_lock(&template->disks->lock);
+	layer = point ? turn_keep_point_locked(template, point) : layer_get_locked(template->head);
+	/* The template is claimed, so that no fold has its head. */
+	if (layer && !point)
+		layer->open++;
+	torn = layer && layer_is_torn_locked(layer);
+	if (torn)
+		report(error, -EBUSY,
+		       "disk '%s': a commit is being folded into what the clone would begin at; try again when that has ended",
+		       template->name);
+	else if (!layer)
+		report(error, -ENOENT, "disk '%s' has no snapshot '%s'", template->name, point);
+	pthread_mutex_unlock(&template->disks->lock);
+	if (!torn)
+		return layer;
+	turn_release_layer(layer);
+	return NULL;
+}
+
+static int make_clone(struct disk *template, struct layer *layer, const char *name, bool follow, struct disk **ret_disk,
+		      struct sentence *error)
+{
+	struct disks *disks = template->disks;
+	struct disk_record record = { .follow = follow, .template = strdup(template->name) };
+	struct disk *disk;
+	int r;
+
+	disk = record.template ? disk_new(disks, name, &r, error) : NULL;
+	if (!disk) {
+		free(record.template);
+		return report_context(error, -ENOMEM, "clone '%s': ", name);
+	}
+	strcpy(record.head, layer->record.id);
+	disk->record.template = record.template;
+	pthread_mutex_lock(&disks->lock);
+	disk->root = layer_get_locked(template->root);
+	disk->head = layer_get_locked(layer);
+	pthread_mutex_unlock(&disks->lock);
+	*ret_disk = disk;
+	r = disk_insert(disk);
+	if (r < 0)
+		return report(error, r, "'%s' is a disk already, or a directory of another disk's name", name);
+	r = scratch_renew(disk, layer, error);
+	if (r == 0) {
+		r = disk_save(disk, &record);
+		if (r == 0)
+			r = io_sync_directory(disks->disks_fd);
+		if (r < 0)
+			report(error, r, "clone '%s' cannot be recorded: %s", name, error_text(r));
+	}
+	return r;
+}
+
+static int clone_claimed(struct disk *template, const char *name, const char *point, bool follow,
+			 struct sentence *error)
+{
+	struct layer *layer = choose_layer(template, point, error);
+	struct disk *disk = NULL;
+	int r;
+
+	if (!layer)
+		return -EBUSY;
+	r = make_clone(template, layer, name, follow && !point, &disk, error);
+	turn_release_layer(layer);
+	if (!disk)
+		return r;
+	if (r < 0 && r != -EEXIST) {
+		disk_remove(disk);
+		disk_remove_files(disk);
+	}
+	disk_unclaim(disk);
+	disk_put(disk);
+	return r;
+}
+
+int disk_clone(struct disks *disks, const char *name, const char *clone, const char *point, bool follow,
+	       struct sentence *error)
+{
+	struct disk *template;
+	int r = disk_check_new_name(clone, error);
+
+	if (r < 0)
+		return r;
+	pthread_rwlock_wrlock(&disks->names);
+	r = clone_check_free_name(disks, clone, error);
+	if (r == 0)
+		r = disk_claim_name(disks, name, &template, error);
+	if (r == 0) {
+		if (point) {
+			pthread_mutex_lock(&disks->lock);
+			r = disk_find_point_locked(template, point) ? 0 : -ENOENT;
+			pthread_mutex_unlock(&disks->lock);
+		}
+		r = r < 0 ? report(error, r, "disk '%s' has no snapshot '%s'", name, point)
+			  : clone_claimed(template, clone, point, follow, error);
+		disk_release_claim(template);
+	}
+	pthread_rwlock_unlock(&disks->names);
+	if (r == 0)
+		log_info("disk '%s' is a clone of '%s'%s", clone, name, follow && !point ? " and follows it" : "");
+	return r;
+}
+
+static bool is_used_locked(const struct disk *disk)
+{
+	return session_is_active_locked(disk) || disk->hold || transfer_exists_locked(disk) ||
+	       (disk->scratch && (disk->scratch->readers || disk->scratch->writers)) || disk_find_clone_locked(disk);
+}
+
+/* One of the disk's names, a copy; NULL when it has none. */
+static char *any_point(struct disk *disk)
+{
+	char *copy = NULL;
+
+	pthread_mutex_lock(&disk->disks->lock);
+	for (const struct layer *layer = disk->disks->layers; layer && !copy; layer = layer->next)
+		for (size_t i = 0; i < layer->record.name_count && !copy; i++)
+			if (strcmp(layer->record.names[i].disk, disk->name) == 0)
+				copy = strdup(layer->record.names[i].point);
+	pthread_mutex_unlock(&disk->disks->lock);
+	return copy;
+}
+
+/* Names of a clone that goes: they keep layers that nobody else knows of. */
+static void drop_points(struct disk *disk)
+{
+	for (;;) {
+		CLEANUP(freep) char *point = any_point(disk);
+		struct layer *layer = NULL;
+		int r;
+
+		if (!point)
+			return;
+		pthread_mutex_lock(&disk->disks->lock);
+		layer = turn_keep_point_locked(disk, point);
+		pthread_mutex_unlock(&disk->disks->lock);
+		if (!layer)
+			continue;
+		r = layer_drop_name(layer, disk->name, point);
+		if (r == 0)
+			collect_layer(layer);
+		turn_release_layer(layer);
+		if (r < 0) {
+			log_warning("the snapshot '%s' of the removed clone '%s' stays behind", point, disk->name);
+			return;
+		}
+	}
+}
+
+int disk_unlink(struct disks *disks, const char *name)
+{
+	struct disk *disk;
+	struct sentence why;
+	struct layer *head;
+	bool used;
+	int r = disk_claim_name(disks, name, &disk, &why);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&disks->lock);
+	used = is_used_locked(disk);
+	pthread_mutex_unlock(&disks->lock);
+	/* The kernel tells us of a close a little later. */
+	if (used)
+		disk_wait_for_all(disk, &why);
+	pthread_mutex_lock(&disks->lock);
+	used = is_used_locked(disk);
+	head = layer_get_locked(disk->head);
+	pthread_mutex_unlock(&disks->lock);
+	r = !disk->record.template ? -EPERM : used ? -EBUSY : io_unlink(disk->directory, "disk.json");
+	if (r == 0)
+		r = io_sync_directory(disk->directory);
+	if (r == 0) {
+		session_end(disk);
+		disk_remove(disk);
+		job_stop_fold(disk); /* of a side branch: the claim has stopped those of its own chain */
+		disk_set_head(disk, disk->root);
+		drop_points(disk);
+		collect_layer(head);
+		job_look_again(disk->root);
+		disk_remove_files(disk);
+		log_info("clone '%s' was removed", name);
+	}
+	layer_put(head);
+	disk_release_claim(disk);
+	return r;
+}

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A fold of a layer into its parent destroys what the parent was, in this order:
+ *
+ *   1. the layer's record says `folding`           from here on the parent alone means nothing, and nothing may choose it
+ *   2. qemu-img commit, with the chain given       through the layer everything reads the same at every moment
+ *   3. sync the parent; record what an image looks like now
+ *   4. children and dirty scratches get the parent named in their headers (rebase.c), and in their records
+ *   5. the layer's names move to the parent
+ *   6. disk.json: heads and holds move to the parent; scratches without data are made fresh on it
+ *   7. the layer's record goes, then its file
+ *
+ * Cut short before 6 is done for all, it is run again from 2, which changes nothing that was done. After 6 nothing reaches the layer, and start-up removes it: a
+ * layer that is folding and that nothing stands on has been folded.
+ *
+ * Exclusion: the disk's job is RUNNING meanwhile, so every open and claim over the two layers waits, and asks it to stop; it stops only
+ * within step 2.
+ */
+#include "fold.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "chain.h"
+#include "gc.h"
+#include "image.h"
+#include "io.h"
+#include "layer.h"
+#include "log.h"
+#include "rebase.h"
+#include "scratch.h"
+#include "session.h"
+#include "table.h"
+
+/* --- step 1 and 2 -------------------------------------------------------------------------------- */
+
+/* For the status: how much there is to fold. */
+static void note_bytes(struct disk *disk, int fd)
+{
+	struct stat stat;
+
+	if (fstat(fd, &stat) < 0)
+		return;
+	pthread_mutex_lock(&disk->disks->lock);
+	disk->job.bytes = (uint64_t)stat.st_blocks * 512;
+	pthread_mutex_unlock(&disk->disks->lock);
+}
+
+static void note_progress(void *context, double percent)
+{
+	struct disk *disk = context;
+
+	pthread_mutex_lock(&disk->disks->lock);
+	disk->job.percent = percent;
+	pthread_mutex_unlock(&disk->disks->lock);
+}
+
+static int mark_folding(struct layer *layer)
+{
+	struct layer_record record = layer->record;
+
+	if (record.state == LAYER_FOLDING)
+		return 0;
+	record.state = LAYER_FOLDING;
+	return layer_update(layer, &record);
+}
+
+/* Somebody outside the mount, who does not know of layers. Asked before we open it for writing ourselves. */
+static int check_parent_is_idle(const struct layer *parent, struct sentence *error)
+{
+	CLEANUP(close_fdp) int fd = layer_open_file(parent, O_RDONLY);
+
+	if (fd >= 0 && io_check_no_writer(fd) == -EBUSY)
+		return report(error, -EBUSY, "another process has the %s open for writing",
+			      parent->record.image ? "image" : "parent layer");
+	return 0;
+}
+
+/* A qemu-img that was killed may have left clusters that are allocated and that nothing refers to: harmless, but lost space. */
+static int drop_leaks(const struct disk *disk, const struct layer *parent, const struct chain *chain,
+		      const struct program_watch *watch)
+{
+	struct sentence why;
+	int r = qemu_img_drop_leaks(disk->disks->options, chain->nodes + 1, chain->length - 1, watch, &why);
+
+	if (r == -ECANCELED)
+		return r;
+	if (r < 0)
+		log_warning("disk '%s': what interrupted folds left in the %s is not freed: %s", disk->name,
+			    parent->record.image ? "image" : "parent layer", why.text);
+	return 0;
+}
+
+static int copy_into_parent(struct disk *disk, struct layer *layer, struct sentence *error)
+{
+	CLEANUP(chain_close) struct chain chain = { 0 };
+	struct program_watch watch = { .stop_fd = disk->job.stop_fd, .progress = note_progress, .context = disk };
+	bool again = layer->record.state == LAYER_FOLDING;
+	int r = check_parent_is_idle(layer->parent, error);
+
+	if (r == 0)
+		r = chain_open(layer, 2, &chain, error);
+	if (r < 0)
+		return r;
+	r = layer_check_header(layer, chain.nodes[0].fd, layer->parent, error);
+	if (r < 0)
+		return r;
+	note_bytes(disk, chain.nodes[0].fd);
+	r = mark_folding(layer);
+	if (r < 0)
+		return report(error, r, "that it begins cannot be recorded: %s", error_text(r));
+	r = qemu_img_commit(disk->disks->options, chain.nodes, chain.length, &watch, error);
+	if (r == 0 && again && layer->parent->record.format == FORMAT_QCOW2)
+		r = drop_leaks(disk, layer->parent, &chain, &watch);
+	if (r < 0)
+		return r;
+	r = io_sync(chain.nodes[1].fd);
+	return r < 0 ? report(error, r, "the %s cannot be synced: %s",
+			      layer->parent->record.image ? "image" : "parent layer", error_text(r))
+		     : 0;
+}
+
+/* --- steps 3 to 7 -------------------------------------------------------------------------------- */
+
+static int accept_parent(struct layer *layer, struct sentence *error)
+{
+	struct layer *parent = layer->parent;
+	struct layer_record record = parent->record;
+	bool grows = record.virtual_size < layer->record.virtual_size;
+	int r;
+
+	/* What it reads now is what the layer was: so is what is told of it. */
+	strcpy(record.domain, layer->record.domain);
+	strcpy(record.note, layer->record.note);
+	strcpy(record.consistency, layer->record.consistency);
+	record.created = layer->record.created;
+	if (grows) {
+		record.virtual_size = layer->record.virtual_size;
+		layer_forget_template(parent);
+	}
+	r = layer_update(parent, &record);
+	if (r == 0 && parent->record.image)
+		r = image_accept(parent);
+	return r < 0 ? report(error, r, "what the parent looks like now cannot be recorded: %s", error_text(r)) : 0;
+}
+
+static struct layer *first_child(struct layer *layer)
+{
+	struct layer *child;
+
+	pthread_mutex_lock(&layer->disks->lock);
+	for (child = layer->disks->layers; child && child->parent != layer; child = child->next)
+		;
+	pthread_mutex_unlock(&layer->disks->lock);
+	return child;
+}
+
+static int move_child(struct layer *child, struct layer *parent, struct sentence *error)
+{
+	CLEANUP(freep) char *saved = layer_file_name(child->record.id, LAYER_HEADER_SUFFIX);
+	struct layer_record record = child->record;
+	struct disks *disks = child->disks;
+	struct layer *old = child->parent;
+	CLEANUP(close_fdp) int fd = layer_open_file(child, O_RDWR);
+	int r;
+
+	if (fd < 0 || !saved)
+		return report(error, fd < 0 ? fd : -ENOMEM, "layer %s cannot be opened", child->record.id);
+	r = rehome(disks, fd, disks->layers_fd, saved, parent, error);
+	if (r < 0)
+		return r;
+	strcpy(record.parent, parent->record.id);
+	r = layer_update(child, &record);
+	if (r < 0)
+		return report(error, r, "the new parent of layer %s cannot be recorded: %s", child->record.id,
+			      error_text(r));
+	pthread_mutex_lock(&disks->lock);
+	child->parent = layer_get_locked(parent);
+	parent->children++;
+	old->children--;
+	layer_put_locked(old);
+	pthread_mutex_unlock(&disks->lock);
+	return 0;
+}
+
+static int move_children(struct layer *layer, struct sentence *error)
+{
+	struct layer *child;
+	int r = 0;
+
+	while (r == 0 && (child = first_child(layer)))
+		r = move_child(child, layer->parent, error);
+	return r;
+}
+
+/* The layer keeps its names too until it is gone: which of the two has them first does not matter, for both read the same. */
+static int move_names(struct layer *layer, struct sentence *error)
+{
+	int r = layer_take_names(layer->parent, layer);
+
+	return r < 0 ? report(error, r, "its names cannot be moved: %s", error_text(r)) : 0;
+}
+
+/* A scratch may be all that is left of a disk's move, where the fresh one could not be made. */
+static bool uses_locked(const struct disk *disk, const struct layer *layer)
+{
+	return disk->head == layer || disk->hold == layer || (disk->scratch && disk->scratch->layer == layer);
+}
+
+/* The next disk whose head, hold or scratch has not left the layer: a reference, or NULL. */
+static struct disk *next_user(struct layer *layer)
+{
+	struct disk *disk;
+
+	pthread_mutex_lock(&layer->disks->lock);
+	for (disk = layer->disks->first; disk && !uses_locked(disk, layer); disk = disk->next_disk)
+		;
+	if (disk)
+		disk->refs++;
+	pthread_mutex_unlock(&layer->disks->lock);
+	return disk;
+}
+
+/* A scratch with data is taken along; one that was never written is simply made anew. */
+static int move_scratch(struct disk *disk, struct layer *parent, struct sentence *error)
+{
+	struct disks *disks = disk->disks;
+	struct scratch *scratch = disk->scratch;
+	struct layer *old;
+	int r = rehome(disks, scratch->fd, disk->directory, SCRATCH_HEADER, parent, error);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&disks->lock);
+	old = scratch->layer;
+	scratch->layer = layer_get_locked(parent);
+	layer_put_locked(old);
+	pthread_mutex_unlock(&disks->lock);
+	return 0;
+}
+
+static int move_user(struct disk *disk, struct layer *layer, struct sentence *error)
+{
+	struct layer *parent = layer->parent;
+	struct disk_record record = disk->record;
+	bool is_base = disk_base(disk) == layer || (disk->scratch && disk->scratch->layer == layer);
+	bool has_data = is_base && disk->scratch && scratch_is_dirty(disk->scratch);
+	struct template *template;
+	int r = layer_template(parent, &template, error);
+
+	/* A scratch with data is moved before the record says so: over both it reads the same. */
+	if (r == 0 && has_data)
+		r = move_scratch(disk, parent, error);
+	if (r < 0)
+		return r;
+	if (strcmp(record.head, layer->record.id) == 0)
+		strcpy(record.head, parent->record.id);
+	if (strcmp(record.hold, layer->record.id) == 0)
+		strcpy(record.hold, parent->record.id);
+	r = disk_save(disk, &record);
+	if (r < 0)
+		return report(error, r, "the record of disk '%s' cannot be written: %s", disk->name, error_text(r));
+	if (disk->hold == layer)
+		disk_set_hold(disk, parent);
+	if (disk->head == layer)
+		disk_set_head(disk, parent);
+	return is_base && !has_data ? scratch_renew(disk, parent, error) : 0;
+}
+
+static int move_users(struct layer *layer, struct sentence *error)
+{
+	struct disk *disk;
+	int r = 0;
+
+	while (r == 0 && (disk = next_user(layer))) {
+		r = move_user(disk, layer, error);
+		disk_put(disk);
+	}
+	return r;
+}
+
+static int finish(struct layer *layer, struct sentence *error)
+{
+	int r = accept_parent(layer, error);
+
+	if (r == 0)
+		r = move_children(layer, error);
+	if (r == 0)
+		r = move_names(layer, error);
+	if (r == 0)
+		r = move_users(layer, error);
+	if (r == 0) {
+		r = layer_remove(layer);
+		if (r < 0)
+			report(error, r, "the folded layer cannot be removed: %s", error_text(r));
+	}
+	return r;
+}
+
+int fold_run(struct disk *disk, struct layer *layer, struct sentence *error)
+{
+	struct sentence why;
+	int r = image_check(disk, true, error);
+
+	if (r < 0)
+		return r;
+	r = copy_into_parent(disk, layer, &why);
+	if (r == 0)
+		r = finish(layer, &why);
+	if (r == -ECANCELED)
+		return r;
+	if (r < 0)
+		return report(
+			error, r,
+			"disk '%s': layer %s is not folded yet: %s; its content is safe, and the fold is tried again",
+			disk->name, layer->record.id, why.text);
+	log_info("disk '%s': layer %s was folded into %s", disk->name, layer->record.id,
+		 layer->parent->record.image ? "the image" : "its parent");
+	/* What stood on the layer may have been given up meanwhile. */
+	collect_layer(layer->parent);
+	return 0;
+}

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What is done to a disk's history: the work tree is thrown away (reset) or becomes a commit (commit, snapshot), and the branch moves (undo,
+ * revert). Nothing is lost by a move: a scratch with data and a head without a name are sealed aside under names made for them.
+ *
+ * Each verb is: claim the disk, check that it is idle, change files in an order that a crash cannot hurt, then the memory.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clone.h"
+#include "gc.h"
+#include "disk.h"
+#include "image.h"
+#include "json.h"
+#include "layer.h"
+#include "log.h"
+#include "scratch.h"
+#include "seal.h"
+#include "session.h"
+#include "table.h"
+#include "claim.h"
+#include "job.h"
+
+/* --- reset and commit ---------------------------------------------------------------------------- */
+
+static int reset_claimed(struct disk *disk, bool force, struct sentence *error)
+{
+	struct disk_record after = disk->record;
+	struct layer *dropped = NULL;
+	/* The hold may be all that stands on what the image was: looked at when it is gone. */
+	bool hold_first = force && disk->hold;
+	int r = disk_check_idle(disk, error);
+
+	if (r == 0 && !force)
+		r = disk_check_not_held(disk, error);
+	if (r == 0 && !hold_first)
+		r = image_check(disk, false, error);
+	if (r < 0)
+		return r;
+	after.keep = KEEP_NOTHING;
+	after.hold[0] = after.hold_uuid[0] = after.hold_domain[0] = '\0';
+	if (after.keep != disk->record.keep || disk->hold) {
+		r = disk_save(disk, &after);
+		if (r < 0)
+			return report(error, r, "disk '%s': its record cannot be written: %s", disk->name,
+				      error_text(r));
+	}
+	if (disk->hold) {
+		pthread_mutex_lock(&disk->disks->lock);
+		dropped = layer_get_locked(disk->hold);
+		pthread_mutex_unlock(&disk->disks->lock);
+		disk_set_hold(disk, NULL);
+	}
+	if (disk->session)
+		session_end(disk);
+	r = clone_catch_up(disk, error);
+	if (r == 0)
+		r = scratch_renew(disk, disk->head, error);
+	if (r < 0)
+		report_context(error, r, "disk '%s': ", disk->name);
+	if (dropped)
+		collect_layer(dropped);
+	layer_put(dropped);
+	if (r == 0 && hold_first)
+		r = image_check(disk, false, error);
+	if (r == 0 && hold_first)
+		r = scratch_renew(disk, disk->head, error);
+	return r;
+}
+
+int disk_reset(struct disks *disks, const char *name, bool force, struct sentence *error)
+{
+	struct disk *disk;
+	int r = disk_claim_name(disks, name, &disk, error);
+
+	if (r < 0)
+		return r;
+	r = reset_claimed(disk, force, error);
+	disk_release_claim(disk);
+	return r;
+}
+
+/* What commit and undo want: idle, not held, served, and an image that is what it was. */
+static int check_may_seal(struct disk *disk, struct sentence *error)
+{
+	int r = disk_check_idle(disk, error);
+
+	if (r == 0)
+		r = disk_check_not_held(disk, error);
+	if (r == 0 && (disk->state == DISK_FAILED || !disk->scratch))
+		r = report(error, -EIO, "disk '%s' has failed: %s", disk->name, disk->failure.text);
+	return r < 0 ? r : image_check(disk, scratch_is_dirty(disk->scratch), error);
+}
+
+static int commit_claimed(struct disk *disk, const char *note, struct json_object *answer, struct sentence *error)
+{
+	struct seal seal = { .disk = disk, .kind = SEAL_COMMIT, .note = note, .after = disk->record };
+	int r = check_may_seal(disk, error);
+
+	if (r < 0)
+		return r;
+	if (!scratch_is_dirty(disk->scratch)) {
+		json_set_string(answer, "layer", NULL);
+		return 0;
+	}
+	seal.after.keep = KEEP_NOTHING;
+	r = seal_scratches(disk->disks, &seal, 1, NULL, NULL, error);
+	if (r < 0)
+		return r;
+	json_set_string(answer, "layer", seal.layer->record.id);
+	log_info("disk '%s': committed as layer %s", disk->name, seal.layer->record.id);
+	layer_put(seal.layer);
+	if (disk->session)
+		session_end(disk);
+	return 0;
+}
+
+int disk_commit(struct disks *disks, const char *name, const char *note, struct json_object *answer,
+		struct sentence *error)
+{
+	struct disk *disk;
+	int r = disk_claim_name(disks, name, &disk, error);
+
+	if (r < 0)
+		return r;
+	r = commit_claimed(disk, note, answer, error);
+	if (r == 0)
+		job_queue(disk);
+	disk_unclaim(disk);
+	if (r == 0)
+		job_warn(disk, answer);
+	disk_put(disk);
+	return r;
+}
+
+int disk_commit_at_release(struct disks *disks, const char *name, struct sentence *error)
+{
+	struct disk_record record;
+	struct disk *disk;
+	int r = disk_claim_name(disks, name, &disk, error);
+
+	if (r < 0)
+		return r;
+	record = disk->record;
+	record.commit_at_release = true;
+	if (disk->session && record.keep == KEEP_NOTHING)
+		record.keep = KEEP_ARMED;
+	r = disk_save(disk, &record);
+	if (r < 0)
+		report(error, r, "disk '%s': its record cannot be written: %s", name, error_text(r));
+	disk_release_claim(disk);
+	return r;
+}
+
+/* --- undo and revert: another head ---------------------------------------------------------------- */
+
+/* Whether the head that is left would be lost: it is neither named nor what the new head stands on. */
+static bool needs_name_locked(const struct layer *head, const struct layer *to)
+{
+	return head->parent && !head->record.name_count && !layer_is_below_locked(head, to);
+}
+
+static int keep_old_head(struct disk *disk, const struct layer *to, struct json_object *answer, struct sentence *error)
+{
+	char point[POINT_MAX + 1];
+	bool needed;
+	int r;
+
+	pthread_mutex_lock(&disk->disks->lock);
+	needed = needs_name_locked(disk->head, to);
+	pthread_mutex_unlock(&disk->disks->lock);
+	if (!needed)
+		return 0;
+	disk_free_point_name(disk, "undone", point);
+	r = layer_add_name(disk->head, disk->name, point);
+	if (r < 0)
+		return report(error, r, "disk '%s': its head cannot be kept as '%s': %s", disk->name, point,
+			      error_text(r));
+	json_set_string(answer, "point", point);
+	log_info("disk '%s': its last commit was undone and is kept as '%s'", disk->name, point);
+	return 0;
+}
+
+static int keep_scratch(struct disk *disk, struct json_object *answer, struct sentence *error)
+{
+	struct seal aside = { .disk = disk, .kind = SEAL_ASIDE, .prefix = "before-revert", .after = disk->record };
+	int r;
+
+	if (!scratch_is_dirty(disk->scratch))
+		return 0;
+	aside.after.keep = KEEP_NOTHING;
+	r = seal_scratches(disk->disks, &aside, 1, NULL, NULL, error);
+	if (r < 0)
+		return r;
+	json_set_string(answer, "aside", aside.name);
+	layer_put(aside.layer);
+	return 0;
+}
+
+static int check_may_leave(struct disk *disk, const struct layer *to, struct sentence *error)
+{
+	bool torn;
+
+	pthread_mutex_lock(&disk->disks->lock);
+	/* Who is there already, as one who is asked again may be, leaves nothing. */
+	torn = to != disk->head && (layer_is_torn_locked(to) || disk->head->record.state == LAYER_FOLDING);
+	pthread_mutex_unlock(&disk->disks->lock);
+	if (torn)
+		return report(error, -EBUSY,
+			      "disk '%s': a commit is being folded into its parent and cannot be undone any more",
+			      disk->name);
+	return 0;
+}
+
+/* `to` becomes the head, and a fresh scratch stands on it. */
+static int move_to(struct disk *disk, struct layer *to, bool discard, struct json_object *answer,
+		   struct sentence *error)
+{
+	struct disk_record after;
+	int r = check_may_leave(disk, to, error);
+
+	if (r == 0 && !discard)
+		r = keep_scratch(disk, answer, error);
+	if (r == 0)
+		r = keep_old_head(disk, to, answer, error);
+	if (r < 0)
+		return r;
+	after = disk->record;
+	strcpy(after.head, to->record.id);
+	after.keep = KEEP_NOTHING;
+	after.follow = false;
+	r = disk_save(disk, &after);
+	if (r < 0)
+		return report(error, r, "disk '%s': its record cannot be written: %s", disk->name, error_text(r));
+	disk_set_head(disk, to);
+	if (disk->session)
+		session_end(disk);
+	return scratch_renew(disk, to, error);
+}
+
+static int undo_claimed(struct disk *disk, struct json_object *answer, struct sentence *error)
+{
+	int r = check_may_seal(disk, error);
+
+	if (r < 0)
+		return r;
+	if (disk->record.follow)
+		return report(error, -ENOENT, "clone '%s' has no commit of its own; undo that of its template '%s'",
+			      disk->name, disk->record.template);
+	if (!disk->head->parent)
+		return report(error, -ENOENT,
+			      "disk '%s' has no commit that could be undone: what was committed is part of its image",
+			      disk->name);
+	return move_to(disk, disk->head->parent, false, answer, error);
+}
+
+int disk_undo(struct disks *disks, const char *name, struct json_object *answer, struct sentence *error)
+{
+	struct disk *disk;
+	int r = disk_claim_name(disks, name, &disk, error);
+
+	if (r < 0)
+		return r;
+	r = undo_claimed(disk, answer, error);
+	if (r == 0)
+		job_queue(disk);
+	disk_release_claim(disk);
+	return r;
+}
+
+/* --- restore points ------------------------------------------------------------------------------ */
+
+/* The layer of a point, kept for the caller (turn_release_layer), or NULL with a sentence. */
+static struct layer *keep_point(struct disk *disk, const char *point, struct sentence *error)
+{
+	struct layer *layer;
+
+	pthread_mutex_lock(&disk->disks->lock);
+	layer = turn_keep_point_locked(disk, point);
+	pthread_mutex_unlock(&disk->disks->lock);
+	if (!layer)
+		report(error, -ENOENT, "disk '%s' has no snapshot '%s'", disk->name, point);
+	return layer;
+}
+
+/* A head that is being folded may be named: its names move to its parent with it, which reads the same by then. */
+static int name_head(struct disk *disk, const char *point, struct json_object *answer, struct sentence *error)
+{
+	int r = layer_add_name(disk->head, disk->name, point);
+
+	if (r < 0)
+		return report(error, r, "disk '%s': its head cannot be named '%s': %s", disk->name, point,
+			      error_text(r));
+	json_set_string(answer, "layer", disk->head->record.id);
+	return 0;
+}
+
+static int snapshot_claimed(struct disk *disk, const char *point, const char *note, struct json_object *answer,
+			    struct sentence *error)
+{
+	struct seal seal = { .disk = disk, .kind = SEAL_COMMIT, .point = point, .note = note, .after = disk->record };
+	int r = disk_check_new_point(disk, point, error);
+
+	if (r == 0)
+		r = check_may_seal(disk, error);
+	if (r < 0)
+		return r;
+	if (!scratch_is_dirty(disk->scratch))
+		return name_head(disk, point, answer, error);
+	seal.after.keep = KEEP_NOTHING;
+	r = seal_scratches(disk->disks, &seal, 1, NULL, NULL, error);
+	if (r < 0)
+		return r;
+	json_set_string(answer, "layer", seal.layer->record.id);
+	log_info("disk '%s': snapshot '%s' was made", disk->name, point);
+	layer_put(seal.layer);
+	if (disk->session)
+		session_end(disk);
+	return 0;
+}
+
+int disk_snapshot(struct disks *disks, const char *name, const char *point, const char *note,
+		  struct json_object *answer, struct sentence *error)
+{
+	struct disk *disk;
+	int r = disk_claim_name(disks, name, &disk, error);
+
+	if (r < 0)
+		return r;
+	r = snapshot_claimed(disk, point, note, answer, error);
+	disk_unclaim(disk);
+	if (r == 0)
+		job_warn(disk, answer);
+	disk_put(disk);
+	return r;
+}
+
+int disk_revert(struct disks *disks, const char *name, const char *point, bool discard, struct json_object *answer,
+		struct sentence *error)
+{
+	struct layer *layer;
+	struct disk *disk;
+	int r = disk_claim_name(disks, name, &disk, error);
+
+	if (r < 0)
+		return r;
+	layer = keep_point(disk, point, error);
+	r = layer ? check_may_seal(disk, error) : -ENOENT;
+	if (r == 0)
+		r = move_to(disk, layer, discard, answer, error);
+	if (r == 0)
+		log_info("disk '%s' was reverted to '%s'", disk->name, point);
+	if (layer)
+		turn_release_layer(layer);
+	if (r == 0)
+		job_look_again(disk->root);
+	disk_release_claim(disk);
+	return r;
+}
+
+int disk_delete(struct disks *disks, const char *name, const char *point, struct sentence *error)
+{
+	struct layer *layer;
+	struct disk *disk;
+	int r = disk_claim_name(disks, name, &disk, error);
+
+	if (r < 0)
+		return r;
+	layer = keep_point(disk, point, error);
+	r = layer ? layer_drop_name(layer, disk->name, point) : -ENOENT;
+	if (layer && r < 0)
+		report(error, r, "disk '%s': snapshot '%s' cannot be deleted: %s", disk->name, point, error_text(r));
+	if (r == 0) {
+		collect_layer(layer);
+		job_queue(disk);
+		job_look_again(disk->root);
+		log_info("disk '%s': snapshot '%s' was deleted", disk->name, point);
+	}
+	if (layer)
+		turn_release_layer(layer);
+	disk_release_claim(disk);
+	return r;
+}

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A snapshot of a disk that is being used: a copy of its scratch becomes a layer beside the head, and the session goes on undisturbed.
+ *
+ * Whoever asks has paused the guest: QEMU then has written what it keeps of the qcow2's tables, and writes nothing. The guest may go on
+ * after step 1, which the status says: checking and syncing take longer than copying. The disk is claimed all along, so that opens and
+ * verbs wait; descriptors that are open are not touched. In this order, so that a crash leaves the whole layer or nothing:
+ *
+ *   1. copy the scratch to layers/ID.qcow2.new     start-up removes it
+ *      see that it was not written meanwhile       the guest may go on
+ *   2. check its header, have qemu-img check it
+ *   3. sync it, and the directory
+ *   4. write layers/ID.json, with the name         the commit point
+ *   5. rename it to layers/ID.qcow2                start-up does it if we did not
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "disk.h"
+#include "image.h"
+#include "io.h"
+#include "json.h"
+#include "layer.h"
+#include "log.h"
+#include "qcow2.h"
+#include "qemu_img.h"
+#include "scratch.h"
+#include "table.h"
+#include "claim.h"
+
+struct copy {
+	struct disk *disk;
+	struct layer *layer;
+	char *name, *new_name;
+	int fd;
+	bool reflink;
+	bool is_recorded; /* though it failed */
+	double copy_ms;
+	uint64_t bytes;
+};
+
+static double milliseconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec * 1000 + (double)now.tv_nsec / 1e6;
+}
+
+/* A copy that runs out of space would take the running guest's space along. */
+static int copy_data(struct copy *copy, const struct stat *scratch, struct sentence *error)
+{
+	int from = copy->disk->scratch->fd, r = io_reflink(from, copy->fd);
+	uint64_t needed = (uint64_t)scratch->st_blocks * 512;
+	struct statvfs space;
+
+	copy->reflink = r == 0;
+	if (r != -EOPNOTSUPP)
+		return r < 0 ? report(error, r, "%s", error_text(r)) : 0;
+	if (fstatvfs(copy->fd, &space) == 0 && (uint64_t)space.f_bavail * space.f_frsize < needed)
+		return report(error, -ENOSPC, "it needs %llu MiB in the state directory, and %llu MiB are free",
+			      (unsigned long long)(needed >> 20),
+			      (unsigned long long)((uint64_t)space.f_bavail * space.f_frsize >> 20));
+	r = io_copy_sparse(from, copy->fd);
+	return r < 0 ? report(error, r, "%s", error_text(r)) : 0;
+}
+
+static bool was_written(const struct stat *before, const struct stat *after)
+{
+	return before->st_size != after->st_size || before->st_mtim.tv_sec != after->st_mtim.tv_sec ||
+	       before->st_mtim.tv_nsec != after->st_mtim.tv_nsec;
+}
+
+static void say_copied(struct disk *disk, const char *point)
+{
+	pthread_mutex_lock(&disk->disks->lock);
+	disk->copied = point;
+	pthread_mutex_unlock(&disk->disks->lock);
+}
+
+/* Step 1. */
+static int copy_scratch(struct copy *copy, struct sentence *error)
+{
+	int from = copy->disk->scratch->fd, r;
+	double started = milliseconds();
+	struct stat before, after;
+
+	copy->fd = openat(copy->disk->disks->layers_fd, copy->new_name,
+			  O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (copy->fd < 0 || fstat(from, &before) < 0)
+		return report(error, -errno, "a copy cannot be made: %s", error_text(-errno));
+	r = copy_data(copy, &before, error);
+	copy->copy_ms = milliseconds() - started;
+	if (r < 0)
+		return report_context(error, r, "its scratch cannot be copied: ");
+	if (fstat(from, &after) < 0 || was_written(&before, &after))
+		return report(error, -EBUSY, "it was written while it was copied; the guest must be paused");
+	copy->bytes = (uint64_t)after.st_blocks * 512;
+	return 0;
+}
+
+/* Step 2: what a QEMU wrote leads nowhere, and its tables are whole. */
+static int check_copy(const struct copy *copy, struct sentence *error)
+{
+	const struct disk *disk = copy->disk;
+	struct qcow2_header found;
+	struct template *template;
+	int r = layer_template(disk->scratch->layer, &template, error);
+
+	if (r == 0)
+		r = qcow2_read_header(copy->fd, &found, error);
+	if (r == 0)
+		r = qcow2_check_scratch(&found, template_header(template), error);
+	if (r == 0)
+		r = qemu_img_check(disk->disks->options, copy->fd, error);
+	return r == -ENOEXEC ? -EBADMSG : r;
+}
+
+static int sync_copy(const struct copy *copy)
+{
+	int r = scratch_set_attributes(copy->disk, copy->fd);
+
+	if (r == 0)
+		r = io_sync(copy->fd);
+	return r == 0 ? io_sync_directory(copy->disk->disks->layers_fd) : r;
+}
+
+static int fill_record(struct copy *copy, const struct live_request *request)
+{
+	const struct disk *disk = copy->disk;
+	struct layer_record *record = &copy->layer->record;
+
+	record->virtual_size = disk->scratch->layer->record.virtual_size;
+	record->created = time(NULL);
+	strcpy(record->parent, disk->scratch->layer->record.id);
+	snprintf(record->note, sizeof(record->note), "%s", request->note ? request->note : "");
+	snprintf(record->consistency, sizeof(record->consistency), "%s", request->consistency);
+	if (disk->session)
+		strcpy(record->domain, disk->session->domain);
+	record->names = calloc(2, sizeof(*record->names));
+	return record->names ? record_append_name(record, disk->name, request->point) : -ENOMEM;
+}
+
+/* Steps 3 to 5. */
+static int seal_copy(struct copy *copy, const struct live_request *request)
+{
+	CLEANUP(freep) char *file = layer_file_name(copy->layer->record.id, LAYER_RECORD_SUFFIX);
+	int directory = copy->disk->disks->layers_fd, r = file ? sync_copy(copy) : -ENOMEM;
+
+	if (r == 0)
+		r = fill_record(copy, request);
+	if (r < 0)
+		return r;
+	r = record_save_layer(directory, file, &copy->layer->record);
+	if (r == 0)
+		r = io_rename(directory, copy->new_name, directory, copy->name);
+	/* The record may be on the medium whatever the error was, and as long as it is, its file must be there. */
+	if (r < 0 && io_unlink(directory, file) == 0)
+		io_sync_directory(directory);
+	else if (r < 0)
+		copy->is_recorded = true;
+	return r;
+}
+
+static int make_layer(struct copy *copy, const struct live_request *request, struct sentence *error)
+{
+	struct disks *disks = copy->disk->disks;
+	int r = copy_scratch(copy, error);
+
+	if (r == 0) {
+		say_copied(copy->disk, request->point);
+		r = check_copy(copy, error);
+	}
+	if (r == 0) {
+		r = seal_copy(copy, request);
+		if (r < 0)
+			report(error, r, "the copy cannot be sealed: %s", error_text(r));
+	}
+	say_copied(copy->disk, NULL);
+	if (r < 0 && !copy->is_recorded)
+		io_unlink(disks->layers_fd, copy->new_name);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&disks->lock);
+	r = layer_insert_locked(copy->layer);
+	pthread_mutex_unlock(&disks->lock);
+	return r < 0 ? report(error, r, "what it stands on is gone") : 0;
+}
+
+static void answer_with(struct json_object *answer, const struct copy *copy)
+{
+	json_set_string(answer, "layer", copy->layer->record.id);
+	json_object_object_add(answer, "copy_ms", json_object_new_double(copy->copy_ms));
+	json_set_bool(answer, "reflink", copy->reflink);
+	json_set_u64(answer, "bytes", copy->bytes);
+	json_set_string(answer, "consistency", copy->layer->record.consistency);
+}
+
+static void clear_copy(struct copy *copy)
+{
+	close_fdp(&copy->fd);
+	free(copy->name);
+	free(copy->new_name);
+	layer_put(copy->layer);
+}
+
+/* Nothing was written since the last reset: what the scratch stands on gets the name. */
+static int name_base(struct disk *disk, const struct live_request *request, struct json_object *answer,
+		     struct sentence *error)
+{
+	struct layer *base = disk->scratch->layer;
+	bool torn;
+	int r;
+
+	pthread_mutex_lock(&disk->disks->lock);
+	torn = layer_is_torn_locked(base);
+	pthread_mutex_unlock(&disk->disks->lock);
+	if (torn)
+		return report(error, -EBUSY, "a commit is being folded into its head");
+	r = layer_add_name(base, disk->name, request->point);
+	if (r < 0)
+		return report(error, r, "its head cannot be named: %s", error_text(r));
+	json_set_string(answer, "layer", base->record.id);
+	json_object_object_add(answer, "copy_ms", json_object_new_double(0));
+	json_set_bool(answer, "reflink", false);
+	/* What the layer is, not what was asked for: nothing was copied. */
+	json_set_string(answer, "consistency", base->record.consistency[0] ? base->record.consistency : "clean");
+	return 0;
+}
+
+static int snapshot_claimed(struct disk *disk, const struct live_request *request, struct json_object *answer,
+			    struct sentence *error)
+{
+	CLEANUP(clear_copy) struct copy copy = { .disk = disk, .fd = -1 };
+	int r;
+
+	if (disk->state == DISK_FAILED || !disk->scratch)
+		return report(error, -EIO, "it has failed: %s", disk->failure.text);
+	if (!scratch_is_dirty(disk->scratch))
+		return name_base(disk, request, answer, error);
+	copy.layer = layer_new(disk->disks);
+	copy.name = copy.layer ? layer_file_name(copy.layer->record.id, LAYER_FILE_SUFFIX) : NULL;
+	copy.new_name = copy.name ? format_text("%s.new", copy.name) : NULL;
+	if (!copy.new_name)
+		return report(error, -ENOMEM, "out of memory");
+	r = make_layer(&copy, request, error);
+	if (r == 0)
+		answer_with(answer, &copy);
+	return r;
+}
+
+int disk_snapshot_live(struct disks *disks, const char *name, const struct live_request *request,
+		       struct json_object *answer, struct sentence *error)
+{
+	struct disk *disk;
+	int r = disk_claim_name(disks, name, &disk, error);
+
+	if (r < 0)
+		return r;
+	r = disk_check_new_point(disk, request->point, error);
+	if (r == 0)
+		r = image_check(disk, true, error);
+	if (r == 0) {
+		r = snapshot_claimed(disk, request, answer, error);
+		if (r < 0)
+			report_context(error, r, "disk '%s': no snapshot was made: ", name);
+		else
+			log_info("disk '%s': snapshot '%s' was made of the running disk", name, request->point);
+	}
+	disk_release_claim(disk);
+	return r;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ *   1. write the old header as `saved`, durably    a crash before: nothing has happened
+ *   2. qemu-img rebase -u, sync                    a crash in between: the old header is put back, and step 2 done again
+ *   3. remove `saved`
+ */
+#include "rebase.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "io.h"
+#include "layer.h"
+#include "qcow2.h"
+#include "qemu_img.h"
+
+#define HEADER_SIZE 65536 /* header, extensions and backing file name lie in the first cluster, of 64 KiB at least */
+
+static int save_header(int fd, int directory, const char *saved)
+{
+	CLEANUP(freep) char *header = malloc(HEADER_SIZE);
+	int r = header ? pread_all(fd, header, HEADER_SIZE, 0) : -ENOMEM;
+
+	return r < 0 ? r : io_replace(directory, saved, header, HEADER_SIZE, true);
+}
+
+int rehome(struct disks *disks, int fd, int directory, const char *saved, const struct layer *parent,
+	   struct sentence *error)
+{
+	CLEANUP(freep) char *path = layer_view_path(parent);
+	const char *format = format_name(parent->record.format);
+	struct qcow2_header header;
+	int r = qcow2_read_header(fd, &header, error);
+
+	if (r < 0)
+		return r;
+	if (!path)
+		return report(error, -ENOMEM, "out of memory");
+	if (strcmp(header.backing, path) == 0 && strcmp(header.backing_format, format) == 0)
+		return 0;
+	r = save_header(fd, directory, saved);
+	if (r < 0)
+		return report(error, r, "the old header cannot be kept: %s", error_text(r));
+	r = qemu_img_rebase(disks->options, fd, path, format, error);
+	if (r == 0) {
+		r = io_sync(fd);
+		if (r < 0)
+			report(error, r, "the new header cannot be synced: %s", error_text(r));
+	}
+	if (r < 0) {
+		rehome_recover(fd, directory, saved);
+		return r;
+	}
+	r = io_unlink(directory, saved);
+	return r < 0 ? report(error, r, "the old header cannot be removed: %s", error_text(r)) : 0;
+}
+
+int rehome_recover(int fd, int directory, const char *saved)
+{
+	CLEANUP(close_fdp) int file = io_open_beneath(directory, saved, O_RDONLY | O_NOFOLLOW);
+	CLEANUP(freep) char *header = NULL;
+	size_t length;
+	int r;
+
+	if (file < 0)
+		return file == -ENOENT ? 0 : file;
+	r = read_all(file, HEADER_SIZE, &header, &length);
+	if (r == 0 && length == HEADER_SIZE)
+		r = pwrite_all(fd, header, length, 0);
+	if (r == 0)
+		r = io_sync(fd);
+	return r < 0 ? r : io_unlink(directory, saved);
+}

@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A scratch is a file that may lose its name (a reset renames a fresh one over it) and lives on for its open descriptors.
+ *
+ * Making one: write a new file from the layer's template, give it the image's owner, mode and xattrs, set the template's
+ * modification time, have it take the old one's place. Nothing is synced: a crash leaves a scratch that is discarded anyway, or an
+ * old one. Only what somebody may want to keep is ever synced, by a guest's flush in a strict session and by seal.c.
+ */
+#include "scratch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "fdstore.h"
+#include "file.h"
+#include "io.h"
+#include "layer.h"
+#include "log.h"
+#include "session.h"
+#include "table.h"
+#include "claim.h"
+
+#define NEW_SUFFIX ".new"
+#define XATTR_LIST_MAX 65536
+#define LIBVIRT_XATTRS "trusted.libvirt." /* libvirt's memory of labels: of one file, never of its successor */
+
+uint64_t scratch_serial(const struct scratch *scratch)
+{
+	return scratch->serial;
+}
+
+struct disk *scratch_disk(const struct scratch *scratch)
+{
+	return scratch->disk;
+}
+
+char *scratch_store_name(uint64_t serial)
+{
+	return format_text("scratch-%llu", (unsigned long long)serial);
+}
+
+int scratch_fd(struct scratch *scratch)
+{
+	return scratch->fd;
+}
+
+/* Make `fd` the disk's scratch in memory; the disk's references are taken and the old scratch is let go. */
+static int install(struct disk *disk, struct layer *layer, int fd)
+{
+	struct scratch *scratch = calloc(1, sizeof(*scratch)), *old;
+
+	if (!scratch)
+		return -ENOMEM;
+	scratch->fd = fd;
+	scratch->refs = 1;
+	atomic_init(&scratch->passed, true);
+	pthread_mutex_lock(&disk->disks->lock);
+	scratch->serial = ++disk->disks->last_serial;
+	scratch->layer = layer_get_locked(layer);
+	scratch->disk = disk;
+	disk->refs++;
+	old = disk->scratch;
+	disk->scratch = scratch;
+	disk_become_locked(disk, DISK_PRISTINE);
+	scratch_put_locked(old);
+	pthread_cond_broadcast(&disk->disks->changed);
+	pthread_mutex_unlock(&disk->disks->lock);
+	return 0;
+}
+
+/* Copy the image's xattrs, but for libvirt's. A filesystem without xattrs is fine. */
+static void copy_xattrs(int from, int to)
+{
+	CLEANUP(freep) char *list = malloc(XATTR_LIST_MAX), *value = malloc(XATTR_LIST_MAX);
+	ssize_t length = list && value ? flistxattr(from, list, XATTR_LIST_MAX) : -1;
+
+	for (char *name = list; length > 0 && name < list + length; name += strlen(name) + 1) {
+		ssize_t size = fgetxattr(from, name, value, XATTR_LIST_MAX);
+
+		if (size >= 0 && strncmp(name, LIBVIRT_XATTRS, strlen(LIBVIRT_XATTRS)) != 0)
+			fsetxattr(to, name, value, (size_t)size, 0);
+	}
+}
+
+static void drop_xattrs(int fd)
+{
+	CLEANUP(freep) char *list = malloc(XATTR_LIST_MAX);
+	ssize_t length = list ? flistxattr(fd, list, XATTR_LIST_MAX) : -1;
+
+	for (char *name = list; length > 0 && name < list + length; name += strlen(name) + 1)
+		fremovexattr(fd, name);
+}
+
+int scratch_set_attributes(const struct disk *disk, int fd)
+{
+	CLEANUP(close_fdp) int image = layer_open_file(disk->root, O_RDONLY);
+	struct stat stat;
+
+	/* Without its image a disk fails for other reasons, which are told where they matter. */
+	if (image < 0 || fstat(image, &stat) < 0)
+		return 0;
+	drop_xattrs(fd);
+	copy_xattrs(image, fd);
+	if (fchown(fd, stat.st_uid, stat.st_gid) < 0 || fchmod(fd, stat.st_mode & 0777) < 0)
+		return -errno;
+	return 0;
+}
+
+/* Whoever has the old one open keeps it, in the next daemon too. The disk is claimed, so nobody opens it meanwhile. */
+static void keep_for_openers(struct disk *disk)
+{
+	struct scratch *old = disk->scratch;
+	CLEANUP(freep) char *name = NULL;
+
+	if (!old || old->stored || !(old->readers || old->writers))
+		return;
+	name = scratch_store_name(old->serial);
+	if (name && fdstore_put(name, old->fd) == 0)
+		old->stored = true;
+}
+
+/* The new file, complete but for its name: a descriptor. */
+static int make_file(struct disk *disk, const struct template *template, const char *new_name)
+{
+	CLEANUP(close_fdp) int fd = -1;
+	int r;
+
+	unlinkat(disk->scratch_directory, new_name, 0);
+	fd = openat(disk->scratch_directory, new_name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	r = fd < 0 ? -errno : template_fill(template, fd);
+	if (r == 0)
+		r = scratch_set_attributes(disk, fd);
+	if (r == 0)
+		r = template_stamp(template, fd);
+	if (r < 0)
+		unlinkat(disk->scratch_directory, new_name, 0);
+	return r < 0 ? r : steal_fd(&fd);
+}
+
+/*
+ * What is to be discarded may itself be what fills the filesystem (RAM, above all), and then gives way first. Not where somebody
+ * reads it still, or where it has become a layer. Nobody opens it meanwhile: the disk is claimed.
+ */
+static bool empty_old_file(struct disk *disk)
+{
+	struct scratch *scratch = disk->scratch;
+	struct stat stat;
+	bool used;
+
+	if (!scratch)
+		return false;
+	pthread_mutex_lock(&disk->disks->lock);
+	used = scratch->writers || scratch->readers;
+	pthread_mutex_unlock(&disk->disks->lock);
+	if (used || fstat(scratch->fd, &stat) < 0 || stat.st_nlink != 1)
+		return false;
+	return ftruncate(scratch->fd, 0) == 0;
+}
+
+int scratch_renew(struct disk *disk, struct layer *layer, struct sentence *error)
+{
+	CLEANUP(freep) char *new_name = format_text("%s" NEW_SUFFIX, disk->scratch_name);
+	CLEANUP(close_fdp) int fd = -1;
+	struct template *template;
+	int r = layer_template(layer, &template, error);
+
+	if (r < 0)
+		return r;
+	if (!new_name)
+		return report(error, -ENOMEM, "out of memory");
+	fd = make_file(disk, template, new_name);
+	if (fd == -ENOSPC && empty_old_file(disk))
+		fd = make_file(disk, template, new_name);
+	r = fd < 0 ? fd : 0;
+	if (r == 0)
+		keep_for_openers(disk);
+	if (r == 0)
+		r = io_take_place(disk->scratch_directory, new_name, disk->scratch_name);
+	if (r == 0)
+		r = install(disk, layer, fd);
+	if (r < 0) {
+		unlinkat(disk->scratch_directory, new_name, 0);
+		return report(error, r, "a fresh scratch cannot be made: %s", error_text(r));
+	}
+	steal_fd(&fd);
+	return 0;
+}
+
+int scratch_adopt(struct disk *disk, struct layer *layer)
+{
+	CLEANUP(close_fdp)
+	int fd = io_open_beneath(disk->scratch_directory, disk->scratch_name, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
+	struct stat stat;
+	int r;
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &stat) < 0)
+		return -errno;
+	if (!S_ISREG(stat.st_mode))
+		return -EBADMSG;
+	r = install(disk, layer, fd);
+	if (r == 0) {
+		steal_fd(&fd);
+		scratch_is_dirty(disk->scratch);
+	}
+	return r;
+}
+
+bool scratch_is_dirty(struct scratch *scratch)
+{
+	struct template *template = NULL;
+	struct stat stat;
+
+	if (!atomic_load(&scratch->touched)) {
+		if (layer_template(scratch->layer, &template, NULL) == 0 && fstat(scratch->fd, &stat) == 0 &&
+		    template_matches(template, &stat))
+			return false;
+		atomic_store(&scratch->touched, true);
+	}
+	pthread_mutex_lock(&scratch->disk->disks->lock);
+	if (scratch->disk->scratch == scratch && scratch->disk->state == DISK_PRISTINE)
+		disk_become_locked(scratch->disk, DISK_DIRTY);
+	pthread_mutex_unlock(&scratch->disk->disks->lock);
+	return true;
+}
+
+bool scratch_looks_dirty_locked(const struct scratch *scratch)
+{
+	const struct template *template = scratch->layer->template;
+	struct stat stat;
+
+	if (atomic_load(&scratch->touched))
+		return true;
+	return template && fstat(scratch->fd, &stat) == 0 && !template_matches(template, &stat);
+}
+
+int scratch_check(struct scratch *scratch, struct sentence *error)
+{
+	struct qcow2_header found;
+	struct template *template;
+	int r = layer_template(scratch->layer, &template, error);
+
+	if (r < 0)
+		return r;
+	r = qcow2_read_header(scratch->fd, &found, error);
+	if (r < 0)
+		return r == -ENOEXEC ? -EBADMSG : r;
+	return qcow2_check_scratch(&found, template_header(template), error);
+}
+
+int scratch_to_lost(struct disk *disk, const char *with, struct sentence *error)
+{
+	CLEANUP(freep) char *directory = disk_directory_name(disk->name);
+	char point[POINT_MAX + 1];
+	CLEANUP(freep) char *name = NULL;
+	int r;
+
+	disk_free_point_name(disk, "scratch", point);
+	name = directory ? format_text("%.100s-%s.qcow2", directory, point) : NULL;
+	for (int n = 2; name && faccessat(disk->disks->lost_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0; n++) {
+		free(name);
+		name = format_text("%.100s-%s-%d.qcow2", directory, point, n);
+	}
+	if (!name)
+		return report(error, -ENOMEM, "out of memory");
+	r = io_rename(disk->scratch_directory, disk->scratch_name, disk->disks->lost_fd, name);
+	if (r == -EXDEV)
+		return report(error, r,
+			      "disk '%s': its scratch has %s and lies on another filesystem than the state directory; "
+			      "move it away by hand",
+			      disk->name, with);
+	if (r < 0)
+		return report(error, r, "disk '%s': its scratch has %s and cannot be moved to lost/: %s", disk->name,
+			      with, error_text(r));
+	log_warning("disk '%s': its scratch has %s; it was not sealed but moved to lost/%s", disk->name, with, name);
+	return 0;
+}
+
+/* --- what the mount asks ------------------------------------------------------------------------- */
+
+/* A scratch that is written without a session is nobody's to discard: say so in the record before the first write. */
+static int record_unhooked(struct disk *disk)
+{
+	struct disk_record record = disk->record;
+
+	if (disk->session || record.keep != KEEP_NOTHING)
+		return 0;
+	record.keep = KEEP_UNHOOKED;
+	record.keep_since = time(NULL);
+	return disk_save(disk, &record);
+}
+
+static bool wants_unhooked_locked(const struct disk *disk, bool writer)
+{
+	return writer && !disk->session && disk->record.keep == KEEP_NOTHING;
+}
+
+/* Wait until the scratch may be opened. 0 with the lock held and the disk idle. */
+static int wait_for_turn_locked(struct scratch *scratch, bool nonblock)
+{
+	struct disk *disk = scratch->disk;
+
+	for (;;) {
+		bool fold_runs;
+
+		if (disk->removed || disk->scratch != scratch)
+			return -ESTALE;
+		if (disk->state == DISK_FAILED)
+			return -EIO;
+		fold_runs = turn_is_folds_locked(scratch->layer);
+		if (!disk->claimed && !fold_runs)
+			return 0;
+		if (nonblock)
+			return -EAGAIN;
+		if (fold_runs)
+			turn_ask_folds_locked(scratch->layer);
+		disk->waiting++;
+		pthread_cond_wait(&disk->disks->changed, &disk->disks->lock);
+		disk->waiting--;
+	}
+}
+
+int scratch_open(struct scratch *scratch, bool writer, bool nonblock)
+{
+	struct disk *disk = scratch->disk;
+	struct disks *disks = disk->disks;
+	int r;
+
+	pthread_mutex_lock(&disks->lock);
+	r = wait_for_turn_locked(scratch, nonblock);
+	if (r == 0 && wants_unhooked_locked(disk, writer)) {
+		if (nonblock) {
+			r = -EAGAIN;
+		} else {
+			disk->claimed = true;
+			pthread_mutex_unlock(&disks->lock);
+			r = record_unhooked(disk);
+			if (r < 0)
+				log_error(
+					"disk '%s': it cannot be noted that it is written without a session, so it is not opened: %s",
+					disk->name, error_text(r));
+			pthread_mutex_lock(&disks->lock);
+			disk_unclaim_locked(disk);
+		}
+	}
+	if (r == 0) {
+		if (writer)
+			scratch->writers++;
+		else
+			scratch->readers++;
+		if (writer) {
+			disk->session_had_writer = true;
+			disk->wants_next = true;
+			pthread_cond_broadcast(&disks->changed);
+		}
+	}
+	pthread_mutex_unlock(&disks->lock);
+	return r;
+}
+
+void scratch_close(struct scratch *scratch, bool writer)
+{
+	struct disk *disk = scratch->disk;
+
+	pthread_mutex_lock(&disk->disks->lock);
+	if (writer) {
+		scratch->writers--;
+		atomic_store(&scratch->unwritten, true);
+	} else {
+		scratch->readers--;
+	}
+	if (writer && scratch->writers == 0)
+		disk->writers_gone = monotonic_ms();
+	pthread_cond_broadcast(&disk->disks->changed);
+	pthread_mutex_unlock(&disk->disks->lock);
+}
+
+static bool is_file(int fd, const struct kept_node *kept)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_dev == kept->device && st.st_ino == kept->inode;
+}
+
+/* A scratch that was reset while somebody had it open; it stands on what the disk stands on now, which nobody asks of it. */
+static struct scratch *revive(struct disk *disk, uint64_t serial, int fd)
+{
+	struct scratch *scratch = calloc(1, sizeof(*scratch));
+
+	if (!scratch)
+		return NULL;
+	scratch->fd = fd;
+	scratch->refs = 1;
+	scratch->serial = serial;
+	pthread_mutex_lock(&disk->disks->lock);
+	scratch->layer = layer_get_locked(disk->head);
+	scratch->disk = disk;
+	disk->refs++;
+	pthread_mutex_unlock(&disk->disks->lock);
+	return scratch;
+}
+
+/* By its inode, so also where it has become a layer's file or has no name at all. */
+static int open_again(const struct disk *disk, const struct kept_node *kept)
+{
+	CLEANUP(close_fdp) int pinned = kept_file_open(&kept->file, disk->scratch_directory);
+
+	return pinned < 0 ? pinned : file_open(pinned, O_RDWR);
+}
+
+struct scratch *scratch_find(struct disk *disk, const struct kept_node *kept, int stored)
+{
+	struct scratch *scratch = disk_scratch(disk);
+	CLEANUP(close_fdp) int fd = -1;
+
+	if (scratch && is_file(scratch->fd, kept)) {
+		pthread_mutex_lock(&disk->disks->lock);
+		scratch->serial = kept->serial;
+		pthread_mutex_unlock(&disk->disks->lock);
+		return scratch;
+	}
+	scratch_put(scratch);
+	fd = stored >= 0 ? fcntl(stored, F_DUPFD_CLOEXEC, 0) : open_again(disk, kept);
+	if (fd < 0 || !is_file(fd, kept) || !disk->head)
+		return NULL;
+	scratch = revive(disk, kept->serial, fd);
+	if (!scratch)
+		return NULL;
+	steal_fd(&fd);
+	scratch->stored = stored >= 0;
+	return scratch;
+}
+
+/* What it has written since its last flush, nobody has started to write back. */
+void scratch_reopen(struct scratch *scratch, bool writer)
+{
+	struct disk *disk = scratch->disk;
+
+	pthread_mutex_lock(&disk->disks->lock);
+	if (writer) {
+		scratch->writers++;
+		disk->session_had_writer = disk->scratch == scratch;
+		atomic_store(&scratch->unwritten, true);
+	} else {
+		scratch->readers++;
+	}
+	pthread_mutex_unlock(&disk->disks->lock);
+}
+
+void scratch_note_passthrough(struct scratch *scratch, bool passed)
+{
+	atomic_store(&scratch->passed, passed);
+}
+
+int scratch_touch(struct scratch *scratch)
+{
+	atomic_store_explicit(&scratch->unwritten, true, memory_order_relaxed);
+	if (!atomic_exchange(&scratch->touched, true))
+		scratch_is_dirty(scratch);
+	return 0;
+}
+
+int scratch_sync(struct scratch *scratch, bool data_only)
+{
+	struct disk *disk = scratch->disk;
+	bool strict;
+
+	pthread_mutex_lock(&disk->disks->lock);
+	strict = session_is_strict_locked(disk) || disk->scratch != scratch;
+	pthread_mutex_unlock(&disk->disks->lock);
+	(void)data_only;
+	return strict ? io_sync(scratch->fd) : 0;
+}
+
+/* The next scratch that has something to write back: a reference, or NULL. */
+static struct scratch *next_unwritten(struct disks *disks)
+{
+	struct scratch *found = NULL;
+	struct disk *disk;
+
+	pthread_mutex_lock(&disks->lock);
+	for (disk = disks->first; disk && !found; disk = disk->next_disk)
+		if (disk->scratch && session_is_strict_locked(disk) &&
+		    atomic_exchange(&disk->scratch->unwritten, false))
+			found = disk->scratch;
+	if (found)
+		found->refs++;
+	pthread_mutex_unlock(&disks->lock);
+	return found;
+}
+
+/* What the kernel writes by itself we do not see: as long as there are writers, there may be something. */
+static void suspect_passed(struct disks *disks)
+{
+	pthread_mutex_lock(&disks->lock);
+	for (struct disk *disk = disks->first; disk; disk = disk->next_disk)
+		if (disk->scratch && disk->scratch->writers && atomic_load(&disk->scratch->passed))
+			atomic_store(&disk->scratch->unwritten, true);
+	pthread_mutex_unlock(&disks->lock);
+}
+
+void scratch_write_back(struct disks *disks)
+{
+	struct scratch *scratch;
+
+	suspect_passed(disks);
+	while ((scratch = next_unwritten(disks))) {
+		io_start_write_back(scratch->fd);
+		scratch_put(scratch);
+	}
+}

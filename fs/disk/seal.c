@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Sealing becomes durable in this order; a crash after any step leaves the disk as before or as after.
+ *
+ *   1. check the header, sync the scratch    what the guest wrote is on the medium, and leads nowhere
+ *   2. link it as layers/ID.qcow2            an unreached file that is the scratch itself: start-up removes the link
+ *   3. write layers/ID.json                  still unreached; for one that is sealed aside, its name makes this the commit point
+ *   4. write disk.json, head or hold = ID    the commit point
+ *   5. rename a fresh scratch over the old   start-up does it if we did not: the scratch then is the layer's file
+ *
+ * Several disks go through each step together, and before step 4 an intent is written that names all new heads: from then on the
+ * release is promised, and start-up goes through step 4 for those that are missing.
+ *
+ * A layer's id and the template for scratches on it are made ahead where possible (workers.c), so that no process is
+ * started here. Between 2 and 5 scratch and layer are one file; nobody can write it, for the disk is claimed.
+ */
+#include "seal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "io.h"
+#include "layer.h"
+#include "log.h"
+#include "scratch.h"
+#include "table.h"
+
+#define INTENT_SUFFIX ".json"
+
+static int check_and_sync(struct seal *seal, struct sentence *error)
+{
+	struct disk *disk = seal->disk;
+	struct scratch *scratch = disk->scratch;
+	struct sentence why;
+	int r;
+
+	r = scratch_check(scratch, &why);
+	if (r < 0)
+		return report(
+			error, r,
+			"disk '%s': the scratch is not what revertfs made: %s; it was not sealed and the image was not touched",
+			disk->name, why.text);
+	r = scratch_set_attributes(disk, scratch->fd);
+	if (r == 0)
+		r = io_sync(scratch->fd);
+	if (r < 0)
+		return report(error, r, "disk '%s': the scratch cannot be synced, nothing was sealed: %s", disk->name,
+			      error_text(r));
+	return 0;
+}
+
+/* The layer made ahead, or one made now; its record is filled in. */
+static int prepare_layer(struct seal *seal, struct sentence *error)
+{
+	struct disk *disk = seal->disk;
+	struct disks *disks = disk->disks;
+	struct template *template;
+	struct layer *layer;
+	uint64_t size = disk->scratch->layer->record.virtual_size;
+	int r;
+
+	pthread_mutex_lock(&disks->lock);
+	layer = disk->next;
+	disk->next = NULL;
+	pthread_mutex_unlock(&disks->lock);
+	if (layer && layer->record.virtual_size != size) {
+		layer_put(layer);
+		layer = NULL;
+	}
+	if (!layer)
+		layer = layer_new(disks);
+	if (!layer)
+		return report(error, -ENOMEM, "out of memory");
+	seal->layer = layer;
+	layer->record.virtual_size = size;
+	layer->record.created = time(NULL);
+	strcpy(layer->record.parent, disk->scratch->layer->record.id);
+	r = layer_template(layer, &template, error);
+	return r < 0 ? report_context(error, r, "disk '%s': nothing was sealed: ", disk->name) : 0;
+}
+
+/* Step 2 where scratches lie on another filesystem: the link is a copy. */
+static int copy_as_layer(const struct seal *seal, const char *name)
+{
+	CLEANUP(freep) char *new_name = format_text("%s.new", name);
+	int directory = seal->disk->disks->layers_fd, r;
+	CLEANUP(close_fdp) int fd = -1;
+
+	if (!new_name)
+		return -ENOMEM;
+	fd = openat(directory, new_name, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	r = io_copy_sparse(seal->disk->scratch->fd, fd);
+	if (r == 0)
+		r = scratch_set_attributes(seal->disk, fd);
+	if (r == 0)
+		r = io_sync(fd);
+	if (r == 0)
+		r = io_rename(directory, new_name, directory, name);
+	if (r < 0)
+		unlinkat(directory, new_name, 0);
+	return r;
+}
+
+static int link_as_layer(const struct seal *seal, struct sentence *error)
+{
+	struct disk *disk = seal->disk;
+	CLEANUP(freep) char *name = layer_file_name(seal->layer->record.id, LAYER_FILE_SUFFIX);
+	int r = name ? io_link(disk->scratch->fd, disk->disks->layers_fd, name) : -ENOMEM;
+
+	if (r == -EXDEV)
+		r = copy_as_layer(seal, name);
+	if (r == 0)
+		r = io_sync_directory(disk->disks->layers_fd);
+	if (r < 0)
+		return report(error, r, "disk '%s': the scratch cannot be linked as a layer, nothing was sealed: %s",
+			      disk->name, error_text(r));
+	return 0;
+}
+
+static int name_layer(struct seal *seal)
+{
+	struct layer_record *record = &seal->layer->record;
+	const char *name = seal->point;
+
+	if (seal->kind == SEAL_ASIDE) {
+		disk_free_point_name(seal->disk, seal->prefix, seal->name);
+		name = seal->name;
+	}
+	if (!name)
+		return 0;
+	/* With a name the layer is reached before it is the head: should that never come, start-up makes it so. */
+	record->becomes_head = seal->kind == SEAL_COMMIT;
+	record->names = calloc(2, sizeof(*record->names));
+	return record->names ? record_append_name(record, seal->disk->name, name) : -ENOMEM;
+}
+
+static int record_layer(struct seal *seal, const char *domain, struct sentence *error)
+{
+	struct disk *disk = seal->disk;
+	struct layer_record *record = &seal->layer->record;
+	CLEANUP(freep) char *file = layer_file_name(record->id, LAYER_RECORD_SUFFIX);
+	int r = file ? name_layer(seal) : -ENOMEM;
+
+	snprintf(record->domain, sizeof(record->domain), "%s", domain ? domain : "");
+	/* Whether the guest had come to its end is not known of what is put aside. */
+	if (seal->kind == SEAL_ASIDE)
+		strcpy(record->consistency, "crash-consistent");
+	snprintf(record->note, sizeof(record->note), "%s", seal->note ? seal->note : "");
+	if (r == 0)
+		r = record_save_layer(disk->disks->layers_fd, file, record);
+	if (r < 0)
+		return report(error, r, "disk '%s': the new layer cannot be recorded, nothing was sealed: %s",
+			      disk->name, error_text(r));
+	return 0;
+}
+
+/* Steps 2 and 3 undone, in the other order. What cannot be removed is removed by the next start. */
+static void drop_layer(struct seal *seal)
+{
+	struct layer *layer = seal->layer;
+	struct disks *disks = seal->disk->disks;
+	static const char *const suffixes[] = { LAYER_RECORD_SUFFIX, LAYER_FILE_SUFFIX, LAYER_TEMPLATE_SUFFIX };
+
+	if (!layer)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
+		CLEANUP(freep) char *name = layer_file_name(layer->record.id, suffixes[i]);
+
+		if (name && io_unlink(disks->layers_fd, name) < 0)
+			log_warning("layer %s, which was not sealed, leaves '%s' behind; the next start removes it",
+				    layer->record.id, name);
+	}
+	layer_put(layer);
+	seal->layer = NULL;
+}
+
+static char *intent_file(const char *uuid)
+{
+	return format_text("%s" INTENT_SUFFIX, uuid);
+}
+
+/* How many of the seals move a head or a hold: with one, disk.json alone is the commit point. */
+static size_t count_moves(const struct seal *seals, size_t count)
+{
+	size_t moves = 0;
+
+	for (size_t i = 0; i < count; i++)
+		moves += seals[i].kind != SEAL_ASIDE;
+	return moves;
+}
+
+static int record_intent(struct disks *disks, const struct seal *seals, size_t count, const char *uuid,
+			 const char *domain, struct sentence *error)
+{
+	CLEANUP(freep) struct intent_part *parts = calloc(count, sizeof(*parts));
+	CLEANUP(freep) char *file = intent_file(uuid);
+	struct intent_record intent = { .parts = parts };
+	int r;
+
+	if (!parts || !file)
+		return report(error, -ENOMEM, "out of memory");
+	strcpy(intent.uuid, uuid);
+	snprintf(intent.domain, sizeof(intent.domain), "%s", domain);
+	for (size_t i = 0; i < count; i++) {
+		if (seals[i].kind == SEAL_ASIDE)
+			continue;
+		parts[intent.count].disk = seals[i].disk->name;
+		parts[intent.count].hold = seals[i].kind == SEAL_HOLD;
+		strcpy(parts[intent.count].layer, seals[i].layer->record.id);
+		strcpy(intent.consumed, seals[i].after.consumed);
+		intent.managed = seals[i].after.hold_managed;
+		intent.count++;
+	}
+	r = record_save_intent(disks->intents_fd, file, &intent);
+	if (r < 0) {
+		/* Whether the rename reached the medium is not known; without the file there is no promise. */
+		io_unlink(disks->intents_fd, file);
+		return report(error, r,
+			      "the intent to seal %zu disks of domain '%s' cannot be recorded, nothing was sealed: %s",
+			      intent.count, domain, error_text(r));
+	}
+	return 0;
+}
+
+static void fill_after(struct seal *seal)
+{
+	struct disk_record *after = &seal->after;
+
+	if (seal->kind == SEAL_COMMIT) {
+		strcpy(after->head, seal->layer->record.id);
+		after->follow = false;
+		after->hold[0] = after->hold_uuid[0] = after->hold_domain[0] = '\0';
+	} else if (seal->kind == SEAL_HOLD) {
+		strcpy(after->hold, seal->layer->record.id);
+	}
+}
+
+/*
+ * Step 4 for one disk. When writing the record fails, the old one is written back, for it is not known which of the two the medium has; when that
+ * fails too, the disk has failed.
+ */
+static int move_head(struct seal *seal, struct sentence *error)
+{
+	struct disk *disk = seal->disk;
+	struct disk_record before = disk->record;
+	struct sentence lost;
+	int r;
+
+	fill_after(seal);
+	r = disk_save(disk, &seal->after);
+	if (r == 0)
+		return 0;
+	report(error, r, "disk '%s': its record cannot be replaced, nothing was sealed: %s", disk->name, error_text(r));
+	if (disk_save(disk, &before) == 0)
+		return r;
+	report(&lost, r,
+	       "disk '%s': its record cannot be written (%s), so it is not known whether layer %s is its head; "
+	       "everything was kept, restart revertfs when the state directory can be written again",
+	       disk->name, error_text(r), seal->layer->record.id);
+	disk_fail(disk, &lost);
+	*error = lost;
+	return -EUCLEAN;
+}
+
+/* Steps 4 and 5 in memory. */
+static void adopt_layer(struct seal *seal)
+{
+	struct disk *disk = seal->disk;
+	struct disks *disks = disk->disks;
+	struct sentence why;
+	int r;
+
+	pthread_mutex_lock(&disks->lock);
+	r = layer_insert_locked(seal->layer);
+	pthread_mutex_unlock(&disks->lock);
+	if (r == 0 && seal->kind == SEAL_COMMIT) {
+		disk_set_head(disk, seal->layer);
+		disk_set_hold(disk, NULL);
+	} else if (r == 0 && seal->kind == SEAL_HOLD) {
+		disk_set_hold(disk, seal->layer);
+	} else if (r == 0 && !disk->record.hold[0]) {
+		disk_set_hold(disk, NULL); /* what is sealed aside stands on the hold that it ends */
+	}
+	if (r == 0)
+		r = scratch_renew(disk, disk_base(disk), &why);
+	else
+		report(&why, r, "its parent is gone");
+	if (r < 0) {
+		report_context(&why, r,
+			       "disk '%s' was sealed as layer %s, but cannot be served until a reset succeeds: ",
+			       disk->name, seal->layer->record.id);
+		disk_fail(disk, &why);
+		disk_drop_scratch(disk); /* its file is the layer's now, and must not be written any more */
+	}
+}
+
+static int do_steps(struct disks *disks, struct seal *seals, size_t count, const char *uuid, const char *domain,
+		    struct sentence *error)
+{
+	bool promised = uuid && count_moves(seals, count) > 1;
+	int r = 0;
+
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = check_and_sync(&seals[i], error);
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = prepare_layer(&seals[i], error);
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = link_as_layer(&seals[i], error);
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = record_layer(&seals[i], domain, error);
+	if (r == 0 && promised)
+		r = record_intent(disks, seals, count, uuid, domain, error);
+	return r;
+}
+
+/* The caller gets none of them: the tree has what was adopted, and the next start finds the rest. */
+static void put_layers(struct seal *seals, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		layer_put(seals[i].layer);
+		seals[i].layer = NULL;
+	}
+}
+
+/* From the intent on there is no way back: a disk whose record cannot be written waits for the next start. */
+static int keep_promise(struct disks *disks, struct seal *seals, size_t count, const char *uuid, struct sentence *error)
+{
+	CLEANUP(freep) char *file = intent_file(uuid);
+	int result = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		int r = move_head(&seals[i], error);
+
+		if (r < 0) {
+			struct sentence why;
+
+			report(&why, r,
+			       "disk '%s': sealed as layer %s, which cannot be recorded as its head yet; the next start of revertfs does it",
+			       seals[i].disk->name, seals[i].layer->record.id);
+			disk_fail(seals[i].disk, &why);
+			*error = why;
+			result = r;
+		} else {
+			adopt_layer(&seals[i]);
+		}
+	}
+	if (result == 0 && file && io_unlink(disks->intents_fd, file) == 0)
+		io_sync_directory(disks->intents_fd);
+	else if (result == 0)
+		log_warning("the intent of domain %s, which was kept, cannot be removed; the next start removes it",
+			    uuid);
+	if (result < 0)
+		put_layers(seals, count);
+	return result;
+}
+
+int seal_scratches(struct disks *disks, struct seal *seals, size_t count, const char *uuid, const char *domain,
+		   struct sentence *error)
+{
+	bool promised = uuid && count_moves(seals, count) > 1;
+	int r = do_steps(disks, seals, count, uuid, domain, error);
+
+	if (r == 0 && promised)
+		return keep_promise(disks, seals, count, uuid, error);
+	/* Without an intent at most one head moves; it goes first, so that a failure still leaves everything as it was. */
+	for (size_t i = 0; i < count && r == 0; i++)
+		if (seals[i].kind != SEAL_ASIDE)
+			r = move_head(&seals[i], error);
+	if (r < 0) {
+		for (size_t i = 0; i < count && r != -EUCLEAN; i++)
+			drop_layer(&seals[i]);
+		put_layers(seals, count);
+		return r == -EUCLEAN ? -EIO : r;
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (seals[i].kind == SEAL_ASIDE && move_head(&seals[i], error) < 0)
+			log_warning("disk '%s': sealed aside as '%s', but its record could not be updated",
+				    seals[i].disk->name, seals[i].name);
+		adopt_layer(&seals[i]);
+	}
+	return 0;
+}
+
+/*
+ * Whether the layer still is what comes next. Where the intent could not be removed, or not be kept for another disk, the daemon went
+ * on: a head that has moved since must not be moved back.
+ */
+static bool is_still_promised(struct disks *disks, const struct disk_record *record, const struct intent_part *part)
+{
+	CLEANUP(freep) char *file = layer_file_name(part->layer, LAYER_RECORD_SUFFIX);
+	CLEANUP(record_clear_layer) struct layer_record layer = { 0 };
+	const char *base = record->hold[0] ? record->hold : record->head;
+
+	return file && record_load_layer(disks->layers_fd, file, &layer) == 0 && !layer.name_count &&
+	       strcmp(layer.parent, base) == 0;
+}
+
+static int complete_part(struct disks *disks, const struct intent_record *intent, const struct intent_part *part,
+			 struct sentence *error)
+{
+	CLEANUP(freep) char *directory_name = disk_directory_name(part->disk);
+	CLEANUP(close_fdp) int directory = -1;
+	struct disk_record record = { 0 };
+	int r;
+
+	if (!directory_name)
+		return report(error, -ENOMEM, "out of memory");
+	directory = openat(disks->disks_fd, directory_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	r = directory < 0 ? -errno : record_load_disk(directory, "disk.json", &record);
+	if (r < 0)
+		return report(error, r, "the record of disk '%s' cannot be read: %s", part->disk, error_text(r));
+	if (!is_still_promised(disks, &record, part)) {
+		free(record.template);
+		return 0;
+	}
+	record.keep = KEEP_NOTHING;
+	record.commit_at_release = false;
+	if (part->hold) {
+		strcpy(record.hold, part->layer);
+		strcpy(record.hold_uuid, intent->uuid);
+		strcpy(record.hold_domain, intent->domain);
+		record.hold_managed = intent->managed;
+	} else {
+		strcpy(record.head, part->layer);
+		record.follow = false;
+		record.hold[0] = record.hold_uuid[0] = record.hold_domain[0] = '\0';
+		strcpy(record.consumed, intent->consumed);
+	}
+	r = record_save_disk(directory, "disk.json", &record);
+	free(record.template);
+	return r < 0 ? report(error, r, "the record of disk '%s' cannot be written: %s", part->disk, error_text(r)) : 0;
+}
+
+int seal_complete_intent(struct disks *disks, const char *file, struct sentence *error)
+{
+	CLEANUP(record_clear_intent) struct intent_record intent = { 0 };
+	int r = record_load_intent(disks->intents_fd, file, &intent);
+
+	if (r < 0)
+		return report(error, r, "it cannot be read: %s", error_text(r));
+	for (size_t i = 0; i < intent.count; i++) {
+		r = complete_part(disks, &intent, &intent.parts[i], error);
+		if (r < 0)
+			return r;
+	}
+	log_info("the end of a session of domain '%s' that a crash interrupted was completed on %zu disks",
+		 intent.domain, intent.count);
+	r = io_unlink(disks->intents_fd, file);
+	return r == 0 ? io_sync_directory(disks->intents_fd) : r;
+}

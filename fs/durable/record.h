@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The records under the state directory: what is known of a disk, a layer, a session and a promised release.
+ *
+ * A record is a plain struct that mirrors its file. Loading validates everything: ids, names, sizes and texts may come
+ * from a torn write or another's hand. -EBADMSG means that the file is there and cannot be trusted; -ENOENT that it is not
+ * there. Saving replaces the file durably (store.c says where durability is left out).
+ */
+#ifndef REVERTFS_DURABLE_RECORD_H
+#define REVERTFS_DURABLE_RECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include "util.h"
+
+#define LAYER_ID_SIZE 17 /* 16 hexadecimal digits */
+#define UUID_SIZE 37     /* 8-4-4-4-12 */
+#define DOMAIN_SIZE 512  /* a domain's name, for people */
+#define TARGET_SIZE 64   /* vda */
+#define TOKEN_SIZE 128   /* which config file a commit consumed */
+#define BOOT_ID_SIZE 37
+#define POINT_MAX 128       /* bytes in a snapshot's name */
+#define NOTE_SIZE 256       /* why somebody committed */
+#define LAYER_NAMES_MAX 256 /* names that one layer may have */
+
+/* What is to become of a scratch that has data in it when its session is over, besides being discarded. */
+enum keep {
+	KEEP_NOTHING,
+	KEEP_LEFTOVER,    /* leftover=keep: sealed aside should the host crash */
+	KEEP_ARMED,       /* the session was to be committed: sealed aside if it cannot be */
+	KEEP_UNCOMMITTED, /* a commit failed: sealed aside at the next prepare */
+	KEEP_UNHOOKED,    /* written without a session: sealed aside at the next prepare */
+	KEEP_UNDECIDED,   /* the session's end left it open: kept for a restore, else reset or sealed aside */
+	KEEP_SNAPSHOT,    /* a revert to a libvirt snapshot is on its way: kept for the prepare that follows at once */
+};
+
+struct disk_record {
+	char head[LAYER_ID_SIZE];
+	char hold[LAYER_ID_SIZE]; /* "" when there is none */
+	char hold_uuid[UUID_SIZE];
+	char hold_domain[DOMAIN_SIZE];
+	bool hold_managed; /* by `virsh managedsave`: gone when DOMAIN.save is gone */
+	enum keep keep;
+	char keep_uuid[UUID_SIZE]; /* whose session it was; "" for none */
+	bool keep_armed;           /* KEEP_UNDECIDED: seal aside rather than reset */
+	time_t keep_since;
+	bool commit_at_release;    /* `commit NAME at=release` */
+	char consumed[TOKEN_SIZE]; /* the config file whose one-shot-commit has been done */
+	uint64_t keep_revisions;
+	bool domain_revisions_set; /* the domain's JSON says something else, as long as it does: */
+	uint64_t domain_revisions;
+	bool leftover_keep;
+	bool strict;
+	char *template; /* of a clone: the disk it was made from; set once, the disk's to free; NULL: an image's disk */
+	bool follow;    /* takes the template's new head at its next start, until it commits something of its own */
+};
+
+enum layer_state { LAYER_SEALED, LAYER_FOLDING };
+enum image_format { FORMAT_RAW, FORMAT_QCOW2 };
+
+/* What a real image looked like when revertfs last had to do with it. */
+struct image_stamp {
+	uint64_t device, inode, size;
+	struct timespec modified;
+};
+
+/* A snapshot: the name under which a disk knows a layer. Clones share layers, and each has its own names. */
+struct layer_name {
+	char *disk;
+	char *point;
+};
+
+struct layer_record {
+	char id[LAYER_ID_SIZE];
+	char parent[LAYER_ID_SIZE]; /* "" for a root */
+	char *image;                /* a root's file beneath the images directory; NULL: layers/ID.qcow2 */
+	enum image_format format;
+	enum layer_state state;
+	uint64_t virtual_size;
+	time_t created;
+	struct image_stamp stamp; /* of a root */
+	struct layer_name *names;
+	size_t name_count;
+	bool becomes_head;             /* sealed under a name and as the head: start-up completes the second */
+	char domain[DOMAIN_SIZE];      /* whose session made it; "" when a command did */
+	char note[NOTE_SIZE];          /* why, in the administrator's words */
+	char consistency[TARGET_SIZE]; /* "clean", "crash-consistent" or "quiesced" */
+};
+
+struct session_record {
+	char uuid[UUID_SIZE];
+	char domain[DOMAIN_SIZE];
+	char target[TARGET_SIZE];
+	char *source; /* the path in the domain's XML */
+	char boot[BOOT_ID_SIZE];
+	uint64_t mount; /* handover_mount()->id: the mount that its domain uses */
+	time_t since;
+	bool armed;
+	bool on_hold;   /* stands on a hold: a guest was restored */
+	bool continued; /* went on with a scratch that was kept */
+};
+
+/* One disk's part in a release of several disks: its new head or hold. */
+struct intent_part {
+	char *disk;
+	char layer[LAYER_ID_SIZE];
+	bool hold;
+};
+
+struct intent_record {
+	char uuid[UUID_SIZE];
+	char domain[DOMAIN_SIZE];
+	bool managed;
+	char consumed[TOKEN_SIZE];
+	struct intent_part *parts;
+	size_t count;
+};
+
+/* A file that is being made outside the state directory: what start-up has to look after when the daemon did not come to the end. */
+struct making_record {
+	char *directory; /* its path, free of symlinks; NULL: beneath the images directory */
+	char *name;      /* what it is to be called; beneath the images directory it may have several components */
+	char id[LAYER_ID_SIZE]; /* part of the temporary names */
+	uint64_t inode;         /* of the finished file, once it is about to get its name; 0 before */
+	enum image_format format;
+};
+
+int record_load_disk(int directory, const char *file, struct disk_record *ret_record);
+int record_save_disk(int directory, const char *file, const struct disk_record *record);
+
+int record_load_layer(int directory, const char *file, struct layer_record *ret_record);
+int record_save_layer(int directory, const char *file, const struct layer_record *record);
+void record_clear_layer(struct layer_record *record);
+
+/* Put a name behind the others; the list has room for it. -ENOMEM. */
+int record_append_name(struct layer_record *record, const char *disk, const char *point);
+
+int record_load_session(int directory, const char *file, struct session_record *ret_record);
+int record_save_session(int directory, const char *file, const struct session_record *record); /* not synced */
+void record_clear_session(struct session_record *record);
+
+int record_load_intent(int directory, const char *file, struct intent_record *ret_record);
+int record_save_intent(int directory, const char *file, const struct intent_record *record);
+void record_clear_intent(struct intent_record *record);
+
+int record_load_making(int directory, const char *file, struct making_record *ret_record);
+int record_save_making(int directory, const char *file, const struct making_record *record);
+void record_clear_making(struct making_record *record);
+
+/* 16 random hexadecimal digits. */
+void record_new_id(char id[LAYER_ID_SIZE]);
+
+/* Syntax checks, for the edge. */
+bool layer_id_is_valid(const char *id);
+bool uuid_is_valid(const char *uuid);
+bool point_is_valid(
+	const char *name); /* a snapshot's name: clean text without '/', not empty, no more than POINT_MAX */
+
+const char *format_name(enum image_format format);
+int format_parse(const char *name, enum image_format *ret_format); /* -EINVAL */
+const char *keep_name(enum keep keep);
+
+/* How many of the last commits stay undoable. */
+uint64_t record_revisions(const struct disk_record *record);
+
+#endif

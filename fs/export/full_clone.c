@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A full clone is an export into the images directory, with its template's owner, mode and xattrs, that is protected when it is there.
+ *
+ * From the moment that it is asked for its name is taken. A crash before the image has its name leaves nothing; after it the next start
+ * protects it (output.c).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "clone.h"
+#include "disk.h"
+#include "flat_copy.h"
+#include "io.h"
+#include "json.h"
+#include "layer.h"
+#include "log.h"
+#include "output.h"
+#include "scratch.h"
+#include "table.h"
+
+struct full_clone {
+	struct qemu_conversion conversion;
+	int directory; /* where it goes */
+};
+
+static void free_full_clone(void *work)
+{
+	struct full_clone *clone = work;
+
+	close_fdp(&clone->directory);
+	free(clone);
+}
+
+static int open_directory(struct disks *disks, const char *name, struct sentence *error)
+{
+	CLEANUP(freep) char *parent = strdup(name);
+	char *slash = parent ? strrchr(parent, '/') : NULL;
+	int fd;
+
+	if (!parent)
+		return report(error, -ENOMEM, "out of memory");
+	if (slash)
+		*slash = '\0';
+	fd = io_open_beneath(disks->images_fd, slash ? parent : ".", O_RDONLY | O_DIRECTORY);
+	return fd < 0 ? report(error, fd, "'%s' is no directory for a clone: %s", parent, error_text(fd)) : fd;
+}
+
+/* The image's own owner and mode; scratches get theirs from the same place. */
+static int take_attributes(const struct transfer *transfer, struct making *making)
+{
+	struct stat stat;
+	int r = scratch_set_attributes(transfer->disk, making->fd);
+
+	if (r < 0 || fstat(making->fd, &stat) < 0)
+		return r < 0 ? r : -errno;
+	making->uid = stat.st_uid;
+	making->gid = stat.st_gid;
+	making->mode = stat.st_mode & 0777;
+	return 0;
+}
+
+static int make_image(struct transfer *transfer, struct making *making, struct sentence *error)
+{
+	struct disks *disks = transfer->disk->disks;
+	struct full_clone *clone = transfer->work;
+	int r;
+
+	format_parse(clone->conversion.format, &making->record.format);
+	r = making_begin(making, error);
+	if (r == 0)
+		r = transfer_convert(transfer, making->fd, &clone->conversion, error);
+	if (r < 0)
+		return r;
+	r = take_attributes(transfer, making);
+	if (r < 0)
+		return report(error, r, "owner and mode cannot be set: %s", error_text(r));
+	r = making_finish(making, NULL, error);
+	if (r < 0)
+		return r;
+	r = disk_protect(disks, making->record.name, clone->conversion.format, error);
+	return r < 0 ? report_context(error, r, "the image is there, but: ") : 0;
+}
+
+static int run_full_clone(struct transfer *transfer, struct sentence *error)
+{
+	struct full_clone *clone = transfer->work;
+	CLEANUP(making_clear)
+	struct making making = {
+		.disks = transfer->disk->disks,
+		.directory = fcntl(clone->directory, F_DUPFD_CLOEXEC, 0),
+		.record = { .name = strdup(transfer->target) },
+		.fd = -1,
+	};
+	struct sentence why;
+	int r = making.directory >= 0 && making.record.name ? make_image(transfer, &making, &why)
+							    : report(&why, -ENOMEM, "out of memory");
+
+	if (r == 0)
+		log_info("disk '%s' is a full clone of '%s'", transfer->target, transfer->disk->name);
+	return r < 0 ? report(error, r, "disk '%s' cannot be cloned as '%s': %s", transfer->disk->name,
+			      transfer->target, why.text)
+		     : 0;
+}
+
+static int prepare_clone(struct disks *disks, const struct export_request *request, struct full_clone **ret_clone,
+			 struct sentence *error)
+{
+	struct full_clone *clone = calloc(1, sizeof(*clone));
+	int r = disk_check_new_name(request->to, error);
+
+	if (!clone)
+		return report(error, -ENOMEM, "out of memory");
+	clone->directory = -1;
+	if (r == 0)
+		r = clone_check_free_name(disks, request->to, error);
+	if (r == 0)
+		r = clone->directory = open_directory(disks, request->to, error);
+	if (r < 0)
+		free_full_clone(clone);
+	else
+		*ret_clone = clone;
+	return r < 0 ? r : 0;
+}
+
+int disk_clone_full(struct disks *disks, struct caller *caller, const struct export_request *request,
+		    struct json_object *answer, struct sentence *error)
+{
+	CLEANUP(transfer_putp) struct transfer *transfer = NULL;
+	struct full_clone *clone = NULL;
+	bool uncommitted = false;
+	struct sentence why;
+	struct disk *other = disks_find(disks, request->to);
+	int r = other ? report(error, -EEXIST, "'%s' exists already", request->to)
+		      : prepare_clone(disks, request, &clone, error);
+
+	disk_put(other);
+	if (r < 0)
+		return r;
+	transfer = flat_choose(disks, request, "clone", &uncommitted, &r, error);
+	if (!transfer) {
+		free_full_clone(clone);
+		return r;
+	}
+	transfer->run = run_full_clone;
+	transfer->clear = free_full_clone;
+	transfer->work = clone;
+	transfer->target = strdup(request->to);
+	if (!transfer->target)
+		return report(error, -ENOMEM, "out of memory");
+	r = flat_parse(request, format_name(transfer->disk->root->record.format), &clone->conversion, error);
+	if (r < 0)
+		return r;
+	r = flat_check_space(transfer, clone->directory, &clone->conversion, &why);
+	if (r < 0)
+		return report(error, r, "disk '%s' cannot be cloned as '%s': %s", request->name, request->to, why.text);
+	if (!request->point)
+		json_set_bool(answer, "uncommitted", uncommitted);
+	return flat_queue(transfer, caller, request, answer, error);
+}

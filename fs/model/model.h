@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The model that the modules below control.c work on together; nothing above includes this.
+ *
+ * One lock, disks->lock, guards every member of the structs below that is not marked otherwise. It is held for the time of a few
+ * assignments and never over a system call that can wait for a medium, so that looking a name up or printing the status never
+ * waits for a commit. What may take time is excluded by claims instead:
+ *
+ *   a claim (disk_claim) belongs to one verb; it alone may then change the disk's record, head, hold, session and current
+ *   scratch, and reads them without the lock. An open waits for the claim to end. Several claims are taken in the order of
+ *   the disks' names, so that two domains with the same disks cannot block each other.
+ *
+ *   a running fold owns the files of two layers. Whoever opens or claims a disk over these layers makes it stop first
+ *   (claim.c) and is counted (open descriptors, claims, sessions), so that it does not start again before they are gone.
+ *
+ * disks->changed is broadcast whenever anything changes that somebody may wait for.
+ */
+#ifndef REVERTFS_MODEL_MODEL_H
+#define REVERTFS_MODEL_MODEL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "disk.h"
+#include "options.h"
+#include "record.h"
+#include "template.h"
+#include "util.h"
+
+struct layer {
+	struct disks *disks;
+	struct layer_record record; /* what layers/ID.json says; changed only after that has been replaced */
+	struct layer *parent;       /* NULL for a root */
+	struct layer *next;         /* in disks->layers */
+	struct template *template;  /* for scratches on this layer; NULL until needed, then never changed */
+	uint64_t serial;
+	unsigned refs;     /* who holds a pointer: the list, children, heads, holds, scratches, views */
+	unsigned children; /* layers whose parent this is */
+	unsigned open;     /* descriptors on its view */
+	bool removed;      /* its files are gone, or about to be */
+	bool given_up;     /* nothing needed it but a fold: looked at again when that ends */
+	bool labelled;     /* the view shows label_* */
+	uid_t label_uid;
+	gid_t label_gid;
+	mode_t label_mode;
+};
+
+struct scratch {
+	struct disk *disk;   /* a reference */
+	struct layer *layer; /* a reference: what it stands on */
+	uint64_t serial;
+	unsigned refs;
+	unsigned readers, writers;
+	int fd;                /* open for reading and writing; set once */
+	atomic_bool touched;   /* written to; also seen in the file itself (template.h) */
+	atomic_bool passed;    /* the kernel passes it through, if it does that at all; as of the last open */
+	atomic_bool unwritten; /* has data that no write-back was started for; strict scratches only */
+	bool stored;           /* it has lost its name and is in the descriptor store */
+};
+
+enum job_state { JOB_NONE, JOB_QUEUED, JOB_RUNNING };
+
+/* A disk's own background work: folding. Its queue is the disks themselves. What somebody asks to be copied out is a transfer (transfer.h). */
+struct job {
+	enum job_state state;
+	struct layer *layer; /* being folded, while running: a reference */
+	double percent;
+	uint64_t bytes;      /* of the layer, on the medium */
+	uint64_t started;    /* monotonic ms */
+	int stop_fd;         /* eventfd of the run */
+	bool stop;           /* asked to stop */
+	bool postponed;      /* cancelled: not before the next commit, fold or start */
+	uint64_t not_before; /* monotonic ms: after a failure */
+	unsigned failures;   /* in a row */
+	uint64_t ended;      /* how many runs have ended, for those who wait */
+	int result;          /* of the last one */
+	struct sentence error;
+};
+
+enum disk_state { DISK_PRISTINE, DISK_DIRTY, DISK_FAILED };
+
+struct disk {
+	struct disks *disks;
+	struct disk *next_disk; /* in disks->first, sorted by name */
+	char *name;             /* set once */
+	int directory;          /* disks/NAME, set once */
+	int scratch_directory;  /* borrowed: directory, or disks->scratch_fd; set once */
+	char *scratch_name;     /* set once */
+	unsigned refs;
+	bool removed;     /* unprotected: no longer in the table */
+	bool claimed;     /* a verb is at work */
+	unsigned waiting; /* opens and verbs that wait for the claim: a fold does not start meanwhile */
+	enum disk_state state;
+	struct sentence failure;          /* why DISK_FAILED */
+	struct disk_record record;        /* what disk.json says; changed only after that has been replaced */
+	struct layer *root, *head, *hold; /* references; hold may be NULL */
+	struct layer *next;               /* a layer made ahead, with its template, not yet in the tree; or NULL */
+	bool wants_next;
+	bool wants_followers_moved;
+	struct scratch *scratch; /* the current one, a reference; NULL while DISK_FAILED */
+	struct session_record *session;
+	bool session_adopted; /* recorded by this daemon, so that its writers are counted */
+	bool session_had_writer;
+	uint64_t session_since; /* monotonic ms */
+	uint64_t writers_gone;  /* monotonic ms of the last writer's close */
+	struct job job;
+	const char *copied;         /* the live snapshot that has its copy and is not yet sealed; NULL: none */
+	struct sentence last_error; /* "" when there is none */
+};
+
+/* Something to be cleaned up behind an earlier daemon (output.c). */
+struct unfinished {
+	char *file; /* in makings/ */
+	struct unfinished *next;
+};
+
+/* A descriptor whose closing frees a large file. */
+struct closing {
+	int fd;
+	uint64_t stored; /* the serial of the scratch that it is, where it is in the descriptor store; else 0 */
+	struct closing *next;
+};
+
+struct disks {
+	struct options *options;
+	struct handover *handover; /* borrowed */
+	int images_fd;             /* borrowed */
+	int images_lock, state_lock;
+	int state_fd, disks_fd, layers_fd, intents_fd, lost_fd, makings_fd;
+	int scratch_fd; /* -1: scratches lie with their records */
+	char boot[BOOT_ID_SIZE];
+	bool first_of_boot;    /* of this start: scratches were never synced and may be torn */
+	struct layer *loading; /* at start: layers whose parents are not found yet */
+	bool incomplete;       /* a record could not be read: nothing is removed that might be needed */
+
+	pthread_rwlock_t names;  /* before `lock`; see disks_lock_names() */
+	pthread_mutex_t records; /* before `lock`; see layer_update() */
+	pthread_mutex_t lock;
+	pthread_cond_t changed; /* CLOCK_MONOTONIC */
+	pthread_cond_t queued;  /* the same; for workers that have nothing to wait for: work is queued */
+	void *by_name;          /* tsearch(3) of struct disk */
+	struct disk *first;     /* the same disks, sorted by name; the table holds one reference of each */
+	struct layer *layers;
+	uint64_t last_serial;
+	struct closing *closing;
+	struct transfer *transfers; /* queued and running, in the order they came (transfer.h) */
+	uint64_t last_transfer;
+	struct unfinished *unfinished;
+	unsigned running; /* folds */
+	bool stopping;
+	pthread_t *workers;
+	unsigned worker_count;
+};
+
+/* References (model.c). A layer that nobody points to is freed; its files are layer_remove()'s business. NULL is fine for the puts. */
+struct layer *layer_get_locked(struct layer *layer);
+void layer_put_locked(struct layer *layer);
+void layer_put(struct layer *layer);
+void disk_put_locked(struct disk *disk);
+void disk_free(struct disk *disk); /* one that was never shared */
+void scratch_put_locked(struct scratch *scratch);
+
+#endif

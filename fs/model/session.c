@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What is known of a session: whether its domain may still write, whether its flushes count, and the restores that were announced.
+ *
+ * prepare.c begins sessions and release.c ends them. A session is over, and what it wrote a leftover for anyone, when its boot is over,
+ * when it was recorded by a daemon that has died since, when its writers have all gone, or when none came in time.
+ */
+#include "session.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "layer.h"
+#include "participant.h"
+#include "table.h"
+
+#define FIRST_WRITER_MS 60000 /* a domain whose QEMU has not come by then is not coming */
+#define WRITERS_GONE_MS 10000 /* libvirt's labelling opens and closes a disk before QEMU does */
+#define ANNOUNCEMENT_MS 60000 /* an announced restore lapses: it may fail before it reaches prepare */
+
+static const char *const reason_names[] = {
+	[END_UNKNOWN] = "unknown", [END_SHUTDOWN] = "shutdown",           [END_DESTROYED] = "destroyed",
+	[END_CRASHED] = "crashed", [END_MIGRATED] = "migrated",           [END_SAVED] = "saved",
+	[END_FAILED] = "failed",   [END_FROM_SNAPSHOT] = "from snapshot", [END_DAEMON] = "daemon",
+};
+
+const char *end_reason_name(enum end_reason reason)
+{
+	return reason_names[reason];
+}
+
+int end_reason_parse(const char *text, enum end_reason *ret_reason)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(reason_names); i++)
+		if (strcmp(text, reason_names[i]) == 0) {
+			*ret_reason = (enum end_reason)i;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+/* --- what is known of a session ------------------------------------------------------------------ */
+
+bool session_is_active_locked(const struct disk *disk)
+{
+	uint64_t now = monotonic_ms();
+
+	if (!disk->session)
+		return false;
+	if (disk->scratch && disk->scratch->writers)
+		return true;
+	if (!disk->session_adopted || strcmp(disk->session->boot, disk->disks->boot) != 0)
+		return false;
+	if (disk->session_had_writer)
+		return now - disk->writers_gone < WRITERS_GONE_MS;
+	return now - disk->session_since < FIRST_WRITER_MS;
+}
+
+bool session_is_strict_locked(const struct disk *disk)
+{
+	return !disk->session || disk->session->armed || disk->hold || disk->record.strict ||
+	       disk->record.keep != KEEP_NOTHING || disk->record.commit_at_release;
+}
+
+void session_go_on_locked(struct disk *disk)
+{
+	if (!disk->session || strcmp(disk->session->boot, disk->disks->boot) != 0 ||
+	    disk->session->mount != handover_mount(disk->disks->handover)->id)
+		return;
+	disk->session_adopted = true;
+	disk->session_had_writer = false;
+	disk->session_since = monotonic_ms();
+}
+
+void session_end(struct disk *disk)
+{
+	struct session_record *session;
+
+	pthread_mutex_lock(&disk->disks->lock);
+	session = disk->session;
+	disk->session = NULL;
+	layer_forget_labels_locked(disk);
+	pthread_cond_broadcast(&disk->disks->changed);
+	pthread_mutex_unlock(&disk->disks->lock);
+	if (session) {
+		record_clear_session(session);
+		free(session);
+	}
+	/* Not synced: after a host crash a session that comes back is one of another boot, which is over. */
+	unlinkat(disk->directory, SESSION_RECORD, 0);
+}
+
+/* --- announcements: in the handover alone, since a restart may fall between one and its prepare --------- */
+
+struct announced {
+	struct handover *handover;
+	const char *uuid;
+	struct kept_announcement *found;
+};
+
+static void find_announcement(void *context, void *slot)
+{
+	struct announced *search = context;
+	struct kept_announcement *announcement = slot;
+
+	if (monotonic_ms() - announcement->when > ANNOUNCEMENT_MS)
+		handover_give(search->handover, KEPT_ANNOUNCEMENT, announcement);
+	else if (strncmp(announcement->uuid, search->uuid, sizeof(announcement->uuid)) == 0)
+		search->found = announcement;
+}
+
+static struct kept_announcement *find_announcement_locked(struct disks *disks, const char *uuid)
+{
+	struct announced search = { .handover = disks->handover, .uuid = uuid };
+
+	handover_visit(disks->handover, KEPT_ANNOUNCEMENT, find_announcement, &search);
+	return search.found;
+}
+
+void session_forget_announcement(struct disks *disks, const char *uuid)
+{
+	pthread_mutex_lock(&disks->lock);
+	handover_give(disks->handover, KEPT_ANNOUNCEMENT, find_announcement_locked(disks, uuid));
+	pthread_mutex_unlock(&disks->lock);
+}
+
+bool session_is_announced(struct disks *disks, const char *uuid)
+{
+	bool announced;
+
+	pthread_mutex_lock(&disks->lock);
+	announced = find_announcement_locked(disks, uuid) != NULL;
+	pthread_mutex_unlock(&disks->lock);
+	return announced;
+}
+
+int session_announce(struct disks *disks, const char *uuid)
+{
+	struct kept_announcement *announcement;
+
+	session_forget_announcement(disks, uuid);
+	pthread_mutex_lock(&disks->lock);
+	announcement = handover_take(disks->handover, KEPT_ANNOUNCEMENT);
+	if (announcement) {
+		snprintf(announcement->uuid, sizeof(announcement->uuid), "%s", uuid);
+		handover_publish(&announcement->when, monotonic_ms());
+	}
+	pthread_mutex_unlock(&disks->lock);
+	return announcement ? 0 : -ENOMEM;
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A view is a reference on a layer. Who has one open is counted on the layer, where fold.c looks.
+ */
+#include "view.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "io.h"
+#include "layer.h"
+#include "session.h"
+#include "table.h"
+#include "claim.h"
+
+#define WRITE_BITS 0222
+
+struct view {
+	struct layer *layer;
+};
+
+static struct view *new_view_locked(struct layer *layer)
+{
+	struct view *view = layer ? calloc(1, sizeof(*view)) : NULL;
+
+	if (view)
+		view->layer = layer_get_locked(layer);
+	return view;
+}
+
+struct view *view_of_image(struct disks *disks, const char *name)
+{
+	struct layer *layer;
+	struct view *view;
+
+	pthread_mutex_lock(&disks->lock);
+	for (layer = disks->layers; layer; layer = layer->next)
+		if (layer->record.image && strcmp(layer->record.image, name) == 0)
+			break;
+	view = new_view_locked(layer);
+	pthread_mutex_unlock(&disks->lock);
+	return view;
+}
+
+struct view *view_of_layer(struct disks *disks, const char *id)
+{
+	struct layer *layer;
+	struct view *view;
+
+	pthread_mutex_lock(&disks->lock);
+	layer = layer_find_locked(disks, id);
+	view = new_view_locked(layer && !layer->record.image ? layer : NULL);
+	pthread_mutex_unlock(&disks->lock);
+	return view;
+}
+
+void view_put(struct view *view)
+{
+	if (!view)
+		return;
+	layer_put(view->layer);
+	free(view);
+}
+
+uint64_t view_serial(const struct view *view)
+{
+	return view->layer->serial;
+}
+
+const char *view_name(const struct view *view, bool *ret_is_image)
+{
+	const struct layer_record *record = &view->layer->record;
+
+	*ret_is_image = record->image != NULL;
+	return record->image ? record->image : record->id;
+}
+
+int view_stat(struct view *view, struct stat *ret_stat)
+{
+	struct layer *layer = view->layer;
+	CLEANUP(close_fdp) int fd = layer_open_file(layer, O_PATH);
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, ret_stat) < 0)
+		return -errno;
+	pthread_mutex_lock(&layer->disks->lock);
+	if (layer->labelled) {
+		ret_stat->st_uid = layer->label_uid;
+		ret_stat->st_gid = layer->label_gid;
+		ret_stat->st_mode = (ret_stat->st_mode & S_IFMT) | layer->label_mode;
+	}
+	pthread_mutex_unlock(&layer->disks->lock);
+	ret_stat->st_mode &= ~(mode_t)(WRITE_BITS | S_ISUID | S_ISGID | S_ISVTX);
+	return 0;
+}
+
+void view_label(struct view *view, uid_t uid, gid_t gid, mode_t mode)
+{
+	struct layer *layer = view->layer;
+	struct stat stat;
+
+	if (view_stat(view, &stat) < 0)
+		return;
+	pthread_mutex_lock(&layer->disks->lock);
+	layer->labelled = true;
+	layer->label_uid = uid == (uid_t)-1 ? stat.st_uid : uid;
+	layer->label_gid = gid == (gid_t)-1 ? stat.st_gid : gid;
+	layer->label_mode = (mode == (mode_t)-1 ? stat.st_mode : mode) & 07777;
+	pthread_mutex_unlock(&layer->disks->lock);
+}
+
+int view_open(struct view *view, bool nonblock)
+{
+	struct layer *layer = view->layer;
+	struct disks *disks = layer->disks;
+	int fd, r;
+
+	pthread_mutex_lock(&disks->lock);
+	r = turn_keep_layer_locked(layer, nonblock);
+	pthread_mutex_unlock(&disks->lock);
+	if (r < 0)
+		return r;
+	fd = layer_open_file(layer, O_RDONLY);
+	if (fd < 0)
+		view_close(view, -1);
+	return fd;
+}
+
+int view_reopen(struct view *view)
+{
+	struct layer *layer = view->layer;
+	int fd = layer_open_file(layer, O_RDONLY);
+
+	if (fd < 0)
+		return fd;
+	pthread_mutex_lock(&layer->disks->lock);
+	layer->open++;
+	pthread_mutex_unlock(&layer->disks->lock);
+	return fd;
+}
+
+void view_set_serial(struct view *view, uint64_t serial)
+{
+	pthread_mutex_lock(&view->layer->disks->lock);
+	view->layer->serial = serial;
+	pthread_mutex_unlock(&view->layer->disks->lock);
+}
+
+void view_close(struct view *view, int fd)
+{
+	struct layer *layer = view->layer;
+
+	close_fdp(&fd);
+	pthread_mutex_lock(&layer->disks->lock);
+	layer->open--;
+	pthread_cond_broadcast(&layer->disks->changed);
+	pthread_mutex_unlock(&layer->disks->lock);
+}
+
+void views_visit_layers(struct disks *disks, bool (*visit)(void *context, const char *id), void *context)
+{
+	char(*ids)[LAYER_ID_SIZE] = NULL;
+	size_t count = 0, i = 0;
+
+	pthread_mutex_lock(&disks->lock);
+	for (const struct layer *layer = disks->layers; layer; layer = layer->next)
+		count += !layer->record.image;
+	ids = calloc(count + 1, sizeof(*ids));
+	for (const struct layer *layer = disks->layers; layer && ids; layer = layer->next)
+		if (!layer->record.image)
+			strcpy(ids[i++], layer->record.id);
+	pthread_mutex_unlock(&disks->lock);
+	for (size_t k = 0; k < i && visit(context, ids[k]); k++)
+		;
+	free(ids);
+}

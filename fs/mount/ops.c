@@ -1,0 +1,834 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One function for each kind of request: look at what came, one call of the tree, one reply, no lock held.
+ *
+ * Three kinds may take long and are then answered from a thread of their own (slow.c): a command, that is a write
+ * on the control file; opening a disk or a view whose fold has to give way; truncating a disk that is not open. The tree
+ * says so (-EAGAIN) when it is asked without waiting, which for the last two hardly ever happens. A command can be interrupted: the kernel says so in a message of its
+ * own, which sets a flag that the command looks at.
+ *
+ * Nothing is cached by name or attribute (timeouts are 0), since a reset changes what a name leads to at any time; but for
+ * .revertfs, through which every command goes.
+ */
+#include "ops.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "slow.h"
+#include "handshake.h"
+#include "log.h"
+#include "wire.h"
+
+#define LONG_REQUESTS_MAX 128
+#define STAYS_S 60 /* a daemon that takes the mount over may have other options */
+
+struct ops {
+	struct tree *tree;
+	struct disks *disks;
+	struct defer *defer;
+	pthread_key_t message; /* of each thread: the request that it is answering, as it came */
+
+	pthread_mutex_t lock; /* guards the list below; nothing is called under it */
+	struct request *commands;
+	bool stopping;
+};
+
+/* What a deferred request needs when the kernel's own message is gone. */
+struct request {
+	struct ops *ops;
+	fuse_req_t req;
+	fuse_ino_t ino;
+	struct fuse_file_info fi;
+	struct ticket ticket;
+	struct change change;
+
+	struct caller caller;
+	char *text;
+	size_t length;
+	off_t offset;
+	struct request *next, **place; /* commands */
+};
+
+static struct ops *ops_of(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+static struct tree *tree_of(fuse_req_t req)
+{
+	return ops_of(req)->tree;
+}
+
+static void reply_result(fuse_req_t req, int r)
+{
+	fuse_reply_err(req, r < 0 ? -r : 0);
+}
+
+/* ---- start and end */
+
+/* The kernel had its answer from handshake.c; here libfuse alone is told, as far as it acts on it. */
+static void ops_init(void *userdata, struct fuse_conn_info *conn)
+{
+	(void)userdata;
+	conn->want &= ~(unsigned)(FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_SPLICE_READ |
+				  FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+	conn->max_write = HANDSHAKE_MAX_WRITE;
+}
+
+void ops_process(struct ops *ops, struct fuse_session *session, const struct fuse_buf *message)
+{
+	pthread_setspecific(ops->message, message->mem);
+	fuse_session_process_buf(session, message);
+}
+
+static void *message_of(fuse_req_t req)
+{
+	return pthread_getspecific(ops_of(req)->message);
+}
+
+/* What tells this request from all others, in this daemon and in the next. */
+static struct ticket ticket_of(fuse_req_t req)
+{
+	const struct wire_request *message = message_of(req);
+
+	return (struct ticket){ .unique = message->unique & ~WIRE_RESENT, .again = message->unique & WIRE_RESENT };
+}
+
+/* ---- names */
+
+/* A reply that does not reach the kernel has told it of nothing. */
+static void reply_entry(fuse_req_t req, int r, const struct entry *entry)
+{
+	struct fuse_entry_param param = { .generation = 0 };
+	struct tree *tree = tree_of(req);
+
+	if (r < 0) {
+		fuse_reply_err(req, -r);
+		return;
+	}
+	param.ino = entry->id;
+	param.attr = entry->attributes;
+	param.entry_timeout = entry->name_stays ? STAYS_S : 0;
+	param.attr_timeout = entry->attributes_stay ? STAYS_S : 0;
+	if (fuse_reply_entry(req, &param) < 0)
+		tree_forget(tree, entry->id, 1);
+}
+
+static struct creation creation_of(fuse_req_t req, mode_t mode, dev_t device)
+{
+	const struct fuse_ctx *context = fuse_req_ctx(req);
+
+	return (struct creation){
+		.creator = { context->uid, context->gid },
+		.mode = mode,
+		.umask = context->umask,
+		.device = device,
+	};
+}
+
+static void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct entry entry;
+	int r = tree_look_up(tree_of(req), parent, name, &entry);
+
+	reply_entry(req, r, &entry);
+}
+
+static void ops_forget(fuse_req_t req, fuse_ino_t ino, uint64_t lookups)
+{
+	tree_forget(tree_of(req), ino, lookups);
+	fuse_reply_none(req);
+}
+
+static void ops_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+	for (size_t i = 0; i < count; i++)
+		tree_forget(tree_of(req), forgets[i].ino, forgets[i].nlookup);
+	fuse_reply_none(req);
+}
+
+static void ops_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t device)
+{
+	struct creation creation = creation_of(req, mode, device);
+	struct ticket ticket = ticket_of(req);
+	struct tree *tree = tree_of(req);
+	struct entry entry;
+	int r = tree_make_node(tree, &ticket, parent, name, &creation, &entry);
+
+	reply_entry(req, r, &entry);
+	tree_settle(tree, &ticket);
+}
+
+static void ops_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+	struct creation creation = creation_of(req, mode, 0);
+	struct ticket ticket = ticket_of(req);
+	struct tree *tree = tree_of(req);
+	struct entry entry;
+	int r = tree_make_directory(tree, &ticket, parent, name, &creation, &entry);
+
+	reply_entry(req, r, &entry);
+	tree_settle(tree, &ticket);
+}
+
+static void ops_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
+{
+	struct creation creation = creation_of(req, 0777, 0);
+	struct ticket ticket = ticket_of(req);
+	struct tree *tree = tree_of(req);
+	struct entry entry;
+	int r = tree_make_symlink(tree, &ticket, parent, name, target, &creation, &entry);
+
+	reply_entry(req, r, &entry);
+	tree_settle(tree, &ticket);
+}
+
+static void ops_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
+{
+	struct ticket ticket = ticket_of(req);
+	struct tree *tree = tree_of(req);
+	struct entry entry;
+	int r = tree_link(tree, &ticket, ino, parent, name, &entry);
+
+	reply_entry(req, r, &entry);
+	tree_settle(tree, &ticket);
+}
+
+static void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct ticket ticket = ticket_of(req);
+	struct tree *tree = tree_of(req);
+
+	reply_result(req, tree_unlink(tree, &ticket, parent, name));
+	tree_settle(tree, &ticket);
+}
+
+static void ops_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct ticket ticket = ticket_of(req);
+	struct tree *tree = tree_of(req);
+
+	reply_result(req, tree_remove_directory(tree, &ticket, parent, name));
+	tree_settle(tree, &ticket);
+}
+
+static void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent, const char *new_name,
+		       unsigned int flags)
+{
+	struct ticket ticket = ticket_of(req);
+	struct tree *tree = tree_of(req);
+
+	reply_result(req, tree_rename(tree, &ticket, parent, name, new_parent, new_name, flags));
+	tree_settle(tree, &ticket);
+}
+
+static void ops_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+	char text[PATH_MAX + 1];
+	int r = tree_read_link(tree_of(req), ino, text, sizeof(text));
+
+	if (r < 0)
+		fuse_reply_err(req, -r);
+	else
+		fuse_reply_readlink(req, text);
+}
+
+/* ---- attributes */
+
+static void reply_attributes(fuse_req_t req, int r, const struct stat *st)
+{
+	if (r < 0)
+		fuse_reply_err(req, -r);
+	else
+		fuse_reply_attr(req, st, 0);
+}
+
+static void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct stat st;
+	int r = tree_attributes(tree_of(req), ino, &st);
+
+	(void)fi;
+	reply_attributes(req, r, &st);
+}
+
+static struct timespec wanted_time(int to_set, int now, int given, struct timespec time)
+{
+	if (to_set & now)
+		return (struct timespec){ .tv_nsec = UTIME_NOW };
+	return to_set & given ? time : (struct timespec){ .tv_nsec = UTIME_OMIT };
+}
+
+static struct change change_of(const struct stat *attr, int to_set)
+{
+	struct change change = { .uid = (uid_t)-1, .gid = (gid_t)-1, .mode = attr->st_mode, .size = attr->st_size };
+
+	if (to_set & FUSE_SET_ATTR_SIZE)
+		change.what |= CHANGE_SIZE;
+	if (to_set & FUSE_SET_ATTR_MODE)
+		change.what |= CHANGE_MODE;
+	if (to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID))
+		change.what |= CHANGE_OWNER;
+	if (to_set & FUSE_SET_ATTR_UID)
+		change.uid = attr->st_uid;
+	if (to_set & FUSE_SET_ATTR_GID)
+		change.gid = attr->st_gid;
+	if (to_set & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW))
+		change.what |= CHANGE_TIMES;
+	change.times[0] = wanted_time(to_set, FUSE_SET_ATTR_ATIME_NOW, FUSE_SET_ATTR_ATIME, attr->st_atim);
+	change.times[1] = wanted_time(to_set, FUSE_SET_ATTR_MTIME_NOW, FUSE_SET_ATTR_MTIME, attr->st_mtim);
+	return change;
+}
+
+static struct request *request_new(fuse_req_t req, fuse_ino_t ino, const struct fuse_file_info *fi)
+{
+	struct request *request = calloc(1, sizeof(*request));
+
+	if (!request)
+		return NULL;
+	request->ops = ops_of(req);
+	request->req = req;
+	request->ino = ino;
+	request->ticket = ticket_of(req);
+	if (fi)
+		request->fi = *fi;
+	return request;
+}
+
+static void request_free(struct request *request)
+{
+	free(request->text);
+	free(request);
+}
+
+/* Answer from a thread of its own; the request is consumed, NULL when there was no memory for it. */
+static void defer(fuse_req_t req, struct request *request, void (*run)(void *request))
+{
+	int r = request ? defer_run(ops_of(req)->defer, run, request) : -ENOMEM;
+
+	if (r == 0)
+		return;
+	if (request)
+		request_free(request);
+	fuse_reply_err(req, -r);
+}
+
+static void setattr_waiting(void *argument)
+{
+	struct request *request = argument;
+	struct stat st;
+	int r = tree_change(request->ops->tree, request->ino, request->fi.fh, &request->change, false, &st);
+
+	reply_attributes(request->req, r, &st);
+	request_free(request);
+}
+
+static void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi)
+{
+	const struct wire_setattr *message = message_of(req);
+	struct change change = change_of(attr, to_set);
+	struct stat st;
+	int r;
+
+	if (message->valid & WIRE_SETATTR_KILL_PRIVILEGES)
+		change.what |= CHANGE_KILL;
+	r = tree_change(tree_of(req), ino, fi ? fi->fh : 0, &change, true, &st);
+
+	if (r == -EAGAIN) {
+		struct request *request = request_new(req, ino, fi);
+
+		if (request)
+			request->change = change;
+		defer(req, request, setattr_waiting);
+		return;
+	}
+	reply_attributes(req, r, &st);
+}
+
+static void ops_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	struct statvfs st;
+	int r = tree_statfs(tree_of(req), ino, &st);
+
+	if (r < 0)
+		fuse_reply_err(req, -r);
+	else
+		fuse_reply_statfs(req, &st);
+}
+
+/* A size of 0 asks how large it is. */
+static void reply_xattr(fuse_req_t req, ssize_t r, const void *value, size_t size)
+{
+	if (r < 0)
+		fuse_reply_err(req, (int)-r);
+	else if (size == 0)
+		fuse_reply_xattr(req, (size_t)r);
+	else
+		fuse_reply_buf(req, value, (size_t)r);
+}
+
+static void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+	CLEANUP(freep) char *value = malloc(size ? size : 1);
+	ssize_t r = value ? tree_get_xattr(tree_of(req), ino, name, value, size) : -ENOMEM;
+
+	reply_xattr(req, r, value, size);
+}
+
+static void ops_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+	CLEANUP(freep) char *names = malloc(size ? size : 1);
+	ssize_t r = names ? tree_list_xattrs(tree_of(req), ino, names, size) : -ENOMEM;
+
+	reply_xattr(req, r, names, size);
+}
+
+static void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags)
+{
+	struct ticket ticket = ticket_of(req);
+	struct tree *tree = tree_of(req);
+
+	reply_result(req, tree_set_xattr(tree, &ticket, ino, name, value, size, flags));
+	tree_settle(tree, &ticket);
+}
+
+static void ops_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+	struct ticket ticket = ticket_of(req);
+	struct tree *tree = tree_of(req);
+
+	reply_result(req, tree_remove_xattr(tree, &ticket, ino, name));
+	tree_settle(tree, &ticket);
+}
+
+/* ---- open files */
+
+static struct wire_open_reply wire_opening(const struct opening *opening)
+{
+	struct wire_open_reply wire = { .handle = opening->handle, .backing_id = opening->backing_id };
+
+	if (opening->direct_io)
+		wire.flags |= WIRE_OPEN_DIRECT_IO | WIRE_OPEN_PARALLEL_DIRECT_WRITES;
+	if (opening->keep_cache)
+		wire.flags |= WIRE_OPEN_KEEP_CACHE;
+	if (opening->no_flush)
+		wire.flags |= WIRE_OPEN_NOFLUSH;
+	if (opening->backing_id)
+		wire.flags |= WIRE_OPEN_PASSTHROUGH;
+	return wire;
+}
+
+static struct wire_attributes wire_attributes(const struct stat *st)
+{
+	return (struct wire_attributes){
+		.inode = st->st_ino,
+		.size = (uint64_t)st->st_size,
+		.blocks = (uint64_t)st->st_blocks,
+		.atime = (uint64_t)st->st_atim.tv_sec,
+		.mtime = (uint64_t)st->st_mtim.tv_sec,
+		.ctime = (uint64_t)st->st_ctim.tv_sec,
+		.atime_ns = (uint32_t)st->st_atim.tv_nsec,
+		.mtime_ns = (uint32_t)st->st_mtim.tv_nsec,
+		.ctime_ns = (uint32_t)st->st_ctim.tv_nsec,
+		.mode = st->st_mode,
+		.links = (uint32_t)st->st_nlink,
+		.uid = st->st_uid,
+		.gid = st->st_gid,
+		.block_size = (uint32_t)st->st_blksize,
+	};
+}
+
+/* The same for replies that hand out a handle. libfuse 3.14 has no word for a backing id, but sends what it is given. */
+static void reply_open(fuse_req_t req, int r, const struct opening *opening)
+{
+	struct tree *tree = tree_of(req);
+	struct wire_open_reply wire;
+
+	if (r < 0) {
+		fuse_reply_err(req, -r);
+		return;
+	}
+	wire = wire_opening(opening);
+	if (fuse_reply_buf(req, (const char *)&wire, sizeof(wire)) < 0)
+		tree_close(tree, opening->handle);
+}
+
+static void reply_create(fuse_req_t req, const struct entry *entry, const struct opening *opening)
+{
+	struct wire_create_reply wire = {
+		.entry = { .nodeid = entry->id, .attributes = wire_attributes(&entry->attributes) },
+		.open = wire_opening(opening),
+	};
+	struct tree *tree = tree_of(req);
+
+	if (fuse_reply_buf(req, (const char *)&wire, sizeof(wire)) < 0) {
+		tree_close(tree, opening->handle);
+		tree_forget(tree, entry->id, 1);
+	}
+}
+
+static void open_waiting(void *argument)
+{
+	struct request *request = argument;
+	struct opening opening;
+	int r = tree_open(request->ops->tree, &request->ticket, request->ino, request->fi.flags, false, &opening);
+
+	reply_open(request->req, r, &opening);
+	request_free(request);
+}
+
+static void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct ticket ticket = ticket_of(req);
+	struct opening opening;
+	int r = tree_open(tree_of(req), &ticket, ino, fi->flags, true, &opening);
+
+	if (r == -EAGAIN)
+		defer(req, request_new(req, ino, fi), open_waiting);
+	else
+		reply_open(req, r, &opening);
+}
+
+static void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
+{
+	struct creation creation = creation_of(req, mode, 0);
+	struct ticket ticket = ticket_of(req);
+	struct tree *tree = tree_of(req);
+	struct opening opening;
+	struct entry entry;
+	int r = tree_create(tree, &ticket, parent, name, fi->flags, &creation, &entry, &opening);
+
+	if (r < 0)
+		fuse_reply_err(req, -r);
+	else
+		reply_create(req, &entry, &opening);
+	tree_settle(tree, &ticket);
+}
+
+static void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	tree_close(tree_of(req), fi->fh);
+	fuse_reply_err(req, 0);
+}
+
+/*
+ * A read's message is short, and the rest of the buffer that it came in has room for the data: memory that lies there already.
+ * (Measured against splice(2): twice as fast with 1 MiB at a time, and as fast with 4 KiB.)
+ */
+static void reply_piece(fuse_req_t req, const struct piece *piece)
+{
+	char *room = (char *)message_of(req) + HANDSHAKE_MESSAGE_ROOM;
+	ssize_t n;
+
+	if (piece->fd < 0) {
+		fuse_reply_buf(req, piece->bytes, piece->length);
+		return;
+	}
+	n = pread(piece->fd, room, piece->length, piece->offset);
+	if (n < 0)
+		fuse_reply_err(req, errno);
+	else
+		fuse_reply_buf(req, room, (size_t)n);
+}
+
+static void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+	struct tree *tree = tree_of(req);
+	struct piece piece;
+	/* The kernel asks for no more; there would be no room for it. */
+	int r = tree_read(tree, fi->fh, size < HANDSHAKE_MAX_WRITE ? size : HANDSHAKE_MAX_WRITE, offset, &piece);
+
+	(void)ino;
+	if (r < 0) {
+		fuse_reply_err(req, -r);
+		return;
+	}
+	reply_piece(req, &piece);
+	tree_read_done(tree, &piece);
+}
+
+static void reply_count(fuse_req_t req, ssize_t r)
+{
+	if (r < 0)
+		fuse_reply_err(req, (int)-r);
+	else
+		fuse_reply_write(req, (size_t)r);
+}
+
+/* ---- commands */
+
+static void command_enter(struct request *request)
+{
+	struct ops *ops = request->ops;
+
+	pthread_mutex_lock(&ops->lock);
+	request->next = ops->commands;
+	request->place = &ops->commands;
+	if (request->next)
+		request->next->place = &request->next;
+	ops->commands = request;
+	atomic_store(&request->caller.interrupted, ops->stopping);
+	pthread_mutex_unlock(&ops->lock);
+}
+
+static void command_leave(struct request *request)
+{
+	struct ops *ops = request->ops;
+
+	pthread_mutex_lock(&ops->lock);
+	*request->place = request->next;
+	if (request->next)
+		request->next->place = request->place;
+	pthread_mutex_unlock(&ops->lock);
+}
+
+/* libfuse calls this from the thread that has read the kernel's message, until it is told not to any more. */
+static void interrupt_command(fuse_req_t req, void *argument)
+{
+	struct request *request = argument;
+
+	(void)req;
+	atomic_store(&request->caller.interrupted, true);
+	control_wake(request->ops->disks);
+}
+
+static void run_command(void *argument)
+{
+	struct request *request = argument;
+	int r;
+
+	command_enter(request);
+	fuse_req_interrupt_func(request->req, interrupt_command, request);
+	r = tree_control(request->ops->tree, request->fi.fh, &request->caller, request->text, request->length,
+			 request->offset);
+	fuse_req_interrupt_func(request->req, NULL, NULL);
+	command_leave(request);
+	reply_count(request->req, r < 0 ? r : (ssize_t)request->length);
+	tree_settle(request->ops->tree, &request->ticket);
+	request_free(request);
+}
+
+static struct request *command_of(fuse_req_t req, const char *text, size_t length, off_t offset,
+				  const struct fuse_file_info *fi)
+{
+	const struct fuse_ctx *context = fuse_req_ctx(req);
+	struct request *request = request_new(req, 0, fi);
+
+	if (!request)
+		return NULL;
+	request->text = malloc(length + 1);
+	if (!request->text) {
+		request_free(request);
+		return NULL;
+	}
+	memcpy(request->text, text, length);
+	request->text[length] = '\0';
+	request->length = length;
+	request->offset = offset;
+	request->caller.uid = context->uid;
+	request->caller.gid = context->gid;
+	request->caller.pid = context->pid;
+	request->caller.ticket = &request->ticket;
+	return request;
+}
+
+static void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
+		      struct fuse_file_info *fi)
+{
+	const struct wire_write *message = message_of(req);
+	bool kill = message->flags & WIRE_WRITE_KILL_PRIVILEGES;
+	ssize_t r = tree_write(tree_of(req), fi->fh, data, size, offset, kill);
+
+	(void)ino;
+	if (r == -EAGAIN)
+		defer(req, command_of(req, data, size, offset, fi), run_command);
+	else
+		reply_count(req, r);
+}
+
+/* ---- the rest of what one does with an open file */
+
+static void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	reply_result(req, tree_flush(tree_of(req), fi->fh));
+}
+
+static void ops_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
+{
+	(void)ino;
+	reply_result(req, tree_sync(tree_of(req), fi->fh, data_only));
+}
+
+/* Of these requests the kernel does not say it. */
+static bool kills_privileges(fuse_req_t req)
+{
+	return fuse_req_ctx(req)->uid != 0;
+}
+
+static void ops_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
+			  struct fuse_file_info *fi)
+{
+	(void)ino;
+	reply_result(req, tree_allocate(tree_of(req), fi->fh, mode, offset, length, kills_privileges(req)));
+}
+
+static void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi)
+{
+	off_t r = tree_seek(tree_of(req), fi->fh, offset, whence);
+
+	(void)ino;
+	if (r < 0)
+		fuse_reply_err(req, (int)-r);
+	else
+		fuse_reply_lseek(req, r);
+}
+
+static void ops_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_offset, struct fuse_file_info *from_fi,
+				fuse_ino_t to, off_t to_offset, struct fuse_file_info *to_fi, size_t length, int flags)
+{
+	(void)from;
+	(void)to;
+	reply_count(req, tree_copy(tree_of(req), from_fi->fh, from_offset, to_fi->fh, to_offset, length,
+				   (unsigned)flags, kills_privileges(req)));
+}
+
+/* ---- directories */
+
+static void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct ticket ticket = ticket_of(req);
+	struct opening opening;
+	int r = tree_open_directory(tree_of(req), &ticket, ino, &opening);
+
+	(void)fi;
+	reply_open(req, r, &opening);
+}
+
+struct directory_reply {
+	fuse_req_t req;
+	char *data;
+	size_t size, used;
+};
+
+static bool add_to_reply(void *context, const char *name, uint64_t inode, mode_t type, off_t next)
+{
+	struct directory_reply *reply = context;
+	/* An entry without a number would be taken for a removed one. */
+	struct stat st = { .st_ino = inode ? inode : 0xffffffff, .st_mode = type };
+	size_t room = reply->size - reply->used;
+	size_t needed = fuse_add_direntry(reply->req, reply->data + reply->used, room, name, &st, next);
+
+	if (needed > room)
+		return false;
+	reply->used += needed;
+	return true;
+}
+
+static void ops_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+	CLEANUP(freep) char *data = malloc(size);
+	struct directory_reply reply = { .req = req, .data = data, .size = size };
+	int r = data ? tree_read_directory(tree_of(req), fi->fh, offset, add_to_reply, &reply) : -ENOMEM;
+
+	(void)ino;
+	if (r < 0)
+		fuse_reply_err(req, -r);
+	else
+		fuse_reply_buf(req, data, reply.used);
+}
+
+/* ---- the table */
+
+static const struct fuse_lowlevel_ops table = {
+	.init = ops_init,
+	.lookup = ops_lookup,
+	.forget = ops_forget,
+	.forget_multi = ops_forget_multi,
+	.getattr = ops_getattr,
+	.setattr = ops_setattr,
+	.readlink = ops_readlink,
+	.mknod = ops_mknod,
+	.mkdir = ops_mkdir,
+	.unlink = ops_unlink,
+	.rmdir = ops_rmdir,
+	.symlink = ops_symlink,
+	.rename = ops_rename,
+	.link = ops_link,
+	.open = ops_open,
+	.create = ops_create,
+	.read = ops_read,
+	.write = ops_write,
+	.flush = ops_flush,
+	.release = ops_release,
+	.fsync = ops_fsync,
+	.fallocate = ops_fallocate,
+	.lseek = ops_lseek,
+	.copy_file_range = ops_copy_file_range,
+	.opendir = ops_opendir,
+	.readdir = ops_readdir,
+	.releasedir = ops_release,
+	.fsyncdir = ops_fsync,
+	.statfs = ops_statfs,
+	.setxattr = ops_setxattr,
+	.getxattr = ops_getxattr,
+	.listxattr = ops_listxattr,
+	.removexattr = ops_removexattr,
+};
+
+const struct fuse_lowlevel_ops *ops_table(void)
+{
+	return &table;
+}
+
+int ops_new(struct tree *tree, struct disks *disks, struct ops **ret_ops)
+{
+	struct ops *ops = calloc(1, sizeof(*ops));
+	int r;
+
+	if (!ops)
+		return -ENOMEM;
+	r = -pthread_key_create(&ops->message, NULL);
+	if (r < 0) {
+		free(ops);
+		return r;
+	}
+	r = defer_new(LONG_REQUESTS_MAX, &ops->defer);
+	if (r < 0) {
+		pthread_key_delete(ops->message);
+		free(ops);
+		return r;
+	}
+	ops->tree = tree;
+	ops->disks = disks;
+	pthread_mutex_init(&ops->lock, NULL);
+	*ret_ops = ops;
+	return 0;
+}
+
+void ops_stop(struct ops *ops)
+{
+	pthread_mutex_lock(&ops->lock);
+	ops->stopping = true;
+	for (struct request *request = ops->commands; request; request = request->next)
+		atomic_store(&request->caller.interrupted, true);
+	pthread_mutex_unlock(&ops->lock);
+	control_wake(ops->disks);
+	defer_wait(ops->defer);
+}
+
+void ops_free(struct ops *ops)
+{
+	if (!ops)
+		return;
+	defer_free(ops->defer);
+	pthread_key_delete(ops->message);
+	pthread_mutex_destroy(&ops->lock);
+	free(ops);
+}

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * .revertfs: a directory that lies in no filesystem. It is in the mount's root, and no listing shows it.
+ *
+ *   control            commands; what is read on the same descriptor is the answer
+ *   status[.json]      rendered when opened, so that one reader sees one moment
+ *   images/NAME        views of real images, by the names of their disks, in directories that mirror those names alone
+ *   layers/ID          views of sealed layers
+ *
+ * Nothing here can be created, removed or renamed, and opening and reading has no effect: a storage pool's refresh opens
+ * whatever it finds.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "status.h"
+#include "tree_internal.h"
+
+static const struct admin_file {
+	const char *name;
+	enum node_fixed fixed;
+} files[] = {
+	{ "control", FIXED_CONTROL },
+	{ "status", FIXED_STATUS },
+	{ "status.json", FIXED_STATUS_JSON },
+	{ "layers", FIXED_LAYERS },
+};
+
+#define IMAGES_NAME "images"
+
+bool admin_is_directory(const struct node *node)
+{
+	return node->kind == NODE_VIEWS ||
+	       (node->kind == NODE_FIXED && (node->fixed == FIXED_DIRECTORY || node->fixed == FIXED_LAYERS));
+}
+
+/* ---- names */
+
+/*
+ * The kernel holds an inode's lock while somebody writes to it, which here is as long as the command takes. So that commands
+ * do not wait for one another, each lookup of the control file finds another inode.
+ */
+static uint64_t serial_of(struct tree *tree, enum node_fixed fixed)
+{
+	return fixed == FIXED_CONTROL ? atomic_fetch_add(&tree->control_serial, 1) + 1 : 0;
+}
+
+static int find_fixed(struct tree *tree, const char *name, struct node **ret_node)
+{
+	if (strcmp(name, IMAGES_NAME) == 0)
+		return node_of_views(tree->nodes, "", NULL, ret_node);
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		if (strcmp(files[i].name, name) == 0)
+			return node_of_fixed(tree->nodes, files[i].fixed, serial_of(tree, files[i].fixed), NULL,
+					     ret_node);
+	}
+	return -ENOENT;
+}
+
+static int find_layer(struct tree *tree, const char *id, struct node **ret_node)
+{
+	struct view *view = view_of_layer(tree->disks, id);
+
+	return view ? node_of_view(tree->nodes, view, NULL, ret_node) : -ENOENT;
+}
+
+static char *join(const char *directory, const char *name)
+{
+	return format_text("%s%s%s", directory, *directory ? "/" : "", name);
+}
+
+static int find_image(struct tree *tree, const char *directory, const char *name, struct node **ret_node)
+{
+	CLEANUP(freep) char *path = join(directory, name);
+	struct view *view;
+
+	if (!path)
+		return -ENOMEM;
+	view = view_of_image(tree->disks, path);
+	if (view)
+		return node_of_view(tree->nodes, view, NULL, ret_node);
+	if (disks_any_beneath(tree->disks, path))
+		return node_of_views(tree->nodes, path, NULL, ret_node);
+	return -ENOENT;
+}
+
+int admin_find(struct tree *tree, struct node *directory, const char *name, struct node **ret_node)
+{
+	if (directory->kind == NODE_VIEWS)
+		return find_image(tree, directory->path, name, ret_node);
+	if (directory->kind == NODE_FIXED && directory->fixed == FIXED_DIRECTORY)
+		return find_fixed(tree, name, ret_node);
+	if (directory->kind == NODE_FIXED && directory->fixed == FIXED_LAYERS)
+		return find_layer(tree, name, ret_node);
+	return -ENOTDIR;
+}
+
+static mode_t fixed_mode(const struct tree *tree, enum node_fixed fixed)
+{
+	switch (fixed) {
+	case FIXED_CONTROL:
+		return S_IFREG | (tree->options->group ? 0660 : 0600);
+	case FIXED_STATUS:
+	case FIXED_STATUS_JSON:
+		return S_IFREG | 0444;
+	case FIXED_DIRECTORY:
+	case FIXED_LAYERS:
+		break;
+	}
+	return S_IFDIR | 0755;
+}
+
+static uint64_t inode_of(const struct node *node)
+{
+	uint64_t hash = 5381;
+
+	if (node->kind == NODE_FIXED)
+		return tree_own_inode(NODE_FIXED, node->fixed);
+	for (const char *p = node->path; *p; p++)
+		hash = hash * 33 + (unsigned char)*p;
+	return tree_own_inode(NODE_VIEWS, hash & 0xffffffffffULL);
+}
+
+void admin_attributes(struct tree *tree, const struct node *node, struct stat *ret_stat)
+{
+	struct stat st = { .st_nlink = 1, .st_blksize = 4096 };
+
+	st.st_ino = inode_of(node);
+	st.st_mode = node->kind == NODE_FIXED ? fixed_mode(tree, node->fixed) : S_IFDIR | 0755;
+	if (node->kind == NODE_FIXED && node->fixed == FIXED_CONTROL)
+		st.st_gid = tree->options->group;
+	if (S_ISDIR(st.st_mode))
+		st.st_nlink = 2;
+	clock_gettime(CLOCK_REALTIME, &st.st_mtim);
+	st.st_atim = st.st_ctim = st.st_mtim;
+	*ret_stat = st;
+}
+
+/* ---- listings */
+
+struct lister {
+	struct listing *listing;
+	int result;
+};
+
+static bool list_image(void *context, const char *component, bool is_directory)
+{
+	struct lister *lister = context;
+
+	lister->result = listing_add(lister->listing, component, 0, is_directory ? S_IFDIR : S_IFREG);
+	return lister->result == 0;
+}
+
+static bool list_layer(void *context, const char *id)
+{
+	return list_image(context, id, false);
+}
+
+static int list_fixed(struct tree *tree, struct listing *listing)
+{
+	int r = listing_add(listing, IMAGES_NAME, 0, S_IFDIR);
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(files); i++)
+		r = listing_add(listing, files[i].name, 0, fixed_mode(tree, files[i].fixed) & S_IFMT);
+	return r;
+}
+
+int admin_list(struct tree *tree, const struct node *directory, struct listing *listing)
+{
+	struct lister lister = { .listing = listing };
+
+	if (directory->kind == NODE_VIEWS) {
+		disks_visit_names(tree->disks, directory->path, list_image, &lister);
+		listing_sort(listing);
+	} else if (directory->fixed == FIXED_LAYERS) {
+		views_visit_layers(tree->disks, list_layer, &lister);
+	} else {
+		lister.result = list_fixed(tree, listing);
+	}
+	return lister.result;
+}
+
+/* ---- files */
+
+static char *render_json(struct tree *tree)
+{
+	const struct mount_facts facts = {
+		.passthrough = passages_allowed(&tree->passages),
+		.restarts = handover_mount(tree->handover)->restarts,
+		.nodes = node_count(tree->nodes),
+		.handles = handle_count(tree->handles),
+	};
+
+	return status_json(tree->disks, &facts);
+}
+
+static char *render(struct tree *tree, enum node_fixed fixed, int flags)
+{
+	switch (fixed) {
+	case FIXED_CONTROL:
+		return strdup((flags & O_ACCMODE) == O_RDONLY ? control_help() : "");
+	case FIXED_STATUS:
+		return status_table(tree->disks);
+	case FIXED_STATUS_JSON:
+		return render_json(tree);
+	default:
+		return NULL;
+	}
+}
+
+int admin_open(struct tree *tree, const struct node *node, int flags, struct handle **ret_handle)
+{
+	bool is_control = node->fixed == FIXED_CONTROL;
+	struct handle *handle;
+
+	if (admin_is_directory(node))
+		return -EISDIR;
+	if (!is_control && (flags & O_ACCMODE) != O_RDONLY)
+		return -EPERM;
+	handle = handle_new(is_control ? HANDLE_CONTROL : HANDLE_TEXT);
+	if (!handle)
+		return -ENOMEM;
+	handle->text = render(tree, node->fixed, flags);
+	if (!handle->text) {
+		handle_free(handle);
+		return -ENOMEM;
+	}
+	handle->flags = flags;
+	handle->text_length = strlen(handle->text);
+	*ret_handle = handle;
+	return 0;
+}
+
+/* What was being read is what it says by now; an answer that nobody has read yet was kept. */
+int admin_reopen(struct tree *tree, const struct node *node, struct handle *handle)
+{
+	if (admin_is_directory(node))
+		return 0;
+	if (node->kind == NODE_FIXED && node->fixed == FIXED_CONTROL && handle_recall_answer(tree->handles, handle))
+		return 0;
+	handle->text = render(tree, node->fixed, handle->flags);
+	handle->text_length = handle->text ? strlen(handle->text) : 0;
+	return handle->text ? 0 : -ENOMEM;
+}
+
+/*
+ * Where the answer begins: who writes and then reads on goes on behind what was written, who uses pread(2) or seeks begins at 0. The
+ * first read after a write decides; a read at 0 always means the beginning.
+ */
+static off_t text_start(struct handle *handle, off_t offset)
+{
+	if (offset < handle->text_start || (handle->text_start_is_open && offset != handle->text_start))
+		handle->text_start = 0;
+	handle->text_start_is_open = false;
+	return handle->text_start;
+}
+
+int admin_read(struct handle *handle, size_t size, off_t offset, struct piece *ret_piece)
+{
+	struct piece piece = { .fd = -1 };
+	off_t at;
+
+	pthread_mutex_lock(&handle->lock);
+	at = offset - text_start(handle, offset);
+	if ((uint64_t)at < handle->text_length) {
+		piece.length = handle->text_length - (size_t)at < size ? handle->text_length - (size_t)at : size;
+		piece.bytes = malloc(piece.length);
+		if (piece.bytes)
+			memcpy(piece.bytes, handle->text + at, piece.length);
+	}
+	pthread_mutex_unlock(&handle->lock);
+	if (piece.length && !piece.bytes)
+		return -ENOMEM;
+	*ret_piece = piece;
+	return 0;
+}
+
+static void keep_answer(struct handle_table *table, struct handle *handle, char *answer, off_t start)
+{
+	pthread_mutex_lock(&handle->lock);
+	free(handle->text);
+	handle->text = answer;
+	handle->text_length = answer ? strlen(answer) : 0;
+	handle->text_start = start;
+	handle->text_start_is_open = true;
+	handle_note_answer(table, handle);
+	pthread_mutex_unlock(&handle->lock);
+}
+
+int tree_control(struct tree *tree, uint64_t number, struct caller *caller, const char *text, size_t length,
+		 off_t offset)
+{
+	struct handle *handle = handle_get(tree->handles, number);
+	char *answer = NULL;
+	int r;
+
+	if (!handle)
+		return -EBADF;
+	r = length > CONTROL_WRITE_MAX ? -EINVAL : control_run(tree->disks, caller, text, length, &answer);
+	/* A write that fails does not move the caller's position. */
+	keep_answer(tree->handles, handle, answer, r < 0 ? offset : offset + (off_t)length);
+	handle_put(tree->handles, handle);
+	return r;
+}

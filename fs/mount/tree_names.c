@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Changes of names: create, link, rename, remove.
+ *
+ * Each is done under disks_lock_names(), between looking whether a disk is concerned and the system call, so that no name
+ * becomes a disk in between. A disk's name cannot be taken, removed or moved, and neither can a directory above one; a
+ * protected file gets no second name. What the daemon itself looks like (.revertfs) never changes.
+ *
+ * Each is done once, also where a daemon is killed between doing it and saying so (replay.h): what the names stand for is noted
+ * before, and compared where the request comes again.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "replay.h"
+#include "tree_internal.h"
+
+#ifndef RENAME_WHITEOUT
+#define RENAME_WHITEOUT (1 << 2)
+#endif
+
+/* Where a name is to change: its directory, and its path beneath the images directory. */
+struct slot {
+	struct node *directory;
+	const char *name;
+	char *path;
+};
+
+static void slot_put(struct tree *tree, struct slot *slot)
+{
+	node_put(tree->nodes, slot->directory);
+	free(slot->path);
+}
+
+static int slot_get(struct tree *tree, uint64_t parent, const char *name, struct slot *ret_slot)
+{
+	struct slot slot = { .directory = node_get(tree->nodes, parent), .name = name };
+	int r = 0;
+
+	if (!slot.directory)
+		return -ESTALE;
+	if (slot.directory->kind != NODE_FILE)
+		r = -EPERM;
+	else if (parent == NODE_ROOT && strcmp(name, ADMIN_NAME) == 0)
+		r = -EPERM;
+	else
+		slot.path = node_path(tree->nodes, slot.directory, name);
+	if (r == 0 && !slot.path)
+		r = -ENOMEM;
+	if (r < 0)
+		slot_put(tree, &slot);
+	else
+		*ret_slot = slot;
+	return r;
+}
+
+static bool is_disk(struct tree *tree, const struct slot *slot)
+{
+	struct disk *disk = disks_find(tree->disks, slot->path);
+
+	disk_put(disk);
+	return disk != NULL;
+}
+
+/* What a name stands for at this moment; zeros where there is nothing. */
+static struct stat look_at(const struct slot *slot)
+{
+	struct stat st;
+
+	if (fstatat(slot->directory->fd, slot->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return (struct stat){ .st_ino = 0 };
+	return st;
+}
+
+static bool is_inode(const struct stat *st, uint64_t device, uint64_t inode)
+{
+	return st->st_dev == device && st->st_ino == inode;
+}
+
+/* Whoever has the file open keeps it, in the next daemon too. */
+static void loses_name(struct tree *tree, const struct stat *st)
+{
+	if (S_ISREG(st->st_mode) && st->st_nlink == 1)
+		node_loses_name(tree->nodes, st->st_dev, st->st_ino);
+}
+
+static int tell(struct tree *tree, const struct slot *slot, struct entry *ret_entry)
+{
+	struct node *node;
+	int r = tree_find(tree, slot->directory, slot->name, &node);
+
+	if (r < 0)
+		return r;
+	r = tree_tell(tree, node, ret_entry);
+	node_put(tree->nodes, node);
+	return r;
+}
+
+/* ---- making */
+
+/* What is to be made; each kind has its own system call. */
+struct making {
+	int (*make)(int directory, const char *name, const struct making *making);
+	const struct creation *creation;
+	const char *target;
+	int fd; /* of the file that gets another name */
+};
+
+/* A note says that there was nothing before: what is there now, we have made. */
+static int make_once(struct tree *tree, struct ticket *ticket, const struct slot *slot, const struct making *making)
+{
+	struct stat there = look_at(slot);
+
+	if (ticket_recall(tree->handover, ticket) && there.st_ino)
+		return 0;
+	if (!there.st_ino)
+		ticket_note(tree->handover, ticket, &(struct kept_request){ .unique = 0 });
+	return making->make(slot->directory->fd, slot->name, making);
+}
+
+static int make(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name,
+		const struct making *making, struct entry *ret_entry)
+{
+	struct slot slot;
+	int r = slot_get(tree, parent, name, &slot);
+
+	if (r < 0)
+		return r;
+	disks_lock_names(tree->disks);
+	r = is_disk(tree, &slot) ? -EEXIST : make_once(tree, ticket, &slot, making);
+	if (r == 0)
+		r = tell(tree, &slot, ret_entry);
+	disks_unlock_names(tree->disks);
+	slot_put(tree, &slot);
+	return r;
+}
+
+static int make_node(int directory, const char *name, const struct making *making)
+{
+	return file_make_node(directory, name, making->creation);
+}
+
+static int make_directory(int directory, const char *name, const struct making *making)
+{
+	return file_make_directory(directory, name, making->creation);
+}
+
+static int make_symlink(int directory, const char *name, const struct making *making)
+{
+	return file_make_link(directory, name, making->target, making->creation);
+}
+
+static int make_link(int directory, const char *name, const struct making *making)
+{
+	return linkat(making->fd, "", directory, name, AT_EMPTY_PATH) < 0 ? -errno : 0;
+}
+
+int tree_make_node(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name,
+		   const struct creation *creation, struct entry *ret_entry)
+{
+	const struct making making = { .make = make_node, .creation = creation };
+
+	return make(tree, ticket, parent, name, &making, ret_entry);
+}
+
+int tree_make_directory(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name,
+			const struct creation *creation, struct entry *ret_entry)
+{
+	const struct making making = { .make = make_directory, .creation = creation };
+
+	return make(tree, ticket, parent, name, &making, ret_entry);
+}
+
+int tree_make_symlink(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name, const char *target,
+		      const struct creation *creation, struct entry *ret_entry)
+{
+	const struct making making = { .make = make_symlink, .creation = creation, .target = target };
+
+	return make(tree, ticket, parent, name, &making, ret_entry);
+}
+
+/* Whether the file is protected is asked under the lock on names, which protecting it would need. */
+static int link_unprotected(struct tree *tree, struct ticket *ticket, const struct node *node, struct slot *slot,
+			    struct entry *ret_entry)
+{
+	const struct making making = { .make = make_link, .fd = node->fd };
+	int r;
+
+	disks_lock_names(tree->disks);
+	if (tree_is_protected(tree, node))
+		r = -EPERM;
+	else if (is_disk(tree, slot))
+		r = -EEXIST;
+	else
+		r = make_once(tree, ticket, slot, &making);
+	if (r == 0)
+		r = tell(tree, slot, ret_entry);
+	disks_unlock_names(tree->disks);
+	return r;
+}
+
+int tree_link(struct tree *tree, struct ticket *ticket, uint64_t id, uint64_t parent, const char *name,
+	      struct entry *ret_entry)
+{
+	struct node *node = node_get(tree->nodes, id);
+	struct slot slot;
+	int r;
+
+	if (!node)
+		return -ESTALE;
+	r = node->kind == NODE_FILE ? slot_get(tree, parent, name, &slot) : -EPERM;
+	if (r == 0) {
+		r = link_unprotected(tree, ticket, node, &slot, ret_entry);
+		slot_put(tree, &slot);
+	}
+	node_put(tree->nodes, node);
+	return r;
+}
+
+/* ---- removing */
+
+/* A clone; its name is a disk's, whatever lies beneath it. */
+static int remove_disk(struct tree *tree, struct ticket *ticket, const struct slot *slot)
+{
+	ticket_note(tree->handover, ticket, &(struct kept_request){ .is_disk = 1 });
+	return disk_unlink(tree->disks, slot->path);
+}
+
+static int remove_once(struct tree *tree, struct ticket *ticket, const struct slot *slot, int flags)
+{
+	const struct kept_request *before = ticket_recall(tree->handover, ticket);
+	struct stat there = look_at(slot);
+
+	if (before && (before->is_disk || !is_inode(&there, before->device, before->inode)))
+		return 0;
+	if (there.st_ino)
+		ticket_note(tree->handover, ticket,
+			    &(struct kept_request){ .device = there.st_dev, .inode = there.st_ino });
+	if (!(flags & AT_REMOVEDIR))
+		loses_name(tree, &there);
+	return unlinkat(slot->directory->fd, slot->name, flags) < 0 ? -errno : 0;
+}
+
+static int remove_name(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name, int flags)
+{
+	struct slot slot;
+	int r = slot_get(tree, parent, name, &slot);
+
+	if (r < 0)
+		return r;
+	disks_lock_names(tree->disks);
+	if (is_disk(tree, &slot))
+		r = flags & AT_REMOVEDIR ? -ENOTDIR : remove_disk(tree, ticket, &slot);
+	else if (flags & AT_REMOVEDIR && disks_any_beneath(tree->disks, slot.path))
+		r = -EBUSY;
+	else
+		r = remove_once(tree, ticket, &slot, flags);
+	disks_unlock_names(tree->disks);
+	slot_put(tree, &slot);
+	return r;
+}
+
+int tree_unlink(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name)
+{
+	return remove_name(tree, ticket, parent, name, 0);
+}
+
+int tree_remove_directory(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name)
+{
+	return remove_name(tree, ticket, parent, name, AT_REMOVEDIR);
+}
+
+/* ---- renaming */
+
+static int check_rename(struct tree *tree, const struct slot *from, const struct slot *to)
+{
+	if (is_disk(tree, from) || is_disk(tree, to))
+		return -EPERM;
+	if (disks_any_beneath(tree->disks, from->path) || disks_any_beneath(tree->disks, to->path))
+		return -EBUSY;
+	return 0;
+}
+
+/* A directory that has moved has another path from now on; should finding it fail, its next lookup tells. */
+static void see_again(struct tree *tree, const struct slot *slot)
+{
+	struct node *node;
+
+	if (tree_find(tree, slot->directory, slot->name, &node) == 0)
+		node_put(tree->nodes, node);
+}
+
+/* Whether a rename that found `before` has been done: the one file is where the other name is, and not under its own any more. */
+static bool was_renamed(const struct kept_request *before, const struct stat *from, const struct stat *to,
+			unsigned flags)
+{
+	if (!is_inode(to, before->device, before->inode))
+		return false;
+	if (flags & RENAME_EXCHANGE)
+		return is_inode(from, before->other_device, before->other_inode);
+	return !is_inode(from, before->device, before->inode);
+}
+
+static int rename_once(struct tree *tree, struct ticket *ticket, const struct slot *from, const struct slot *to,
+		       unsigned flags)
+{
+	const struct kept_request *before = ticket_recall(tree->handover, ticket);
+	struct stat source = look_at(from), target = look_at(to);
+
+	if (before && was_renamed(before, &source, &target, flags))
+		return 0;
+	ticket_note(tree->handover, ticket,
+		    &(struct kept_request){ .device = source.st_dev,
+					    .inode = source.st_ino,
+					    .other_device = target.st_dev,
+					    .other_inode = target.st_ino });
+	if (!flags && !is_inode(&target, source.st_dev, source.st_ino))
+		loses_name(tree, &target);
+	return renameat2(from->directory->fd, from->name, to->directory->fd, to->name, flags) < 0 ? -errno : 0;
+}
+
+static int rename_slots(struct tree *tree, struct ticket *ticket, const struct slot *from, const struct slot *to,
+			unsigned flags)
+{
+	int r = check_rename(tree, from, to);
+
+	if (r == 0)
+		r = rename_once(tree, ticket, from, to, flags);
+	if (r < 0)
+		return r;
+	see_again(tree, to);
+	if (flags & RENAME_EXCHANGE)
+		see_again(tree, from);
+	return 0;
+}
+
+int tree_rename(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name, uint64_t new_parent,
+		const char *new_name, unsigned flags)
+{
+	struct slot from, to;
+	int r;
+
+	/* It would leave a device node behind, which overlayfs alone has a use for. */
+	if (flags & RENAME_WHITEOUT)
+		return -EINVAL;
+	r = slot_get(tree, parent, name, &from);
+	if (r < 0)
+		return r;
+	r = slot_get(tree, new_parent, new_name, &to);
+	if (r == 0) {
+		disks_lock_names(tree->disks);
+		r = rename_slots(tree, ticket, &from, &to, flags);
+		disks_unlock_names(tree->disks);
+		slot_put(tree, &to);
+	}
+	slot_put(tree, &from);
+	return r;
+}
+
+/* ---- creating a file and opening it at once */
+
+/* An earlier daemon has made it and not said so. */
+static int open_created(const struct slot *slot, int flags)
+{
+	struct stat st;
+	CLEANUP(close_fdp) int fd = file_find(slot->directory->fd, slot->name, &st);
+
+	return fd < 0 ? fd : file_open(fd, flags);
+}
+
+/*
+ * What exists by now was not there when the kernel looked, so nobody has checked whether the caller may open it: -ESTALE
+ * makes the kernel look, check and open again.
+ */
+static int create_file(struct tree *tree, struct ticket *ticket, const struct slot *slot, int flags,
+		       const struct creation *creation)
+{
+	bool noted = ticket_recall(tree->handover, ticket) != NULL;
+	struct stat there = look_at(slot);
+	int r;
+
+	if (is_disk(tree, slot))
+		return flags & O_EXCL ? -EEXIST : -ESTALE;
+	if (noted && there.st_ino)
+		return open_created(slot, flags);
+	if (!there.st_ino)
+		ticket_note(tree->handover, ticket, &(struct kept_request){ .unique = 0 });
+	r = file_create(slot->directory->fd, slot->name, flags & ~O_EXCL, creation);
+	return r == -EEXIST && !(flags & O_EXCL) ? -ESTALE : r;
+}
+
+static int enter_created(struct tree *tree, const struct slot *slot, int fd, struct node **ret_node)
+{
+	struct stat st;
+	int pinned = file_open(fd, O_PATH), r;
+
+	if (pinned < 0)
+		return pinned;
+	r = file_stat(pinned, &st);
+	if (r < 0) {
+		close(pinned);
+		return r;
+	}
+	return tree_node_of_file(tree, slot->directory, slot->name, pinned, &st, ret_node);
+}
+
+static int add_created_handle(struct tree *tree, const struct ticket *ticket, struct node *node, int flags, int *fd,
+			      struct opening *ret_opening)
+{
+	struct handle *handle = handle_new(HANDLE_FILE);
+
+	if (!handle)
+		return -ENOMEM;
+	handle->node = node_ref(tree->nodes, node);
+	handle->fd = steal_fd(fd);
+	handle->flags = flags;
+	handle->writer = (flags & O_ACCMODE) != O_RDONLY;
+	tree_tell_opening(tree, ticket, handle, ret_opening);
+	return 0;
+}
+
+static int create_in(struct tree *tree, struct ticket *ticket, const struct slot *slot, int flags,
+		     const struct creation *creation, struct entry *ret_entry, struct opening *ret_opening)
+{
+	CLEANUP(close_fdp) int fd = create_file(tree, ticket, slot, flags, creation);
+	struct node *node;
+	int r = fd < 0 ? fd : enter_created(tree, slot, fd, &node);
+
+	if (r < 0)
+		return r;
+	r = add_created_handle(tree, ticket, node, flags, &fd, ret_opening);
+	if (r == 0) {
+		r = tree_tell(tree, node, ret_entry);
+		if (r < 0)
+			tree_close(tree, ret_opening->handle);
+	}
+	node_put(tree->nodes, node);
+	return r;
+}
+
+int tree_create(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name, int flags,
+		const struct creation *creation, struct entry *ret_entry, struct opening *ret_opening)
+{
+	struct slot slot;
+	int r;
+
+	tree_take_back(tree, ticket);
+	r = slot_get(tree, parent, name, &slot);
+	if (r < 0)
+		return r;
+	disks_lock_names(tree->disks);
+	r = create_in(tree, ticket, &slot, flags, creation, ret_entry, ret_opening);
+	disks_unlock_names(tree->disks);
+	slot_put(tree, &slot);
+	return r;
+}

@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Open files: from a node to a handle, and everything that is done through one.
+ *
+ * A handle keeps what it was opened on: a scratch that has been reset meanwhile is still read and written by those
+ * who have it open. Whether a file is protected is asked before and after it is opened: protecting looks for writers after it
+ * has announced the inode, so one of the two sees the other.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tree_internal.h"
+
+/* A copy is answered in parts of this size at most: it occupies one of the few threads as long as it takes. */
+#define COPY_SIZE_MAX ((size_t)64 << 20)
+
+/* The name of a protected file that leads here was looked up before it was protected, unless it is another name. */
+static int check_protection(struct tree *tree, struct node *node, bool writer)
+{
+	if (!tree_is_protected(tree, node))
+		return 0;
+	if (!node_was_protected(tree->nodes, node))
+		return -ESTALE;
+	return writer ? -EROFS : 0;
+}
+
+static int open_file(struct tree *tree, struct node *node, int flags, struct handle *handle)
+{
+	int r = check_protection(tree, node, handle->writer);
+
+	if (r < 0)
+		return r;
+	handle->fd = file_open(node->fd, flags);
+	if (handle->fd < 0)
+		return handle->fd;
+	r = check_protection(tree, node, handle->writer);
+	if (r < 0)
+		close(steal_fd(&handle->fd));
+	return r;
+}
+
+static int open_scratch(struct tree *tree, struct node *node, bool nonblock, struct handle *handle)
+{
+	struct scratch *scratch = node_scratch(tree->nodes, node);
+	int r;
+
+	if (!scratch)
+		return -ESTALE;
+	r = scratch_open(scratch, handle->writer, nonblock);
+	if (r == 0) {
+		handle->fd = scratch_fd(scratch);
+		if (handle->fd >= 0) {
+			handle->scratch = scratch;
+			return 0;
+		}
+		r = handle->fd;
+		scratch_close(scratch, handle->writer);
+	}
+	scratch_put(scratch);
+	return r;
+}
+
+static int open_view(struct node *node, int flags, bool nonblock, struct handle *handle)
+{
+	if (handle->writer || flags & O_TRUNC)
+		return -EROFS;
+	handle->view = node->view;
+	handle->fd = view_open(node->view, nonblock);
+	return handle->fd < 0 ? handle->fd : 0;
+}
+
+static int open_node(struct tree *tree, struct node *node, int flags, bool nonblock, struct handle **ret_handle)
+{
+	static const enum handle_kind kinds[] = {
+		[NODE_FILE] = HANDLE_FILE,
+		[NODE_SCRATCH] = HANDLE_SCRATCH,
+		[NODE_VIEW] = HANDLE_VIEW,
+	};
+	struct handle *handle;
+	int r;
+
+	if (node->kind == NODE_VIEWS || node->kind == NODE_FIXED)
+		return admin_open(tree, node, flags, ret_handle);
+	handle = handle_new(kinds[node->kind]);
+	if (!handle)
+		return -ENOMEM;
+	handle->flags = flags;
+	handle->writer = (flags & O_ACCMODE) != O_RDONLY;
+	if (node->kind == NODE_FILE)
+		r = open_file(tree, node, flags, handle);
+	else if (node->kind == NODE_SCRATCH)
+		r = open_scratch(tree, node, nonblock, handle);
+	else
+		r = open_view(node, flags, nonblock, handle);
+	if (r < 0)
+		handle_free(handle);
+	else
+		*ret_handle = handle;
+	return r;
+}
+
+/*
+ * What the daemon serves goes past the mount's page cache where the caller asked for that, where it is a scratch (the file itself is
+ * read and written through its own cache, and who writes it is a QEMU, which reads little of that again: a second copy takes as
+ * long as the first), and where the size that stat(2) shows is not how much there is to read. A view's pages may stay: it
+ * hardly ever changes, and then its modification time does.
+ */
+void tree_tell_opening(struct tree *tree, const struct ticket *ticket, struct handle *handle,
+		       struct opening *ret_opening)
+{
+	struct kept_node *kept = handle->node->kept;
+	struct opening opening = { .handle = 0 };
+
+	handle->asked_by = ticket->unique;
+	node_opened(tree->nodes, handle->node, handle->scratch);
+	if (handle->kind == HANDLE_FILE || handle->kind == HANDLE_SCRATCH || handle->kind == HANDLE_VIEW) {
+		opening.backing_id = passage_enter(&tree->passages, &handle->node->passage, handle->fd,
+						   kept ? &kept->backing_id : NULL);
+		handle->entered = true;
+		opening.direct_io = !opening.backing_id && (handle->flags & O_DIRECT || handle->kind == HANDLE_SCRATCH);
+		opening.keep_cache = !opening.backing_id && handle->kind == HANDLE_VIEW;
+	} else {
+		opening.direct_io = true;
+	}
+	opening.no_flush = handle->kind != HANDLE_FILE && handle->kind != HANDLE_SCRATCH;
+	if (handle->kind == HANDLE_SCRATCH)
+		scratch_note_passthrough(handle->scratch, opening.backing_id != 0);
+	opening.handle = handle_add(tree->handles, handle);
+	*ret_opening = opening;
+}
+
+/* What an earlier daemon opened for this request and did not say so: nobody would ever close it. */
+void tree_take_back(struct tree *tree, const struct ticket *ticket)
+{
+	if (ticket->again)
+		handle_take_back(tree->handles, ticket->unique);
+}
+
+int tree_open(struct tree *tree, const struct ticket *ticket, uint64_t id, int flags, bool nonblock,
+	      struct opening *ret_opening)
+{
+	struct node *node;
+	struct handle *handle;
+	int r;
+
+	tree_take_back(tree, ticket);
+	node = node_get(tree->nodes, id);
+	if (!node)
+		return -ESTALE;
+	r = open_node(tree, node, flags, nonblock, &handle);
+	if (r < 0) {
+		node_put(tree->nodes, node);
+		return r;
+	}
+	handle->node = node;
+	tree_tell_opening(tree, ticket, handle, ret_opening);
+	return 0;
+}
+
+void tree_close(struct tree *tree, uint64_t number)
+{
+	handle_remove(tree->handles, number);
+}
+
+/* ---- reading and writing */
+
+int tree_read(struct tree *tree, uint64_t number, size_t size, off_t offset, struct piece *ret_piece)
+{
+	struct handle *handle = handle_get(tree->handles, number);
+	int r = 0;
+
+	if (!handle)
+		return -EBADF;
+	if (handle->fd >= 0)
+		*ret_piece = (struct piece){ .fd = handle->fd, .offset = offset, .length = size };
+	else
+		r = admin_read(handle, size, offset, ret_piece);
+	if (r < 0)
+		handle_put(tree->handles, handle);
+	else
+		ret_piece->handle = handle;
+	return r;
+}
+
+void tree_read_done(struct tree *tree, struct piece *piece)
+{
+	free(piece->bytes);
+	handle_put(tree->handles, piece->handle);
+}
+
+/* The handle of a file that may be changed through it, announced to the disk; -EBADF when there is none. */
+static int writable(struct tree *tree, uint64_t number, bool kill, struct handle **ret_handle)
+{
+	struct handle *handle = handle_get(tree->handles, number);
+	int r = -EBADF;
+
+	if (handle && handle->kind == HANDLE_CONTROL)
+		r = -EAGAIN;
+	else if (handle && handle->writer && handle->fd >= 0)
+		r = handle->scratch ? scratch_touch(handle->scratch) : 0;
+	if (r == 0 && kill && handle->kind == HANDLE_FILE)
+		r = file_kill_privileges(handle->fd);
+	if (r < 0)
+		handle_put(tree->handles, handle);
+	else
+		*ret_handle = handle;
+	return r;
+}
+
+ssize_t tree_write(struct tree *tree, uint64_t number, const void *data, size_t size, off_t offset, bool kill)
+{
+	struct handle *handle;
+	ssize_t r = writable(tree, number, kill, &handle);
+
+	if (r < 0)
+		return r;
+	r = pwrite(handle->fd, data, size, offset);
+	if (r < 0)
+		r = -errno;
+	handle_put(tree->handles, handle);
+	return r;
+}
+
+/* Network filesystems report at close(2) what they could not write. */
+static int close_a_copy(int fd)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	return copy < 0 || close(copy) < 0 ? -errno : 0;
+}
+
+int tree_flush(struct tree *tree, uint64_t number)
+{
+	struct handle *handle = handle_get(tree->handles, number);
+	int r = 0;
+
+	if (handle && handle->kind == HANDLE_FILE && handle->writer)
+		r = close_a_copy(handle->fd);
+	handle_put(tree->handles, handle);
+	return r;
+}
+
+int tree_sync(struct tree *tree, uint64_t number, bool data_only)
+{
+	struct handle *handle = handle_get(tree->handles, number);
+	int r = 0;
+
+	if (!handle)
+		return -EBADF;
+	if (handle->scratch)
+		r = scratch_sync(handle->scratch, data_only);
+	else if (handle->fd >= 0 && handle->kind != HANDLE_VIEW)
+		r = (data_only ? fdatasync(handle->fd) : fsync(handle->fd)) < 0 ? -errno : 0;
+	handle_put(tree->handles, handle);
+	return r;
+}
+
+int tree_allocate(struct tree *tree, uint64_t number, int mode, off_t offset, off_t length, bool kill)
+{
+	struct handle *handle;
+	int r = writable(tree, number, kill, &handle);
+
+	if (r < 0)
+		return r;
+	r = fallocate(handle->fd, mode, offset, length) < 0 ? -errno : 0;
+	handle_put(tree->handles, handle);
+	return r;
+}
+
+/* The descriptor's own position moves, and nobody uses it. */
+off_t tree_seek(struct tree *tree, uint64_t number, off_t offset, int whence)
+{
+	struct handle *handle = handle_get(tree->handles, number);
+	off_t r = -EINVAL;
+
+	if (!handle)
+		return -EBADF;
+	if (handle->fd >= 0 && (whence == SEEK_DATA || whence == SEEK_HOLE)) {
+		r = lseek(handle->fd, offset, whence);
+		if (r < 0)
+			r = -errno;
+	}
+	handle_put(tree->handles, handle);
+	return r;
+}
+
+ssize_t tree_copy(struct tree *tree, uint64_t from, off_t from_offset, uint64_t to, off_t to_offset, size_t length,
+		  unsigned flags, bool kill)
+{
+	struct handle *source = handle_get(tree->handles, from), *target;
+	ssize_t r = source && source->fd >= 0 ? writable(tree, to, kill, &target) : -EBADF;
+
+	if (r == 0) {
+		if (length > COPY_SIZE_MAX)
+			length = COPY_SIZE_MAX;
+		r = copy_file_range(source->fd, &from_offset, target->fd, &to_offset, length, flags);
+		if (r < 0)
+			r = -errno;
+		handle_put(tree->handles, target);
+	}
+	handle_put(tree->handles, source);
+	return r;
+}
+
+/* ---- directories */
+
+int tree_open_directory(struct tree *tree, const struct ticket *ticket, uint64_t id, struct opening *ret_opening)
+{
+	struct node *node = node_get(tree->nodes, id);
+	struct handle *handle = node ? handle_new(HANDLE_DIRECTORY) : NULL;
+	int r = 0;
+
+	tree_take_back(tree, ticket);
+	if (!handle) {
+		node_put(tree->nodes, node);
+		return node ? -ENOMEM : -ESTALE;
+	}
+	if (node->kind == NODE_FILE)
+		r = handle->fd = file_open(node->fd, O_RDONLY | O_DIRECTORY);
+	else if (!admin_is_directory(node))
+		r = -ENOTDIR;
+	if (r < 0) {
+		handle_free(handle);
+		node_put(tree->nodes, node);
+		return r;
+	}
+	handle->node = node;
+	tree_tell_opening(tree, ticket, handle, ret_opening);
+	return 0;
+}
+
+static bool note_disk(void *context, const char *component, bool is_directory)
+{
+	struct listing *disks = context;
+
+	/* Short of memory, a disk without a file is missing from this listing. */
+	if (!is_directory)
+		listing_add(disks, component, 0, S_IFREG);
+	return true;
+}
+
+/* The number that a lookup of the disk would show now. */
+static uint64_t disk_inode(struct tree *tree, struct node *directory, const char *name)
+{
+	CLEANUP(freep) char *path = node_path(tree->nodes, directory, name);
+	struct disk *disk = path ? disks_find(tree->disks, path) : NULL;
+	struct scratch *scratch = disk ? disk_scratch(disk) : NULL;
+	uint64_t inode = scratch ? tree_own_inode(NODE_SCRATCH, scratch_serial(scratch)) : 0;
+
+	scratch_put(scratch);
+	disk_put(disk);
+	return inode;
+}
+
+/* Disks are regular files, whatever lies behind their names; `inode` marks those that have been listed. */
+static int merge(struct tree *tree, struct node *directory, const struct listing *real, const struct listing *disks,
+		 struct listing *listing)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < real->count; i++) {
+		struct listing_entry *entry = &real->entries[i], *disk = listing_find(disks, entry->name);
+
+		if (directory->id == NODE_ROOT && strcmp(entry->name, ADMIN_NAME) == 0)
+			continue;
+		if (disk)
+			disk->inode = disk_inode(tree, directory, disk->name);
+		r = listing_add(listing, entry->name,
+				disk ? disk->inode : tree_inode(tree, directory->device, entry->inode),
+				disk ? S_IFREG : entry->type);
+		if (disk)
+			disk->type = 0;
+	}
+	for (size_t i = 0; r == 0 && i < disks->count; i++) {
+		const struct listing_entry *disk = &disks->entries[i];
+
+		if (disk->type)
+			r = listing_add(listing, disk->name, disk_inode(tree, directory, disk->name), S_IFREG);
+	}
+	return r;
+}
+
+static int list_images(struct tree *tree, const struct handle *handle, struct listing *listing)
+{
+	CLEANUP(listing_freep) struct listing *real = listing_new();
+	CLEANUP(listing_freep) struct listing *disks = listing_new();
+	CLEANUP(freep) char *path = node_path(tree->nodes, handle->node, "");
+	int r;
+
+	if (!real || !disks || !path)
+		return -ENOMEM;
+	r = listing_read(real, handle->fd);
+	if (r < 0)
+		return r;
+	if (*path)
+		path[strlen(path) - 1] = '\0'; /* node_path() ended it in a slash */
+	disks_visit_names(tree->disks, path, note_disk, disks);
+	listing_sort(disks);
+	return merge(tree, handle->node, real, disks, listing);
+}
+
+static int list_dots(struct tree *tree, struct node *node, struct listing *listing)
+{
+	struct stat st = { .st_ino = 0 };
+	int r = tree_node_attributes(tree, node, &st);
+
+	if (r == 0)
+		r = listing_add(listing, ".", st.st_ino, S_IFDIR);
+	if (r == 0 && node->kind == NODE_FILE && node->id != NODE_ROOT && fstatat(node->fd, "..", &st, 0) == 0)
+		st.st_ino = tree_inode(tree, st.st_dev, st.st_ino);
+	return r < 0 ? r : listing_add(listing, "..", st.st_ino, S_IFDIR);
+}
+
+static int list(struct tree *tree, struct handle *handle)
+{
+	CLEANUP(listing_freep) struct listing *listing = listing_new();
+	int r;
+
+	if (!listing)
+		return -ENOMEM;
+	r = list_dots(tree, handle->node, listing);
+	if (r == 0)
+		r = handle->node->kind == NODE_FILE ? list_images(tree, handle, listing)
+						    : admin_list(tree, handle->node, listing);
+	if (r < 0)
+		return r;
+	listing_place(listing);
+	listing_free(handle->listing);
+	handle->listing = steal_pointer(&listing);
+	return 0;
+}
+
+int tree_read_directory(struct tree *tree, uint64_t number, off_t offset,
+			bool (*visit)(void *context, const char *name, uint64_t inode, mode_t type, off_t next),
+			void *context)
+{
+	struct handle *handle = handle_get(tree->handles, number);
+	int r = 0;
+
+	if (!handle)
+		return -EBADF;
+	pthread_mutex_lock(&handle->lock);
+	if (offset == 0 || !handle->listing)
+		r = list(tree, handle);
+	for (size_t i = r == 0 ? listing_behind(handle->listing, offset) : 0; r == 0 && i < handle->listing->count;
+	     i++) {
+		const struct listing_entry *entry = &handle->listing->entries[i];
+
+		if (!visit(context, entry->name, entry->inode, entry->type, entry->position))
+			break;
+	}
+	pthread_mutex_unlock(&handle->lock);
+	handle_put(tree->handles, handle);
+	return r;
+}

@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the kernel knows and has open, put back from what earlier daemons wrote down (handover.h).
+ *
+ *   1. nodes      each under its number. A file is found by its inode; where its filesystem does not offer that, by the name under which it was
+ *                 last seen. What cannot be found again is dropped: the kernel then gets -ESTALE and looks the name up anew
+ *   2. handles    their files opened again, counted with the scratches and views that they are on
+ *   3. backing    ids of files that the kernel passes through stay what they are; those that no descriptor uses are let go
+ *   4. the rest   nodes that the kernel has forgotten without our hearing of it, and descriptors that nobody has asked for, are dropped
+ *
+ * Nothing is asked of the mount here, for nobody answers yet, and no fold runs.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "tree_internal.h"
+
+struct restore {
+	struct tree *tree;
+	struct fdstore *store;
+	struct kept_node **nodes; /* sorted by their numbers */
+	size_t count, room;
+	unsigned lost; /* handles */
+};
+
+/* ---- finding files again */
+
+static bool is_the_same(const struct kept_node *kept, const struct stat *st)
+{
+	return st->st_dev == kept->device && st->st_ino == kept->inode;
+}
+
+/* Consumes the descriptor where it is not the file. */
+static int check_file(const struct kept_node *kept, int fd, struct stat *ret_stat)
+{
+	int r = fd < 0 ? fd : file_stat(fd, ret_stat);
+
+	if (r == 0 && is_the_same(kept, ret_stat))
+		return fd;
+	close_fdp(&fd);
+	return r < 0 ? r : -ESTALE;
+}
+
+static int take_stored(struct restore *restore, const struct kept_node *kept)
+{
+	CLEANUP(freep) char *name = node_store_name(kept->id);
+
+	return name ? fdstore_take(restore->store, name) : -ENOMEM;
+}
+
+static struct node *restore_node(struct restore *restore, struct kept_node *kept);
+
+static int compare_ids(const void *a, const void *b)
+{
+	const struct kept_node *const *x = a, *const *y = b;
+
+	return (*x)->id < (*y)->id ? -1 : (*x)->id > (*y)->id;
+}
+
+/* The node of this number, put back first where its turn has not come yet. A reference, or NULL. */
+static struct node *node_of_number(struct restore *restore, uint64_t id)
+{
+	const struct kept_node like = { .id = id }, *key = &like;
+	struct node *node = node_get(restore->tree->nodes, id);
+	struct kept_node **found;
+
+	if (node)
+		return node;
+	found = bsearch(&key, restore->nodes, restore->count, sizeof(key), compare_ids);
+	return found && *found ? restore_node(restore, *found) : NULL;
+}
+
+static int find_by_name(struct restore *restore, const struct kept_node *kept, struct stat *ret_stat)
+{
+	struct node *parent = kept->parent ? node_of_number(restore, kept->parent) : NULL;
+	int fd = -ESTALE;
+
+	if (parent && parent->kind == NODE_FILE && !strchr(kept->name, '/'))
+		fd = check_file(kept, file_find(parent->fd, kept->name, ret_stat), ret_stat);
+	node_put(restore->tree->nodes, parent);
+	return fd;
+}
+
+/* O_PATH, as all nodes' are. */
+static int find_file(struct restore *restore, const struct kept_node *kept, struct stat *ret_stat, bool *ret_stored)
+{
+	struct tree *tree = restore->tree;
+	int fd = check_file(kept, take_stored(restore, kept), ret_stat);
+
+	*ret_stored = fd >= 0;
+	if (fd < 0 && kept->device == tree->device)
+		fd = check_file(kept, kept_file_open(&kept->file, tree->images_fd), ret_stat);
+	/* What can be found by its inode and is not there is gone, whatever has its name now. */
+	if (fd < 0 && (kept->device != tree->device || !kept->file.length))
+		fd = find_by_name(restore, kept, ret_stat);
+	return fd;
+}
+
+/* ---- where a directory is: asked of the directory itself, since it may have moved while nobody wrote that down */
+
+static int find_own_name(int parent, int fd, char name[NAME_MAX + 1])
+{
+	char link[32], path[PATH_MAX];
+	struct stat st, found;
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path, sizeof(path) - 1);
+	if (n < 0)
+		return -errno;
+	path[n] = '\0';
+	snprintf(name, NAME_MAX + 1, "%s", basename(path));
+	if (fstat(fd, &st) < 0 || fstatat(parent, name, &found, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	return found.st_dev == st.st_dev && found.st_ino == st.st_ino ? 0 : -ESTALE;
+}
+
+/* The directory above, up to the images directory, which is the root's. */
+static int place_directory(struct tree *tree, struct node *node)
+{
+	CLEANUP(close_fdp) int above = openat(node->fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	char name[NAME_MAX + 1];
+	struct node *parent = NULL;
+	struct stat st;
+	int r = above < 0 ? -errno : find_own_name(above, node->fd, name);
+
+	if (r < 0 || node->parent)
+		return r;
+	r = file_stat(above, &st);
+	if (r == 0)
+		r = node_of_file(tree->nodes, steal_fd(&above), &st, NULL, &parent);
+	if (r < 0 || !parent)
+		return r;
+	if (parent->id != NODE_ROOT)
+		r = place_directory(tree, parent);
+	if (r == 0)
+		r = node_seen(tree->nodes, node, parent, name, false);
+	node_put(tree->nodes, parent);
+	return r;
+}
+
+/* ---- nodes */
+
+static struct node *restore_file(struct restore *restore, struct kept_node *kept)
+{
+	struct tree *tree = restore->tree;
+	struct node *node;
+	struct stat st;
+	bool stored;
+	int fd = find_file(restore, kept, &st, &stored);
+
+	if (fd < 0 || node_of_file(tree->nodes, fd, &st, kept, &node) < 0)
+		return NULL;
+	node->was_protected = kept->was_protected;
+	node->stored = stored;
+	return node;
+}
+
+static struct scratch *find_scratch(struct restore *restore, const struct kept_node *kept)
+{
+	CLEANUP(freep) char *name = scratch_store_name(kept->serial);
+	struct disk *disk = disks_find(restore->tree->disks, kept->name);
+	struct scratch *scratch = NULL;
+
+	if (disk && name)
+		scratch = scratch_find(disk, kept, fdstore_find(restore->store, name));
+	disk_put(disk);
+	return scratch;
+}
+
+/* Until its handles are back, nobody but the node has one that has lost its name: settle_slot() lets go. */
+static struct node *restore_scratch(struct restore *restore, struct kept_node *kept)
+{
+	struct scratch *scratch = find_scratch(restore, kept);
+	struct node_table *nodes = restore->tree->nodes;
+	struct node *node = NULL;
+
+	if (!scratch)
+		return NULL;
+	if (node_of_scratch(nodes, scratch_get(scratch), kept, &node) == 0)
+		node_opened(nodes, node, scratch);
+	scratch_put(scratch);
+	return node;
+}
+
+static struct node *restore_view(struct restore *restore, struct kept_node *kept)
+{
+	struct disks *disks = restore->tree->disks;
+	struct view *view = kept->is_image ? view_of_image(disks, kept->name) : view_of_layer(disks, kept->name);
+	struct node *node;
+
+	if (!view)
+		return NULL;
+	view_set_serial(view, kept->serial);
+	if (kept->labelled)
+		view_label(view, kept->label_uid, kept->label_gid, kept->label_mode);
+	return node_of_view(restore->tree->nodes, view, kept, &node) == 0 ? node : NULL;
+}
+
+static struct node *make_node(struct restore *restore, struct kept_node *kept)
+{
+	struct node_table *nodes = restore->tree->nodes;
+	struct node *node = NULL;
+
+	switch (kept->kind) {
+	case NODE_FILE:
+		return restore_file(restore, kept);
+	case NODE_SCRATCH:
+		return restore_scratch(restore, kept);
+	case NODE_VIEW:
+		return restore_view(restore, kept);
+	case NODE_VIEWS:
+		return node_of_views(nodes, kept->name, kept, &node) == 0 ? node : NULL;
+	case NODE_FIXED:
+		if (kept->fixed > FIXED_LAYERS)
+			return NULL;
+		return node_of_fixed(nodes, (enum node_fixed)kept->fixed, kept->serial, kept, &node) == 0 ? node : NULL;
+	default:
+		return NULL;
+	}
+}
+
+/* Out of the array while it is being made, so that one which names itself as its parent does not come back here. */
+static struct node *restore_node(struct restore *restore, struct kept_node *kept)
+{
+	struct kept_node **place = bsearch(&kept, restore->nodes, restore->count, sizeof(kept), compare_ids);
+	uint64_t id = kept->id;
+	struct node *node;
+
+	if (!place || kept->restoring)
+		return NULL;
+	kept->restoring = true;
+	kept->name[NAME_MAX] = '\0';
+	node = make_node(restore, kept);
+	if (node && node->id == id) {
+		kept->restoring = false;
+		return node;
+	}
+	/* Its slot was given back with the candidate, or nothing was made of it. */
+	node_put(restore->tree->nodes, node);
+	return NULL;
+}
+
+static void collect_node(void *context, void *slot)
+{
+	struct restore *restore = context;
+
+	if (restore->count == restore->room) {
+		size_t room = restore->room ? restore->room * 2 : 256;
+		struct kept_node **larger = reallocarray(restore->nodes, room, sizeof(*larger));
+
+		if (!larger)
+			return;
+		restore->nodes = larger;
+		restore->room = room;
+	}
+	restore->nodes[restore->count] = slot;
+	restore->nodes[restore->count++]->restoring = false;
+}
+
+/* When all are there: a directory may have been moved into one with a larger number. */
+static void place_node(struct restore *restore, uint64_t id)
+{
+	struct node_table *nodes = restore->tree->nodes;
+	struct node *node = id ? node_get(nodes, id) : NULL;
+
+	if (node && node->kind == NODE_FILE && S_ISDIR(node->type) && place_directory(restore->tree, node) < 0)
+		log_debug("fuse", "directory node %llu has no place any more", (unsigned long long)id);
+	node_put(nodes, node);
+}
+
+static void restore_nodes(struct restore *restore)
+{
+	struct tree *tree = restore->tree;
+
+	handover_visit(tree->handover, KEPT_NODE, collect_node, restore);
+	if (restore->count)
+		qsort(restore->nodes, restore->count, sizeof(*restore->nodes), compare_ids);
+	for (size_t i = 0; i < restore->count; i++)
+		if (restore->nodes[i]->id)
+			node_put(tree->nodes, node_of_number(restore, restore->nodes[i]->id));
+	for (size_t i = 0; i < restore->count; i++)
+		place_node(restore, restore->nodes[i]->id);
+}
+
+/* ---- handles */
+
+static int reopen_scratch(struct restore *restore, struct node *node, struct handle *handle)
+{
+	struct scratch *scratch = node_scratch(restore->tree->nodes, node);
+
+	if (!scratch)
+		return -ESTALE;
+	scratch_reopen(scratch, handle->writer);
+	handle->scratch = scratch;
+	return scratch_fd(scratch);
+}
+
+static int reopen(struct restore *restore, struct node *node, struct handle *handle)
+{
+	if (node->kind == NODE_FILE)
+		handle->fd =
+			file_open(node->fd, handle->kind == HANDLE_DIRECTORY ? O_RDONLY | O_DIRECTORY : handle->flags);
+	else if (node->kind == NODE_SCRATCH)
+		handle->fd = reopen_scratch(restore, node, handle);
+	else if (node->kind == NODE_VIEW)
+		handle->fd = view_reopen(handle->view = node->view);
+	else
+		return admin_reopen(restore->tree, node, handle);
+	return handle->fd < 0 ? handle->fd : 0;
+}
+
+static bool belong_together(enum node_kind node, enum handle_kind handle)
+{
+	static const bool may[][HANDLE_TEXT + 1] = {
+		[NODE_FILE] = { [HANDLE_FILE] = true, [HANDLE_DIRECTORY] = true },
+		[NODE_SCRATCH] = { [HANDLE_SCRATCH] = true },
+		[NODE_VIEW] = { [HANDLE_VIEW] = true },
+		[NODE_VIEWS] = { [HANDLE_DIRECTORY] = true },
+		[NODE_FIXED] = { [HANDLE_DIRECTORY] = true, [HANDLE_CONTROL] = true, [HANDLE_TEXT] = true },
+	};
+
+	return handle <= HANDLE_TEXT && may[node][handle];
+}
+
+/* The handle takes the reference on the node over, whatever becomes of it. */
+static int make_handle(struct restore *restore, struct node *node, struct kept_handle *kept)
+{
+	struct tree *tree = restore->tree;
+	struct handle *handle;
+	int r;
+
+	if (!belong_together(node->kind, (enum handle_kind)kept->kind))
+		return -EPROTO;
+	handle = handle_new((enum handle_kind)kept->kind);
+	if (!handle)
+		return -ENOMEM;
+	handle->flags = kept->flags;
+	handle->writer = (kept->flags & O_ACCMODE) != O_RDONLY;
+	handle->number = kept->number;
+	r = reopen(restore, node, handle);
+	if (r < 0) {
+		handle_free(handle);
+		return r;
+	}
+	handle->node = node_ref(tree->nodes, node);
+	node_opened(tree->nodes, node, handle->scratch);
+	if (handle->kind == HANDLE_FILE || handle->kind == HANDLE_SCRATCH || handle->kind == HANDLE_VIEW) {
+		int32_t id = node->kept ? node->kept->backing_id : 0;
+
+		passage_restore(&tree->passages, &node->passage, id);
+		handle->entered = true;
+		if (handle->scratch)
+			scratch_note_passthrough(handle->scratch, id != 0);
+	}
+	handle_restore(tree->handles, handle, kept);
+	return 0;
+}
+
+static void restore_handle(void *context, void *slot)
+{
+	struct restore *restore = context;
+	struct kept_handle *kept = slot;
+	struct node *node = node_get(restore->tree->nodes, kept->node);
+	int r = node ? make_handle(restore, node, kept) : -ESTALE;
+
+	node_put(restore->tree->nodes, node);
+	if (r == 0)
+		return;
+	log_warning("an open file (node %llu) is not there any more: %s; whoever has it open gets errors",
+		    (unsigned long long)kept->node, error_text(r));
+	restore->lost++;
+	handover_give(restore->tree->handover, KEPT_HANDLE, kept);
+}
+
+/* ---- backing files */
+
+/* Those in use, sorted. */
+struct ids {
+	uint32_t *list;
+	size_t count;
+};
+
+static int compare_numbers(const void *a, const void *b)
+{
+	const uint32_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+static bool is_used(void *context, uint32_t backing_id)
+{
+	const struct ids *ids = context;
+
+	return bsearch(&backing_id, ids->list, ids->count, sizeof(backing_id), compare_numbers) != NULL;
+}
+
+static void let_unknown_go(struct restore *restore)
+{
+	CLEANUP(freep) uint32_t *list = calloc(restore->count + 1, sizeof(*list));
+	struct ids ids = { .list = list };
+
+	for (size_t i = 0; list && i < restore->count; i++)
+		if (restore->nodes[i]->id && restore->nodes[i]->backing_id)
+			list[ids.count++] = (uint32_t)restore->nodes[i]->backing_id;
+	if (!list)
+		return;
+	qsort(list, ids.count, sizeof(*list), compare_numbers);
+	passages_let_go_unknown(&restore->tree->passages, is_used, &ids);
+}
+
+/* Slots whose nodes are there no more have been given back by now, or are now. */
+static void settle_slot(struct restore *restore, struct kept_node *kept)
+{
+	struct tree *tree = restore->tree;
+	struct node *node = kept->id ? node_get(tree->nodes, kept->id) : NULL;
+	bool is_open = node && node->passage.opens;
+
+	if (kept->backing_id && !is_open) {
+		passage_let_go(&tree->passages, (uint32_t)kept->backing_id);
+		kept->backing_id = 0;
+	}
+	if (!node && kept->id)
+		handover_give(tree->handover, KEPT_NODE, kept);
+	if (node && node->kind == NODE_SCRATCH)
+		node_closed(tree->nodes, node);
+	node_put(tree->nodes, node);
+}
+
+/* Of a handle that is closed by now. */
+static void drop_answer(void *context, void *slot)
+{
+	struct tree *tree = context;
+	const struct kept_answer *answer = slot;
+	struct handle *handle = handle_get(tree->handles, answer->handle);
+
+	if (!handle)
+		handover_give(tree->handover, KEPT_ANSWER, slot);
+	handle_put(tree->handles, handle);
+}
+
+void tree_restore(struct tree *tree, struct fdstore *store)
+{
+	struct restore restore = { .tree = tree, .store = store };
+
+	disks_go_on(tree->disks);
+	tickets_forget_old(tree->handover);
+	restore_nodes(&restore);
+	handover_visit(tree->handover, KEPT_HANDLE, restore_handle, &restore);
+	for (size_t i = 0; i < restore.count; i++)
+		settle_slot(&restore, restore.nodes[i]);
+	handover_visit(tree->handover, KEPT_ANSWER, drop_answer, tree);
+	let_unknown_go(&restore);
+	node_drop_unknown(tree->nodes);
+	disks_forget_old_labels(tree->disks);
+	fdstore_drop_rest(store);
+	log_info("what an earlier daemon left goes on: %u open files, %u files that the kernel knows",
+		 handle_count(tree->handles), node_count(tree->nodes));
+	if (restore.lost)
+		log_warning("%u open files could not be found again", restore.lost);
+	free(restore.nodes);
+}

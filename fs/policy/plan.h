@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The policy: from what happened and what is configured to what is asked of which mount, or why not.
+ *
+ * Pure: nothing is read, opened or asked here, so that every case can be tested as a line in a table.
+ */
+#ifndef REVERTFS_POLICY_PLAN_H
+#define REVERTFS_POLICY_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "config.h"
+#include "domain.h"
+#include "event.h"
+#include "mounts.h"
+#include "util.h"
+
+/* What is known. All are borrowed. */
+struct situation {
+	const struct event *event;
+	const struct domain *domain; /* volumes are resolved */
+	const struct config *config; /* NULL where there is none, or (at release) no valid one */
+	const struct mounts *mounts;
+};
+
+/* One command for one mount. */
+struct request {
+	const struct mount *mount; /* borrowed from the situation */
+	char *line;
+	bool ours;  /* the domain has a configured disk there, as far as the XML says */
+	bool armed; /* ... and one that is to be committed */
+};
+
+struct plan {
+	struct request *requests;
+	size_t count;
+};
+
+/*
+ * What to ask; -EINVAL (or -E2BIG) with the one sentence that keeps the domain from starting. plan_prepare() carries all of the
+ * domain's disks in a mount in one command, plan_announce() says to the same mounts that a saved state will be restored.
+ */
+int plan_prepare(const struct situation *situation, struct plan **ret_plan, struct sentence *refusal);
+int plan_announce(const struct situation *situation, struct plan **ret_plan, struct sentence *refusal);
+
+/* Every mount is asked: each knows by itself which disks it recorded for this domain. */
+int plan_release(const struct situation *situation, struct plan **ret_plan, struct sentence *refusal);
+
+/*
+ * A release that says "failed" to each mount of `prepared` that `done` is true for (one bool for each request): a prepare
+ * that another mount has refused is taken back.
+ */
+int plan_undo(const struct situation *situation, const struct plan *prepared, const bool *done, struct plan **ret_plan,
+	      struct sentence *refusal);
+
+void plan_free(struct plan *plan); /* NULL is fine */
+void plan_freep(struct plan **plan);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the header of a qcow2 file says, read without starting a process.
+ *
+ * qemu-img writes and interprets qcow2; this reads the few fields that decide whether a file that a QEMU had in its hands may be
+ * sealed (a commit may start no process), and keeps qemu-img away from files that would lead it elsewhere. Layout: QEMU's
+ * docs/interop/qcow2.txt.
+ */
+#ifndef REVERTFS_QEMU_QCOW2_H
+#define REVERTFS_QEMU_QCOW2_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "util.h"
+
+#define QCOW2_BACKING_MAX 1023 /* bytes in a backing file's name */
+
+struct qcow2_header {
+	uint32_t version;
+	uint32_t cluster_bits;
+	uint32_t encryption; /* 0: none */
+	uint32_t refcount_order;
+	uint32_t header_length;
+	uint32_t snapshots; /* internal ones, as libvirt takes them */
+	uint64_t virtual_size;
+	uint64_t incompatible; /* feature bits */
+	uint64_t compatible;
+	uint64_t autoclear;
+	uint8_t compression;
+	bool data_file;                      /* an external data file is named */
+	bool unknown_extension;              /* a header extension that QEMU may know and we do not */
+	char backing[QCOW2_BACKING_MAX + 1]; /* "" when there is none */
+	char backing_format[32];             /* "" when none is given */
+};
+
+/*
+ * Read the header. 0; -ENOEXEC when the file is no qcow2 at all; -EBADMSG with a sentence when it is one that contradicts itself.
+ */
+int qcow2_read_header(int fd, struct qcow2_header *ret_header, struct sentence *error);
+
+/*
+ * Whether a scratch still is what revertfs made of its template: same backing file, format and size, no data file, no encryption, no
+ * feature that was not there. 0, or -EBADMSG with a sentence that says what was changed. Internal snapshots and bitmaps
+ * (libvirt's checkpoints) are allowed: they add data and lead nowhere.
+ */
+int qcow2_check_scratch(const struct qcow2_header *found, const struct qcow2_header *made, struct sentence *error);
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The disks of one prepare or release: claimed in the order of their names, all checked, then all acted on.
+ */
+#ifndef REVERTFS_SESSION_PARTICIPANT_H
+#define REVERTFS_SESSION_PARTICIPANT_H
+
+#include <json-c/json.h>
+
+#include "model.h"
+#include "session.h"
+
+#define SESSION_RECORD "session.json"
+
+enum start { START_FRESH, START_RESUME, START_CONTINUE };
+enum leftover { LEFT_NOTHING, LEFT_DISCARD, LEFT_ASIDE, LEFT_LOST };
+
+/* A claimed disk, and what is to be done with it. */
+struct part {
+	struct disk *disk;
+	const struct session_item *item; /* NULL at a release that does not name the target */
+	enum start start;
+	enum leftover leftover;
+	const char *prefix; /* of the name under which it is sealed aside */
+	bool hold_aside;    /* the hold gets a name of its own before it is let go */
+	bool armed, consumed;
+	bool goes_on; /* a daemon that was killed has begun to continue its scratch */
+	bool done;    /* a prepare got as far as the session's record */
+	char name[POINT_MAX + 1];
+};
+
+struct parts {
+	struct part *list;
+	size_t count;
+};
+
+/* For CLEANUP(): end the claims and drop the references. */
+void parts_release(struct parts *parts);
+
+/*
+ * Claim what was found (each entry has a reference), in the order of the names. On failure parts->count is what was claimed, and the
+ * references of the rest are dropped.
+ */
+int parts_claim(struct parts *parts, struct sentence *error);
+
+/* Drop the references of parts that are not claimed yet. */
+void parts_let_go(struct parts *parts);
+
+/* One entry of the answer's list. */
+void part_answer(struct json_object *list, const struct part *part, const char *target, const char *action);
+
+/* Whether disk.json has to be written: a reset of an ordinary session leaves it alone, and so syncs nothing. */
+bool records_differ(const struct disk_record *a, const struct disk_record *b);
+
+#endif

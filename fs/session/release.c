@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a disk does when a domain ends: end_of_session() has the table.
+ *
+ * The disks are those that were recorded at prepare for this UUID, whatever the release's XML says. What is to be kept is sealed first, all or none;
+ * then records, scratches and sessions follow.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clone.h"
+#include "gc.h"
+#include "image.h"
+#include "layer.h"
+#include "log.h"
+#include "participant.h"
+#include "scratch.h"
+#include "seal.h"
+#include "session.h"
+#include "table.h"
+#include "claim.h"
+
+enum end { END_COMMIT, END_RESET, END_HOLD, END_ASIDE, END_DROP, END_KEEP, END_KEEP_SNAPSHOT };
+
+static const char *const end_names[] = {
+	[END_COMMIT] = "committed", [END_RESET] = "reset",    [END_HOLD] = "held",          [END_ASIDE] = "aside",
+	[END_DROP] = "dropped",     [END_KEEP] = "undecided", [END_KEEP_SNAPSHOT] = "kept",
+};
+
+/* All disks whose session is this domain's, whatever the release's XML says. */
+static int find_session_parts(struct disks *disks, const struct session_request *request, struct parts *parts,
+			      struct sentence *error)
+{
+	size_t room = 0;
+
+	pthread_mutex_lock(&disks->lock);
+	for (const struct disk *disk = disks->first; disk; disk = disk->next_disk)
+		room += disk->session && strcmp(disk->session->uuid, request->uuid) == 0;
+	parts->list = calloc(room + 1, sizeof(*parts->list));
+	for (struct disk *disk = disks->first; disk && parts->list; disk = disk->next_disk)
+		if (disk->session && strcmp(disk->session->uuid, request->uuid) == 0) {
+			disk->refs++;
+			parts->list[parts->count++].disk = disk;
+		}
+	pthread_mutex_unlock(&disks->lock);
+	if (!parts->list)
+		return report(error, -ENOMEM, "out of memory");
+	return parts_claim(parts, error);
+}
+
+static const struct session_item *find_item(const struct session_request *request, const char *target)
+{
+	for (size_t i = 0; i < request->count; i++)
+		if (strcmp(request->items[i].target, target) == 0)
+			return &request->items[i];
+	return NULL;
+}
+
+/* An external snapshot was taken: the path that libvirt uses now is another, and ours is its backing file. */
+static bool became_backing(const struct part *part)
+{
+	const struct session_record *session = part->disk->session;
+
+	return part->item && part->item->source && session->source && strcmp(part->item->source, session->source) != 0;
+}
+
+/* Whether the session, or the life of the guest before its save, wrote anything. */
+static bool has_data(const struct part *part)
+{
+	return part->disk->hold || scratch_is_dirty(part->disk->scratch);
+}
+
+/*
+ *   reason                          session         what is done
+ *   shutdown, destroyed             armed now       COMMIT
+ *   shutdown, destroyed             else            RESET
+ *   saved                                           HOLD
+ *   failed                          on a hold       DROP: the scratch goes, the hold stays
+ *   failed                          continued       KEEP, undecided: what the session went on with is still needed
+ *   failed, crashed, daemon         armed, written  ASIDE
+ *   failed, crashed, daemon         else            RESET
+ *   from snapshot                                   KEEP for the prepare that follows at once
+ *   migrated, unknown; the target is not in the JSON, or has another source now: KEEP, undecided
+ */
+static enum end end_of_session(const struct part *part, enum end_reason reason)
+{
+	const struct session_record *session = part->disk->session;
+	bool armed_now = (part->item && part->item->armed) || part->disk->record.commit_at_release;
+
+	switch (reason) {
+	case END_SHUTDOWN:
+	case END_DESTROYED:
+		if (!part->item || became_backing(part))
+			return END_KEEP;
+		return armed_now ? END_COMMIT : END_RESET;
+	case END_SAVED:
+		return END_HOLD;
+	case END_FAILED:
+		if (session->on_hold)
+			return END_DROP;
+		if (session->continued)
+			return END_KEEP;
+		__attribute__((fallthrough));
+	case END_CRASHED:
+	case END_DAEMON:
+		return (session->armed || armed_now) && has_data(part) ? END_ASIDE : END_RESET;
+	case END_FROM_SNAPSHOT:
+		return END_KEEP_SNAPSHOT;
+	case END_MIGRATED:
+	case END_UNKNOWN:
+		break;
+	}
+	return END_KEEP;
+}
+
+/* disk.json as it is to be after the release. */
+static struct disk_record record_after(const struct part *part, const struct session_request *request, enum end end)
+{
+	struct disk_record after = part->disk->record;
+
+	after.keep = KEEP_NOTHING;
+	after.keep_uuid[0] = '\0';
+	after.keep_armed = false;
+	if (end == END_COMMIT) {
+		after.commit_at_release = false;
+		snprintf(after.consumed, sizeof(after.consumed), "%s", request->config);
+	}
+	if (end == END_KEEP || end == END_KEEP_SNAPSHOT) {
+		after.keep = end == END_KEEP ? KEEP_UNDECIDED : KEEP_SNAPSHOT;
+		after.keep_armed = part->disk->session->armed || after.commit_at_release || became_backing(part);
+		after.keep_since = time(NULL);
+		snprintf(after.keep_uuid, sizeof(after.keep_uuid), "%s", request->uuid);
+	}
+	if (end == END_HOLD) {
+		snprintf(after.hold_uuid, sizeof(after.hold_uuid), "%s", request->uuid);
+		snprintf(after.hold_domain, sizeof(after.hold_domain), "%s", request->domain);
+		after.hold_managed = request->saved;
+	} else if (end == END_RESET || end == END_ASIDE) {
+		after.hold[0] = after.hold_uuid[0] = after.hold_domain[0] = '\0';
+		after.hold_managed = false;
+	}
+	return after;
+}
+
+/* A pristine scratch has nothing to commit or put aside; a hold is always sealed, since the saved guest needs its very own layer. */
+static bool needs_seal(const struct part *part, enum end end)
+{
+	if (end == END_HOLD)
+		return true;
+	return (end == END_COMMIT || end == END_ASIDE) && has_data(part);
+}
+
+static enum seal_kind seal_kind_of(enum end end)
+{
+	return end == END_COMMIT ? SEAL_COMMIT : end == END_HOLD ? SEAL_HOLD : SEAL_ASIDE;
+}
+
+/* The sealing of a release failed: the scratch stays as it is, and the record says what it is, in memory at least. */
+static void keep_after_failure(struct part *part, const struct session_request *request, enum end end)
+{
+	struct disk *disk = part->disk;
+	struct disk_record record = disk->record;
+
+	record.keep = end == END_HOLD ? KEEP_UNDECIDED : KEEP_UNCOMMITTED;
+	record.keep_armed = true;
+	record.keep_since = time(NULL);
+	snprintf(record.keep_uuid, sizeof(record.keep_uuid), "%s", request->uuid);
+	if (disk_save(disk, &record) < 0) {
+		log_warning(
+			"disk '%s': that its scratch is to be kept cannot be recorded; it is kept as long as revertfs runs",
+			disk->name);
+		pthread_mutex_lock(&disk->disks->lock);
+		disk->record = record;
+		pthread_mutex_unlock(&disk->disks->lock);
+	}
+}
+
+static int seal_ends(struct disks *disks, struct parts *parts, const enum end *ends,
+		     const struct session_request *request, struct sentence *error)
+{
+	CLEANUP(freep) struct seal *seals = calloc(parts->count + 1, sizeof(*seals));
+	CLEANUP(freep) size_t *owner = calloc(parts->count + 1, sizeof(*owner));
+	size_t count = 0;
+	int r = 0;
+
+	if (!seals || !owner)
+		return report(error, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < parts->count; i++) {
+		if (!needs_seal(&parts->list[i], ends[i]))
+			continue;
+		/* What is held or sealed aside is safe as a layer; a commit would become the disk. */
+		r = ends[i] == END_COMMIT ? image_check(parts->list[i].disk, true, error) : 0;
+		if (r < 0)
+			return r;
+		seals[count] = (struct seal){ .disk = parts->list[i].disk,
+					      .kind = seal_kind_of(ends[i]),
+					      .prefix = "uncommitted",
+					      .after = record_after(&parts->list[i], request, ends[i]) };
+		owner[count++] = i;
+	}
+	if (count)
+		r = seal_scratches(disks, seals, count, request->uuid, request->domain, error);
+	for (size_t k = 0; k < count && r == 0; k++) {
+		strcpy(parts->list[owner[k]].name, seals[k].name);
+		layer_put(seals[k].layer);
+	}
+	return r;
+}
+
+/* A clone that wrote nothing still lets go of its template's old head, whose fold waits for that. */
+static bool is_behind(const struct disk *disk)
+{
+	bool behind;
+
+	pthread_mutex_lock(&disk->disks->lock);
+	behind = clone_is_behind_locked(disk);
+	pthread_mutex_unlock(&disk->disks->lock);
+	return behind;
+}
+
+/* Record and scratch of a disk whose session ends; what had to be sealed has been. */
+static int finish_part(struct part *part, const struct session_request *request, enum end end, bool was_sealed,
+		       struct sentence *error)
+{
+	struct disk *disk = part->disk;
+	struct disk_record after = record_after(part, request, end);
+	struct layer *dropped = NULL;
+	int r;
+
+	if (end == END_HOLD || (end == END_COMMIT && was_sealed))
+		return 0;
+	if (!after.hold[0] && disk->hold) {
+		pthread_mutex_lock(&disk->disks->lock);
+		dropped = layer_get_locked(disk->hold);
+		pthread_mutex_unlock(&disk->disks->lock);
+	}
+	r = records_differ(&after, &disk->record) ? disk_save(disk, &after) : 0;
+	if (r < 0)
+		report(error, r, "disk '%s': its record cannot be written: %s", disk->name, error_text(r));
+	if (r == 0 && dropped)
+		disk_set_hold(disk, NULL);
+	if (r == 0 && end != END_KEEP && end != END_KEEP_SNAPSHOT &&
+	    (dropped || is_behind(disk) || scratch_is_dirty(disk->scratch))) {
+		r = clone_catch_up(disk, error);
+		if (r == 0)
+			r = scratch_renew(disk, disk_base(disk), error);
+		if (r < 0)
+			report_context(error, r, "disk '%s': ", disk->name);
+	}
+	if (r == 0 && dropped)
+		collect_layer(dropped);
+	layer_put(dropped);
+	return r;
+}
+
+static int check_release(struct parts *parts, struct sentence *error)
+{
+	for (size_t i = 0; i < parts->count; i++) {
+		struct disk *disk = parts->list[i].disk;
+		int r;
+
+		if (!disk->session)
+			return report(error, -EBUSY, "disk '%s': the session ended meanwhile", disk->name);
+		if (disk->state == DISK_FAILED)
+			return report(error, -EIO, "disk '%s' has failed: %s", disk->name, disk->failure.text);
+		r = disk_wait_for_writers(disk, error);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int end_parts(struct disks *disks, struct parts *parts, const struct session_request *request,
+		     struct json_object *list, struct sentence *error)
+{
+	CLEANUP(freep) enum end *ends = calloc(parts->count + 1, sizeof(*ends));
+	CLEANUP(freep) bool *sealing = calloc(parts->count + 1, sizeof(*sealing));
+	int sealed, result;
+
+	if (!ends || !sealing)
+		return report(error, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < parts->count; i++) {
+		parts->list[i].item = find_item(request, parts->list[i].disk->session->target);
+		ends[i] = end_of_session(&parts->list[i], request->reason);
+		sealing[i] = needs_seal(&parts->list[i], ends[i]);
+	}
+	result = sealed = seal_ends(disks, parts, ends, request, error);
+	for (size_t i = 0; i < parts->count; i++) {
+		struct part *part = &parts->list[i];
+		char target[TARGET_SIZE];
+		int r = 0;
+
+		strcpy(target, part->disk->session->target);
+		if (sealed < 0 && sealing[i])
+			keep_after_failure(part, request, ends[i]);
+		else
+			r = finish_part(part, request, ends[i], sealing[i], error);
+		session_end(part->disk);
+		if (r < 0 && result == 0)
+			result = r;
+		part_answer(list, part, target, end_names[ends[i]]);
+		if (r == 0 && !(sealed < 0 && sealing[i]))
+			log_info("disk '%s': domain '%s' ended (%s): %s", part->disk->name, request->domain,
+				 end_reason_name(request->reason), end_names[ends[i]]);
+	}
+	return result;
+}
+
+int session_release(struct disks *disks, const struct session_request *request, struct json_object *answer,
+		    struct sentence *error)
+{
+	CLEANUP(parts_release) struct parts parts = { 0 };
+	struct json_object *list = json_object_new_array();
+	int r;
+
+	json_object_object_add(answer, "disks", list);
+	r = find_session_parts(disks, request, &parts, error);
+	if (r == 0)
+		r = check_release(&parts, error);
+	if (r == 0)
+		r = end_parts(disks, &parts, request, list, error);
+	for (size_t i = 0; i < parts.count && r < 0; i++)
+		disk_note(parts.list[i].disk, error);
+	return r;
+}
