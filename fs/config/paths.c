@@ -4,8 +4,7 @@
  * because every path that leads into it fails with ENOTCONN, the images directory among them when revertfs is mounted
  * over the very directory it serves.
  *
- * /proc/self/mountinfo says what is mounted; a later line lies on top of an earlier one with the same
- * path. Nothing here looks into a mount that might be a live revertfs with a hanging daemon but realpath(3) and open(2) of what
+ * Nothing here looks into a mount that might be a live revertfs with a hanging daemon but realpath(3) and open(2) of what
  * the administrator named.
  */
 #include "paths.h"
@@ -13,125 +12,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "log.h"
-
-#define MOUNT_TYPE "fuse.revertfs"
-
-struct mount_line {
-	unsigned major, minor;
-	char *path;       /* points into the line, unescaped */
-	const char *type; /* the same */
-};
-
-/* Blanks and backslashes stand as \040 and the like. */
-static void unescape(char *text)
-{
-	char *to = text;
-
-	for (const char *from = text; *from; from++) {
-		if (from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && from[2] && from[3]) {
-			*to++ = (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 | (from[3] - '0'));
-			from += 3;
-		} else {
-			*to++ = *from;
-		}
-	}
-	*to = '\0';
-}
-
-/* "36 35 0:32 / /mnt rw,nosuid shared:1 - fuse.revertfs /images rw": an unknown number of fields before the dash. */
-static bool parse_mount_line(char *line, struct mount_line *ret)
-{
-	char *rest = NULL, *field = NULL;
-	int n = 0;
-
-	for (field = strtok_r(line, " ", &rest); field; field = strtok_r(NULL, " ", &rest), n++) {
-		if (n == 2 && sscanf(field, "%u:%u", &ret->major, &ret->minor) != 2)
-			return false;
-		if (n == 4)
-			ret->path = field;
-		if (n > 5 && strcmp(field, "-") == 0)
-			break;
-	}
-	ret->type = field ? strtok_r(NULL, " ", &rest) : NULL;
-	if (!ret->type)
-		return false;
-	unescape(ret->path);
-	return true;
-}
-
-static void fclosep(FILE **file)
-{
-	if (*file)
-		fclose(*file);
-}
-
-/* Call `visit` for each mount until it returns false. */
-static int visit_mounts(bool (*visit)(void *context, const struct mount_line *mount), void *context)
-{
-	CLEANUP(fclosep) FILE *file = fopen("/proc/self/mountinfo", "re");
-	CLEANUP(freep) char *line = NULL;
-	struct mount_line mount;
-	size_t room = 0;
-
-	if (!file)
-		return -errno;
-	while (getline(&line, &room, file) > 0) {
-		line[strcspn(line, "\n")] = '\0';
-		if (parse_mount_line(line, &mount) && !visit(context, &mount))
-			break;
-	}
-	return 0;
-}
-
-struct search {
-	const char *path;
-	bool found, ours;
-	dev_t device;
-};
-
-static bool note_mount_at_path(void *context, const struct mount_line *mount)
-{
-	struct search *search = context;
-
-	if (strcmp(mount->path, search->path) != 0)
-		return true;
-	search->found = true;
-	search->ours = strcmp(mount->type, MOUNT_TYPE) == 0;
-	search->device = makedev(mount->major, mount->minor);
-	return true;
-}
-
-int place_mounted(const char *path, dev_t *ret_device, bool *ret_ours)
-{
-	struct search search = { .path = path };
-	int r = visit_mounts(note_mount_at_path, &search);
-
-	if (r < 0)
-		return r;
-	if (!search.found)
-		return -ENOENT;
-	*ret_device = search.device;
-	*ret_ours = search.ours;
-	return 0;
-}
-
-static bool note_mount_of_device(void *context, const struct mount_line *mount)
-{
-	struct search *search = context;
-
-	if (makedev(mount->major, mount->minor) == search->device && strcmp(mount->type, MOUNT_TYPE) == 0)
-		search->found = true;
-	return !search->found;
-}
+#include "mountinfo.h"
 
 /* "a/b/" is "b" in "a"; a lone "b" is in ".". EINVAL for "/", and for "." and "..", which name no entry. */
 static int split(const char *path, char **ret_directory, char **ret_last)
@@ -181,13 +69,13 @@ static bool is_dead(const char *path)
 	return fd < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
 }
 
-void place_detach(const char *mountpoint)
+void paths_detach(const char *mountpoint)
 {
 	CLEANUP(freep) char *path = resolve_all_but_last(mountpoint);
 	dev_t device;
 	bool ours;
 
-	if (!path || place_mounted(path, &device, &ours) < 0 || !ours)
+	if (!path || mountinfo_find(path, &device, &ours) < 0 || !ours)
 		return;
 	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
 		log_warning("cannot unmount '%s': %s", path, error_text(-errno));
@@ -203,7 +91,7 @@ static int detach_dead_mounts(const char *mountpoint, struct sentence *error)
 	while (is_dead(mountpoint)) {
 		if (!path)
 			path = resolve_all_but_last(mountpoint);
-		if (!path || place_mounted(path, &device, &ours) < 0 || !ours)
+		if (!path || mountinfo_find(path, &device, &ours) < 0 || !ours)
 			return report(error, -ENOTCONN, "'%s' is the dead mount of another filesystem", mountpoint);
 		if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
 			return report(error, -errno, "cannot detach the dead mount on '%s': %m", path);
@@ -294,22 +182,25 @@ static int check_nesting(const struct options *options, struct sentence *error)
 /* Overlays on overlays would work, and confuse everyone who looks for the real image. */
 static int refuse_own_mount(const char *images, struct sentence *error)
 {
-	struct search search = { .path = images };
+	CLEANUP(freep) char *text = NULL;
+	struct mountinfo mount;
 	struct stat st;
+	char *cursor;
 	int r;
 
 	if (stat(images, &st) < 0)
 		return report(error, -errno, "the images directory '%s': %m", images);
-	search.device = st.st_dev;
-	r = visit_mounts(note_mount_of_device, &search);
+	r = mountinfo_read(MOUNTINFO_FILE, &text);
 	if (r < 0)
-		return report(error, r, "cannot read /proc/self/mountinfo: %s", error_text(r));
-	if (search.found)
-		return report(error, -EBUSY, "the images directory '%s' is served by a revertfs already", images);
+		return report(error, r, "cannot read " MOUNTINFO_FILE ": %s", error_text(r));
+	cursor = text;
+	while (mountinfo_next(&cursor, &mount))
+		if (mountinfo_device(&mount) == st.st_dev && strcmp(mount.type, MOUNTINFO_REVERTFS) == 0)
+			return report(error, -EBUSY, "the images directory '%s' is served by a revertfs already", images);
 	return 0;
 }
 
-int place_settle_others(struct options *options, struct sentence *error)
+int paths_settle_others(struct options *options, struct sentence *error)
 {
 	int r = settle(&options->state, "state directory", false, error);
 
@@ -320,7 +211,7 @@ int place_settle_others(struct options *options, struct sentence *error)
 	return r < 0 ? r : check_nesting(options, error);
 }
 
-int place_settle(struct options *options, struct sentence *error)
+int paths_settle(struct options *options, struct sentence *error)
 {
 	int r = detach_dead_mounts(options->mount, error);
 
@@ -330,5 +221,5 @@ int place_settle(struct options *options, struct sentence *error)
 		r = settle(&options->mount, "mountpoint", true, error);
 	if (r == 0)
 		r = refuse_own_mount(options->images, error);
-	return r < 0 ? r : place_settle_others(options, error);
+	return r < 0 ? r : paths_settle_others(options, error);
 }

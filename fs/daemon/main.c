@@ -184,7 +184,7 @@ static int inherit(struct revertfs *revertfs, struct sentence *error)
 		fd = -1;
 	}
 	if (fuse_fd >= 0) {
-		place_detach(revertfs->options.mount);
+		paths_detach(revertfs->options.mount);
 	}
 	close_fdp(&fd);
 	close_fdp(&revertfs->images_fd);
@@ -202,7 +202,7 @@ static int settle_paths(struct revertfs *revertfs, struct sentence *error)
 	int r;
 
 	if (revertfs->fuse_fd < 0)
-		return place_settle(options, error);
+		return paths_settle(options, error);
 	images = strdup(mount->images);
 	mountpoint = strdup(mount->mount);
 	if (!images || !mountpoint) {
@@ -214,7 +214,7 @@ static int settle_paths(struct revertfs *revertfs, struct sentence *error)
 	free(options->mount);
 	options->images = images;
 	options->mount = mountpoint;
-	r = place_settle_others(options, error);
+	r = paths_settle_others(options, error);
 	if (r == 0 && strcmp(options->state, mount->state) != 0)
 		return report(
 			error, -EINVAL,

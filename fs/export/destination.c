@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "io.h"
-#include "paths.h"
+#include "mountinfo.h"
 
 #define DEPTH_MAX 256
 
@@ -79,7 +79,7 @@ static bool is_our_mount(const struct disks *disks, int fd)
 	dev_t device;
 	bool ours;
 
-	if (place_mounted(disks->options->mount, &device, &ours) < 0)
+	if (mountinfo_find(disks->options->mount, &device, &ours) < 0)
 		return false;
 	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, &stat) == 0 &&
 	       makedev(stat.stx_dev_major, stat.stx_dev_minor) == device;

@@ -31,7 +31,7 @@
 
 #include "log.h"
 #include "notification.h"
-#include "paths.h"
+#include "mountinfo.h"
 
 #define THREADS 16
 #define DRAIN_TIMEOUT_MS 1000
@@ -76,7 +76,7 @@ static int mount_fuse(struct channel *channel, int fd, struct sentence *error)
 	    0)
 		return report(error, -errno, "cannot mount on '%s': %m", options->mount);
 	channel->mounted = true;
-	r = place_mounted(options->mount, &channel->device, &ours);
+	r = mountinfo_find(options->mount, &channel->device, &ours);
 	return r < 0 ? report(error, r, "cannot find the mount on '%s': %s", options->mount, error_text(r)) : 0;
 }
 
@@ -90,7 +90,7 @@ static void unmount(struct channel *channel)
 	if (!channel->mounted)
 		return;
 	channel->mounted = false;
-	if (place_mounted(path, &device, &ours) < 0 || device != channel->device)
+	if (mountinfo_find(path, &device, &ours) < 0 || device != channel->device)
 		return;
 	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
 		log_warning("cannot unmount '%s': %s", path, error_text(-errno));

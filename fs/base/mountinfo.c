@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A line is "36 35 0:32 / /mnt rw,nosuid shared:1 - fuse.revertfs /images rw": five fields that everybody needs, options, any number of
+ * optional fields, a dash, and three fields more.
+ */
+#include "mountinfo.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "util.h"
+
+#define MOUNTINFO_MAX (64 << 20)
+
+enum field { FIELD_ID, FIELD_PARENT, FIELD_DEVICE, FIELD_ROOT, FIELD_POINT, FIELDS };
+
+int mountinfo_read(const char *file, char **ret_text)
+{
+	CLEANUP(close_fdp) int fd = open(file, O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : read_all(fd, MOUNTINFO_MAX, ret_text, NULL);
+}
+
+static bool is_octal(const char *p)
+{
+	return p[0] >= '0' && p[0] <= '3' && p[1] >= '0' && p[1] <= '7' && p[2] >= '0' && p[2] <= '7';
+}
+
+/* The kernel writes blanks, newlines, backslashes and '#' as \ooo. In place. */
+static char *undo_escapes(char *text)
+{
+	char *out = text;
+
+	for (char *p = text; *p; p++) {
+		if (*p == '\\' && is_octal(p + 1)) {
+			*out++ = (char)((p[1] - '0') << 6 | (p[2] - '0') << 3 | (p[3] - '0'));
+			p += 3;
+		} else {
+			*out++ = *p;
+		}
+	}
+	*out = '\0';
+	return text;
+}
+
+static bool parse_line(char *line, struct mountinfo *ret_mount)
+{
+	char *fields[FIELDS], *type, *source, *rest = NULL, *p = line;
+	char *separator = strstr(line, " - ");
+
+	if (!separator)
+		return false;
+	*separator = '\0';
+	for (int i = 0; i < FIELDS; i++) {
+		fields[i] = strsep(&p, " ");
+		if (!fields[i])
+			return false;
+	}
+	type = strtok_r(separator + 3, " ", &rest);
+	source = type ? strtok_r(NULL, " ", &rest) : NULL;
+	if (!source)
+		return false;
+	*ret_mount = (struct mountinfo){
+		.device = fields[FIELD_DEVICE],
+		.root = undo_escapes(fields[FIELD_ROOT]),
+		.point = undo_escapes(fields[FIELD_POINT]),
+		.type = type,
+		.source = undo_escapes(source),
+	};
+	return true;
+}
+
+bool mountinfo_next(char **cursor, struct mountinfo *ret_mount)
+{
+	char *line;
+
+	while ((line = strsep(cursor, "\n")))
+		if (parse_line(line, ret_mount))
+			return true;
+	return false;
+}
+
+dev_t mountinfo_device(const struct mountinfo *mount)
+{
+	unsigned major, minor;
+
+	return sscanf(mount->device, "%u:%u", &major, &minor) == 2 ? makedev(major, minor) : 0;
+}
+
+int mountinfo_find(const char *path, dev_t *ret_device, bool *ret_ours)
+{
+	CLEANUP(freep) char *text = NULL;
+	struct mountinfo mount;
+	bool found = false;
+	char *cursor;
+	int r = mountinfo_read(MOUNTINFO_FILE, &text);
+
+	if (r < 0)
+		return r;
+	cursor = text;
+	while (mountinfo_next(&cursor, &mount)) {
+		if (strcmp(mount.point, path) != 0)
+			continue;
+		found = true;
+		*ret_device = mountinfo_device(&mount);
+		*ret_ours = strcmp(mount.type, MOUNTINFO_REVERTFS) == 0;
+	}
+	return found ? 0 : -ENOENT;
+}
