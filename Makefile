@@ -30,7 +30,9 @@ say     = $(if $(filter 1,$(V)),,@printf '  %-7s %s\n' $(1) $(2))
 
 # Asked when first needed, not when this file is read: `make deps demo` installs pkg-config on the way.
 lazily   = $(eval $(1) := $(shell $(2)))$($(1))
-LIBCFLAGS = $(call lazily,LIBCFLAGS,pkg-config --cflags fuse3 json-c libxml-2.0)
+JSON_CFLAGS = $(call lazily,JSON_CFLAGS,pkg-config --cflags json-c)
+FUSE_CFLAGS = $(call lazily,FUSE_CFLAGS,pkg-config --cflags fuse3)
+XML_CFLAGS  = $(call lazily,XML_CFLAGS,pkg-config --cflags libxml-2.0)
 FS_LIBS   = $(call lazily,FS_LIBS,pkg-config --libs fuse3 json-c) -pthread
 HOOK_LIBS = $(call lazily,HOOK_LIBS,pkg-config --libs libxml-2.0 json-c) -pthread
 
@@ -40,47 +42,69 @@ WARN   := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes 
 HARDEN := $(if $(filter 1,$(SAN)),-fsanitize=address$(,)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer, \
 	-fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DFUSE_USE_VERSION=314 $(WARN) $(HARDEN) -fPIE -pthread \
-	$(addprefix -iquote ,fs $(sort $(dir $(FS) $(HOOK) $(CTL) $(BOTH)) fs/ctl)) -MMD -MP $(LIBCFLAGS) $(CPPFLAGS) $(CFLAGS)
+	-MMD -MP $(INCLUDES) $(CPPFLAGS) $(CFLAGS)
 ALL_LDFLAGS = $(HARDEN) -pie -Wl,-z,relro,-z,now $(CFLAGS) $(LDFLAGS)
 
-folders = $(wildcard $(patsubst %,fs/%/*.c,$(1)))
-BASE   := $(call folders,base)
-FS     := $(BASE) $(call folders,config kernel restart durable files qemu model jobs disk session export control mount daemon)
-BOTH   := $(call folders,client libvirt policy)
-HOOK   := $(wildcard hook/*.c)
-CTL    := $(wildcard fs/ctl/*.c fs/ctl/*/*.c)
-FAULT  := $(wildcard tests/fault/*.c)
-UNIT   := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/*.c))
+# The folders of each program, from the ground up. A file sees the headers of its own folder and of those before it, so that a call
+# upwards does not compile; `make lint` looks at the objects for calls that do without a header. PEERS do not see each other.
+DAEMON := base config kernel restart durable files qemu model jobs disk session export control mount daemon
+SHARED := base client libvirt policy
+HOOK   := $(SHARED) hook
+CTL    := $(SHARED) $(addprefix ctl/,cli daemon libvirt live domain doctor) ctl
+PEERS_export  := session
+PEERS_libvirt := client
+# What speaks FUSE, and what reads XML, is given the library's headers.
+SPEAK_FUSE := config mount daemon tests/tools
+SPEAK_XML  := libvirt ctl/domain
+
+where   = $(if $(filter hook,$(1)),hook,fs/$(1))
+upto    = $(if $(1),$(firstword $(1)) $(if $(filter $(2),$(firstword $(1))),,$(call upto,$(wordlist 2,99,$(1)),$(2))))
+program_of = $(if $(filter $(1),$(DAEMON)),$(DAEMON),$(if $(filter $(1),$(CTL)),$(CTL),$(if $(filter $(1),$(HOOK)),$(HOOK))))
+# The folders that a folder sees, itself among them; what is none (tests of more than one folder) sees those of daemon and hook.
+sees    = $(filter-out $(PEERS_$(1)),$(if $(call program_of,$(1)),$(call upto,$(call program_of,$(1)),$(1)),$(DAEMON) $(filter-out base,$(HOOK))))
+sources = $(wildcard $(addsuffix /*.c,$(call where,$(1))))
+# The folder of a source file; tests of a folder see what that sees.
+folder  = $(patsubst fs/%,%,$(patsubst tests/unit/%,%,$(patsubst %/,%,$(dir $(1)))))
+INCLUDES = $(foreach f,$(call sees,$(call folder,$<)),-iquote $(call where,$(f))) $(JSON_CFLAGS) \
+	$(if $(filter $(SPEAK_FUSE),$(call folder,$<)),$(FUSE_CFLAGS)) $(if $(filter $(SPEAK_XML),$(call folder,$<)),$(XML_CFLAGS)) \
+	$(if $(filter tests/%,$<),-iquote tests/unit)
+
+FOLDERS := $(sort $(DAEMON) $(CTL) $(HOOK))
+UNIT   := $(patsubst tests/%.c,$(BUILD)/%,$(wildcard tests/unit/*.c tests/unit/*/*.c tests/unit/*/*/*.c))
 TOOLS  := $(patsubst tests/tools/%.c,$(BUILD)/tools/%,$(wildcard tests/tools/*.c))
 UNITS  := $(patsubst systemd/%.in,$(BUILD)/systemd/%,$(wildcard systemd/*.in))
 MAN    := $(wildcard fs/*.[1-8] fs/*/*.[1-8] hook/*.[1-8])
 obj     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
-fobj    = $(patsubst %.c,$(BUILD)/obj/faults/%.o,$(1))
+archive = $(patsubst %,$(BUILD)/lib/%.a,$(1))
+reverse = $(if $(1),$(call reverse,$(wordlist 2,99,$(1))) $(firstword $(1)))
 
 PROGRAMS := $(BUILD)/revertfs $(BUILD)/revertfs-hook $(BUILD)/revertctl
 TESTED   := $(PROGRAMS) $(BUILD)/faults/revertfs $(UNIT) $(TOOLS)
 
 all: $(PROGRAMS) $(UNITS)
 
-$(BUILD)/revertfs: $(call obj,$(FS))
-$(BUILD)/revertfs-hook: $(call obj,$(HOOK) $(BOTH) $(BASE))
-$(BUILD)/revertctl: $(call obj,$(CTL) $(BOTH) $(BASE))
-$(BUILD)/faults/revertfs: $(call fobj,$(FS) $(FAULT))
+# A program is its main.c and the archives of its folders, from the top down: the linker takes what is called.
+$(BUILD)/revertfs: $(BUILD)/obj/fs/daemon/main.o $(call archive,$(call reverse,$(DAEMON)))
+$(BUILD)/revertfs-hook: $(BUILD)/obj/hook/main.o $(call archive,$(call reverse,$(HOOK)))
+$(BUILD)/revertctl: $(BUILD)/obj/fs/ctl/main.o $(call archive,$(call reverse,$(CTL)))
 $(BUILD)/revertfs $(BUILD)/faults/revertfs: LIBS = $(FS_LIBS)
 $(BUILD)/revertfs-hook $(BUILD)/revertctl: LIBS = $(HOOK_LIBS)
+# The daemon for tests of failures: the same objects, but for the one that has the fault seam, and with the faults.
+$(BUILD)/faults/revertfs: $(BUILD)/obj/fs/daemon/main.o $(BUILD)/obj/faults/io.o $(call obj,$(wildcard tests/fault/*.c)) \
+		$(call archive,$(call reverse,$(DAEMON)))
 $(PROGRAMS) $(BUILD)/faults/revertfs:
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-# A unit test is one file; of the archives the linker takes what it refers to.
-$(BUILD)/libfs.a: $(call obj,$(filter-out fs/daemon/main.c,$(FS)))
-$(BUILD)/libhook.a: $(call obj,$(filter-out hook/main.c,$(HOOK) $(BOTH)))
-$(BUILD)/libctl.a: $(call obj,$(filter-out fs/ctl/main.c,$(CTL)))
-$(BUILD)/lib%.a:
-	$(Q)rm -f $@ && $(AR) rcs $@ $^
-$(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libctl.a $(BUILD)/libhook.a $(BUILD)/libfs.a
+$(foreach f,$(FOLDERS),$(eval $(call archive,$(f)): $(call obj,$(filter-out %/main.c,$(call sources,$(f))))))
+$(call archive,$(FOLDERS)):
+	$(Q)mkdir -p $(@D) && rm -f $@ && $(AR) rcs $@ $^
+
+# A unit test is one file. It is linked against the folder that it tests and those below: a module that needs one above does not link.
+$(foreach u,$(UNIT),$(eval $(u): $(call archive,$(call reverse,$(call sees,$(call folder,$(u:$(BUILD)/%=tests/%.c)))))))
+$(UNIT): $(BUILD)/%: $(BUILD)/obj/tests/%.o
 	$(call say,LINK,$@)
-	$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(FS_LIBS) $(HOOK_LIBS)
+	$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $< $(filter %.a,$^) $(FS_LIBS) $(HOOK_LIBS)
 
 # What tests start beside the programs: one file each, but for the model.
 $(BUILD)/tools/model: $(call obj,$(wildcard tests/model/*.c))
@@ -88,9 +112,10 @@ $(BUILD)/tools/%: $(BUILD)/obj/tests/tools/%.o
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(FS_LIBS)
 
-$(BUILD)/obj/faults/%.o: %.c | libs
+$(BUILD)/obj/faults/io.o: fs/durable/io.c | libs
 	$(call say,CC,$<' (faults)')
-	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -DREVERTFS_FAULTS -Itests/fault -c -o $@ $<
+	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -c -o $@ $<
+$(BUILD)/obj/faults/io.o $(BUILD)/obj/tests/fault/%.o: ALL_CFLAGS += -DREVERTFS_FAULTS
 $(BUILD)/obj/%.o: %.c | libs
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -c -o $@ $<

@@ -196,7 +196,8 @@ static int refuse_own_mount(const char *images, struct sentence *error)
 	cursor = text;
 	while (mountinfo_next(&cursor, &mount))
 		if (mountinfo_device(&mount) == st.st_dev && strcmp(mount.type, MOUNTINFO_REVERTFS) == 0)
-			return report(error, -EBUSY, "the images directory '%s' is served by a revertfs already", images);
+			return report(error, -EBUSY, "the images directory '%s' is served by a revertfs already",
+				      images);
 	return 0;
 }
 

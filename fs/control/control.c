@@ -12,6 +12,8 @@
 #include <string.h>
 
 #include "command.h"
+#include "disk.h"
+#include "domain_request.h"
 #include "export.h"
 #include "foldable.h"
 #include "json.h"

@@ -7,23 +7,12 @@
 #ifndef REVERTFS_CONTROL_CONTROL_H
 #define REVERTFS_CONTROL_CONTROL_H
 
-#include <stdatomic.h>
 #include <stddef.h>
-#include <sys/types.h>
 
-#include "disk.h"
-#include "replay.h"
+#include "caller.h"
+#include "disks.h"
 
 #define CONTROL_WRITE_MAX 65536 /* bytes in one write */
-
-/* Who asks. `interrupted` may be set at any time by another thread, which then calls control_wake(). */
-struct caller {
-	uid_t uid;
-	gid_t gid;
-	pid_t pid;
-	struct ticket *ticket; /* of the write, which an earlier daemon may have had; NULL: none can */
-	atomic_bool interrupted;
-};
 
 /*
  * Do the lines of one write, in order, stopping at the first that fails. Blocks until they are done, for as long as a

@@ -5,7 +5,10 @@
 #ifndef REVERTFS_CONTROL_STATUS_H
 #define REVERTFS_CONTROL_STATUS_H
 
-#include "disk.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "disks.h"
 
 /* What is true of the mount as a whole. */
 struct mount_facts {

@@ -5,7 +5,7 @@
 #ifndef REVERTFS_DAEMON_AUTOPROTECT_H
 #define REVERTFS_DAEMON_AUTOPROTECT_H
 
-#include "disk.h"
+#include "disks.h"
 #include "options.h"
 
 /*

@@ -29,7 +29,6 @@
 
 #include "daemonize.h"
 #include "channel.h"
-#include "disk.h"
 #include "fdstore.h"
 #include "handover.h"
 #include "keeper.h"
@@ -38,6 +37,7 @@
 #include "ops.h"
 #include "options.h"
 #include "paths.h"
+#include "state.h"
 #include "autoprotect.h"
 #include "tree.h"
 #include "version.h"

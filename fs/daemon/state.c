@@ -4,7 +4,7 @@
  *
  * state/ is made with mode 0700 and needs no rights for anyone: all that QEMU and libvirt open lies in the mount.
  */
-#include "disk.h"
+#include "state.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -193,23 +193,6 @@ int disks_start(struct disks *disks, struct sentence *error)
 		if (disk->head)
 			job_queue(disk);
 	return 0;
-}
-
-void disks_go_on(struct disks *disks)
-{
-	pthread_mutex_lock(&disks->lock);
-	for (struct disk *disk = disks->first; disk; disk = disk->next_disk)
-		session_go_on_locked(disk);
-	pthread_mutex_unlock(&disks->lock);
-}
-
-void disks_forget_old_labels(struct disks *disks)
-{
-	pthread_mutex_lock(&disks->lock);
-	for (struct disk *disk = disks->first; disk; disk = disk->next_disk)
-		if (disk->head && !session_is_active_locked(disk))
-			layer_forget_labels_locked(disk);
-	pthread_mutex_unlock(&disks->lock);
 }
 
 static void free_closing(struct disks *disks)

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "clone.h"
+#include "disk.h"
 #include "gc.h"
 #include "fdstore.h"
 #include "fold.h"

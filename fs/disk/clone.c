@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "gc.h"
+#include "disk.h"
 #include "io.h"
 #include "layer.h"
 #include "log.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The disks of a mount: what a name serves, who may write it now, and every verb on it.
+ * What a disk serves, who may write it now, and every verb on it.
  *
  * A disk is a name in the mount that serves a scratch, a qcow2 file that stands on the disk's head (autoprotect.c has the
  * picture). All functions may be called from any thread. Those marked [waits] may wait for a fold to give
@@ -17,51 +17,9 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include "disks.h"
 #include "handover.h"
-#include "options.h"
 #include "util.h"
-
-struct disks;   /* all of a mount: the table of disks, the layers and the jobs */
-struct disk;    /* one protected name; lives until `unprotect`, and then as long as a reference */
-struct layer;   /* one sealed step in a disk's history; layer.h */
-struct scratch; /* one scratch file; lives as long as anyone refers to it, also after a reset */
-
-/*
- * Load the state directory, mend what a crash left, and make scratches ready; the mount may appear after this.
- * `images_fd` is the images directory, `handover` what an earlier daemon may have left; all are borrowed, and options->lock_fd is
- * set. -EBUSY when another daemon has the state or
- * the images, also when that is dead and a qemu-img of its is not yet.
- */
-int disks_new(struct options *options, int images_fd, struct handover *handover, struct disks **ret_disks,
-	      struct sentence *error);
-
-/* Start the background work. Separate from disks_new() because a daemon forks in between. */
-int disks_start(struct disks *disks, struct sentence *error);
-
-/* End the background work in order: a running qemu-img is stopped, to be taken up again at the next start. NULL is fine. */
-void disks_free(struct disks *disks);
-
-/*
- * Names. A protected image is found by its name, and also by its inode, since protection is of the file: a link that
- * was made behind the daemon's back is no way around it. find functions take a reference: disk_put().
- */
-struct disk *disks_find(struct disks *disks, const char *name);
-struct disk *disks_find_inode(struct disks *disks, dev_t device, ino_t inode);
-bool disks_any_beneath(struct disks *disks, const char *directory);
-struct disk *disk_get(struct disk *disk);
-void disk_put(struct disk *disk); /* NULL is fine */
-const char *disk_name(const struct disk *disk);
-
-/* Whoever changes names in the tree (create, link, rename, unlink) holds this, so that no name becomes a disk meanwhile. */
-void disks_lock_names(struct disks *disks);
-void disks_unlock_names(struct disks *disks);
-
-/*
- * Call `visit` for each component directly beneath `directory` ("" is the root) of the names of all disks: "a/b.img" is visited as
- * "a" (is_directory) in "" and as "b.img" in "a". A component may come up more than once. Ends when `visit` returns false.
- */
-void disks_visit_names(struct disks *disks, const char *directory,
-		       bool (*visit)(void *context, const char *component, bool is_directory), void *context);
 
 /*
  * What a name serves now. disk_scratch() takes a reference on the current scratch. Each scratch has a serial that no other scratch of
@@ -69,8 +27,6 @@ void disks_visit_names(struct disks *disks, const char *directory,
  * long as the reference; attributes and xattrs of a disk are those of this file.
  */
 struct scratch *disk_scratch(struct disk *disk);
-void scratch_put(struct scratch *scratch); /* NULL is fine */
-struct scratch *scratch_get(struct scratch *scratch);
 uint64_t scratch_serial(const struct scratch *scratch);
 struct disk *scratch_disk(const struct scratch *scratch); /* borrowed, as long as the scratch */
 int scratch_fd(struct scratch *scratch);                  /* a descriptor, or a negative errno */
@@ -83,12 +39,10 @@ int scratch_open(struct scratch *scratch, bool writer, bool nonblock);
 void scratch_close(struct scratch *scratch, bool writer);
 
 /*
- * What an earlier daemon had open on this mount, counted again: the disks' sessions go on, and so does whoever has a descriptor. scratch_find() gives
+ * What an earlier daemon had open on this mount, counted again. scratch_find() gives
  * the scratch that was written down, with a reference: the disk's own when it is that file, else one that has lost its name; `stored` is that from the
  * descriptor store (borrowed), or -1. scratch_reopen() waits for nothing, since no fold runs yet.
  */
-void disks_go_on(struct disks *disks);
-void disks_forget_old_labels(struct disks *disks); /* those that no session needs, as at its end */
 struct scratch *scratch_find(struct disk *disk, const struct kept_node *kept, int stored);
 char *scratch_store_name(uint64_t serial); /* its name in the descriptor store; the caller frees */
 void scratch_reopen(struct scratch *scratch, bool writer);

@@ -29,6 +29,18 @@
 #define XATTR_LIST_MAX 65536
 #define LIBVIRT_XATTRS "trusted.libvirt." /* libvirt's memory of labels: of one file, never of its successor */
 
+struct scratch *disk_scratch(struct disk *disk)
+{
+	struct scratch *scratch;
+
+	pthread_mutex_lock(&disk->disks->lock);
+	scratch = disk->scratch;
+	if (scratch)
+		scratch->refs++;
+	pthread_mutex_unlock(&disk->disks->lock);
+	return scratch;
+}
+
 uint64_t scratch_serial(const struct scratch *scratch)
 {
 	return scratch->serial;

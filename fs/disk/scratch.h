@@ -7,6 +7,7 @@
 #ifndef REVERTFS_DISK_SCRATCH_H
 #define REVERTFS_DISK_SCRATCH_H
 
+#include "disk.h"
 #include "model.h"
 
 /*

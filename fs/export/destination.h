@@ -5,7 +5,7 @@
 #ifndef REVERTFS_EXPORT_DESTINATION_H
 #define REVERTFS_EXPORT_DESTINATION_H
 
-#include "control.h"
+#include "caller.h"
 #include "model.h"
 
 struct destination {

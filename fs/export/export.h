@@ -7,7 +7,9 @@
 
 #include <json-c/json.h>
 
-#include "control.h"
+#include "caller.h"
+#include "disks.h"
+#include "util.h"
 
 struct export_request {
 	const char *name;   /* the disk */

@@ -5,7 +5,9 @@
 #ifndef REVERTFS_JOBS_JOB_H
 #define REVERTFS_JOBS_JOB_H
 
-#include "control.h"
+#include <json-c/json.h>
+
+#include "caller.h"
 #include "model.h"
 
 /* A fold for this disk, when it may run; does nothing when there is one already. Forgets a cancel. */

@@ -12,7 +12,7 @@
 #define REVERTFS_JOBS_TRANSFER_H
 
 #include "chain.h"
-#include "control.h"
+#include "caller.h"
 #include "model.h"
 #include "qemu_img.h"
 

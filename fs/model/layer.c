@@ -443,3 +443,11 @@ struct layer *disk_base(const struct disk *disk)
 {
 	return disk->hold ? disk->hold : disk->head;
 }
+
+struct layer *disk_find_point_locked(const struct disk *disk, const char *name)
+{
+	for (struct layer *layer = disk->disks->layers; layer; layer = layer->next)
+		if (layer_has_name_locked(layer, disk->name, name))
+			return layer;
+	return NULL;
+}

@@ -83,4 +83,7 @@ void layer_forget_labels_locked(struct disk *disk);
 
 char *layer_file_name(const char *id, const char *suffix);
 
+/* The layer that the disk knows by this name, or NULL. Borrowed. */
+struct layer *disk_find_point_locked(const struct disk *disk, const char *name);
+
 #endif

@@ -25,7 +25,8 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
-#include "disk.h"
+#include "disks.h"
+#include "handover.h"
 #include "options.h"
 #include "record.h"
 #include "template.h"

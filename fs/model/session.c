@@ -14,33 +14,11 @@
 #include <unistd.h>
 
 #include "layer.h"
-#include "participant.h"
 #include "table.h"
 
 #define FIRST_WRITER_MS 60000 /* a domain whose QEMU has not come by then is not coming */
 #define WRITERS_GONE_MS 10000 /* libvirt's labelling opens and closes a disk before QEMU does */
 #define ANNOUNCEMENT_MS 60000 /* an announced restore lapses: it may fail before it reaches prepare */
-
-static const char *const reason_names[] = {
-	[END_UNKNOWN] = "unknown", [END_SHUTDOWN] = "shutdown",           [END_DESTROYED] = "destroyed",
-	[END_CRASHED] = "crashed", [END_MIGRATED] = "migrated",           [END_SAVED] = "saved",
-	[END_FAILED] = "failed",   [END_FROM_SNAPSHOT] = "from snapshot", [END_DAEMON] = "daemon",
-};
-
-const char *end_reason_name(enum end_reason reason)
-{
-	return reason_names[reason];
-}
-
-int end_reason_parse(const char *text, enum end_reason *ret_reason)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(reason_names); i++)
-		if (strcmp(text, reason_names[i]) == 0) {
-			*ret_reason = (enum end_reason)i;
-			return 0;
-		}
-	return -EINVAL;
-}
 
 /* --- what is known of a session ------------------------------------------------------------------ */
 
@@ -65,7 +43,7 @@ bool session_is_strict_locked(const struct disk *disk)
 	       disk->record.keep != KEEP_NOTHING || disk->record.commit_at_release;
 }
 
-void session_go_on_locked(struct disk *disk)
+static void session_go_on_locked(struct disk *disk)
 {
 	if (!disk->session || strcmp(disk->session->boot, disk->disks->boot) != 0 ||
 	    disk->session->mount != handover_mount(disk->disks->handover)->id)
@@ -73,6 +51,23 @@ void session_go_on_locked(struct disk *disk)
 	disk->session_adopted = true;
 	disk->session_had_writer = false;
 	disk->session_since = monotonic_ms();
+}
+
+void disks_go_on(struct disks *disks)
+{
+	pthread_mutex_lock(&disks->lock);
+	for (struct disk *disk = disks->first; disk; disk = disk->next_disk)
+		session_go_on_locked(disk);
+	pthread_mutex_unlock(&disks->lock);
+}
+
+void disks_forget_old_labels(struct disks *disks)
+{
+	pthread_mutex_lock(&disks->lock);
+	for (struct disk *disk = disks->first; disk; disk = disk->next_disk)
+		if (disk->head && !session_is_active_locked(disk))
+			layer_forget_labels_locked(disk);
+	pthread_mutex_unlock(&disks->lock);
 }
 
 void session_end(struct disk *disk)

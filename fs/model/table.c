@@ -28,7 +28,6 @@
 #include "io.h"
 #include "layer.h"
 #include "log.h"
-#include "scratch.h"
 #include "session.h"
 #include "claim.h"
 
@@ -448,14 +447,6 @@ void disk_note(struct disk *disk, const struct sentence *error)
 }
 
 /* --- points -------------------------------------------------------------------------------------- */
-
-struct layer *disk_find_point_locked(const struct disk *disk, const char *name)
-{
-	for (struct layer *layer = disk->disks->layers; layer; layer = layer->next)
-		if (layer_has_name_locked(layer, disk->name, name))
-			return layer;
-	return NULL;
-}
 
 int disk_check_new_point(struct disk *disk, const char *point, struct sentence *error)
 {

@@ -44,9 +44,6 @@ void disk_set_hold(struct disk *disk, struct layer *hold); /* NULL: none */
 /* Remember what went wrong for the status; "" clears it. */
 void disk_note(struct disk *disk, const struct sentence *error);
 
-/* The layer that the disk knows by this name, or NULL. Borrowed. */
-struct layer *disk_find_point_locked(const struct disk *disk, const char *name);
-
 /* Whether a snapshot may have this name: -EINVAL or -EEXIST with a sentence. */
 int disk_check_new_point(struct disk *disk, const char *point, struct sentence *error);
 

@@ -14,7 +14,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
-#include "disk.h"
+#include "disks.h"
 
 struct view; /* a layer, seen from the mount */
 

@@ -664,3 +664,10 @@ void node_table_free(struct node_table *table)
 	pthread_mutex_destroy(&table->lock);
 	free(table);
 }
+
+#define OWN_INODE (1ULL << 62)
+
+uint64_t node_own_inode(enum node_kind kind, uint64_t serial)
+{
+	return OWN_INODE | (uint64_t)kind << 56 | serial;
+}

@@ -139,4 +139,7 @@ void node_closed(struct node_table *table, struct node *node);
 void node_loses_name(struct node_table *table, dev_t device, ino_t inode);
 char *node_store_name(uint64_t id); /* its name there; the caller frees */
 
+/* The inode number that the mount shows for what is ours, and no real file has. */
+uint64_t node_own_inode(enum node_kind kind, uint64_t serial);
+
 #endif

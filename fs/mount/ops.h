@@ -7,7 +7,7 @@
 
 #include <fuse_lowlevel.h>
 
-#include "disk.h"
+#include "disks.h"
 #include "tree.h"
 
 struct ops;

@@ -23,18 +23,12 @@
 #include "notification.h"
 #include "tree_internal.h"
 
-#define OWN_INODE (1ULL << 62)
 #define FOREIGN_INODE (1ULL << 61)
 
 /* A reset may fall between the finding of a scratch and its fstat(2); that many in a row are no coincidence. */
 #define LOOKUP_TRIES 100
 
 /* ---- numbers */
-
-uint64_t tree_own_inode(enum node_kind kind, uint64_t serial)
-{
-	return OWN_INODE | (uint64_t)kind << 56 | serial;
-}
 
 /* Other filesystems that are mounted in the images directory get a range of numbers each. */
 uint64_t tree_inode(const struct tree *tree, dev_t device, ino_t inode)
@@ -165,7 +159,7 @@ static int scratch_attributes(struct tree *tree, struct node *node, struct stat 
 /* A layer's file may have several names for a while; in the mount it has one. */
 static void show_as_ours(struct stat *st, const struct node *node)
 {
-	st->st_ino = tree_own_inode(node->kind, node->serial);
+	st->st_ino = node_own_inode(node->kind, node->serial);
 	st->st_nlink = 1;
 }
 

@@ -117,10 +117,10 @@ static uint64_t inode_of(const struct node *node)
 	uint64_t hash = 5381;
 
 	if (node->kind == NODE_FIXED)
-		return tree_own_inode(NODE_FIXED, node->fixed);
+		return node_own_inode(NODE_FIXED, node->fixed);
 	for (const char *p = node->path; *p; p++)
 		hash = hash * 33 + (unsigned char)*p;
-	return tree_own_inode(NODE_VIEWS, hash & 0xffffffffffULL);
+	return node_own_inode(NODE_VIEWS, hash & 0xffffffffffULL);
 }
 
 void admin_attributes(struct tree *tree, const struct node *node, struct stat *ret_stat)

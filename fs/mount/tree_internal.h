@@ -44,9 +44,8 @@ int tree_tell(struct tree *tree, struct node *node, struct entry *ret_entry);
 
 int tree_node_attributes(struct tree *tree, struct node *node, struct stat *ret_stat);
 
-/* The inode number that the mount shows for a real file, and for what is ours. */
+/* The inode number that the mount shows for a real file. */
 uint64_t tree_inode(const struct tree *tree, dev_t device, ino_t inode);
-uint64_t tree_own_inode(enum node_kind kind, uint64_t serial);
 
 bool tree_is_protected(struct tree *tree, const struct node *node);
 

@@ -348,7 +348,7 @@ static uint64_t disk_inode(struct tree *tree, struct node *directory, const char
 	CLEANUP(freep) char *path = node_path(tree->nodes, directory, name);
 	struct disk *disk = path ? disks_find(tree->disks, path) : NULL;
 	struct scratch *scratch = disk ? disk_scratch(disk) : NULL;
-	uint64_t inode = scratch ? tree_own_inode(NODE_SCRATCH, scratch_serial(scratch)) : 0;
+	uint64_t inode = scratch ? node_own_inode(NODE_SCRATCH, scratch_serial(scratch)) : 0;
 
 	scratch_put(scratch);
 	disk_put(disk);

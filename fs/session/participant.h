@@ -8,18 +8,16 @@
 #include <json-c/json.h>
 
 #include "model.h"
-#include "session.h"
+#include "domain_request.h"
 
-#define SESSION_RECORD "session.json"
-
-enum start { START_FRESH, START_RESUME, START_CONTINUE };
+enum start_kind { START_FRESH, START_RESUME, START_CONTINUE };
 enum leftover { LEFT_NOTHING, LEFT_DISCARD, LEFT_ASIDE, LEFT_LOST };
 
 /* A claimed disk, and what is to be done with it. */
 struct part {
 	struct disk *disk;
 	const struct session_item *item; /* NULL at a release that does not name the target */
-	enum start start;
+	enum start_kind start;
 	enum leftover leftover;
 	const char *prefix; /* of the name under which it is sealed aside */
 	bool hold_aside;    /* the hold gets a name of its own before it is let go */

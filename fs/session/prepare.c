@@ -28,6 +28,7 @@
 
 #include "clone.h"
 #include "gc.h"
+#include "disk.h"
 #include "foldable.h"
 #include "image.h"
 #include "io.h"

@@ -24,6 +24,7 @@
 #include "json.h"
 #include "model.h"
 #include "status.h"
+#include "state.h"
 #include "table.h"
 #include "test.h"
 

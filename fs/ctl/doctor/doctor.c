@@ -7,7 +7,6 @@
 #include "doctor.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,48 +34,6 @@ static const struct check {
 	{ "rights", doctor_check_rights, "of files and directories are as they should be" },
 	{ "policy", doctor_check_policy, "neither AppArmor nor SELinux is in the way" },
 };
-
-static void add(struct doctor *doctor, enum level level, const char *what, size_t length, const char *fix)
-{
-	struct finding *larger = reallocarray(doctor->findings, doctor->count + 1, sizeof(*larger));
-
-	if (!larger)
-		return;
-	doctor->findings = larger;
-	larger[doctor->count++] = (struct finding){
-		.level = level,
-		.check = doctor->check,
-		.what = strndup(what, length),
-		.fix = fix ? strdup(fix) : NULL,
-	};
-}
-
-void doctor_note(struct doctor *doctor, enum level level, const char *fix, const char *format, ...)
-{
-	char *text = NULL;
-	va_list arguments;
-
-	va_start(arguments, format);
-	if (vasprintf(&text, format, arguments) < 0)
-		text = NULL;
-	va_end(arguments);
-	if (text)
-		add(doctor, level, text, strlen(text), fix);
-	free(text);
-}
-
-void doctor_note_sentence(struct doctor *doctor, enum level level, const struct sentence *sentence)
-{
-	const char *text = sentence->text, *split = NULL;
-
-	for (const char *p = text; *p; p++)
-		if ((*p == ':' || *p == ';') && p[1] == ' ')
-			split = p;
-	if (split)
-		add(doctor, level, text, (size_t)(split - text), split + 2);
-	else
-		add(doctor, level, text, strlen(text), NULL);
-}
 
 static void clear_doctor(struct doctor *doctor)
 {

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The list of what the checks have found.
+ */
+#include "doctor.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void add(struct doctor *doctor, enum level level, const char *what, size_t length, const char *fix)
+{
+	struct finding *larger = reallocarray(doctor->findings, doctor->count + 1, sizeof(*larger));
+
+	if (!larger)
+		return;
+	doctor->findings = larger;
+	larger[doctor->count++] = (struct finding){
+		.level = level,
+		.check = doctor->check,
+		.what = strndup(what, length),
+		.fix = fix ? strdup(fix) : NULL,
+	};
+}
+
+void doctor_note(struct doctor *doctor, enum level level, const char *fix, const char *format, ...)
+{
+	char *text = NULL;
+	va_list arguments;
+
+	va_start(arguments, format);
+	if (vasprintf(&text, format, arguments) < 0)
+		text = NULL;
+	va_end(arguments);
+	if (text)
+		add(doctor, level, text, strlen(text), fix);
+	free(text);
+}
+
+void doctor_note_sentence(struct doctor *doctor, enum level level, const struct sentence *sentence)
+{
+	const char *text = sentence->text, *split = NULL;
+
+	for (const char *p = text; *p; p++)
+		if ((*p == ':' || *p == ';') && p[1] == ' ')
+			split = p;
+	if (split)
+		add(doctor, level, text, (size_t)(split - text), split + 2);
+	else
+		add(doctor, level, text, strlen(text), NULL);
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A disk's properties: what `set` changes. Growing and "the image is what it was" are among them.
+ */
+#include "disk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "io.h"
+#include "job.h"
+#include "layer.h"
+#include "log.h"
+#include "qemu_img.h"
+#include "scratch.h"
+#include "table.h"
+#include "claim.h"
+
+#define KEEP_REVISIONS_MAX 1000
+
+static int parse_property(struct disk_record *record, const char *key, const char *value, struct sentence *error)
+{
+	uint64_t number;
+
+	if (strcmp(key, "keep-revisions") == 0) {
+		if (parse_size(value, &number) < 0 || number > KEEP_REVISIONS_MAX)
+			return report(error, -EINVAL, "keep-revisions must be a number up to %d", KEEP_REVISIONS_MAX);
+		record->keep_revisions = number;
+	} else if (strcmp(key, "leftover") == 0) {
+		if (strcmp(value, "keep") != 0 && strcmp(value, "discard") != 0)
+			return report(error, -EINVAL, "leftover must be keep or discard");
+		record->leftover_keep = strcmp(value, "keep") == 0;
+	} else if (strcmp(key, "durability") == 0) {
+		if (strcmp(value, "strict") != 0 && strcmp(value, "relaxed") != 0)
+			return report(error, -EINVAL, "durability must be strict or relaxed");
+		record->strict = strcmp(value, "strict") == 0;
+	} else {
+		return report(error, -EINVAL,
+			      "'%s' is no property; there are keep-revisions, leftover, durability, size and image",
+			      key);
+	}
+	return 0;
+}
+
+/* Make the larger, empty layer's file and record: steps 2 and 3 of a seal (seal.c), with a file that qemu-img makes. */
+static int make_larger_layer(struct disk *disk, struct layer *layer, struct sentence *error)
+{
+	CLEANUP(freep) char *file = layer_file_name(layer->record.id, LAYER_FILE_SUFFIX);
+	CLEANUP(freep) char *record = layer_file_name(layer->record.id, LAYER_RECORD_SUFFIX);
+	CLEANUP(freep) char *backing = layer_view_path(disk->head);
+	struct disks *disks = disk->disks;
+	CLEANUP(close_fdp) int fd = -1;
+	struct template *template;
+	int r;
+
+	if (!file || !record || !backing)
+		return report(error, -ENOMEM, "out of memory");
+	fd = openat(disks->layers_fd, file, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return report(error, -errno, "a larger layer cannot be made: %s", error_text(-errno));
+	r = qemu_img_create(disks->options, fd, backing, format_name(disk->head->record.format),
+			    layer->record.virtual_size, error);
+	if (r == 0)
+		r = layer_template(layer, &template, error);
+	if (r < 0)
+		return r;
+	r = scratch_set_attributes(disk, fd);
+	if (r == 0)
+		r = io_sync(fd);
+	/* A record without a file would keep everything that is not reached from being removed. */
+	if (r == 0)
+		r = io_sync_directory(disks->layers_fd);
+	if (r == 0)
+		r = record_save_layer(disks->layers_fd, record, &layer->record);
+	return r < 0 ? report(error, r, "a larger layer cannot be made: %s", error_text(r)) : 0;
+}
+
+/* Growing is a commit of an empty layer with the new size; its fold makes the image grow. */
+static int grow(struct disk *disk, uint64_t size, struct sentence *error)
+{
+	struct disk_record after = disk->record;
+	struct disks *disks = disk->disks;
+	struct layer *layer;
+	int r;
+
+	if (size < disk->head->record.virtual_size || size % 512)
+		return report(error, -EINVAL, "disk '%s' can only grow, in steps of 512 bytes; it has %llu bytes",
+			      disk->name, (unsigned long long)disk->head->record.virtual_size);
+	if (size == disk->head->record.virtual_size)
+		return 0;
+	if (disk->scratch && scratch_is_dirty(disk->scratch))
+		return report(error, -EBUSY, "disk '%s' has changes in its scratch; 'reset' or 'commit' it first",
+			      disk->name);
+	layer = layer_new(disks);
+	if (!layer)
+		return report(error, -ENOMEM, "out of memory");
+	layer->record.virtual_size = size;
+	strcpy(layer->record.parent, disk->head->record.id);
+	strcpy(after.head, layer->record.id);
+	after.follow = false; /* it has a layer of its own now */
+	r = make_larger_layer(disk, layer, error);
+	if (r == 0) {
+		r = disk_save(disk, &after);
+		if (r < 0)
+			report(error, r, "disk '%s': its record cannot be written: %s", disk->name, error_text(r));
+	}
+	pthread_mutex_lock(&disks->lock);
+	if (r == 0)
+		layer_insert_locked(layer);
+	pthread_mutex_unlock(&disks->lock);
+	if (r == 0) {
+		disk_set_head(disk, layer);
+		r = scratch_renew(disk, layer, error);
+	} else {
+		layer_remove(layer);
+	}
+	layer_put(layer);
+	return r;
+}
+
+static int set_size(struct disk *disk, const char *value, struct sentence *error)
+{
+	uint64_t size = 0;
+	int r = disk_check_idle(disk, error);
+
+	if (r == 0)
+		r = disk_check_not_held(disk, error);
+	if (r == 0 && parse_size(value, &size) < 0)
+		r = report(error, -EINVAL, "size must be a number of bytes, or one with K, M, G or T");
+	return r < 0 ? r : grow(disk, size, error);
+}
+
+/* The administrator's word that a changed inode, size or time means nothing: a backup was put back, or somebody touched it. */
+static int set_image(struct disk *disk, const char *value, struct sentence *error)
+{
+	struct layer_record record;
+	int r = disk_check_idle(disk, error);
+
+	if (r < 0)
+		return r;
+	if (strcmp(value, "unchanged") != 0)
+		return report(error, -EINVAL, "image must be unchanged");
+	pthread_mutex_lock(&disk->disks->records);
+	record = disk->root->record;
+	r = layer_check_image(disk->root, false, &record.stamp);
+	if (r >= 0)
+		r = layer_update(disk->root, &record);
+	pthread_mutex_unlock(&disk->disks->records);
+	if (r < 0)
+		return report(error, r, "disk '%s': what its image looks like cannot be recorded: %s", disk->name,
+			      error_text(r));
+	log_warning("disk '%s': its image is taken for what it was, because somebody said so", disk->name);
+	return 0;
+}
+
+int disk_set(struct disks *disks, const char *name, const char *key, const char *value, struct sentence *error)
+{
+	struct disk_record record;
+	struct disk *disk;
+	int r = disk_claim_name(disks, name, &disk, error);
+
+	if (r < 0)
+		return r;
+	record = disk->record;
+	if (strcmp(key, "size") == 0) {
+		r = set_size(disk, value, error);
+	} else if (strcmp(key, "image") == 0) {
+		r = set_image(disk, value, error);
+	} else {
+		r = parse_property(&record, key, value, error);
+		if (r == 0) {
+			r = disk_save(disk, &record);
+			if (r < 0)
+				report(error, r, "disk '%s': its record cannot be written: %s", name, error_text(r));
+		}
+	}
+	if (r == 0)
+		job_queue(disk);
+	disk_release_claim(disk);
+	return r;
+}

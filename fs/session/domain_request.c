@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The words for why a domain ended: libvirt's own.
+ */
+#include "domain_request.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const char *const reason_names[] = {
+	[END_UNKNOWN] = "unknown", [END_SHUTDOWN] = "shutdown",           [END_DESTROYED] = "destroyed",
+	[END_CRASHED] = "crashed", [END_MIGRATED] = "migrated",           [END_SAVED] = "saved",
+	[END_FAILED] = "failed",   [END_FROM_SNAPSHOT] = "from snapshot", [END_DAEMON] = "daemon",
+};
+
+const char *end_reason_name(enum end_reason reason)
+{
+	return reason_names[reason];
+}
+
+int end_reason_parse(const char *text, enum end_reason *ret_reason)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(reason_names); i++)
+		if (strcmp(text, reason_names[i]) == 0) {
+			*ret_reason = (enum end_reason)i;
+			return 0;
+		}
+	return -EINVAL;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the hook asks for a domain: `prepare` when it starts (prepare.c), `release` when it has ended (release.c).
+ */
+#ifndef REVERTFS_SESSION_DOMAIN_REQUEST_H
+#define REVERTFS_SESSION_DOMAIN_REQUEST_H
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "disks.h"
+#include "util.h"
+
+struct ticket;
+
+/* Why a domain ended, as libvirt names it. */
+enum end_reason {
+	END_UNKNOWN,
+	END_SHUTDOWN,
+	END_DESTROYED,
+	END_CRASHED,
+	END_MIGRATED,
+	END_SAVED,
+	END_FAILED,
+	END_FROM_SNAPSHOT,
+	END_DAEMON,
+};
+
+/* One disk in a prepare, or one target in a release. All texts are borrowed. */
+struct session_item {
+	const char *name;   /* prepare: the disk */
+	const char *target; /* vda */
+	const char *source; /* the path in the XML; NULL at a release whose XML has no such target */
+	const char *format; /* prepare: for an image that is no disk yet; NULL: probe */
+	bool armed;         /* one-shot-commit is true */
+	bool has_leftover, leftover_keep;
+	bool has_revisions;
+	uint64_t revisions;
+};
+
+struct session_request {
+	const char *uuid;
+	const char *domain; /* "" when not given */
+	const char *config; /* which config file this is; "" when not given */
+	bool saved;         /* DOMAIN.save exists */
+	enum end_reason reason;
+	struct ticket *ticket; /* of a prepare that an earlier daemon may have had; or NULL */
+	struct session_item *items;
+	size_t count;
+};
+
+/* `answer` receives a member "disks": what was done to each. */
+int session_prepare(struct disks *disks, const struct session_request *request, struct json_object *answer,
+		    struct sentence *error);
+int session_release(struct disks *disks, const struct session_request *request, struct json_object *answer,
+		    struct sentence *error);
+
+int end_reason_parse(const char *text, enum end_reason *ret_reason); /* -EINVAL */
+const char *end_reason_name(enum end_reason reason);
+
+#endif
