@@ -138,8 +138,13 @@ demo: all
 	$(Q)BUILD=$(abspath $(BUILD)) tests/demo
 bench: all $(TOOLS)
 	$(Q)BUILD=$(abspath $(BUILD)) tests/bench/run $(B)
-lint format: deps-lint
-	$(Q).ci/lint $@
+lint: all
+	$(Q).ci/lint lint
+	$(Q)$(call layers,$(DAEMON)) && $(call layers,$(CTL)) && $(call layers,$(HOOK))
+layers = .ci/layers $(BUILD)/obj "$(foreach f,$(1),$(foreach p,$(PEERS_$(f)),$(f):$(p)$(,)))" $(1)
+format: deps-lint
+	$(Q).ci/lint format
+lint: deps-lint
 deps-lint: $(filter deps deps-check,$(MAKECMDGOALS))
 
 install: all

@@ -82,7 +82,7 @@ static void complete_intent(struct disks *disks, const char *name)
 	struct sentence why;
 
 	if (!has_suffix(name, ".json")) {
-		unlinkat(disks->intents_fd, name, 0);
+		io_unlink(disks->intents_fd, name);
 		return;
 	}
 	if (seal_complete_intent(disks, name, &why) < 0) {
@@ -394,7 +394,7 @@ static void remove_unrecorded(struct disks *disks, const char *directory_name)
 
 	for (size_t i = 0; i < ARRAY_SIZE(names) && directory >= 0; i++)
 		io_unlink(directory, names[i]);
-	if (unlinkat(disks->disks_fd, directory_name, AT_REMOVEDIR) < 0)
+	if (io_remove_directory(disks->disks_fd, directory_name) < 0)
 		log_warning("state directory: disks/%s has no record and is not empty; it is left alone",
 			    directory_name);
 }
@@ -404,10 +404,10 @@ static void remove_half_written(const struct disk *disk)
 {
 	CLEANUP(freep) char *scratch = format_text("%s.new", disk->scratch_name);
 
-	unlinkat(disk->directory, "disk.json.new", 0);
-	unlinkat(disk->directory, "session.json.new", 0);
+	io_unlink(disk->directory, "disk.json.new");
+	io_unlink(disk->directory, "session.json.new");
 	if (scratch)
-		unlinkat(disk->scratch_directory, scratch, 0);
+		io_unlink(disk->scratch_directory, scratch);
 }
 
 static void load_disk(struct disks *disks, const char *directory_name)
@@ -565,7 +565,7 @@ static void remove_unrecorded_file(struct disks *disks, const char *name)
 	layer = layer_id_is_valid(id) ? layer_find_locked(disks, id) : NULL;
 	pthread_mutex_unlock(&disks->lock);
 	if (has_suffix(name, ".new"))
-		unlinkat(disks->layers_fd, name, 0);
+		io_unlink(disks->layers_fd, name);
 	else if (layer)
 		return;
 	else if (layer_id_is_valid(id) &&
@@ -594,7 +594,7 @@ static void note_unfinished(struct disks *disks, const char *name)
 	if (has_suffix(name, ".json"))
 		making_note_unfinished(disks, name);
 	else
-		unlinkat(disks->makings_fd, name, 0);
+		io_unlink(disks->makings_fd, name);
 }
 
 int start_load(struct disks *disks, struct sentence *error)

@@ -142,7 +142,7 @@ static int make_file(struct disk *disk, const struct template *template, const c
 	CLEANUP(close_fdp) int fd = -1;
 	int r;
 
-	unlinkat(disk->scratch_directory, new_name, 0);
+	io_unlink(disk->scratch_directory, new_name);
 	fd = openat(disk->scratch_directory, new_name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	r = fd < 0 ? -errno : template_fill(template, fd);
 	if (r == 0)
@@ -150,7 +150,7 @@ static int make_file(struct disk *disk, const struct template *template, const c
 	if (r == 0)
 		r = template_stamp(template, fd);
 	if (r < 0)
-		unlinkat(disk->scratch_directory, new_name, 0);
+		io_unlink(disk->scratch_directory, new_name);
 	return r < 0 ? r : steal_fd(&fd);
 }
 
@@ -196,7 +196,7 @@ int scratch_renew(struct disk *disk, struct layer *layer, struct sentence *error
 	if (r == 0)
 		r = install(disk, layer, fd);
 	if (r < 0) {
-		unlinkat(disk->scratch_directory, new_name, 0);
+		io_unlink(disk->scratch_directory, new_name);
 		return report(error, r, "a fresh scratch cannot be made: %s", error_text(r));
 	}
 	steal_fd(&fd);

@@ -104,7 +104,7 @@ static int copy_as_layer(const struct seal *seal, const char *name)
 	if (r == 0)
 		r = io_rename(directory, new_name, directory, name);
 	if (r < 0)
-		unlinkat(directory, new_name, 0);
+		io_unlink(directory, new_name);
 	return r;
 }
 

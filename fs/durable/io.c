@@ -134,6 +134,14 @@ int io_unlink(int directory, const char *name)
 	return r == -ENOENT ? 0 : r;
 }
 
+int io_remove_directory(int directory, const char *name)
+{
+	struct io_step step = { IO_REMOVE_DIRECTORY, -1, directory, name, -1, NULL };
+	int r = fault_before(&step);
+
+	return r < 0 ? r : finish_step(&step, unlinkat(directory, name, AT_REMOVEDIR));
+}
+
 int io_directory(int parent, const char *name)
 {
 	int fd;
@@ -174,7 +182,7 @@ int io_replace(int directory, const char *name, const void *data, size_t length,
 	if (r == 0)
 		r = io_rename(directory, new_name, directory, name);
 	if (r < 0) {
-		unlinkat(directory, new_name, 0);
+		io_unlink(directory, new_name);
 		return r;
 	}
 	return durable ? io_sync_directory(directory) : 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Every durable byte: what is synced, linked, renamed or unlinked goes through here and nowhere else.
+ * Every durable byte: what is synced, linked, renamed or unlinked in the state directory goes through here and nowhere else, which
+ * `make lint` checks.
  *
  * That makes it the one place where a test injects failures, kills and power cuts: the build with REVERTFS_FAULTS calls
  * fault_before() and fault_after() around each step (tests/fault). All functions block for as long as the medium takes and
@@ -15,12 +16,13 @@
 #include <sys/types.h>
 
 enum io_event {
-	IO_WRITE,          /* a whole new file is written; `name` in `directory` */
-	IO_SYNC,           /* fd */
-	IO_SYNC_DIRECTORY, /* directory */
-	IO_LINK,           /* fd becomes `name` in `directory` */
-	IO_RENAME,         /* `name` in `directory` becomes `to_name` in `to_directory` */
-	IO_UNLINK,         /* `name` in `directory` */
+	IO_WRITE,            /* a whole new file is written; `name` in `directory` */
+	IO_SYNC,             /* fd */
+	IO_SYNC_DIRECTORY,   /* directory */
+	IO_LINK,             /* fd becomes `name` in `directory` */
+	IO_RENAME,           /* `name` in `directory` becomes `to_name` in `to_directory` */
+	IO_UNLINK,           /* `name` in `directory` */
+	IO_REMOVE_DIRECTORY, /* `name` in `directory` */
 };
 
 /* One step; members that an event does not use are -1 or NULL. */
@@ -62,6 +64,9 @@ int io_rename_new(int directory, const char *name, int to_directory, const char 
 
 /* 0 also when there is no such name. */
 int io_unlink(int directory, const char *name);
+
+/* -ENOTEMPTY when there is something in it. */
+int io_remove_directory(int directory, const char *name);
 
 /* Create a directory (mode 0700, an existing one is fine) and open it. A descriptor or a negative errno. */
 int io_directory(int parent, const char *name);

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "io.h"
 #include "layer.h"
 #include "table.h"
 
@@ -85,7 +86,7 @@ void session_end(struct disk *disk)
 		free(session);
 	}
 	/* Not synced: after a host crash a session that comes back is one of another boot, which is over. */
-	unlinkat(disk->directory, SESSION_RECORD, 0);
+	io_unlink(disk->directory, SESSION_RECORD);
 }
 
 /* --- announcements: in the handover alone, since a restart may fall between one and its prepare --------- */

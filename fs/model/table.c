@@ -191,7 +191,7 @@ void disk_remove_files(struct disk *disk)
 	io_unlink(disk->directory, "session.json");
 	io_unlink(disk->scratch_directory, disk->scratch_name);
 	if (directory)
-		unlinkat(disks->disks_fd, directory, AT_REMOVEDIR);
+		io_remove_directory(disks->disks_fd, directory);
 }
 
 int disk_insert(struct disk *disk)

@@ -189,7 +189,7 @@ int template_make(const struct options *options, int directory, const char *name
 			report(error, r, "a template cannot be kept: %s", error_text(r));
 	}
 	if (r < 0) {
-		unlinkat(directory, new_name, 0);
+		io_unlink(directory, new_name);
 		return r;
 	}
 	*ret_template = steal_pointer(&template);

@@ -26,8 +26,8 @@
 #include "io.h"
 
 static const char *const event_names[] = {
-	[IO_WRITE] = "write", [IO_SYNC] = "sync",     [IO_SYNC_DIRECTORY] = "sync-directory",
-	[IO_LINK] = "link",   [IO_RENAME] = "rename", [IO_UNLINK] = "unlink",
+	[IO_WRITE] = "write",   [IO_SYNC] = "sync",     [IO_SYNC_DIRECTORY] = "sync-directory",     [IO_LINK] = "link",
+	[IO_RENAME] = "rename", [IO_UNLINK] = "unlink", [IO_REMOVE_DIRECTORY] = "remove-directory",
 };
 
 enum action { HEALTHY, KILL, KILL_AFTER, FAIL, HOLD };
