@@ -350,7 +350,7 @@ void job_stop_workers(struct disks *disks)
 	disks->stopping = true;
 	for (struct disk *disk = disks->first; disk; disk = disk->next_disk)
 		if (disk->job.state == JOB_RUNNING)
-			turn_stop_fold_locked(disk);
+			fold_stop_locked(disk);
 	transfer_stop_all_locked(disks);
 	pthread_cond_broadcast(&disks->changed);
 	pthread_cond_broadcast(&disks->queued);

@@ -120,7 +120,7 @@ static struct disk *claim_idle_follower(struct disk *template)
 		if (!disk->record.template || strcmp(disk->record.template, template->name) != 0 || disk->claimed ||
 		    disk->hold || !clone_is_behind_locked(disk) || disk->state != DISK_PRISTINE ||
 		    disk->scratch->readers || disk->scratch->writers || session_is_active_locked(disk) ||
-		    turn_is_folds_locked(disk->head))
+		    fold_owns_chain_locked(disk->head))
 			continue;
 		disk->claimed = true;
 		disk->refs++;

@@ -314,7 +314,7 @@ static bool wants_unhooked_locked(const struct disk *disk, bool writer)
 }
 
 /* Wait until the scratch may be opened. 0 with the lock held and the disk idle. */
-static int wait_for_turn_locked(struct scratch *scratch, bool nonblock)
+static int wait_for_chain_locked(struct scratch *scratch, bool nonblock)
 {
 	struct disk *disk = scratch->disk;
 
@@ -325,13 +325,13 @@ static int wait_for_turn_locked(struct scratch *scratch, bool nonblock)
 			return -ESTALE;
 		if (disk->state == DISK_FAILED)
 			return -EIO;
-		fold_runs = turn_is_folds_locked(scratch->layer);
+		fold_runs = fold_owns_chain_locked(scratch->layer);
 		if (!disk->claimed && !fold_runs)
 			return 0;
 		if (nonblock)
 			return -EAGAIN;
 		if (fold_runs)
-			turn_ask_folds_locked(scratch->layer);
+			fold_ask_to_stop_locked(scratch->layer);
 		disk->waiting++;
 		pthread_cond_wait(&disk->disks->changed, &disk->disks->lock);
 		disk->waiting--;
@@ -345,7 +345,7 @@ int scratch_open(struct scratch *scratch, bool writer, bool nonblock)
 	int r;
 
 	pthread_mutex_lock(&disks->lock);
-	r = wait_for_turn_locked(scratch, nonblock);
+	r = wait_for_chain_locked(scratch, nonblock);
 	if (r == 0 && wants_unhooked_locked(disk, writer)) {
 		if (nonblock) {
 			r = -EAGAIN;

@@ -58,8 +58,8 @@ int chain_begin_reading(struct layer *layer)
 	pthread_mutex_lock(&disks->lock);
 	/* Counted before the fold is gone, so that it does not begin again in between. What it folds away on the way takes its count along. */
 	count_locked(layer, true);
-	while (!layer->removed && turn_is_folds_locked(layer)) {
-		turn_ask_folds_locked(layer);
+	while (!layer->removed && fold_owns_chain_locked(layer)) {
+		fold_ask_to_stop_locked(layer);
 		pthread_cond_wait(&disks->changed, &disks->lock);
 	}
 	r = layer->removed ? -ESTALE : layer_is_torn_locked(layer) ? -EBUSY : 0;

@@ -132,7 +132,7 @@ bool job_stop_fold(struct disk *disk)
 		report(&disk->job.error, -EBUSY, "disk '%s': the fold was cancelled", disk->name);
 	}
 	if (disk->job.state == JOB_RUNNING) {
-		turn_stop_fold_locked(disk);
+		fold_stop_locked(disk);
 		await_stopped_locked(disk);
 	}
 	pthread_cond_broadcast(&disk->disks->changed);

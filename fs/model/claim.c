@@ -17,7 +17,7 @@ static bool fold_touches_locked(const struct disk *disk, const struct layer *bas
 	       (layer_is_below_locked(disk->job.layer, base) || layer_is_below_locked(disk->job.layer->parent, base));
 }
 
-bool turn_is_folds_locked(const struct layer *base)
+bool fold_owns_chain_locked(const struct layer *base)
 {
 	const struct disks *disks = base->disks;
 
@@ -29,7 +29,7 @@ bool turn_is_folds_locked(const struct layer *base)
 	return false;
 }
 
-void turn_stop_fold_locked(struct disk *disk)
+void fold_stop_locked(struct disk *disk)
 {
 	if (disk->job.stop)
 		return;
@@ -37,11 +37,11 @@ void turn_stop_fold_locked(struct disk *disk)
 	eventfd_write(disk->job.stop_fd, 1);
 }
 
-void turn_ask_folds_locked(const struct layer *base)
+void fold_ask_to_stop_locked(const struct layer *base)
 {
 	for (struct disk *disk = base->disks->first; disk; disk = disk->next_disk)
 		if (fold_touches_locked(disk, base))
-			turn_stop_fold_locked(disk);
+			fold_stop_locked(disk);
 }
 
 /* At its end it gives the children of its layer another parent, in their headers and records. */
@@ -63,7 +63,7 @@ static struct disk *find_owner_locked(const struct layer *layer)
 	return disk;
 }
 
-bool turn_is_owned_locked(const struct layer *layer)
+bool fold_owns_layer_locked(const struct layer *layer)
 {
 	return find_owner_locked(layer) != NULL;
 }
@@ -83,7 +83,7 @@ int turn_keep_layer_locked(struct layer *layer, bool nonblock)
 		if (nonblock) {
 			r = -EAGAIN;
 		} else {
-			turn_stop_fold_locked(owner);
+			fold_stop_locked(owner);
 			pthread_cond_wait(&disks->changed, &disks->lock);
 		}
 	}
@@ -133,11 +133,11 @@ int disk_claim(struct disk *disk)
 			r = -ENOENT;
 			break;
 		}
-		fold_runs = disk->head && turn_is_folds_locked(disk_base(disk));
+		fold_runs = disk->head && fold_owns_chain_locked(disk_base(disk));
 		if (!disk->claimed && !fold_runs)
 			break;
 		if (fold_runs)
-			turn_ask_folds_locked(disk_base(disk));
+			fold_ask_to_stop_locked(disk_base(disk));
 		disk->waiting++;
 		pthread_cond_wait(&disks->changed, &disks->lock);
 		disk->waiting--;

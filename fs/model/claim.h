@@ -22,12 +22,12 @@ int disk_wait_for_writers(struct disk *disk, struct sentence *error);
 int disk_wait_for_all(struct disk *disk, struct sentence *error); /* readers too */
 
 /* Whether a fold that runs owns a file of the chain that ends in `base`; asking it to stop, which takes a second at most. */
-bool turn_is_folds_locked(const struct layer *base);
-void turn_ask_folds_locked(const struct layer *base);
-void turn_stop_fold_locked(struct disk *disk);
+bool fold_owns_chain_locked(const struct layer *base);
+void fold_ask_to_stop_locked(const struct layer *base);
+void fold_stop_locked(struct disk *disk);
 
 /* Whether a fold that runs owns the layer's very file and record. */
-bool turn_is_owned_locked(const struct layer *layer);
+bool fold_owns_layer_locked(const struct layer *layer);
 
 /*
  * Keep folds away from one layer's file that no claim covers: somebody reads its view, or a verb is at work on it (a claim is for the chain of the

@@ -31,7 +31,7 @@ void collect_layer(struct layer *layer)
 		int r;
 
 		/* It would write the record again that we remove. */
-		layer->given_up = turn_is_owned_locked(layer);
+		layer->given_up = fold_owns_layer_locked(layer);
 		if (layer->given_up) {
 			layer_put_locked(parent);
 			break;
@@ -61,7 +61,7 @@ void collect_given_up(struct disks *disks)
 	pthread_mutex_lock(&disks->lock);
 	for (;;) {
 		for (layer = disks->layers; layer; layer = layer->next)
-			if (layer->given_up && !turn_is_owned_locked(layer))
+			if (layer->given_up && !fold_owns_layer_locked(layer))
 				break;
 		if (!layer)
 			break;
