@@ -54,7 +54,7 @@ static struct layer *find_new_head(struct disk *disk)
 	/* A fold that has the head gives way, or makes the parent the template's head: then it is asked for again. */
 	while (!head && clone_is_behind_locked(disk) && !disk->hold) {
 		head = layer_get_locked(find_template_locked(disk)->head);
-		if (turn_keep_layer_locked(head, false) < 0) {
+		if (layer_pin_locked(head, false) < 0) {
 			layer_put_locked(head);
 			head = NULL;
 		}
@@ -66,7 +66,7 @@ static struct layer *find_new_head(struct disk *disk)
 static void let_head_go(struct layer *head)
 {
 	pthread_mutex_lock(&head->disks->lock);
-	head->open--;
+	head->pins--;
 	pthread_cond_broadcast(&head->disks->changed);
 	pthread_mutex_unlock(&head->disks->lock);
 	layer_put(head);
@@ -175,17 +175,17 @@ int clone_check_free_name(struct disks *disks, const char *name, struct sentence
 	return 0;
 }
 
-/* The layer to begin at, kept for the caller (turn_release_layer): the point's, or the template's head. */
+/* The layer to begin at, kept for the caller (layer_unpin): the point's, or the template's head. */
 static struct layer *choose_layer(struct disk *template, const char *point, struct sentence *error)
 {
 	struct layer *layer;
 	bool torn;
 
 	pthread_mutex_lock(&template->disks->lock);
-	layer = point ? turn_keep_point_locked(template, point) : layer_get_locked(template->head);
+	layer = point ? layer_pin_point_locked(template, point) : layer_get_locked(template->head);
 	/* The template is claimed, so that no fold has its head. */
 	if (layer && !point)
-		layer->open++;
+		layer->pins++;
 	torn = layer && layer_is_torn_locked(layer);
 	if (torn)
 		report(error, -EBUSY,
@@ -196,7 +196,7 @@ static struct layer *choose_layer(struct disk *template, const char *point, stru
 	pthread_mutex_unlock(&template->disks->lock);
 	if (!torn)
 		return layer;
-	turn_release_layer(layer);
+	layer_unpin(layer);
 	return NULL;
 }
 
@@ -244,7 +244,7 @@ static int clone_claimed(struct disk *template, const char *name, const char *po
 	if (!layer)
 		return -EBUSY;
 	r = make_clone(template, layer, name, follow && !point, &disk, error);
-	turn_release_layer(layer);
+	layer_unpin(layer);
 	if (!disk)
 		return r;
 	if (r < 0 && r != -EEXIST) {
@@ -315,14 +315,14 @@ static void drop_points(struct disk *disk)
 		if (!point)
 			return;
 		pthread_mutex_lock(&disk->disks->lock);
-		layer = turn_keep_point_locked(disk, point);
+		layer = layer_pin_point_locked(disk, point);
 		pthread_mutex_unlock(&disk->disks->lock);
 		if (!layer)
 			continue;
 		r = layer_drop_name(layer, disk->name, point);
 		if (r == 0)
 			collect_layer(layer);
-		turn_release_layer(layer);
+		layer_unpin(layer);
 		if (r < 0) {
 			log_warning("the snapshot '%s' of the removed clone '%s' stays behind", point, disk->name);
 			return;

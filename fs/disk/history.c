@@ -272,13 +272,13 @@ int disk_undo(struct disks *disks, const char *name, struct json_object *answer,
 
 /* --- restore points ------------------------------------------------------------------------------ */
 
-/* The layer of a point, kept for the caller (turn_release_layer), or NULL with a sentence. */
+/* The layer of a point, kept for the caller (layer_unpin), or NULL with a sentence. */
 static struct layer *keep_point(struct disk *disk, const char *point, struct sentence *error)
 {
 	struct layer *layer;
 
 	pthread_mutex_lock(&disk->disks->lock);
-	layer = turn_keep_point_locked(disk, point);
+	layer = layer_pin_point_locked(disk, point);
 	pthread_mutex_unlock(&disk->disks->lock);
 	if (!layer)
 		report(error, -ENOENT, "disk '%s' has no snapshot '%s'", disk->name, point);
@@ -353,7 +353,7 @@ int disk_revert(struct disks *disks, const char *name, const char *point, bool d
 	if (r == 0)
 		log_info("disk '%s' was reverted to '%s'", disk->name, point);
 	if (layer)
-		turn_release_layer(layer);
+		layer_unpin(layer);
 	if (r == 0)
 		job_look_again(disk->root);
 	disk_release_claim(disk);
@@ -379,7 +379,7 @@ int disk_delete(struct disks *disks, const char *name, const char *point, struct
 		log_info("disk '%s': snapshot '%s' was deleted", disk->name, point);
 	}
 	if (layer)
-		turn_release_layer(layer);
+		layer_unpin(layer);
 	disk_release_claim(disk);
 	return r;
 }

@@ -47,7 +47,7 @@ int chain_open(struct layer *layer, size_t writable, struct chain *chain, struct
 static void count_locked(struct layer *layer, bool begin)
 {
 	for (; layer; layer = layer->parent)
-		layer->open += begin ? 1U : -1U;
+		layer->pins += begin ? 1U : -1U;
 }
 
 int chain_begin_reading(struct layer *layer)

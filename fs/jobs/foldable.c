@@ -181,9 +181,9 @@ static const struct layer *find_open_locked(const struct layer *layer)
 {
 	const struct layer *child = layer->disks->layers;
 
-	if (layer->open || layer->parent->open)
-		return layer->open ? layer : layer->parent;
-	while (child && (child->parent != layer || !child->open))
+	if (layer->pins || layer->parent->pins)
+		return layer->pins ? layer : layer->parent;
+	while (child && (child->parent != layer || !child->pins))
 		child = child->next;
 	return child;
 }

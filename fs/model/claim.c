@@ -68,7 +68,7 @@ bool fold_owns_layer_locked(const struct layer *layer)
 	return find_owner_locked(layer) != NULL;
 }
 
-int turn_keep_layer_locked(struct layer *layer, bool nonblock)
+int layer_pin_locked(struct layer *layer, bool nonblock)
 {
 	struct disks *disks = layer->disks;
 	struct disk *owner;
@@ -78,7 +78,7 @@ int turn_keep_layer_locked(struct layer *layer, bool nonblock)
 	 * Counted before the fold is gone, so that it does not begin again in between: which is why only a fold of this very layer is waited
 	 * for. One further down would begin again at once, and be stopped again, for ever.
 	 */
-	layer->open++;
+	layer->pins++;
 	while (r == 0 && !layer->removed && (owner = find_owner_locked(layer))) {
 		if (nonblock) {
 			r = -EAGAIN;
@@ -90,31 +90,31 @@ int turn_keep_layer_locked(struct layer *layer, bool nonblock)
 	if (r == 0 && layer->removed)
 		r = -ESTALE;
 	if (r < 0) {
-		layer->open--;
+		layer->pins--;
 		pthread_cond_broadcast(&disks->changed);
 	}
 	return r;
 }
 
-struct layer *turn_keep_point_locked(struct disk *disk, const char *point)
+struct layer *layer_pin_point_locked(struct disk *disk, const char *point)
 {
 	struct layer *layer;
 
 	while ((layer = disk_find_point_locked(disk, point))) {
 		layer_get_locked(layer);
-		if (turn_keep_layer_locked(layer, false) == 0)
+		if (layer_pin_locked(layer, false) == 0)
 			return layer;
 		layer_put_locked(layer);
 	}
 	return NULL;
 }
 
-void turn_release_layer(struct layer *layer)
+void layer_unpin(struct layer *layer)
 {
 	struct disks *disks = layer->disks;
 
 	pthread_mutex_lock(&disks->lock);
-	layer->open--;
+	layer->pins--;
 	pthread_cond_broadcast(&disks->changed);
 	layer_put_locked(layer);
 	pthread_mutex_unlock(&disks->lock);

@@ -32,11 +32,11 @@ bool fold_owns_layer_locked(const struct layer *layer);
 /*
  * Keep folds away from one layer's file that no claim covers: somebody reads its view, or a verb is at work on it (a claim is for the chain of the
  * disk's scratch, not for what its names keep). Waits for the fold that owns it. -ESTALE when that has taken it away, so look again; -EAGAIN instead of
- * waiting. The caller has a reference; turn_release_layer() puts it.
+ * waiting. The caller has a reference; layer_unpin() puts it.
  */
-int turn_keep_layer_locked(struct layer *layer, bool nonblock);
-struct layer *turn_keep_point_locked(struct disk *disk,
+int layer_pin_locked(struct layer *layer, bool nonblock);
+struct layer *layer_pin_point_locked(struct disk *disk,
 				     const char *point); /* a reference, or NULL when there is no such name */
-void turn_release_layer(struct layer *layer);
+void layer_unpin(struct layer *layer);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Who removes a layer keeps folds from beginning over it (layer->open); what a fold is at work on is left to that fold's end (layer->given_up), for
+ * Who removes a layer keeps folds from beginning over it (layer->pins); what a fold is at work on is left to that fold's end (layer->given_up), for
  * it would write the record again that is removed here.
  */
 #include "gc.h"
@@ -36,14 +36,14 @@ void collect_layer(struct layer *layer)
 			layer_put_locked(parent);
 			break;
 		}
-		layer->open++; /* no fold over it begins */
+		layer->pins++; /* no fold over it begins */
 		pthread_mutex_unlock(&disks->lock);
 		r = layer_remove(layer);
 		if (r < 0)
 			log_warning("layer %s is no longer needed but cannot be removed; the next start tries again",
 				    layer->record.id);
 		pthread_mutex_lock(&disks->lock);
-		layer->open--;
+		layer->pins--;
 		layer_put_locked(layer);
 		layer = parent;
 		if (r < 0)

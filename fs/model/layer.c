@@ -435,7 +435,7 @@ static bool has_session_locked(const struct layer *layer)
 void layer_forget_labels_locked(struct disk *disk)
 {
 	for (struct layer *layer = disk->head ? disk_base(disk) : NULL; layer; layer = layer->parent)
-		if (layer->labelled && !layer->open && !has_session_locked(layer))
+		if (layer->labelled && !layer->pins && !has_session_locked(layer))
 			layer->labelled = false;
 }
 

@@ -41,7 +41,7 @@ struct layer {
 	uint64_t serial;
 	unsigned refs;     /* who holds a pointer: the list, children, heads, holds, scratches, views */
 	unsigned children; /* layers whose parent this is */
-	unsigned open;     /* descriptors on its view */
+	unsigned pins;     /* who keeps its file from being folded: descriptors on its view, jobs, verbs */
 	bool removed;      /* its files are gone, or about to be */
 	bool given_up;     /* nothing needed it but a fold: looked at again when that ends */
 	bool labelled;     /* the view shows label_* */

@@ -120,7 +120,7 @@ int view_open(struct view *view, bool nonblock)
 	int fd, r;
 
 	pthread_mutex_lock(&disks->lock);
-	r = turn_keep_layer_locked(layer, nonblock);
+	r = layer_pin_locked(layer, nonblock);
 	pthread_mutex_unlock(&disks->lock);
 	if (r < 0)
 		return r;
@@ -138,7 +138,7 @@ int view_reopen(struct view *view)
 	if (fd < 0)
 		return fd;
 	pthread_mutex_lock(&layer->disks->lock);
-	layer->open++;
+	layer->pins++;
 	pthread_mutex_unlock(&layer->disks->lock);
 	return fd;
 }
@@ -156,7 +156,7 @@ void view_close(struct view *view, int fd)
 
 	close_fdp(&fd);
 	pthread_mutex_lock(&layer->disks->lock);
-	layer->open--;
+	layer->pins--;
 	pthread_cond_broadcast(&layer->disks->changed);
 	pthread_mutex_unlock(&layer->disks->lock);
 }
