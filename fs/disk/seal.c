@@ -199,21 +199,21 @@ static size_t count_moves(const struct seal *seals, size_t count)
 static int record_intent(struct disks *disks, const struct seal *seals, size_t count, const char *uuid,
 			 const char *domain, struct sentence *error)
 {
-	CLEANUP(freep) struct intent_part *parts = calloc(count, sizeof(*parts));
+	CLEANUP(freep) struct intent_entry *entries = calloc(count, sizeof(*entries));
 	CLEANUP(freep) char *file = intent_file(uuid);
-	struct intent_record intent = { .parts = parts };
+	struct intent_record intent = { .entries = entries };
 	int r;
 
-	if (!parts || !file)
+	if (!entries || !file)
 		return report(error, -ENOMEM, "out of memory");
 	strcpy(intent.uuid, uuid);
 	snprintf(intent.domain, sizeof(intent.domain), "%s", domain);
 	for (size_t i = 0; i < count; i++) {
 		if (seals[i].kind == SEAL_ASIDE)
 			continue;
-		parts[intent.count].disk = seals[i].disk->name;
-		parts[intent.count].hold = seals[i].kind == SEAL_HOLD;
-		strcpy(parts[intent.count].layer, seals[i].layer->record.id);
+		entries[intent.count].disk = seals[i].disk->name;
+		entries[intent.count].hold = seals[i].kind == SEAL_HOLD;
+		strcpy(entries[intent.count].layer, seals[i].layer->record.id);
 		strcpy(intent.consumed, seals[i].after.consumed);
 		intent.managed = seals[i].after.hold_managed;
 		intent.count++;
@@ -392,9 +392,9 @@ int seal_scratches(struct disks *disks, struct seal *seals, size_t count, const 
  * Whether the layer still is what comes next. Where the intent could not be removed, or not be kept for another disk, the daemon went
  * on: a head that has moved since must not be moved back.
  */
-static bool is_still_promised(struct disks *disks, const struct disk_record *record, const struct intent_part *part)
+static bool is_still_promised(struct disks *disks, const struct disk_record *record, const struct intent_entry *entry)
 {
-	CLEANUP(freep) char *file = layer_file_name(part->layer, LAYER_RECORD_SUFFIX);
+	CLEANUP(freep) char *file = layer_file_name(entry->layer, LAYER_RECORD_SUFFIX);
 	CLEANUP(record_clear_layer) struct layer_record layer = { 0 };
 	const char *base = record->hold[0] ? record->hold : record->head;
 
@@ -402,10 +402,10 @@ static bool is_still_promised(struct disks *disks, const struct disk_record *rec
 	       strcmp(layer.parent, base) == 0;
 }
 
-static int complete_part(struct disks *disks, const struct intent_record *intent, const struct intent_part *part,
-			 struct sentence *error)
+static int complete_entry(struct disks *disks, const struct intent_record *intent, const struct intent_entry *entry,
+			  struct sentence *error)
 {
-	CLEANUP(freep) char *directory_name = disk_directory_name(part->disk);
+	CLEANUP(freep) char *directory_name = disk_directory_name(entry->disk);
 	CLEANUP(close_fdp) int directory = -1;
 	struct disk_record record = { 0 };
 	int r;
@@ -415,27 +415,28 @@ static int complete_part(struct disks *disks, const struct intent_record *intent
 	directory = openat(disks->disks_fd, directory_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	r = directory < 0 ? -errno : record_load_disk(directory, "disk.json", &record);
 	if (r < 0)
-		return report(error, r, "the record of disk '%s' cannot be read: %s", part->disk, error_text(r));
-	if (!is_still_promised(disks, &record, part)) {
+		return report(error, r, "the record of disk '%s' cannot be read: %s", entry->disk, error_text(r));
+	if (!is_still_promised(disks, &record, entry)) {
 		free(record.template);
 		return 0;
 	}
 	record.keep = KEEP_NOTHING;
 	record.commit_at_release = false;
-	if (part->hold) {
-		strcpy(record.hold, part->layer);
+	if (entry->hold) {
+		strcpy(record.hold, entry->layer);
 		strcpy(record.hold_uuid, intent->uuid);
 		strcpy(record.hold_domain, intent->domain);
 		record.hold_managed = intent->managed;
 	} else {
-		strcpy(record.head, part->layer);
+		strcpy(record.head, entry->layer);
 		record.follow = false;
 		record.hold[0] = record.hold_uuid[0] = record.hold_domain[0] = '\0';
 		strcpy(record.consumed, intent->consumed);
 	}
 	r = record_save_disk(directory, "disk.json", &record);
 	free(record.template);
-	return r < 0 ? report(error, r, "the record of disk '%s' cannot be written: %s", part->disk, error_text(r)) : 0;
+	return r < 0 ? report(error, r, "the record of disk '%s' cannot be written: %s", entry->disk, error_text(r))
+		     : 0;
 }
 
 int seal_complete_intent(struct disks *disks, const char *file, struct sentence *error)
@@ -446,7 +447,7 @@ int seal_complete_intent(struct disks *disks, const char *file, struct sentence 
 	if (r < 0)
 		return report(error, r, "it cannot be read: %s", error_text(r));
 	for (size_t i = 0; i < intent.count; i++) {
-		r = complete_part(disks, &intent, &intent.parts[i], error);
+		r = complete_entry(disks, &intent, &intent.entries[i], error);
 		if (r < 0)
 			return r;
 	}

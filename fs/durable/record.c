@@ -19,7 +19,7 @@
 
 #define RECORD_SIZE_MAX (256 * 1024)
 #define RECORD_VERSION 1
-#define INTENT_PARTS_MAX 256
+#define INTENT_ENTRIES_MAX 256
 
 static const char *const keep_names[] = {
 	[KEEP_NOTHING] = "nothing",         [KEEP_LEFTOVER] = "leftover", [KEEP_ARMED] = "armed",
@@ -484,20 +484,20 @@ int record_save_session(int directory, const char *file, const struct session_re
 void record_clear_intent(struct intent_record *record)
 {
 	for (size_t i = 0; i < record->count; i++)
-		free(record->parts[i].disk);
-	free(record->parts);
-	record->parts = NULL;
+		free(record->entries[i].disk);
+	free(record->entries);
+	record->entries = NULL;
 	record->count = 0;
 }
 
-static void read_part(struct reader *outer, struct json_object *object, struct intent_part *part)
+static void read_entry(struct reader *outer, struct json_object *object, struct intent_entry *entry)
 {
 	struct reader reader = { .object = object };
 
-	part->disk = read_name(&reader, "disk");
-	read_text(&reader, "layer", part->layer, sizeof(part->layer), layer_id_is_valid, true);
-	part->hold = read_bool(&reader, "hold");
-	if (!part->disk)
+	entry->disk = read_name(&reader, "disk");
+	read_text(&reader, "layer", entry->layer, sizeof(entry->layer), layer_id_is_valid, true);
+	entry->hold = read_bool(&reader, "hold");
+	if (!entry->disk)
 		wrong(&reader);
 	if (reader.error && !outer->error)
 		outer->error = reader.error;
@@ -507,7 +507,7 @@ int record_load_intent(int directory, const char *file, struct intent_record *re
 {
 	CLEANUP(json_putp) struct json_object *object = NULL;
 	CLEANUP(record_clear_intent) struct intent_record record = { 0 };
-	struct json_object *parts = NULL;
+	struct json_object *entries = NULL;
 	struct reader reader = { 0 };
 	int r = load(directory, file, &object);
 
@@ -518,14 +518,14 @@ int record_load_intent(int directory, const char *file, struct intent_record *re
 	read_text(&reader, "domain", record.domain, sizeof(record.domain), text_is_clean, false);
 	read_text(&reader, "consumed", record.consumed, sizeof(record.consumed), text_is_clean, false);
 	record.managed = read_bool(&reader, "managed");
-	if (json_get_array(object, "parts", &parts) <= 0 || json_object_array_length(parts) > INTENT_PARTS_MAX)
+	if (json_get_array(object, "parts", &entries) <= 0 || json_object_array_length(entries) > INTENT_ENTRIES_MAX)
 		return -EBADMSG;
-	record.parts = calloc(json_object_array_length(parts) + 1, sizeof(*record.parts));
-	if (!record.parts)
+	record.entries = calloc(json_object_array_length(entries) + 1, sizeof(*record.entries));
+	if (!record.entries)
 		return -ENOMEM;
-	record.count = json_object_array_length(parts);
+	record.count = json_object_array_length(entries);
 	for (size_t i = 0; i < record.count; i++)
-		read_part(&reader, json_object_array_get_idx(parts, i), &record.parts[i]);
+		read_entry(&reader, json_object_array_get_idx(entries, i), &record.entries[i]);
 	if (reader.error)
 		return reader.error;
 	*ret_record = record;
@@ -536,21 +536,21 @@ int record_load_intent(int directory, const char *file, struct intent_record *re
 int record_save_intent(int directory, const char *file, const struct intent_record *record)
 {
 	CLEANUP(json_putp) struct json_object *object = new_record();
-	struct json_object *parts = json_object_new_array();
+	struct json_object *entries = json_object_new_array();
 
 	set_text(object, "uuid", record->uuid);
 	set_text(object, "domain", record->domain);
 	set_text(object, "consumed", record->consumed);
 	json_set_bool(object, "managed", record->managed);
 	for (size_t i = 0; i < record->count; i++) {
-		struct json_object *part = json_object_new_object();
+		struct json_object *entry = json_object_new_object();
 
-		json_set_string(part, "disk", record->parts[i].disk);
-		json_set_string(part, "layer", record->parts[i].layer);
-		json_set_bool(part, "hold", record->parts[i].hold);
-		json_object_array_add(parts, part);
+		json_set_string(entry, "disk", record->entries[i].disk);
+		json_set_string(entry, "layer", record->entries[i].layer);
+		json_set_bool(entry, "hold", record->entries[i].hold);
+		json_object_array_add(entries, entry);
 	}
-	json_object_object_add(object, "parts", parts);
+	json_object_object_add(object, "parts", entries);
 	return save(directory, file, object, true);
 }
 

@@ -105,7 +105,7 @@ struct session_record {
 };
 
 /* One disk's part in a release of several disks: its new head or hold. */
-struct intent_part {
+struct intent_entry {
 	char *disk;
 	char layer[LAYER_ID_SIZE];
 	bool hold;
@@ -116,7 +116,7 @@ struct intent_record {
 	char domain[DOMAIN_SIZE];
 	bool managed;
 	char consumed[TOKEN_SIZE];
-	struct intent_part *parts;
+	struct intent_entry *entries;
 	size_t count;
 };
 

@@ -14,7 +14,7 @@ enum start_kind { START_FRESH, START_RESUME, START_CONTINUE };
 enum leftover { LEFT_NOTHING, LEFT_DISCARD, LEFT_ASIDE, LEFT_LOST };
 
 /* A claimed disk, and what is to be done with it. */
-struct part {
+struct participant {
 	struct disk *disk;
 	const struct session_item *item; /* NULL at a release that does not name the target */
 	enum start_kind start;
@@ -27,25 +27,26 @@ struct part {
 	char name[POINT_MAX + 1];
 };
 
-struct parts {
-	struct part *list;
+struct participants {
+	struct participant *list;
 	size_t count;
 };
 
 /* For CLEANUP(): end the claims and drop the references. */
-void parts_release(struct parts *parts);
+void participants_release(struct participants *participants);
 
 /*
  * Claim what was found (each entry has a reference), in the order of the names. On failure parts->count is what was claimed, and the
  * references of the rest are dropped.
  */
-int parts_claim(struct parts *parts, struct sentence *error);
+int participants_claim(struct participants *participants, struct sentence *error);
 
 /* Drop the references of parts that are not claimed yet. */
-void parts_let_go(struct parts *parts);
+void participants_put(struct participants *participants);
 
 /* One entry of the answer's list. */
-void part_answer(struct json_object *list, const struct part *part, const char *target, const char *action);
+void participant_answer(struct json_object *list, const struct participant *participant, const char *target,
+			const char *action);
 
 /* Whether disk.json has to be written: a reset of an ordinary session leaves it alone, and so syncs nothing. */
 bool records_differ(const struct disk_record *a, const struct disk_record *b);

@@ -63,31 +63,31 @@ static struct disk *find_or_protect(struct disks *disks, const struct session_it
 	return disk;
 }
 
-static int find_parts(struct disks *disks, const struct session_request *request, struct parts *parts,
-		      struct sentence *error)
+static int find_participants(struct disks *disks, const struct session_request *request,
+			     struct participants *participants, struct sentence *error)
 {
-	parts->list = calloc(request->count + 1, sizeof(*parts->list));
-	if (!parts->list)
+	participants->list = calloc(request->count + 1, sizeof(*participants->list));
+	if (!participants->list)
 		return report(error, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < request->count; i++) {
-		struct part *part = &parts->list[parts->count];
+		struct participant *participant = &participants->list[participants->count];
 		int r = 0;
 
-		part->item = &request->items[i];
-		part->disk = find_or_protect(disks, part->item, &r, error);
-		if (!part->disk) {
-			parts_let_go(parts);
+		participant->item = &request->items[i];
+		participant->disk = find_or_protect(disks, participant->item, &r, error);
+		if (!participant->disk) {
+			participants_put(participants);
 			return r;
 		}
-		parts->count++;
-		for (size_t k = 0; k + 1 < parts->count; k++)
-			if (parts->list[k].disk == part->disk) {
-				report(error, -EINVAL, "disk '%s' is named twice", part->item->name);
-				parts_let_go(parts);
+		participants->count++;
+		for (size_t k = 0; k + 1 < participants->count; k++)
+			if (participants->list[k].disk == participant->disk) {
+				report(error, -EINVAL, "disk '%s' is named twice", participant->item->name);
+				participants_put(participants);
 				return -EINVAL;
 			}
 	}
-	return parts_claim(parts, error);
+	return participants_claim(participants, error);
 }
 
 /* --- checking ------------------------------------------------------------------------------------- */
@@ -115,77 +115,78 @@ static bool is_kept_for(const struct disk *disk, const char *uuid)
 	return disk->record.keep_uuid[0] && strcmp(disk->record.keep_uuid, uuid) == 0;
 }
 
-static int choose_start(struct part *part, const struct session_request *request, bool announced,
+static int choose_start(struct participant *participant, const struct session_request *request, bool announced,
 			struct sentence *error)
 {
-	const struct disk_record *record = &part->disk->record;
+	const struct disk_record *record = &participant->disk->record;
 	bool restoring = announced || request->saved;
 
-	part->start = part->goes_on ? START_CONTINUE : START_FRESH;
-	if (part->goes_on)
+	participant->start = participant->goes_on ? START_CONTINUE : START_FRESH;
+	if (participant->goes_on)
 		return 0;
-	if (part->disk->hold) {
+	if (participant->disk->hold) {
 		if (restoring)
-			part->start = START_RESUME;
+			participant->start = START_RESUME;
 		else
-			part->hold_aside = !record->hold_managed;
+			participant->hold_aside = !record->hold_managed;
 		return 0;
 	}
 	if (restoring) {
-		if (!is_kept_for(part->disk, request->uuid) || record->keep != KEEP_UNDECIDED)
+		if (!is_kept_for(participant->disk, request->uuid) || record->keep != KEEP_UNDECIDED)
 			return report(
 				error, -ENOENT,
 				"disk '%s': the layer that the saved state of domain '%s' needs is gone (it was reset or committed since); "
 				"remove the saved state to start it afresh",
-				part->disk->name, request->domain);
-		part->start = START_CONTINUE;
-	} else if (record->keep == KEEP_SNAPSHOT && is_kept_for(part->disk, request->uuid) &&
+				participant->disk->name, request->domain);
+		participant->start = START_CONTINUE;
+	} else if (record->keep == KEEP_SNAPSHOT && is_kept_for(participant->disk, request->uuid) &&
 		   time(NULL) - record->keep_since <= SNAPSHOT_REVERT_S) {
-		part->start = START_CONTINUE;
+		participant->start = START_CONTINUE;
 	}
 	return 0;
 }
 
 /* What the domain's JSON says goes before what `set` said, as long as it says something. */
-static bool keeps_leftovers(const struct part *part)
+static bool keeps_leftovers(const struct participant *participant)
 {
-	return part->item->has_leftover ? part->item->leftover_keep : part->disk->record.leftover_keep;
+	return participant->item->has_leftover ? participant->item->leftover_keep
+					       : participant->disk->record.leftover_keep;
 }
 
-static void choose_leftover(struct part *part)
+static void choose_leftover(struct participant *participant)
 {
-	const struct disk_record *record = &part->disk->record;
-	bool keep = record->keep == KEEP_LEFTOVER || keeps_leftovers(part);
-	struct scratch *scratch = part->disk->scratch;
+	const struct disk_record *record = &participant->disk->record;
+	bool keep = record->keep == KEEP_LEFTOVER || keeps_leftovers(participant);
+	struct scratch *scratch = participant->disk->scratch;
 
-	part->leftover = LEFT_NOTHING;
-	if (!scratch || part->start == START_CONTINUE || !scratch_is_dirty(scratch))
+	participant->leftover = LEFT_NOTHING;
+	if (!scratch || participant->start == START_CONTINUE || !scratch_is_dirty(scratch))
 		return;
-	part->leftover = LEFT_DISCARD;
+	participant->leftover = LEFT_DISCARD;
 	if (record->keep == KEEP_ARMED || record->keep == KEEP_UNCOMMITTED)
-		part->prefix = "uncommitted";
+		participant->prefix = "uncommitted";
 	else if (record->keep == KEEP_UNHOOKED)
-		part->prefix = "unhooked";
+		participant->prefix = "unhooked";
 	else if (record->keep == KEEP_UNDECIDED || record->keep == KEEP_SNAPSHOT)
-		part->prefix = record->keep_armed ? "uncommitted" : NULL;
+		participant->prefix = record->keep_armed ? "uncommitted" : NULL;
 	else if (keep)
-		part->prefix = "crash";
-	if (!part->prefix)
+		participant->prefix = "crash";
+	if (!participant->prefix)
 		return;
-	part->leftover = scratch_check(scratch, NULL) == -EBADMSG ? LEFT_LOST : LEFT_ASIDE;
+	participant->leftover = scratch_check(scratch, NULL) == -EBADMSG ? LEFT_LOST : LEFT_ASIDE;
 }
 
 /* A guest comes back to these bytes, so they must be the ones it left, and lead nowhere else. */
-static int check_standing(const struct part *part, struct sentence *error)
+static int check_standing(const struct participant *participant, struct sentence *error)
 {
-	struct disk *disk = part->disk;
+	struct disk *disk = participant->disk;
 	CLEANUP(close_fdp) int fd = -1;
 	struct sentence why;
 	int r = 0;
 
-	if (part->start == START_CONTINUE && disk->scratch) {
+	if (participant->start == START_CONTINUE && disk->scratch) {
 		r = scratch_check(disk->scratch, &why);
-	} else if (part->start == START_RESUME) {
+	} else if (participant->start == START_RESUME) {
 		fd = layer_open_file(disk->hold, O_RDONLY);
 		r = fd < 0 ? report(&why, fd, "%s", error_text(fd))
 			   : layer_check_header(disk->hold, fd, disk->hold->parent, &why);
@@ -194,77 +195,79 @@ static int check_standing(const struct part *part, struct sentence *error)
 }
 
 /* A chain that nothing folds would grow with each session, and each start would take longer. Hooks never wait for a fold. */
-static int check_depth(const struct part *part, struct sentence *error)
+static int check_depth(const struct participant *participant, struct sentence *error)
 {
-	struct disks *disks = part->disk->disks;
+	struct disks *disks = participant->disk->disks;
 	struct sentence why;
 	bool overdue;
 
-	if (!part->armed)
+	if (!participant->armed)
 		return 0;
 	pthread_mutex_lock(&disks->lock);
-	overdue = fold_is_overdue_locked(part->disk, 2 * (size_t)disks->options->max_layers + 1, &why);
+	overdue = fold_is_overdue_locked(participant->disk, 2 * (size_t)disks->options->max_layers + 1, &why);
 	pthread_mutex_unlock(&disks->lock);
 	return overdue ? report(error, -EBUSY, "no session that is to be committed begins: %s", why.text) : 0;
 }
 
-static int check_part(struct part *part, const struct session_request *request, bool announced, struct sentence *error)
+static int check_participant(struct participant *participant, const struct session_request *request, bool announced,
+			     struct sentence *error)
 {
 	int r;
 
-	if (!part->disk->head)
-		return report(error, -EIO, "%s", part->disk->failure.text);
-	r = check_owner(part->disk, request->uuid, error);
+	if (!participant->disk->head)
+		return report(error, -EIO, "%s", participant->disk->failure.text);
+	r = check_owner(participant->disk, request->uuid, error);
 	if (r == 0)
-		r = disk_wait_for_writers(part->disk, error);
+		r = disk_wait_for_writers(participant->disk, error);
 	if (r == 0)
-		r = choose_start(part, request, announced, error);
+		r = choose_start(participant, request, announced, error);
 	if (r < 0)
 		return r;
-	choose_leftover(part);
-	part->consumed =
-		part->item->armed && request->config[0] && strcmp(request->config, part->disk->record.consumed) == 0;
-	part->armed = part->item->armed && !part->consumed;
-	r = check_depth(part, error);
+	choose_leftover(participant);
+	participant->consumed = participant->item->armed && request->config[0] &&
+				strcmp(request->config, participant->disk->record.consumed) == 0;
+	participant->armed = participant->item->armed && !participant->consumed;
+	r = check_depth(participant, error);
 	if (r < 0)
 		return r;
-	r = image_check(part->disk,
-			part->start == START_CONTINUE ||
-				(part->leftover != LEFT_DISCARD && part->leftover != LEFT_NOTHING),
+	r = image_check(participant->disk,
+			participant->start == START_CONTINUE ||
+				(participant->leftover != LEFT_DISCARD && participant->leftover != LEFT_NOTHING),
 			error);
-	return r < 0 ? r : check_standing(part, error);
+	return r < 0 ? r : check_standing(participant, error);
 }
 
 /* --- acting --------------------------------------------------------------------------------------- */
 
-static int seal_leftovers(struct disks *disks, struct parts *parts, struct sentence *error)
+static int seal_leftovers(struct disks *disks, struct participants *participants, struct sentence *error)
 {
-	CLEANUP(freep) struct seal *seals = calloc(parts->count + 1, sizeof(*seals));
+	CLEANUP(freep) struct seal *seals = calloc(participants->count + 1, sizeof(*seals));
 	size_t count = 0, k = 0;
 	int r;
 
 	if (!seals)
 		return report(error, -ENOMEM, "out of memory");
-	for (size_t i = 0; i < parts->count; i++) {
-		struct part *part = &parts->list[i];
+	for (size_t i = 0; i < participants->count; i++) {
+		struct participant *participant = &participants->list[i];
 
-		if (part->leftover != LEFT_ASIDE)
+		if (participant->leftover != LEFT_ASIDE)
 			continue;
-		seals[count] = (struct seal){
-			.disk = part->disk, .kind = SEAL_ASIDE, .prefix = part->prefix, .after = part->disk->record
-		};
+		seals[count] = (struct seal){ .disk = participant->disk,
+					      .kind = SEAL_ASIDE,
+					      .prefix = participant->prefix,
+					      .after = participant->disk->record };
 		seals[count].after.keep = KEEP_NOTHING;
 		count++;
 	}
 	r = count ? seal_scratches(disks, seals, count, NULL, NULL, error) : 0;
-	for (size_t i = 0; i < parts->count && r == 0; i++) {
-		struct part *part = &parts->list[i];
+	for (size_t i = 0; i < participants->count && r == 0; i++) {
+		struct participant *participant = &participants->list[i];
 
-		if (part->leftover != LEFT_ASIDE)
+		if (participant->leftover != LEFT_ASIDE)
 			continue;
-		strcpy(part->name, seals[k].name);
-		log_info("disk '%s': what an earlier session left was sealed aside as '%s'", part->disk->name,
-			 part->name);
+		strcpy(participant->name, seals[k].name);
+		log_info("disk '%s': what an earlier session left was sealed aside as '%s'", participant->disk->name,
+			 participant->name);
 		layer_put(seals[k].layer);
 		k++;
 	}
@@ -282,12 +285,12 @@ static bool is_aside(const struct layer *hold, const struct disk *disk)
 	return is;
 }
 
-static void let_hold_go(struct part *part, struct disk_record *after)
+static void let_hold_go(struct participant *participant, struct disk_record *after)
 {
-	struct disk *disk = part->disk;
+	struct disk *disk = participant->disk;
 	char point[POINT_MAX + 1];
 
-	if (part->hold_aside && !is_aside(disk->hold, disk)) {
+	if (participant->hold_aside && !is_aside(disk->hold, disk)) {
 		disk_free_point_name(disk, "saved", point);
 		if (layer_add_name(disk->hold, disk->name, point) == 0)
 			log_info(
@@ -298,22 +301,22 @@ static void let_hold_go(struct part *part, struct disk_record *after)
 	after->hold_managed = false;
 }
 
-static int save_prepared(struct part *part, struct sentence *error)
+static int save_prepared(struct participant *participant, struct sentence *error)
 {
-	struct disk *disk = part->disk;
+	struct disk *disk = participant->disk;
 	struct disk_record after = disk->record;
 	struct layer *dropped = NULL;
 	int r;
 
-	if (disk->hold && part->start == START_FRESH) {
+	if (disk->hold && participant->start == START_FRESH) {
 		dropped = disk->hold;
-		let_hold_go(part, &after);
+		let_hold_go(participant, &after);
 	}
-	after.keep = part->armed || after.commit_at_release ? KEEP_ARMED
-		     : keeps_leftovers(part)                ? KEEP_LEFTOVER
-							    : KEEP_NOTHING;
-	after.domain_revisions_set = part->item->has_revisions;
-	after.domain_revisions = part->item->revisions;
+	after.keep = participant->armed || after.commit_at_release ? KEEP_ARMED
+		     : keeps_leftovers(participant)                ? KEEP_LEFTOVER
+								   : KEEP_NOTHING;
+	after.domain_revisions_set = participant->item->has_revisions;
+	after.domain_revisions = participant->item->revisions;
 	if (records_differ(&after, &disk->record)) {
 		r = disk_save(disk, &after);
 		if (r < 0)
@@ -326,8 +329,8 @@ static int save_prepared(struct part *part, struct sentence *error)
 		pthread_mutex_unlock(&disk->disks->lock);
 		disk_set_hold(disk, NULL);
 	}
-	r = part->start == START_FRESH ? clone_catch_up(disk, error) : 0;
-	if (r == 0 && part->start != START_CONTINUE)
+	r = participant->start == START_FRESH ? clone_catch_up(disk, error) : 0;
+	if (r == 0 && participant->start != START_CONTINUE)
 		r = scratch_renew(disk, disk_base(disk), error);
 	if (dropped) {
 		collect_layer(dropped);
@@ -336,9 +339,10 @@ static int save_prepared(struct part *part, struct sentence *error)
 	return r < 0 ? report_context(error, r, "disk '%s': ", disk->name) : 0;
 }
 
-static int record_session(struct part *part, const struct session_request *request, struct sentence *error)
+static int record_session(struct participant *participant, const struct session_request *request,
+			  struct sentence *error)
 {
-	struct disk *disk = part->disk;
+	struct disk *disk = participant->disk;
 	struct session_record *session = calloc(1, sizeof(*session)), *old;
 	int r;
 
@@ -346,14 +350,14 @@ static int record_session(struct part *part, const struct session_request *reque
 		return report(error, -ENOMEM, "out of memory");
 	snprintf(session->uuid, sizeof(session->uuid), "%s", request->uuid);
 	snprintf(session->domain, sizeof(session->domain), "%s", request->domain);
-	snprintf(session->target, sizeof(session->target), "%s", part->item->target);
+	snprintf(session->target, sizeof(session->target), "%s", participant->item->target);
 	snprintf(session->boot, sizeof(session->boot), "%s", disk->disks->boot);
 	session->mount = handover_mount(disk->disks->handover)->id;
-	session->source = part->item->source ? strdup(part->item->source) : NULL;
+	session->source = participant->item->source ? strdup(participant->item->source) : NULL;
 	session->since = time(NULL);
-	session->armed = part->armed;
-	session->on_hold = part->start == START_RESUME;
-	session->continued = part->start == START_CONTINUE;
+	session->armed = participant->armed;
+	session->on_hold = participant->start == START_RESUME;
+	session->continued = participant->start == START_CONTINUE;
 	r = record_save_session(disk->directory, SESSION_RECORD, session);
 	if (r < 0) {
 		record_clear_session(session);
@@ -377,23 +381,23 @@ static int record_session(struct part *part, const struct session_request *reque
 	return 0;
 }
 
-static int act_on_parts(struct disks *disks, struct parts *parts, const struct session_request *request,
-			struct sentence *error)
+static int act_on_participants(struct disks *disks, struct participants *participants,
+			       const struct session_request *request, struct sentence *error)
 {
-	int r = seal_leftovers(disks, parts, error);
+	int r = seal_leftovers(disks, participants, error);
 
-	for (size_t i = 0; i < parts->count && r == 0; i++)
-		if (parts->list[i].leftover == LEFT_LOST)
-			r = scratch_to_lost(parts->list[i].disk, "a header that revertfs did not write", error);
-	for (size_t i = 0; i < parts->count && r == 0; i++)
-		r = save_prepared(&parts->list[i], error);
-	for (size_t i = 0; i < parts->count && r == 0; i++) {
-		r = record_session(&parts->list[i], request, error);
-		parts->list[i].done = r == 0;
+	for (size_t i = 0; i < participants->count && r == 0; i++)
+		if (participants->list[i].leftover == LEFT_LOST)
+			r = scratch_to_lost(participants->list[i].disk, "a header that revertfs did not write", error);
+	for (size_t i = 0; i < participants->count && r == 0; i++)
+		r = save_prepared(&participants->list[i], error);
+	for (size_t i = 0; i < participants->count && r == 0; i++) {
+		r = record_session(&participants->list[i], request, error);
+		participants->list[i].done = r == 0;
 	}
-	for (size_t i = 0; i < parts->count && r < 0; i++)
-		if (parts->list[i].done)
-			session_end(parts->list[i].disk);
+	for (size_t i = 0; i < participants->count && r < 0; i++)
+		if (participants->list[i].done)
+			session_end(participants->list[i].disk);
 	return r;
 }
 
@@ -401,16 +405,16 @@ static int act_on_parts(struct disks *disks, struct parts *parts, const struct s
  * What was chosen is noted before anything is changed, for what is found afterwards no longer says it: the announcement is used up, and a scratch that
  * goes on is no longer kept for anyone. An earlier daemon may have been killed anywhere from there on.
  */
-static void note_choice(struct disks *disks, const struct session_request *request, const struct parts *parts,
-			bool announced)
+static void note_choice(struct disks *disks, const struct session_request *request,
+			const struct participants *participants, bool announced)
 {
 	struct kept_request found = { .announced = announced };
 
 	if (!request->ticket)
 		return;
 	found.line = request->ticket->kept ? request->ticket->kept->line : 0;
-	for (size_t i = 0; i < parts->count && i < sizeof(found.head) - 1; i++)
-		found.head[i] = (char)('0' + parts->list[i].start);
+	for (size_t i = 0; i < participants->count && i < sizeof(found.head) - 1; i++)
+		found.head[i] = (char)('0' + participants->list[i].start);
 	ticket_note_next(disks->handover, request->ticket, &found);
 }
 
@@ -428,27 +432,29 @@ int session_prepare(struct disks *disks, const struct session_request *request, 
 	static const char *const actions[] = {
 		[START_FRESH] = "fresh", [START_RESUME] = "resumed", [START_CONTINUE] = "continued"
 	};
-	CLEANUP(parts_release) struct parts parts = { 0 };
+	CLEANUP(participants_release) struct participants participants = { 0 };
 	const struct kept_request *before = recall_choice(disks, request);
 	bool announced = before ? before->announced : session_is_announced(disks, request->uuid);
 	struct json_object *list;
-	int r = find_parts(disks, request, &parts, error);
+	int r = find_participants(disks, request, &participants, error);
 
-	for (size_t i = 0; i < parts.count && r == 0; i++) {
-		parts.list[i].goes_on = before && i < sizeof(before->head) && before->head[i] == '0' + START_CONTINUE;
-		r = check_part(&parts.list[i], request, announced, error);
+	for (size_t i = 0; i < participants.count && r == 0; i++) {
+		participants.list[i].goes_on =
+			before && i < sizeof(before->head) && before->head[i] == '0' + START_CONTINUE;
+		r = check_participant(&participants.list[i], request, announced, error);
 	}
 	if (r == 0 && !before)
-		note_choice(disks, request, &parts, announced);
+		note_choice(disks, request, &participants, announced);
 	/* Used up, whatever comes of it: a start that follows a refused restore is no restore. */
 	session_forget_announcement(disks, request->uuid);
 	if (r == 0)
-		r = act_on_parts(disks, &parts, request, error);
+		r = act_on_participants(disks, &participants, request, error);
 	if (r < 0)
 		return r;
 	list = json_object_new_array();
-	for (size_t i = 0; i < parts.count; i++)
-		part_answer(list, &parts.list[i], parts.list[i].item->target, actions[parts.list[i].start]);
+	for (size_t i = 0; i < participants.count; i++)
+		participant_answer(list, &participants.list[i], participants.list[i].item->target,
+				   actions[participants.list[i].start]);
 	json_object_object_add(answer, "disks", list);
 	return 0;
 }

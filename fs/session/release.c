@@ -30,24 +30,24 @@ static const char *const end_names[] = {
 };
 
 /* All disks whose session is this domain's, whatever the release's XML says. */
-static int find_session_parts(struct disks *disks, const struct session_request *request, struct parts *parts,
-			      struct sentence *error)
+static int find_session_participants(struct disks *disks, const struct session_request *request,
+				     struct participants *participants, struct sentence *error)
 {
 	size_t room = 0;
 
 	pthread_mutex_lock(&disks->lock);
 	for (const struct disk *disk = disks->first; disk; disk = disk->next_disk)
 		room += disk->session && strcmp(disk->session->uuid, request->uuid) == 0;
-	parts->list = calloc(room + 1, sizeof(*parts->list));
-	for (struct disk *disk = disks->first; disk && parts->list; disk = disk->next_disk)
+	participants->list = calloc(room + 1, sizeof(*participants->list));
+	for (struct disk *disk = disks->first; disk && participants->list; disk = disk->next_disk)
 		if (disk->session && strcmp(disk->session->uuid, request->uuid) == 0) {
 			disk->refs++;
-			parts->list[parts->count++].disk = disk;
+			participants->list[participants->count++].disk = disk;
 		}
 	pthread_mutex_unlock(&disks->lock);
-	if (!parts->list)
+	if (!participants->list)
 		return report(error, -ENOMEM, "out of memory");
-	return parts_claim(parts, error);
+	return participants_claim(participants, error);
 }
 
 static const struct session_item *find_item(const struct session_request *request, const char *target)
@@ -59,17 +59,18 @@ static const struct session_item *find_item(const struct session_request *reques
 }
 
 /* An external snapshot was taken: the path that libvirt uses now is another, and ours is its backing file. */
-static bool became_backing(const struct part *part)
+static bool became_backing(const struct participant *participant)
 {
-	const struct session_record *session = part->disk->session;
+	const struct session_record *session = participant->disk->session;
 
-	return part->item && part->item->source && session->source && strcmp(part->item->source, session->source) != 0;
+	return participant->item && participant->item->source && session->source &&
+	       strcmp(participant->item->source, session->source) != 0;
 }
 
 /* Whether the session, or the life of the guest before its save, wrote anything. */
-static bool has_data(const struct part *part)
+static bool has_data(const struct participant *participant)
 {
-	return part->disk->hold || scratch_is_dirty(part->disk->scratch);
+	return participant->disk->hold || scratch_is_dirty(participant->disk->scratch);
 }
 
 /*
@@ -84,15 +85,15 @@ static bool has_data(const struct part *part)
  *   from snapshot                                   KEEP for the prepare that follows at once
  *   migrated, unknown; the target is not in the JSON, or has another source now: KEEP, undecided
  */
-static enum end end_of_session(const struct part *part, enum end_reason reason)
+static enum end end_of_session(const struct participant *participant, enum end_reason reason)
 {
-	const struct session_record *session = part->disk->session;
-	bool armed_now = (part->item && part->item->armed) || part->disk->record.commit_at_release;
+	const struct session_record *session = participant->disk->session;
+	bool armed_now = (participant->item && participant->item->armed) || participant->disk->record.commit_at_release;
 
 	switch (reason) {
 	case END_SHUTDOWN:
 	case END_DESTROYED:
-		if (!part->item || became_backing(part))
+		if (!participant->item || became_backing(participant))
 			return END_KEEP;
 		return armed_now ? END_COMMIT : END_RESET;
 	case END_SAVED:
@@ -105,7 +106,7 @@ static enum end end_of_session(const struct part *part, enum end_reason reason)
 		__attribute__((fallthrough));
 	case END_CRASHED:
 	case END_DAEMON:
-		return (session->armed || armed_now) && has_data(part) ? END_ASIDE : END_RESET;
+		return (session->armed || armed_now) && has_data(participant) ? END_ASIDE : END_RESET;
 	case END_FROM_SNAPSHOT:
 		return END_KEEP_SNAPSHOT;
 	case END_MIGRATED:
@@ -116,9 +117,10 @@ static enum end end_of_session(const struct part *part, enum end_reason reason)
 }
 
 /* disk.json as it is to be after the release. */
-static struct disk_record record_after(const struct part *part, const struct session_request *request, enum end end)
+static struct disk_record record_after(const struct participant *participant, const struct session_request *request,
+				       enum end end)
 {
-	struct disk_record after = part->disk->record;
+	struct disk_record after = participant->disk->record;
 
 	after.keep = KEEP_NOTHING;
 	after.keep_uuid[0] = '\0';
@@ -129,7 +131,8 @@ static struct disk_record record_after(const struct part *part, const struct ses
 	}
 	if (end == END_KEEP || end == END_KEEP_SNAPSHOT) {
 		after.keep = end == END_KEEP ? KEEP_UNDECIDED : KEEP_SNAPSHOT;
-		after.keep_armed = part->disk->session->armed || after.commit_at_release || became_backing(part);
+		after.keep_armed =
+			participant->disk->session->armed || after.commit_at_release || became_backing(participant);
 		after.keep_since = time(NULL);
 		snprintf(after.keep_uuid, sizeof(after.keep_uuid), "%s", request->uuid);
 	}
@@ -145,11 +148,11 @@ static struct disk_record record_after(const struct part *part, const struct ses
 }
 
 /* A pristine scratch has nothing to commit or put aside; a hold is always sealed, since the saved guest needs its very own layer. */
-static bool needs_seal(const struct part *part, enum end end)
+static bool needs_seal(const struct participant *participant, enum end end)
 {
 	if (end == END_HOLD)
 		return true;
-	return (end == END_COMMIT || end == END_ASIDE) && has_data(part);
+	return (end == END_COMMIT || end == END_ASIDE) && has_data(participant);
 }
 
 static enum seal_kind seal_kind_of(enum end end)
@@ -158,9 +161,9 @@ static enum seal_kind seal_kind_of(enum end end)
 }
 
 /* The sealing of a release failed: the scratch stays as it is, and the record says what it is, in memory at least. */
-static void keep_after_failure(struct part *part, const struct session_request *request, enum end end)
+static void keep_after_failure(struct participant *participant, const struct session_request *request, enum end end)
 {
-	struct disk *disk = part->disk;
+	struct disk *disk = participant->disk;
 	struct disk_record record = disk->record;
 
 	record.keep = end == END_HOLD ? KEEP_UNDECIDED : KEEP_UNCOMMITTED;
@@ -177,33 +180,33 @@ static void keep_after_failure(struct part *part, const struct session_request *
 	}
 }
 
-static int seal_ends(struct disks *disks, struct parts *parts, const enum end *ends,
+static int seal_ends(struct disks *disks, struct participants *participants, const enum end *ends,
 		     const struct session_request *request, struct sentence *error)
 {
-	CLEANUP(freep) struct seal *seals = calloc(parts->count + 1, sizeof(*seals));
-	CLEANUP(freep) size_t *owner = calloc(parts->count + 1, sizeof(*owner));
+	CLEANUP(freep) struct seal *seals = calloc(participants->count + 1, sizeof(*seals));
+	CLEANUP(freep) size_t *owner = calloc(participants->count + 1, sizeof(*owner));
 	size_t count = 0;
 	int r = 0;
 
 	if (!seals || !owner)
 		return report(error, -ENOMEM, "out of memory");
-	for (size_t i = 0; i < parts->count; i++) {
-		if (!needs_seal(&parts->list[i], ends[i]))
+	for (size_t i = 0; i < participants->count; i++) {
+		if (!needs_seal(&participants->list[i], ends[i]))
 			continue;
 		/* What is held or sealed aside is safe as a layer; a commit would become the disk. */
-		r = ends[i] == END_COMMIT ? image_check(parts->list[i].disk, true, error) : 0;
+		r = ends[i] == END_COMMIT ? image_check(participants->list[i].disk, true, error) : 0;
 		if (r < 0)
 			return r;
-		seals[count] = (struct seal){ .disk = parts->list[i].disk,
+		seals[count] = (struct seal){ .disk = participants->list[i].disk,
 					      .kind = seal_kind_of(ends[i]),
 					      .prefix = "uncommitted",
-					      .after = record_after(&parts->list[i], request, ends[i]) };
+					      .after = record_after(&participants->list[i], request, ends[i]) };
 		owner[count++] = i;
 	}
 	if (count)
 		r = seal_scratches(disks, seals, count, request->uuid, request->domain, error);
 	for (size_t k = 0; k < count && r == 0; k++) {
-		strcpy(parts->list[owner[k]].name, seals[k].name);
+		strcpy(participants->list[owner[k]].name, seals[k].name);
 		layer_put(seals[k].layer);
 	}
 	return r;
@@ -221,11 +224,11 @@ static bool is_behind(const struct disk *disk)
 }
 
 /* Record and scratch of a disk whose session ends; what had to be sealed has been. */
-static int finish_part(struct part *part, const struct session_request *request, enum end end, bool was_sealed,
-		       struct sentence *error)
+static int finish_participant(struct participant *participant, const struct session_request *request, enum end end,
+			      bool was_sealed, struct sentence *error)
 {
-	struct disk *disk = part->disk;
-	struct disk_record after = record_after(part, request, end);
+	struct disk *disk = participant->disk;
+	struct disk_record after = record_after(participant, request, end);
 	struct layer *dropped = NULL;
 	int r;
 
@@ -255,10 +258,10 @@ static int finish_part(struct part *part, const struct session_request *request,
 	return r;
 }
 
-static int check_release(struct parts *parts, struct sentence *error)
+static int check_release(struct participants *participants, struct sentence *error)
 {
-	for (size_t i = 0; i < parts->count; i++) {
-		struct disk *disk = parts->list[i].disk;
+	for (size_t i = 0; i < participants->count; i++) {
+		struct disk *disk = participants->list[i].disk;
 		int r;
 
 		if (!disk->session)
@@ -272,37 +275,37 @@ static int check_release(struct parts *parts, struct sentence *error)
 	return 0;
 }
 
-static int end_parts(struct disks *disks, struct parts *parts, const struct session_request *request,
-		     struct json_object *list, struct sentence *error)
+static int end_participants(struct disks *disks, struct participants *participants,
+			    const struct session_request *request, struct json_object *list, struct sentence *error)
 {
-	CLEANUP(freep) enum end *ends = calloc(parts->count + 1, sizeof(*ends));
-	CLEANUP(freep) bool *sealing = calloc(parts->count + 1, sizeof(*sealing));
+	CLEANUP(freep) enum end *ends = calloc(participants->count + 1, sizeof(*ends));
+	CLEANUP(freep) bool *sealing = calloc(participants->count + 1, sizeof(*sealing));
 	int sealed, result;
 
 	if (!ends || !sealing)
 		return report(error, -ENOMEM, "out of memory");
-	for (size_t i = 0; i < parts->count; i++) {
-		parts->list[i].item = find_item(request, parts->list[i].disk->session->target);
-		ends[i] = end_of_session(&parts->list[i], request->reason);
-		sealing[i] = needs_seal(&parts->list[i], ends[i]);
+	for (size_t i = 0; i < participants->count; i++) {
+		participants->list[i].item = find_item(request, participants->list[i].disk->session->target);
+		ends[i] = end_of_session(&participants->list[i], request->reason);
+		sealing[i] = needs_seal(&participants->list[i], ends[i]);
 	}
-	result = sealed = seal_ends(disks, parts, ends, request, error);
-	for (size_t i = 0; i < parts->count; i++) {
-		struct part *part = &parts->list[i];
+	result = sealed = seal_ends(disks, participants, ends, request, error);
+	for (size_t i = 0; i < participants->count; i++) {
+		struct participant *participant = &participants->list[i];
 		char target[TARGET_SIZE];
 		int r = 0;
 
-		strcpy(target, part->disk->session->target);
+		strcpy(target, participant->disk->session->target);
 		if (sealed < 0 && sealing[i])
-			keep_after_failure(part, request, ends[i]);
+			keep_after_failure(participant, request, ends[i]);
 		else
-			r = finish_part(part, request, ends[i], sealing[i], error);
-		session_end(part->disk);
+			r = finish_participant(participant, request, ends[i], sealing[i], error);
+		session_end(participant->disk);
 		if (r < 0 && result == 0)
 			result = r;
-		part_answer(list, part, target, end_names[ends[i]]);
+		participant_answer(list, participant, target, end_names[ends[i]]);
 		if (r == 0 && !(sealed < 0 && sealing[i]))
-			log_info("disk '%s': domain '%s' ended (%s): %s", part->disk->name, request->domain,
+			log_info("disk '%s': domain '%s' ended (%s): %s", participant->disk->name, request->domain,
 				 end_reason_name(request->reason), end_names[ends[i]]);
 	}
 	return result;
@@ -311,17 +314,17 @@ static int end_parts(struct disks *disks, struct parts *parts, const struct sess
 int session_release(struct disks *disks, const struct session_request *request, struct json_object *answer,
 		    struct sentence *error)
 {
-	CLEANUP(parts_release) struct parts parts = { 0 };
+	CLEANUP(participants_release) struct participants participants = { 0 };
 	struct json_object *list = json_object_new_array();
 	int r;
 
 	json_object_object_add(answer, "disks", list);
-	r = find_session_parts(disks, request, &parts, error);
+	r = find_session_participants(disks, request, &participants, error);
 	if (r == 0)
-		r = check_release(&parts, error);
+		r = check_release(&participants, error);
 	if (r == 0)
-		r = end_parts(disks, &parts, request, list, error);
-	for (size_t i = 0; i < parts.count && r < 0; i++)
-		disk_note(parts.list[i].disk, error);
+		r = end_participants(disks, &participants, request, list, error);
+	for (size_t i = 0; i < participants.count && r < 0; i++)
+		disk_note(participants.list[i].disk, error);
 	return r;
 }

@@ -159,10 +159,10 @@ static int load_session(void)
 
 static int save_intent(void)
 {
-	struct intent_part parts[] = { { (char *)"dir/a", "0123456789abcdef", false },
-				       { (char *)"b", "fedcba9876543210", true } };
+	struct intent_entry entries[] = { { (char *)"dir/a", "0123456789abcdef", false },
+					  { (char *)"b", "fedcba9876543210", true } };
 	struct intent_record record = {
-		.uuid = UUID, .domain = "win10", .managed = true, .consumed = "token", .parts = parts, .count = 2
+		.uuid = UUID, .domain = "win10", .managed = true, .consumed = "token", .entries = entries, .count = 2
 	};
 
 	return record_save_intent(directory(), FILE_NAME, &record);
@@ -173,7 +173,7 @@ static int load_intent(void)
 	struct intent_record record = { .count = 77 };
 	int r = record_load_intent(directory(), FILE_NAME, &record);
 
-	check(r == 0 || (record.count == 77 && !record.parts));
+	check(r == 0 || (record.count == 77 && !record.entries));
 	if (r == 0)
 		record_clear_intent(&record);
 	return r;
@@ -326,11 +326,11 @@ TEST(an_intent_is_loaded_as_it_was_saved)
 	check_str(loaded.consumed, "token");
 	check(loaded.managed);
 	check_int(loaded.count, 2);
-	check_str(loaded.parts[0].disk, "dir/a");
-	check_str(loaded.parts[0].layer, "0123456789abcdef");
-	check(!loaded.parts[0].hold);
-	check_str(loaded.parts[1].disk, "b");
-	check(loaded.parts[1].hold);
+	check_str(loaded.entries[0].disk, "dir/a");
+	check_str(loaded.entries[0].layer, "0123456789abcdef");
+	check(!loaded.entries[0].hold);
+	check_str(loaded.entries[1].disk, "b");
+	check(loaded.entries[1].hold);
 	record_clear_intent(&loaded);
 }
 
@@ -596,7 +596,7 @@ TEST(names_of_a_layer_are_checked_and_counted)
 
 TEST(parts_of_an_intent_are_checked_and_counted)
 {
-	struct json_object *parts = json_object_new_array();
+	struct json_object *entries = json_object_new_array();
 	static const char *const bad[] = { "1",
 					   "{}",
 					   "{\"disk\":\"a\"}",
@@ -609,14 +609,14 @@ TEST(parts_of_an_intent_are_checked_and_counted)
 
 	for (int i = 0; i < 257; i++)
 		json_object_array_add(
-			parts, json_tokener_parse("{\"disk\":\"a\",\"layer\":\"0123456789abcdef\",\"hold\":false}"));
-	refuse_with(&kinds[4], "parts", parts);
+			entries, json_tokener_parse("{\"disk\":\"a\",\"layer\":\"0123456789abcdef\",\"hold\":false}"));
+	refuse_with(&kinds[4], "parts", entries);
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		parts = json_object_new_array();
+		entries = json_object_new_array();
 		json_object_array_add(
-			parts, json_tokener_parse("{\"disk\":\"a\",\"layer\":\"0123456789abcdef\",\"hold\":false}"));
-		json_object_array_add(parts, json_tokener_parse(bad[i]));
-		refuse_with(&kinds[4], "parts", parts);
+			entries, json_tokener_parse("{\"disk\":\"a\",\"layer\":\"0123456789abcdef\",\"hold\":false}"));
+		json_object_array_add(entries, json_tokener_parse(bad[i]));
+		refuse_with(&kinds[4], "parts", entries);
 	}
 }
 
