@@ -430,7 +430,7 @@ static int run_prepare(const struct request *request, struct sentence *error)
 
 	if (r == 0 && !hook.session.count)
 		r = report(error, -EINVAL, "prepare wants a disk");
-	hook.session.ticket = request->caller->ticket;
+	hook.session.replay = request->caller->replay;
 	return r < 0 ? r : session_prepare(request->disks, &hook.session, request->answer, error);
 }
 
@@ -575,14 +575,14 @@ static bool was_done(const struct request *request, const struct verb *verb)
 	struct once_command once = { .what = verb->once, .line = request->line, .name = request->name };
 	CLEANUP(freep) char *new_name = NULL;
 
-	if (!request->caller->ticket)
+	if (!request->caller->replay)
 		return false;
 	if (verb->words == 2 && !is_clone)
 		once.point = command->words[1].value;
 	if (is_clone && relative_name(request->disks, command->words[1].value, &new_name, NULL) == 0)
 		once.name = new_name;
 	once.file = verb->once == ONCE_MAKES_FILE ? find_setting(command, "to") : NULL;
-	return once_was_done(request->disks, request->caller->ticket, &once, request->answer);
+	return once_was_done(request->disks, request->caller->replay, &once, request->answer);
 }
 
 static int run_command(struct request *request, struct sentence *error)
@@ -643,7 +643,7 @@ int control_run(struct disks *disks, struct caller *caller, const char *text, si
 {
 	CLEANUP(json_putp) struct json_object *answer = NULL;
 	const char *line = text, *end = text + length;
-	unsigned done = caller->ticket ? once_lines_done(disks, caller->ticket) : 0, number = 0;
+	unsigned done = caller->replay ? once_lines_done(disks, caller->replay) : 0, number = 0;
 	int r = 0;
 
 	do {

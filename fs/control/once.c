@@ -94,9 +94,9 @@ static bool has_changed(struct disks *disks, enum once what, const struct kept_r
 	return false;
 }
 
-unsigned once_lines_done(struct disks *disks, struct ticket *ticket)
+unsigned once_lines_done(struct disks *disks, struct replay *replay)
 {
-	const struct kept_request *before = ticket_recall(disks->handover, ticket);
+	const struct kept_request *before = replay_recall(disks->handover, replay);
 
 	return before ? before->line : 0;
 }
@@ -129,7 +129,7 @@ static void tell_what_was_made(struct disks *disks, const struct once_command *c
 	disk_put(disk);
 }
 
-bool once_was_done(struct disks *disks, struct ticket *ticket, const struct once_command *command,
+bool once_was_done(struct disks *disks, struct replay *replay, const struct once_command *command,
 		   struct json_object *answer)
 {
 	const struct kept_request *before;
@@ -138,7 +138,7 @@ bool once_was_done(struct disks *disks, struct ticket *ticket, const struct once
 	/* The one line of a write that may be done again, as the hook's and a reset's are, need not be noted. */
 	if (command->what == ONCE_ANYWAY && command->line == 0)
 		return false;
-	before = ticket_recall(disks->handover, ticket);
+	before = replay_recall(disks->handover, replay);
 	now = look(disks, command);
 	if (before && before->line == command->line) {
 		if (!has_changed(disks, command->what, before, &now))
@@ -146,6 +146,6 @@ bool once_was_done(struct disks *disks, struct ticket *ticket, const struct once
 		tell_what_was_made(disks, command, before, answer);
 		return true;
 	}
-	ticket_note_next(disks->handover, ticket, &now);
+	replay_note_next(disks->handover, replay, &now);
 	return false;
 }

@@ -32,13 +32,13 @@ struct once_command {
 };
 
 /* How many lines of the write an earlier daemon has done for certain, and has answered had it come to that. */
-unsigned once_lines_done(struct disks *disks, struct ticket *ticket);
+unsigned once_lines_done(struct disks *disks, struct replay *replay);
 
 /*
  * Whether this line was done, when it is the one that the earlier daemon was at; else it is noted, to be done now. `answer` receives "restarted" and
  * what can still be told of what was made.
  */
-bool once_was_done(struct disks *disks, struct ticket *ticket, const struct once_command *command,
+bool once_was_done(struct disks *disks, struct replay *replay, const struct once_command *command,
 		   struct json_object *answer);
 
 #endif

@@ -9,14 +9,14 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-struct ticket;
+struct replay;
 
 /* `interrupted` may be set at any time by another thread, which then calls control_wake(). */
 struct caller {
 	uid_t uid;
 	gid_t gid;
 	pid_t pid;
-	struct ticket *ticket; /* of the write, which an earlier daemon may have had; NULL: none can */
+	struct replay *replay; /* of the write, which an earlier daemon may have had; NULL: none can */
 	atomic_bool interrupted;
 };
 

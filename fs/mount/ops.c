@@ -44,7 +44,7 @@ struct request {
 	fuse_req_t req;
 	fuse_ino_t ino;
 	struct fuse_file_info fi;
-	struct ticket ticket;
+	struct replay replay;
 	struct change change;
 
 	struct caller caller;
@@ -92,11 +92,11 @@ static void *message_of(fuse_req_t req)
 }
 
 /* What tells this request from all others, in this daemon and in the next. */
-static struct ticket ticket_of(fuse_req_t req)
+static struct replay replay_of(fuse_req_t req)
 {
 	const struct wire_request *message = message_of(req);
 
-	return (struct ticket){ .unique = message->unique & ~WIRE_RESENT, .again = message->unique & WIRE_RESENT };
+	return (struct replay){ .unique = message->unique & ~WIRE_RESENT, .again = message->unique & WIRE_RESENT };
 }
 
 /* ---- names */
@@ -155,76 +155,76 @@ static void ops_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_da
 static void ops_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t device)
 {
 	struct creation creation = creation_of(req, mode, device);
-	struct ticket ticket = ticket_of(req);
+	struct replay replay = replay_of(req);
 	struct tree *tree = tree_of(req);
 	struct entry entry;
-	int r = tree_make_node(tree, &ticket, parent, name, &creation, &entry);
+	int r = tree_make_node(tree, &replay, parent, name, &creation, &entry);
 
 	reply_entry(req, r, &entry);
-	tree_settle(tree, &ticket);
+	tree_settle(tree, &replay);
 }
 
 static void ops_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
 	struct creation creation = creation_of(req, mode, 0);
-	struct ticket ticket = ticket_of(req);
+	struct replay replay = replay_of(req);
 	struct tree *tree = tree_of(req);
 	struct entry entry;
-	int r = tree_make_directory(tree, &ticket, parent, name, &creation, &entry);
+	int r = tree_make_directory(tree, &replay, parent, name, &creation, &entry);
 
 	reply_entry(req, r, &entry);
-	tree_settle(tree, &ticket);
+	tree_settle(tree, &replay);
 }
 
 static void ops_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
 {
 	struct creation creation = creation_of(req, 0777, 0);
-	struct ticket ticket = ticket_of(req);
+	struct replay replay = replay_of(req);
 	struct tree *tree = tree_of(req);
 	struct entry entry;
-	int r = tree_make_symlink(tree, &ticket, parent, name, target, &creation, &entry);
+	int r = tree_make_symlink(tree, &replay, parent, name, target, &creation, &entry);
 
 	reply_entry(req, r, &entry);
-	tree_settle(tree, &ticket);
+	tree_settle(tree, &replay);
 }
 
 static void ops_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
 {
-	struct ticket ticket = ticket_of(req);
+	struct replay replay = replay_of(req);
 	struct tree *tree = tree_of(req);
 	struct entry entry;
-	int r = tree_link(tree, &ticket, ino, parent, name, &entry);
+	int r = tree_link(tree, &replay, ino, parent, name, &entry);
 
 	reply_entry(req, r, &entry);
-	tree_settle(tree, &ticket);
+	tree_settle(tree, &replay);
 }
 
 static void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct ticket ticket = ticket_of(req);
+	struct replay replay = replay_of(req);
 	struct tree *tree = tree_of(req);
 
-	reply_result(req, tree_unlink(tree, &ticket, parent, name));
-	tree_settle(tree, &ticket);
+	reply_result(req, tree_unlink(tree, &replay, parent, name));
+	tree_settle(tree, &replay);
 }
 
 static void ops_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct ticket ticket = ticket_of(req);
+	struct replay replay = replay_of(req);
 	struct tree *tree = tree_of(req);
 
-	reply_result(req, tree_remove_directory(tree, &ticket, parent, name));
-	tree_settle(tree, &ticket);
+	reply_result(req, tree_remove_directory(tree, &replay, parent, name));
+	tree_settle(tree, &replay);
 }
 
 static void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent, const char *new_name,
 		       unsigned int flags)
 {
-	struct ticket ticket = ticket_of(req);
+	struct replay replay = replay_of(req);
 	struct tree *tree = tree_of(req);
 
-	reply_result(req, tree_rename(tree, &ticket, parent, name, new_parent, new_name, flags));
-	tree_settle(tree, &ticket);
+	reply_result(req, tree_rename(tree, &replay, parent, name, new_parent, new_name, flags));
+	tree_settle(tree, &replay);
 }
 
 static void ops_readlink(fuse_req_t req, fuse_ino_t ino)
@@ -294,7 +294,7 @@ static struct request *request_new(fuse_req_t req, fuse_ino_t ino, const struct 
 	request->ops = ops_of(req);
 	request->req = req;
 	request->ino = ino;
-	request->ticket = ticket_of(req);
+	request->replay = replay_of(req);
 	if (fi)
 		request->fi = *fi;
 	return request;
@@ -390,20 +390,20 @@ static void ops_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 
 static void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags)
 {
-	struct ticket ticket = ticket_of(req);
+	struct replay replay = replay_of(req);
 	struct tree *tree = tree_of(req);
 
-	reply_result(req, tree_set_xattr(tree, &ticket, ino, name, value, size, flags));
-	tree_settle(tree, &ticket);
+	reply_result(req, tree_set_xattr(tree, &replay, ino, name, value, size, flags));
+	tree_settle(tree, &replay);
 }
 
 static void ops_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
-	struct ticket ticket = ticket_of(req);
+	struct replay replay = replay_of(req);
 	struct tree *tree = tree_of(req);
 
-	reply_result(req, tree_remove_xattr(tree, &ticket, ino, name));
-	tree_settle(tree, &ticket);
+	reply_result(req, tree_remove_xattr(tree, &replay, ino, name));
+	tree_settle(tree, &replay);
 }
 
 /* ---- open files */
@@ -476,7 +476,7 @@ static void open_waiting(void *argument)
 {
 	struct request *request = argument;
 	struct opening opening;
-	int r = tree_open(request->ops->tree, &request->ticket, request->ino, request->fi.flags, false, &opening);
+	int r = tree_open(request->ops->tree, &request->replay, request->ino, request->fi.flags, false, &opening);
 
 	reply_open(request->req, r, &opening);
 	request_free(request);
@@ -484,9 +484,9 @@ static void open_waiting(void *argument)
 
 static void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct ticket ticket = ticket_of(req);
+	struct replay replay = replay_of(req);
 	struct opening opening;
-	int r = tree_open(tree_of(req), &ticket, ino, fi->flags, true, &opening);
+	int r = tree_open(tree_of(req), &replay, ino, fi->flags, true, &opening);
 
 	if (r == -EAGAIN)
 		defer(req, request_new(req, ino, fi), open_waiting);
@@ -497,17 +497,17 @@ static void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 static void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
 {
 	struct creation creation = creation_of(req, mode, 0);
-	struct ticket ticket = ticket_of(req);
+	struct replay replay = replay_of(req);
 	struct tree *tree = tree_of(req);
 	struct opening opening;
 	struct entry entry;
-	int r = tree_create(tree, &ticket, parent, name, fi->flags, &creation, &entry, &opening);
+	int r = tree_create(tree, &replay, parent, name, fi->flags, &creation, &entry, &opening);
 
 	if (r < 0)
 		fuse_reply_err(req, -r);
 	else
 		reply_create(req, &entry, &opening);
-	tree_settle(tree, &ticket);
+	tree_settle(tree, &replay);
 }
 
 static void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -610,7 +610,7 @@ static void run_command(void *argument)
 	fuse_req_interrupt_func(request->req, NULL, NULL);
 	command_leave(request);
 	reply_count(request->req, r < 0 ? r : (ssize_t)request->length);
-	tree_settle(request->ops->tree, &request->ticket);
+	tree_settle(request->ops->tree, &request->replay);
 	request_free(request);
 }
 
@@ -634,7 +634,7 @@ static struct request *command_of(fuse_req_t req, const char *text, size_t lengt
 	request->caller.uid = context->uid;
 	request->caller.gid = context->gid;
 	request->caller.pid = context->pid;
-	request->caller.ticket = &request->ticket;
+	request->caller.replay = &request->replay;
 	return request;
 }
 
@@ -703,9 +703,9 @@ static void ops_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_offs
 
 static void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct ticket ticket = ticket_of(req);
+	struct replay replay = replay_of(req);
 	struct opening opening;
-	int r = tree_open_directory(tree_of(req), &ticket, ino, &opening);
+	int r = tree_open_directory(tree_of(req), &replay, ino, &opening);
 
 	(void)fi;
 	reply_open(req, r, &opening);

@@ -445,23 +445,23 @@ static bool has_xattr(const struct target *target, const char *name)
 }
 
 /* XATTR_CREATE wants that there is none: what is there where we have noted that there was none is our own. */
-static int set_xattr_once(struct tree *tree, struct ticket *ticket, const struct target *target, const char *name,
+static int set_xattr_once(struct tree *tree, struct replay *replay, const struct target *target, const char *name,
 			  const void *value, size_t size, int flags)
 {
 	if (flags & XATTR_CREATE) {
-		if (ticket_recall(tree->handover, ticket))
+		if (replay_recall(tree->handover, replay))
 			flags &= ~XATTR_CREATE;
 		else if (!has_xattr(target, name))
-			ticket_note(tree->handover, ticket, &(struct kept_request){ .unique = 0 });
+			replay_note(tree->handover, replay, &(struct kept_request){ .unique = 0 });
 	}
 	return file_set_xattr(target->fd, name, value, size, flags);
 }
 
-static int remove_xattr_once(struct tree *tree, struct ticket *ticket, const struct target *target, const char *name)
+static int remove_xattr_once(struct tree *tree, struct replay *replay, const struct target *target, const char *name)
 {
-	if (!has_xattr(target, name) && ticket_recall(tree->handover, ticket))
+	if (!has_xattr(target, name) && replay_recall(tree->handover, replay))
 		return 0;
-	ticket_note(tree->handover, ticket, &(struct kept_request){ .unique = 0 });
+	replay_note(tree->handover, replay, &(struct kept_request){ .unique = 0 });
 	return file_remove_xattr(target->fd, name);
 }
 
@@ -470,7 +470,7 @@ static bool is_protected_target(struct tree *tree, const struct target *target)
 	return target->node->kind == NODE_FILE && tree_is_protected(tree, target->node);
 }
 
-int tree_set_xattr(struct tree *tree, struct ticket *ticket, uint64_t id, const char *name, const void *value,
+int tree_set_xattr(struct tree *tree, struct replay *replay, uint64_t id, const char *name, const void *value,
 		   size_t size, int flags)
 {
 	struct target target;
@@ -480,13 +480,13 @@ int tree_set_xattr(struct tree *tree, struct ticket *ticket, uint64_t id, const 
 		return r;
 	disks_lock_names(tree->disks);
 	r = is_protected_target(tree, &target) ? -EROFS
-					       : set_xattr_once(tree, ticket, &target, name, value, size, flags);
+					       : set_xattr_once(tree, replay, &target, name, value, size, flags);
 	disks_unlock_names(tree->disks);
 	target_put(tree, &target);
 	return r;
 }
 
-int tree_remove_xattr(struct tree *tree, struct ticket *ticket, uint64_t id, const char *name)
+int tree_remove_xattr(struct tree *tree, struct replay *replay, uint64_t id, const char *name)
 {
 	struct target target;
 	int r = target_get(tree, id, &target);
@@ -494,7 +494,7 @@ int tree_remove_xattr(struct tree *tree, struct ticket *ticket, uint64_t id, con
 	if (r < 0)
 		return r;
 	disks_lock_names(tree->disks);
-	r = is_protected_target(tree, &target) ? -EROFS : remove_xattr_once(tree, ticket, &target, name);
+	r = is_protected_target(tree, &target) ? -EROFS : remove_xattr_once(tree, replay, &target, name);
 	disks_unlock_names(tree->disks);
 	target_put(tree, &target);
 	return r;
@@ -542,9 +542,9 @@ void tree_connect(struct tree *tree, int fuse_fd, bool passthrough)
 	node_table_connect(tree->nodes, kernel_knows, tree);
 }
 
-void tree_settle(struct tree *tree, struct ticket *ticket)
+void tree_settle(struct tree *tree, struct replay *replay)
 {
-	ticket_settle(tree->handover, ticket);
+	replay_settle(tree->handover, replay);
 }
 
 int tree_new(const struct options *options, int images_fd, struct disks *disks, struct handover *handover,

@@ -45,7 +45,7 @@ void tree_connect(struct tree *tree, int fuse_fd, bool passthrough);
 void tree_restore(struct tree *tree, struct fdstore *store);
 
 /* Requests that must not be done twice have a ticket. The kernel has been answered: it is no longer needed. */
-void tree_settle(struct tree *tree, struct ticket *ticket);
+void tree_settle(struct tree *tree, struct replay *replay);
 
 /* ---- names and attributes (tree.c) */
 
@@ -68,23 +68,23 @@ int tree_change(struct tree *tree, uint64_t id, uint64_t handle, const struct ch
 
 ssize_t tree_get_xattr(struct tree *tree, uint64_t id, const char *name, void *value, size_t size);
 ssize_t tree_list_xattrs(struct tree *tree, uint64_t id, char *names, size_t size);
-int tree_set_xattr(struct tree *tree, struct ticket *ticket, uint64_t id, const char *name, const void *value,
+int tree_set_xattr(struct tree *tree, struct replay *replay, uint64_t id, const char *name, const void *value,
 		   size_t size, int flags);
-int tree_remove_xattr(struct tree *tree, struct ticket *ticket, uint64_t id, const char *name);
+int tree_remove_xattr(struct tree *tree, struct replay *replay, uint64_t id, const char *name);
 
 /* ---- changes of names (tree_names.c) */
 
-int tree_make_node(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name,
+int tree_make_node(struct tree *tree, struct replay *replay, uint64_t parent, const char *name,
 		   const struct creation *creation, struct entry *ret_entry);
-int tree_make_directory(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name,
+int tree_make_directory(struct tree *tree, struct replay *replay, uint64_t parent, const char *name,
 			const struct creation *creation, struct entry *ret_entry);
-int tree_make_symlink(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name, const char *target,
+int tree_make_symlink(struct tree *tree, struct replay *replay, uint64_t parent, const char *name, const char *target,
 		      const struct creation *creation, struct entry *ret_entry);
-int tree_link(struct tree *tree, struct ticket *ticket, uint64_t id, uint64_t parent, const char *name,
+int tree_link(struct tree *tree, struct replay *replay, uint64_t id, uint64_t parent, const char *name,
 	      struct entry *ret_entry);
-int tree_unlink(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name);
-int tree_remove_directory(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name);
-int tree_rename(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name, uint64_t new_parent,
+int tree_unlink(struct tree *tree, struct replay *replay, uint64_t parent, const char *name);
+int tree_remove_directory(struct tree *tree, struct replay *replay, uint64_t parent, const char *name);
+int tree_rename(struct tree *tree, struct replay *replay, uint64_t parent, const char *name, uint64_t new_parent,
 		const char *new_name, unsigned flags);
 
 /* ---- open files (tree_open.c) */
@@ -97,11 +97,11 @@ struct opening {
 	int32_t backing_id; /* the kernel reads and writes this file itself; 0: we do */
 };
 
-int tree_create(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name, int flags,
+int tree_create(struct tree *tree, struct replay *replay, uint64_t parent, const char *name, int flags,
 		const struct creation *creation, struct entry *ret_entry, struct opening *ret_opening);
-int tree_open(struct tree *tree, const struct ticket *ticket, uint64_t id, int flags, bool nonblock,
+int tree_open(struct tree *tree, const struct replay *replay, uint64_t id, int flags, bool nonblock,
 	      struct opening *ret_opening);
-int tree_open_directory(struct tree *tree, const struct ticket *ticket, uint64_t id, struct opening *ret_opening);
+int tree_open_directory(struct tree *tree, const struct replay *replay, uint64_t id, struct opening *ret_opening);
 void tree_close(struct tree *tree, uint64_t handle);
 
 /* Something to be read: a place in a file, or bytes. Good until tree_read_done(). */

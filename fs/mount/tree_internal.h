@@ -51,10 +51,10 @@ bool tree_is_protected(struct tree *tree, const struct node *node);
 
 /* ---- tree_open.c */
 
-void tree_take_back(struct tree *tree, const struct ticket *ticket);
+void tree_take_back(struct tree *tree, const struct replay *replay);
 
 /* The handle becomes the kernel's: how its file is read and written is settled, and it gets its number. */
-void tree_tell_opening(struct tree *tree, const struct ticket *ticket, struct handle *handle,
+void tree_tell_opening(struct tree *tree, const struct replay *replay, struct handle *handle,
 		       struct opening *ret_opening);
 
 /* ---- tree_admin.c: .revertfs and all beneath it */

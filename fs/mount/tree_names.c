@@ -112,18 +112,18 @@ struct making {
 };
 
 /* A note says that there was nothing before: what is there now, we have made. */
-static int make_once(struct tree *tree, struct ticket *ticket, const struct slot *slot, const struct making *making)
+static int make_once(struct tree *tree, struct replay *replay, const struct slot *slot, const struct making *making)
 {
 	struct stat there = look_at(slot);
 
-	if (ticket_recall(tree->handover, ticket) && there.st_ino)
+	if (replay_recall(tree->handover, replay) && there.st_ino)
 		return 0;
 	if (!there.st_ino)
-		ticket_note(tree->handover, ticket, &(struct kept_request){ .unique = 0 });
+		replay_note(tree->handover, replay, &(struct kept_request){ .unique = 0 });
 	return making->make(slot->directory->fd, slot->name, making);
 }
 
-static int make(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name,
+static int make(struct tree *tree, struct replay *replay, uint64_t parent, const char *name,
 		const struct making *making, struct entry *ret_entry)
 {
 	struct slot slot;
@@ -132,7 +132,7 @@ static int make(struct tree *tree, struct ticket *ticket, uint64_t parent, const
 	if (r < 0)
 		return r;
 	disks_lock_names(tree->disks);
-	r = is_disk(tree, &slot) ? -EEXIST : make_once(tree, ticket, &slot, making);
+	r = is_disk(tree, &slot) ? -EEXIST : make_once(tree, replay, &slot, making);
 	if (r == 0)
 		r = tell(tree, &slot, ret_entry);
 	disks_unlock_names(tree->disks);
@@ -160,32 +160,32 @@ static int make_link(int directory, const char *name, const struct making *makin
 	return linkat(making->fd, "", directory, name, AT_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
-int tree_make_node(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name,
+int tree_make_node(struct tree *tree, struct replay *replay, uint64_t parent, const char *name,
 		   const struct creation *creation, struct entry *ret_entry)
 {
 	const struct making making = { .make = make_node, .creation = creation };
 
-	return make(tree, ticket, parent, name, &making, ret_entry);
+	return make(tree, replay, parent, name, &making, ret_entry);
 }
 
-int tree_make_directory(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name,
+int tree_make_directory(struct tree *tree, struct replay *replay, uint64_t parent, const char *name,
 			const struct creation *creation, struct entry *ret_entry)
 {
 	const struct making making = { .make = make_directory, .creation = creation };
 
-	return make(tree, ticket, parent, name, &making, ret_entry);
+	return make(tree, replay, parent, name, &making, ret_entry);
 }
 
-int tree_make_symlink(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name, const char *target,
+int tree_make_symlink(struct tree *tree, struct replay *replay, uint64_t parent, const char *name, const char *target,
 		      const struct creation *creation, struct entry *ret_entry)
 {
 	const struct making making = { .make = make_symlink, .creation = creation, .target = target };
 
-	return make(tree, ticket, parent, name, &making, ret_entry);
+	return make(tree, replay, parent, name, &making, ret_entry);
 }
 
 /* Whether the file is protected is asked under the lock on names, which protecting it would need. */
-static int link_unprotected(struct tree *tree, struct ticket *ticket, const struct node *node, struct slot *slot,
+static int link_unprotected(struct tree *tree, struct replay *replay, const struct node *node, struct slot *slot,
 			    struct entry *ret_entry)
 {
 	const struct making making = { .make = make_link, .fd = node->fd };
@@ -197,14 +197,14 @@ static int link_unprotected(struct tree *tree, struct ticket *ticket, const stru
 	else if (is_disk(tree, slot))
 		r = -EEXIST;
 	else
-		r = make_once(tree, ticket, slot, &making);
+		r = make_once(tree, replay, slot, &making);
 	if (r == 0)
 		r = tell(tree, slot, ret_entry);
 	disks_unlock_names(tree->disks);
 	return r;
 }
 
-int tree_link(struct tree *tree, struct ticket *ticket, uint64_t id, uint64_t parent, const char *name,
+int tree_link(struct tree *tree, struct replay *replay, uint64_t id, uint64_t parent, const char *name,
 	      struct entry *ret_entry)
 {
 	struct node *node = node_get(tree->nodes, id);
@@ -215,7 +215,7 @@ int tree_link(struct tree *tree, struct ticket *ticket, uint64_t id, uint64_t pa
 		return -ESTALE;
 	r = node->kind == NODE_FILE ? slot_get(tree, parent, name, &slot) : -EPERM;
 	if (r == 0) {
-		r = link_unprotected(tree, ticket, node, &slot, ret_entry);
+		r = link_unprotected(tree, replay, node, &slot, ret_entry);
 		slot_put(tree, &slot);
 	}
 	node_put(tree->nodes, node);
@@ -225,28 +225,28 @@ int tree_link(struct tree *tree, struct ticket *ticket, uint64_t id, uint64_t pa
 /* ---- removing */
 
 /* A clone; its name is a disk's, whatever lies beneath it. */
-static int remove_disk(struct tree *tree, struct ticket *ticket, const struct slot *slot)
+static int remove_disk(struct tree *tree, struct replay *replay, const struct slot *slot)
 {
-	ticket_note(tree->handover, ticket, &(struct kept_request){ .is_disk = 1 });
+	replay_note(tree->handover, replay, &(struct kept_request){ .is_disk = 1 });
 	return disk_unlink(tree->disks, slot->path);
 }
 
-static int remove_once(struct tree *tree, struct ticket *ticket, const struct slot *slot, int flags)
+static int remove_once(struct tree *tree, struct replay *replay, const struct slot *slot, int flags)
 {
-	const struct kept_request *before = ticket_recall(tree->handover, ticket);
+	const struct kept_request *before = replay_recall(tree->handover, replay);
 	struct stat there = look_at(slot);
 
 	if (before && (before->is_disk || !is_inode(&there, before->device, before->inode)))
 		return 0;
 	if (there.st_ino)
-		ticket_note(tree->handover, ticket,
+		replay_note(tree->handover, replay,
 			    &(struct kept_request){ .device = there.st_dev, .inode = there.st_ino });
 	if (!(flags & AT_REMOVEDIR))
 		loses_name(tree, &there);
 	return unlinkat(slot->directory->fd, slot->name, flags) < 0 ? -errno : 0;
 }
 
-static int remove_name(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name, int flags)
+static int remove_name(struct tree *tree, struct replay *replay, uint64_t parent, const char *name, int flags)
 {
 	struct slot slot;
 	int r = slot_get(tree, parent, name, &slot);
@@ -255,24 +255,24 @@ static int remove_name(struct tree *tree, struct ticket *ticket, uint64_t parent
 		return r;
 	disks_lock_names(tree->disks);
 	if (is_disk(tree, &slot))
-		r = flags & AT_REMOVEDIR ? -ENOTDIR : remove_disk(tree, ticket, &slot);
+		r = flags & AT_REMOVEDIR ? -ENOTDIR : remove_disk(tree, replay, &slot);
 	else if (flags & AT_REMOVEDIR && disks_any_beneath(tree->disks, slot.path))
 		r = -EBUSY;
 	else
-		r = remove_once(tree, ticket, &slot, flags);
+		r = remove_once(tree, replay, &slot, flags);
 	disks_unlock_names(tree->disks);
 	slot_put(tree, &slot);
 	return r;
 }
 
-int tree_unlink(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name)
+int tree_unlink(struct tree *tree, struct replay *replay, uint64_t parent, const char *name)
 {
-	return remove_name(tree, ticket, parent, name, 0);
+	return remove_name(tree, replay, parent, name, 0);
 }
 
-int tree_remove_directory(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name)
+int tree_remove_directory(struct tree *tree, struct replay *replay, uint64_t parent, const char *name)
 {
-	return remove_name(tree, ticket, parent, name, AT_REMOVEDIR);
+	return remove_name(tree, replay, parent, name, AT_REMOVEDIR);
 }
 
 /* ---- renaming */
@@ -306,15 +306,15 @@ static bool was_renamed(const struct kept_request *before, const struct stat *fr
 	return !is_inode(from, before->device, before->inode);
 }
 
-static int rename_once(struct tree *tree, struct ticket *ticket, const struct slot *from, const struct slot *to,
+static int rename_once(struct tree *tree, struct replay *replay, const struct slot *from, const struct slot *to,
 		       unsigned flags)
 {
-	const struct kept_request *before = ticket_recall(tree->handover, ticket);
+	const struct kept_request *before = replay_recall(tree->handover, replay);
 	struct stat source = look_at(from), target = look_at(to);
 
 	if (before && was_renamed(before, &source, &target, flags))
 		return 0;
-	ticket_note(tree->handover, ticket,
+	replay_note(tree->handover, replay,
 		    &(struct kept_request){ .device = source.st_dev,
 					    .inode = source.st_ino,
 					    .other_device = target.st_dev,
@@ -324,13 +324,13 @@ static int rename_once(struct tree *tree, struct ticket *ticket, const struct sl
 	return renameat2(from->directory->fd, from->name, to->directory->fd, to->name, flags) < 0 ? -errno : 0;
 }
 
-static int rename_slots(struct tree *tree, struct ticket *ticket, const struct slot *from, const struct slot *to,
+static int rename_slots(struct tree *tree, struct replay *replay, const struct slot *from, const struct slot *to,
 			unsigned flags)
 {
 	int r = check_rename(tree, from, to);
 
 	if (r == 0)
-		r = rename_once(tree, ticket, from, to, flags);
+		r = rename_once(tree, replay, from, to, flags);
 	if (r < 0)
 		return r;
 	see_again(tree, to);
@@ -339,7 +339,7 @@ static int rename_slots(struct tree *tree, struct ticket *ticket, const struct s
 	return 0;
 }
 
-int tree_rename(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name, uint64_t new_parent,
+int tree_rename(struct tree *tree, struct replay *replay, uint64_t parent, const char *name, uint64_t new_parent,
 		const char *new_name, unsigned flags)
 {
 	struct slot from, to;
@@ -354,7 +354,7 @@ int tree_rename(struct tree *tree, struct ticket *ticket, uint64_t parent, const
 	r = slot_get(tree, new_parent, new_name, &to);
 	if (r == 0) {
 		disks_lock_names(tree->disks);
-		r = rename_slots(tree, ticket, &from, &to, flags);
+		r = rename_slots(tree, replay, &from, &to, flags);
 		disks_unlock_names(tree->disks);
 		slot_put(tree, &to);
 	}
@@ -377,10 +377,10 @@ static int open_created(const struct slot *slot, int flags)
  * What exists by now was not there when the kernel looked, so nobody has checked whether the caller may open it: -ESTALE
  * makes the kernel look, check and open again.
  */
-static int create_file(struct tree *tree, struct ticket *ticket, const struct slot *slot, int flags,
+static int create_file(struct tree *tree, struct replay *replay, const struct slot *slot, int flags,
 		       const struct creation *creation)
 {
-	bool noted = ticket_recall(tree->handover, ticket) != NULL;
+	bool noted = replay_recall(tree->handover, replay) != NULL;
 	struct stat there = look_at(slot);
 	int r;
 
@@ -389,7 +389,7 @@ static int create_file(struct tree *tree, struct ticket *ticket, const struct sl
 	if (noted && there.st_ino)
 		return open_created(slot, flags);
 	if (!there.st_ino)
-		ticket_note(tree->handover, ticket, &(struct kept_request){ .unique = 0 });
+		replay_note(tree->handover, replay, &(struct kept_request){ .unique = 0 });
 	r = file_create(slot->directory->fd, slot->name, flags & ~O_EXCL, creation);
 	return r == -EEXIST && !(flags & O_EXCL) ? -ESTALE : r;
 }
@@ -409,7 +409,7 @@ static int enter_created(struct tree *tree, const struct slot *slot, int fd, str
 	return tree_node_of_file(tree, slot->directory, slot->name, pinned, &st, ret_node);
 }
 
-static int add_created_handle(struct tree *tree, const struct ticket *ticket, struct node *node, int flags, int *fd,
+static int add_created_handle(struct tree *tree, const struct replay *replay, struct node *node, int flags, int *fd,
 			      struct opening *ret_opening)
 {
 	struct handle *handle = handle_new(HANDLE_FILE);
@@ -420,20 +420,20 @@ static int add_created_handle(struct tree *tree, const struct ticket *ticket, st
 	handle->fd = steal_fd(fd);
 	handle->flags = flags;
 	handle->writer = (flags & O_ACCMODE) != O_RDONLY;
-	tree_tell_opening(tree, ticket, handle, ret_opening);
+	tree_tell_opening(tree, replay, handle, ret_opening);
 	return 0;
 }
 
-static int create_in(struct tree *tree, struct ticket *ticket, const struct slot *slot, int flags,
+static int create_in(struct tree *tree, struct replay *replay, const struct slot *slot, int flags,
 		     const struct creation *creation, struct entry *ret_entry, struct opening *ret_opening)
 {
-	CLEANUP(close_fdp) int fd = create_file(tree, ticket, slot, flags, creation);
+	CLEANUP(close_fdp) int fd = create_file(tree, replay, slot, flags, creation);
 	struct node *node;
 	int r = fd < 0 ? fd : enter_created(tree, slot, fd, &node);
 
 	if (r < 0)
 		return r;
-	r = add_created_handle(tree, ticket, node, flags, &fd, ret_opening);
+	r = add_created_handle(tree, replay, node, flags, &fd, ret_opening);
 	if (r == 0) {
 		r = tree_tell(tree, node, ret_entry);
 		if (r < 0)
@@ -443,18 +443,18 @@ static int create_in(struct tree *tree, struct ticket *ticket, const struct slot
 	return r;
 }
 
-int tree_create(struct tree *tree, struct ticket *ticket, uint64_t parent, const char *name, int flags,
+int tree_create(struct tree *tree, struct replay *replay, uint64_t parent, const char *name, int flags,
 		const struct creation *creation, struct entry *ret_entry, struct opening *ret_opening)
 {
 	struct slot slot;
 	int r;
 
-	tree_take_back(tree, ticket);
+	tree_take_back(tree, replay);
 	r = slot_get(tree, parent, name, &slot);
 	if (r < 0)
 		return r;
 	disks_lock_names(tree->disks);
-	r = create_in(tree, ticket, &slot, flags, creation, ret_entry, ret_opening);
+	r = create_in(tree, replay, &slot, flags, creation, ret_entry, ret_opening);
 	disks_unlock_names(tree->disks);
 	slot_put(tree, &slot);
 	return r;

@@ -108,13 +108,13 @@ static int open_node(struct tree *tree, struct node *node, int flags, bool nonbl
  * long as the first), and where the size that stat(2) shows is not how much there is to read. A view's pages may stay: it
  * hardly ever changes, and then its modification time does.
  */
-void tree_tell_opening(struct tree *tree, const struct ticket *ticket, struct handle *handle,
+void tree_tell_opening(struct tree *tree, const struct replay *replay, struct handle *handle,
 		       struct opening *ret_opening)
 {
 	struct kept_node *kept = handle->node->kept;
 	struct opening opening = { .handle = 0 };
 
-	handle->asked_by = ticket->unique;
+	handle->asked_by = replay->unique;
 	node_opened(tree->nodes, handle->node, handle->scratch);
 	if (handle->kind == HANDLE_FILE || handle->kind == HANDLE_SCRATCH || handle->kind == HANDLE_VIEW) {
 		opening.backing_id = passage_enter(&tree->passages, &handle->node->passage, handle->fd,
@@ -133,20 +133,20 @@ void tree_tell_opening(struct tree *tree, const struct ticket *ticket, struct ha
 }
 
 /* What an earlier daemon opened for this request and did not say so: nobody would ever close it. */
-void tree_take_back(struct tree *tree, const struct ticket *ticket)
+void tree_take_back(struct tree *tree, const struct replay *replay)
 {
-	if (ticket->again)
-		handle_take_back(tree->handles, ticket->unique);
+	if (replay->again)
+		handle_take_back(tree->handles, replay->unique);
 }
 
-int tree_open(struct tree *tree, const struct ticket *ticket, uint64_t id, int flags, bool nonblock,
+int tree_open(struct tree *tree, const struct replay *replay, uint64_t id, int flags, bool nonblock,
 	      struct opening *ret_opening)
 {
 	struct node *node;
 	struct handle *handle;
 	int r;
 
-	tree_take_back(tree, ticket);
+	tree_take_back(tree, replay);
 	node = node_get(tree->nodes, id);
 	if (!node)
 		return -ESTALE;
@@ -156,7 +156,7 @@ int tree_open(struct tree *tree, const struct ticket *ticket, uint64_t id, int f
 		return r;
 	}
 	handle->node = node;
-	tree_tell_opening(tree, ticket, handle, ret_opening);
+	tree_tell_opening(tree, replay, handle, ret_opening);
 	return 0;
 }
 
@@ -307,13 +307,13 @@ ssize_t tree_copy(struct tree *tree, uint64_t from, off_t from_offset, uint64_t 
 
 /* ---- directories */
 
-int tree_open_directory(struct tree *tree, const struct ticket *ticket, uint64_t id, struct opening *ret_opening)
+int tree_open_directory(struct tree *tree, const struct replay *replay, uint64_t id, struct opening *ret_opening)
 {
 	struct node *node = node_get(tree->nodes, id);
 	struct handle *handle = node ? handle_new(HANDLE_DIRECTORY) : NULL;
 	int r = 0;
 
-	tree_take_back(tree, ticket);
+	tree_take_back(tree, replay);
 	if (!handle) {
 		node_put(tree->nodes, node);
 		return node ? -ENOMEM : -ESTALE;
@@ -328,7 +328,7 @@ int tree_open_directory(struct tree *tree, const struct ticket *ticket, uint64_t
 		return r;
 	}
 	handle->node = node;
-	tree_tell_opening(tree, ticket, handle, ret_opening);
+	tree_tell_opening(tree, replay, handle, ret_opening);
 	return 0;
 }
 

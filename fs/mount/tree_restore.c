@@ -451,7 +451,7 @@ void tree_restore(struct tree *tree, struct fdstore *store)
 	struct restore restore = { .tree = tree, .store = store };
 
 	disks_go_on(tree->disks);
-	tickets_forget_old(tree->handover);
+	replay_forget_old(tree->handover);
 	restore_nodes(&restore);
 	handover_visit(tree->handover, KEPT_HANDLE, restore_handle, &restore);
 	for (size_t i = 0; i < restore.count; i++)

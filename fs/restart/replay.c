@@ -22,46 +22,46 @@ static void compare(void *context, void *slot)
 		search->found = kept;
 }
 
-const struct kept_request *ticket_recall(struct handover *handover, struct ticket *ticket)
+const struct kept_request *replay_recall(struct handover *handover, struct replay *replay)
 {
-	struct search search = { .unique = ticket->unique };
+	struct search search = { .unique = replay->unique };
 
-	if (ticket->again && !ticket->kept) {
+	if (replay->again && !replay->kept) {
 		handover_visit(handover, KEPT_REQUEST, compare, &search);
-		ticket->kept = search.found;
+		replay->kept = search.found;
 	}
-	return ticket->kept;
+	return replay->kept;
 }
 
-void ticket_note(struct handover *handover, struct ticket *ticket, const struct kept_request *found)
+void replay_note(struct handover *handover, struct replay *replay, const struct kept_request *found)
 {
-	struct kept_request *kept = ticket->kept ? NULL : handover_take(handover, KEPT_REQUEST);
+	struct kept_request *kept = replay->kept ? NULL : handover_take(handover, KEPT_REQUEST);
 
 	if (!kept)
 		return;
 	*kept = *found;
 	kept->unique = 0;
 	kept->restarts = handover_mount(handover)->restarts;
-	handover_publish(&kept->unique, ticket->unique);
-	ticket->kept = kept;
+	handover_publish(&kept->unique, replay->unique);
+	replay->kept = kept;
 }
 
-void ticket_note_next(struct handover *handover, struct ticket *ticket, const struct kept_request *found)
+void replay_note_next(struct handover *handover, struct replay *replay, const struct kept_request *found)
 {
-	struct kept_request *before = ticket->kept;
+	struct kept_request *before = replay->kept;
 
-	ticket->kept = NULL;
-	ticket_note(handover, ticket, found);
-	if (ticket->kept)
+	replay->kept = NULL;
+	replay_note(handover, replay, found);
+	if (replay->kept)
 		handover_give(handover, KEPT_REQUEST, before);
 	else
-		ticket->kept = before;
+		replay->kept = before;
 }
 
-void ticket_settle(struct handover *handover, struct ticket *ticket)
+void replay_settle(struct handover *handover, struct replay *replay)
 {
-	handover_give(handover, KEPT_REQUEST, ticket->kept);
-	ticket->kept = NULL;
+	handover_give(handover, KEPT_REQUEST, replay->kept);
+	replay->kept = NULL;
 }
 
 static void forget_if_old(void *context, void *slot)
@@ -73,7 +73,7 @@ static void forget_if_old(void *context, void *slot)
 		handover_give(handover, KEPT_REQUEST, slot);
 }
 
-void tickets_forget_old(struct handover *handover)
+void replay_forget_old(struct handover *handover)
 {
 	handover_visit(handover, KEPT_REQUEST, forget_if_old, handover);
 }

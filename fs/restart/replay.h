@@ -13,25 +13,25 @@
 
 #include "handover.h"
 
-struct ticket {
+struct replay {
 	uint64_t unique; /* the kernel's number of the request, the same when it is sent again */
 	bool again;      /* an earlier daemon may have had it */
 	struct kept_request *kept;
 };
 
 /* What an earlier daemon noted when it was about to do this, or NULL: then it has not done it. */
-const struct kept_request *ticket_recall(struct handover *handover, struct ticket *ticket);
+const struct kept_request *replay_recall(struct handover *handover, struct replay *replay);
 
 /* What is found, by the caller who is about to change it. Noted once; without room for it nothing is. */
-void ticket_note(struct handover *handover, struct ticket *ticket, const struct kept_request *found);
+void replay_note(struct handover *handover, struct replay *replay, const struct kept_request *found);
 
 /* The same for the next of several steps, of which the noted one is done. */
-void ticket_note_next(struct handover *handover, struct ticket *ticket, const struct kept_request *found);
+void replay_note_next(struct handover *handover, struct replay *replay, const struct kept_request *found);
 
 /* The kernel has its answer. */
-void ticket_settle(struct handover *handover, struct ticket *ticket);
+void replay_settle(struct handover *handover, struct replay *replay);
 
 /* Forget what nobody can ask for any more. To be called once, at the start. */
-void tickets_forget_old(struct handover *handover);
+void replay_forget_old(struct handover *handover);
 
 #endif

@@ -13,7 +13,7 @@
 #include "disks.h"
 #include "util.h"
 
-struct ticket;
+struct replay;
 
 /* Why a domain ended, as libvirt names it. */
 enum end_reason {
@@ -46,7 +46,7 @@ struct session_request {
 	const char *config; /* which config file this is; "" when not given */
 	bool saved;         /* DOMAIN.save exists */
 	enum end_reason reason;
-	struct ticket *ticket; /* of a prepare that an earlier daemon may have had; or NULL */
+	struct replay *replay; /* of a prepare that an earlier daemon may have had; or NULL */
 	struct session_item *items;
 	size_t count;
 };

@@ -410,18 +410,18 @@ static void note_choice(struct disks *disks, const struct session_request *reque
 {
 	struct kept_request found = { .announced = announced };
 
-	if (!request->ticket)
+	if (!request->replay)
 		return;
-	found.line = request->ticket->kept ? request->ticket->kept->line : 0;
+	found.line = request->replay->kept ? request->replay->kept->line : 0;
 	for (size_t i = 0; i < participants->count && i < sizeof(found.head) - 1; i++)
 		found.head[i] = (char)('0' + participants->list[i].start);
-	ticket_note_next(disks->handover, request->ticket, &found);
+	replay_note_next(disks->handover, request->replay, &found);
 }
 
 /* What an earlier daemon noted, or NULL. A write of several lines may have a note of another one. */
 static const struct kept_request *recall_choice(struct disks *disks, const struct session_request *request)
 {
-	const struct kept_request *before = request->ticket ? ticket_recall(disks->handover, request->ticket) : NULL;
+	const struct kept_request *before = request->replay ? replay_recall(disks->handover, request->replay) : NULL;
 
 	return before && before->head[0] ? before : NULL;
 }
