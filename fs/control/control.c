@@ -36,7 +36,7 @@ struct verb {
 	const char *name;
 	size_t words; /* how many plain words it takes; WORDS_ANY: it looks itself */
 	const char *const *keys;
-	enum once once;
+	enum effect effect;
 	int (*run)(const struct request *request, struct sentence *error);
 };
 
@@ -481,22 +481,22 @@ static const char *const export_keys[] = { "to", "point", "format", "compress", 
 static const char *const cancel_keys[] = { "job", NULL };
 
 static const struct verb verbs[] = {
-	{ "protect", 1, protect_keys, ONCE_MAKES_DISK, run_protect },
-	{ "unprotect", 1, force_keys, ONCE_REMOVES_DISK, run_unprotect },
-	{ "set", 1, NULL, ONCE_ANYWAY, run_set },
-	{ "reset", 1, force_keys, ONCE_ANYWAY, run_reset },
-	{ "commit", 1, commit_keys, ONCE_NEW_SCRATCH, run_commit },
-	{ "undo", 1, no_keys, ONCE_NEW_HEAD, run_undo },
-	{ "snapshot", 2, snapshot_keys, ONCE_MAKES_POINT, run_snapshot },
-	{ "revert", 2, revert_keys, ONCE_ANYWAY, run_revert },
-	{ "delete", 2, no_keys, ONCE_REMOVES_POINT, run_delete },
-	{ "clone", 2, clone_keys, ONCE_MAKES_DISK, run_clone },
-	{ "fold", 1, fold_keys, ONCE_ANYWAY, run_fold },
-	{ "export", 1, export_keys, ONCE_MAKES_FILE, run_export },
-	{ "cancel", 1, cancel_keys, ONCE_ANYWAY, run_cancel },
-	{ "announce", WORDS_ANY, no_keys, ONCE_ANYWAY, run_announce },
-	{ "prepare", WORDS_ANY, NULL, ONCE_ANYWAY, run_prepare },
-	{ "release", WORDS_ANY, NULL, ONCE_ANYWAY, run_release },
+	{ "protect", 1, protect_keys, EFFECT_MAKES_DISK, run_protect },
+	{ "unprotect", 1, force_keys, EFFECT_REMOVES_DISK, run_unprotect },
+	{ "set", 1, NULL, EFFECT_NONE, run_set },
+	{ "reset", 1, force_keys, EFFECT_NONE, run_reset },
+	{ "commit", 1, commit_keys, EFFECT_NEW_SCRATCH, run_commit },
+	{ "undo", 1, no_keys, EFFECT_NEW_HEAD, run_undo },
+	{ "snapshot", 2, snapshot_keys, EFFECT_MAKES_POINT, run_snapshot },
+	{ "revert", 2, revert_keys, EFFECT_NONE, run_revert },
+	{ "delete", 2, no_keys, EFFECT_REMOVES_POINT, run_delete },
+	{ "clone", 2, clone_keys, EFFECT_MAKES_DISK, run_clone },
+	{ "fold", 1, fold_keys, EFFECT_NONE, run_fold },
+	{ "export", 1, export_keys, EFFECT_MAKES_FILE, run_export },
+	{ "cancel", 1, cancel_keys, EFFECT_NONE, run_cancel },
+	{ "announce", WORDS_ANY, no_keys, EFFECT_NONE, run_announce },
+	{ "prepare", WORDS_ANY, NULL, EFFECT_NONE, run_prepare },
+	{ "release", WORDS_ANY, NULL, EFFECT_NONE, run_release },
 };
 
 const char *control_help(void)
@@ -572,7 +572,7 @@ static bool was_done(const struct request *request, const struct verb *verb)
 {
 	const struct command *command = request->command;
 	bool is_clone = verb->run == run_clone;
-	struct once_command once = { .what = verb->once, .line = request->line, .name = request->name };
+	struct once_command once = { .effect = verb->effect, .line = request->line, .name = request->name };
 	CLEANUP(freep) char *new_name = NULL;
 
 	if (!request->caller->replay)
@@ -581,7 +581,7 @@ static bool was_done(const struct request *request, const struct verb *verb)
 		once.point = command->words[1].value;
 	if (is_clone && relative_name(request->disks, command->words[1].value, &new_name, NULL) == 0)
 		once.name = new_name;
-	once.file = verb->once == ONCE_MAKES_FILE ? find_setting(command, "to") : NULL;
+	once.file = verb->effect == EFFECT_MAKES_FILE ? find_setting(command, "to") : NULL;
 	return once_was_done(request->disks, request->caller->replay, &once, request->answer);
 }
 

@@ -72,23 +72,23 @@ static bool was_left(struct disks *disks, const char *id)
 	return left;
 }
 
-static bool has_changed(struct disks *disks, enum once what, const struct kept_request *before,
+static bool has_changed(struct disks *disks, enum effect effect, const struct kept_request *before,
 			const struct kept_request *now)
 {
-	switch (what) {
-	case ONCE_ANYWAY:
+	switch (effect) {
+	case EFFECT_NONE:
 		return false;
-	case ONCE_NEW_SCRATCH:
+	case EFFECT_NEW_SCRATCH:
 		return before->inode != now->inode || before->device != now->device;
-	case ONCE_NEW_HEAD:
+	case EFFECT_NEW_HEAD:
 		return strcmp(before->head, now->head) != 0 && was_left(disks, before->head);
-	case ONCE_MAKES_DISK:
-	case ONCE_REMOVES_DISK:
-		return before->is_disk == (what == ONCE_REMOVES_DISK) && before->is_disk != now->is_disk;
-	case ONCE_MAKES_POINT:
-	case ONCE_REMOVES_POINT:
-		return before->has_point == (what == ONCE_REMOVES_POINT) && before->has_point != now->has_point;
-	case ONCE_MAKES_FILE:
+	case EFFECT_MAKES_DISK:
+	case EFFECT_REMOVES_DISK:
+		return before->is_disk == (effect == EFFECT_REMOVES_DISK) && before->is_disk != now->is_disk;
+	case EFFECT_MAKES_POINT:
+	case EFFECT_REMOVES_POINT:
+		return before->has_point == (effect == EFFECT_REMOVES_POINT) && before->has_point != now->has_point;
+	case EFFECT_MAKES_FILE:
 		return now->other_inode && before->other_inode != now->other_inode;
 	}
 	return false;
@@ -113,15 +113,15 @@ static void tell_what_was_made(struct disks *disks, const struct once_command *c
 	if (!disk)
 		return;
 	pthread_mutex_lock(&disks->lock);
-	if (command->what == ONCE_NEW_SCRATCH)
+	if (command->effect == EFFECT_NEW_SCRATCH)
 		layer = disk->head;
-	else if (command->what == ONCE_MAKES_POINT)
+	else if (command->effect == EFFECT_MAKES_POINT)
 		layer = disk_find_point_locked(disk, command->point);
 	if (layer)
 		json_set_string(answer, "layer", layer->record.id);
-	if (command->what == ONCE_NEW_HEAD)
+	if (command->effect == EFFECT_NEW_HEAD)
 		layer = layer_find_locked(disks, before->head);
-	if (command->what == ONCE_NEW_HEAD && layer)
+	if (command->effect == EFFECT_NEW_HEAD && layer)
 		point = layer_find_name_locked(layer, disk->name, "undone-");
 	if (point)
 		json_set_string(answer, "point", point);
@@ -136,12 +136,12 @@ bool once_was_done(struct disks *disks, struct replay *replay, const struct once
 	struct kept_request now;
 
 	/* The one line of a write that may be done again, as the hook's and a reset's are, need not be noted. */
-	if (command->what == ONCE_ANYWAY && command->line == 0)
+	if (command->effect == EFFECT_NONE && command->line == 0)
 		return false;
 	before = replay_recall(disks->handover, replay);
 	now = look(disks, command);
 	if (before && before->line == command->line) {
-		if (!has_changed(disks, command->what, before, &now))
+		if (!has_changed(disks, command->effect, before, &now))
 			return false;
 		tell_what_was_made(disks, command, before, answer);
 		return true;

@@ -12,19 +12,19 @@
 #include "replay.h"
 
 /* What tells that a command was done. */
-enum once {
-	ONCE_ANYWAY,       /* nothing: it may be done again */
-	ONCE_NEW_SCRATCH,  /* commit: the scratch has become a layer */
-	ONCE_NEW_HEAD,     /* undo: the head is another, and what was the head is still there, and not folding */
-	ONCE_MAKES_DISK,   /* protect, clone */
-	ONCE_REMOVES_DISK, /* unprotect */
-	ONCE_MAKES_POINT,  /* snapshot */
-	ONCE_REMOVES_POINT,
-	ONCE_MAKES_FILE, /* export */
+enum effect {
+	EFFECT_NONE,         /* nothing: it may be done again */
+	EFFECT_NEW_SCRATCH,  /* commit: the scratch has become a layer */
+	EFFECT_NEW_HEAD,     /* undo: the head is another, and what was the head is still there, and not folding */
+	EFFECT_MAKES_DISK,   /* protect, clone */
+	EFFECT_REMOVES_DISK, /* unprotect */
+	EFFECT_MAKES_POINT,  /* snapshot */
+	EFFECT_REMOVES_POINT,
+	EFFECT_MAKES_FILE, /* export */
 };
 
 struct once_command {
-	enum once what;
+	enum effect effect;
 	unsigned line;     /* of the write that it came in, from 0 */
 	const char *name;  /* the disk; of a clone, the new one */
 	const char *point; /* or NULL */

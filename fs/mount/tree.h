@@ -44,7 +44,7 @@ void tree_connect(struct tree *tree, int fuse_fd, bool passthrough);
  */
 void tree_restore(struct tree *tree, struct fdstore *store);
 
-/* Requests that must not be done twice have a ticket. The kernel has been answered: it is no longer needed. */
+/* Requests that must not be done twice are noted (replay.h). The kernel has been answered: it is no longer needed. */
 void tree_settle(struct tree *tree, struct replay *replay);
 
 /* ---- names and attributes (tree.c) */

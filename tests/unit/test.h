@@ -73,16 +73,16 @@ __attribute__((unused)) static void test_str(const char *file, int line, const c
 }
 
 __attribute__((unused)) static void test_contains(const char *file, int line, const char *expr, const char *got,
-						  const char *entry)
+						  const char *part)
 {
-	if (!got || !strstr(got, entry))
-		test_fail(file, line, "%s is '%s', without '%s'", expr, got ? got : "(null)", entry);
+	if (!got || !strstr(got, part))
+		test_fail(file, line, "%s is '%s', without '%s'", expr, got ? got : "(null)", part);
 }
 
 #define check(condition) ((condition) ? (void)0 : test_fail(__FILE__, __LINE__, "%s is not so", #condition))
 #define check_int(got, want) test_int(__FILE__, __LINE__, #got, (intmax_t)(got), (intmax_t)(want))
 #define check_str(got, want) test_str(__FILE__, __LINE__, #got, got, want)
-#define check_contains(got, entry) test_contains(__FILE__, __LINE__, #got, got, entry)
+#define check_contains(got, part) test_contains(__FILE__, __LINE__, #got, got, part)
 #define check_errno(result, error) check_int(result, -(error))
 
 static inline const char *test_dir(void)
