@@ -292,8 +292,8 @@ static struct json_object *describe_disk_locked(const struct disk *disk, bool pa
 	json_object_object_add(object, "session", describe_session(disk));
 	json_object_object_add(object, "hold", describe_hold(disk));
 	json_set_bool(object, "armed", (disk->session && disk->session->armed) || disk->record.commit_at_release);
-	json_set_bool(object, "unhooked", disk->record.keep == KEEP_UNHOOKED);
-	json_set_string(object, "kept", disk->record.keep == KEEP_NOTHING ? NULL : keep_name(disk->record.keep));
+	json_set_bool(object, "unhooked", disk->record.fate == FATE_UNHOOKED);
+	json_set_string(object, "kept", disk->record.fate == FATE_DISCARD ? NULL : fate_name(disk->record.fate));
 	json_set_bool(object, "folding", is_folding(disk));
 	json_set_string(object, "copied", disk->copied);
 	json_object_object_add(object, "job", json_object_get(json_object_array_get_idx(jobs, 0)));

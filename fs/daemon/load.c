@@ -195,7 +195,7 @@ static void load_session(struct disk *disk)
 
 static bool may_be_thrown_away(const struct disk *disk)
 {
-	return disk->record.keep == KEEP_NOTHING;
+	return disk->record.fate == FATE_DISCARD;
 }
 
 static bool is_disk(const struct disks *disks, const char *name)
@@ -254,7 +254,7 @@ static int complete_head(struct disk *disk, struct layer *layer)
 	    strcmp(layer->record.names[0].disk, disk->name) != 0)
 		return 0;
 	strcpy(record.head, layer->record.id);
-	record.keep = KEEP_NOTHING;
+	record.fate = FATE_DISCARD;
 	record.follow = false;
 	r = disk_save(disk, &record);
 	if (r < 0)
@@ -318,7 +318,7 @@ static void load_scratch(struct disk *disk, bool first_of_boot)
 
 	if (r == -ENOENT && !may_be_thrown_away(disk))
 		log_error("disk '%s': its scratch, which was to be kept (%s), is gone", disk->name,
-			  keep_name(disk->record.keep));
+			  fate_name(disk->record.fate));
 	if (r == 0)
 		rehome_recover(disk->scratch->fd, disk->directory, SCRATCH_HEADER);
 	sealed = r == 0 ? sealed_as(disk) : NULL;

@@ -286,7 +286,7 @@ static bool make_templates_locked(struct disks *disks)
 	return false;
 }
 
-static void *keep_house(void *context)
+static void *housekeeping(void *context)
 {
 	struct disks *disks = context;
 	struct timespec until;
@@ -338,7 +338,7 @@ int job_start_workers(struct disks *disks)
 	disks->workers = calloc(count + 1, sizeof(*disks->workers));
 	if (!disks->workers)
 		return -ENOMEM;
-	r = start_thread(disks, keep_house);
+	r = start_thread(disks, housekeeping);
 	for (unsigned i = 0; i < count && r == 0; i++)
 		r = start_thread(disks, work);
 	return r;

@@ -39,9 +39,9 @@ static int reset_claimed(struct disk *disk, bool force, struct sentence *error)
 		r = image_check(disk, false, error);
 	if (r < 0)
 		return r;
-	after.keep = KEEP_NOTHING;
+	after.fate = FATE_DISCARD;
 	after.hold[0] = after.hold_uuid[0] = after.hold_domain[0] = '\0';
-	if (after.keep != disk->record.keep || disk->hold) {
+	if (after.fate != disk->record.fate || disk->hold) {
 		r = disk_save(disk, &after);
 		if (r < 0)
 			return report(error, r, "disk '%s': its record cannot be written: %s", disk->name,
@@ -105,7 +105,7 @@ static int commit_claimed(struct disk *disk, const char *note, struct json_objec
 		json_set_string(answer, "layer", NULL);
 		return 0;
 	}
-	seal.after.keep = KEEP_NOTHING;
+	seal.after.fate = FATE_DISCARD;
 	r = seal_scratches(disk->disks, &seal, 1, NULL, NULL, error);
 	if (r < 0)
 		return r;
@@ -145,8 +145,8 @@ int disk_commit_at_release(struct disks *disks, const char *name, struct sentenc
 		return r;
 	record = disk->record;
 	record.commit_at_release = true;
-	if (disk->session && record.keep == KEEP_NOTHING)
-		record.keep = KEEP_ARMED;
+	if (disk->session && record.fate == FATE_DISCARD)
+		record.fate = FATE_ARMED;
 	r = disk_save(disk, &record);
 	if (r < 0)
 		report(error, r, "disk '%s': its record cannot be written: %s", name, error_text(r));
@@ -162,7 +162,7 @@ static bool needs_name_locked(const struct layer *head, const struct layer *to)
 	return head->parent && !head->record.name_count && !layer_is_below_locked(head, to);
 }
 
-static int keep_old_head(struct disk *disk, const struct layer *to, struct json_object *answer, struct sentence *error)
+static int name_old_head(struct disk *disk, const struct layer *to, struct json_object *answer, struct sentence *error)
 {
 	char point[POINT_MAX + 1];
 	bool needed;
@@ -183,14 +183,14 @@ static int keep_old_head(struct disk *disk, const struct layer *to, struct json_
 	return 0;
 }
 
-static int keep_scratch(struct disk *disk, struct json_object *answer, struct sentence *error)
+static int seal_scratch_aside(struct disk *disk, struct json_object *answer, struct sentence *error)
 {
 	struct seal aside = { .disk = disk, .kind = SEAL_ASIDE, .prefix = "before-revert", .after = disk->record };
 	int r;
 
 	if (!scratch_is_dirty(disk->scratch))
 		return 0;
-	aside.after.keep = KEEP_NOTHING;
+	aside.after.fate = FATE_DISCARD;
 	r = seal_scratches(disk->disks, &aside, 1, NULL, NULL, error);
 	if (r < 0)
 		return r;
@@ -222,14 +222,14 @@ static int move_to(struct disk *disk, struct layer *to, bool discard, struct jso
 	int r = check_may_leave(disk, to, error);
 
 	if (r == 0 && !discard)
-		r = keep_scratch(disk, answer, error);
+		r = seal_scratch_aside(disk, answer, error);
 	if (r == 0)
-		r = keep_old_head(disk, to, answer, error);
+		r = name_old_head(disk, to, answer, error);
 	if (r < 0)
 		return r;
 	after = disk->record;
 	strcpy(after.head, to->record.id);
-	after.keep = KEEP_NOTHING;
+	after.fate = FATE_DISCARD;
 	after.follow = false;
 	r = disk_save(disk, &after);
 	if (r < 0)
@@ -273,7 +273,7 @@ int disk_undo(struct disks *disks, const char *name, struct json_object *answer,
 /* --- restore points ------------------------------------------------------------------------------ */
 
 /* The layer of a point, kept for the caller (layer_unpin), or NULL with a sentence. */
-static struct layer *keep_point(struct disk *disk, const char *point, struct sentence *error)
+static struct layer *pin_point(struct disk *disk, const char *point, struct sentence *error)
 {
 	struct layer *layer;
 
@@ -309,7 +309,7 @@ static int snapshot_claimed(struct disk *disk, const char *point, const char *no
 		return r;
 	if (!scratch_is_dirty(disk->scratch))
 		return name_head(disk, point, answer, error);
-	seal.after.keep = KEEP_NOTHING;
+	seal.after.fate = FATE_DISCARD;
 	r = seal_scratches(disk->disks, &seal, 1, NULL, NULL, error);
 	if (r < 0)
 		return r;
@@ -346,7 +346,7 @@ int disk_revert(struct disks *disks, const char *name, const char *point, bool d
 
 	if (r < 0)
 		return r;
-	layer = keep_point(disk, point, error);
+	layer = pin_point(disk, point, error);
 	r = layer ? check_may_seal(disk, error) : -ENOENT;
 	if (r == 0)
 		r = move_to(disk, layer, discard, answer, error);
@@ -368,7 +368,7 @@ int disk_delete(struct disks *disks, const char *name, const char *point, struct
 
 	if (r < 0)
 		return r;
-	layer = keep_point(disk, point, error);
+	layer = pin_point(disk, point, error);
 	r = layer ? layer_drop_name(layer, disk->name, point) : -ENOENT;
 	if (layer && r < 0)
 		report(error, r, "disk '%s': snapshot '%s' cannot be deleted: %s", disk->name, point, error_text(r));

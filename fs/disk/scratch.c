@@ -124,7 +124,7 @@ int scratch_set_attributes(const struct disk *disk, int fd)
 }
 
 /* Whoever has the old one open keeps it, in the next daemon too. The disk is claimed, so nobody opens it meanwhile. */
-static void keep_for_openers(struct disk *disk)
+static void store_for_openers(struct disk *disk)
 {
 	struct scratch *old = disk->scratch;
 	CLEANUP(freep) char *name = NULL;
@@ -190,7 +190,7 @@ int scratch_renew(struct disk *disk, struct layer *layer, struct sentence *error
 		fd = make_file(disk, template, new_name);
 	r = fd < 0 ? fd : 0;
 	if (r == 0)
-		keep_for_openers(disk);
+		store_for_openers(disk);
 	if (r == 0)
 		r = io_take_place(disk->scratch_directory, new_name, disk->scratch_name);
 	if (r == 0)
@@ -301,16 +301,16 @@ static int record_unhooked(struct disk *disk)
 {
 	struct disk_record record = disk->record;
 
-	if (disk->session || record.keep != KEEP_NOTHING)
+	if (disk->session || record.fate != FATE_DISCARD)
 		return 0;
-	record.keep = KEEP_UNHOOKED;
-	record.keep_since = time(NULL);
+	record.fate = FATE_UNHOOKED;
+	record.fate_since = time(NULL);
 	return disk_save(disk, &record);
 }
 
 static bool wants_unhooked_locked(const struct disk *disk, bool writer)
 {
-	return writer && !disk->session && disk->record.keep == KEEP_NOTHING;
+	return writer && !disk->session && disk->record.fate == FATE_DISCARD;
 }
 
 /* Wait until the scratch may be opened. 0 with the lock held and the disk idle. */

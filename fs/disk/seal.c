@@ -330,7 +330,8 @@ static void put_layers(struct seal *seals, size_t count)
 }
 
 /* From the intent on there is no way back: a disk whose record cannot be written waits for the next start. */
-static int keep_promise(struct disks *disks, struct seal *seals, size_t count, const char *uuid, struct sentence *error)
+static int fulfil_intent(struct disks *disks, struct seal *seals, size_t count, const char *uuid,
+			 struct sentence *error)
 {
 	CLEANUP(freep) char *file = intent_file(uuid);
 	int result = 0;
@@ -368,7 +369,7 @@ int seal_scratches(struct disks *disks, struct seal *seals, size_t count, const 
 	int r = do_steps(disks, seals, count, uuid, domain, error);
 
 	if (r == 0 && promised)
-		return keep_promise(disks, seals, count, uuid, error);
+		return fulfil_intent(disks, seals, count, uuid, error);
 	/* Without an intent at most one head moves; it goes first, so that a failure still leaves everything as it was. */
 	for (size_t i = 0; i < count && r == 0; i++)
 		if (seals[i].kind != SEAL_ASIDE)
@@ -420,7 +421,7 @@ static int complete_entry(struct disks *disks, const struct intent_record *inten
 		free(record.template);
 		return 0;
 	}
-	record.keep = KEEP_NOTHING;
+	record.fate = FATE_DISCARD;
 	record.commit_at_release = false;
 	if (entry->hold) {
 		strcpy(record.hold, entry->layer);

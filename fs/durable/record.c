@@ -21,18 +21,18 @@
 #define RECORD_VERSION 1
 #define INTENT_ENTRIES_MAX 256
 
-static const char *const keep_names[] = {
-	[KEEP_NOTHING] = "nothing",         [KEEP_LEFTOVER] = "leftover", [KEEP_ARMED] = "armed",
-	[KEEP_UNCOMMITTED] = "uncommitted", [KEEP_UNHOOKED] = "unhooked", [KEEP_UNDECIDED] = "undecided",
-	[KEEP_SNAPSHOT] = "snapshot",
+static const char *const fate_names[] = {
+	[FATE_DISCARD] = "nothing",         [FATE_LEFTOVER] = "leftover", [FATE_ARMED] = "armed",
+	[FATE_UNCOMMITTED] = "uncommitted", [FATE_UNHOOKED] = "unhooked", [FATE_UNDECIDED] = "undecided",
+	[FATE_SNAPSHOT] = "snapshot",
 };
 
 static const char *const format_names[] = { [FORMAT_RAW] = "raw", [FORMAT_QCOW2] = "qcow2" };
 static const char *const state_names[] = { [LAYER_SEALED] = "sealed", [LAYER_FOLDING] = "folding" };
 
-const char *keep_name(enum keep keep)
+const char *fate_name(enum fate fate)
 {
-	return keep_names[keep];
+	return fate_names[fate];
 }
 
 uint64_t record_revisions(const struct disk_record *record)
@@ -236,10 +236,10 @@ int record_load_disk(int directory, const char *file, struct disk_record *ret_re
 		  record.hold[0] != '\0');
 	read_text(&reader, "hold-domain", record.hold_domain, sizeof(record.hold_domain), text_is_clean, false);
 	record.hold_managed = read_bool(&reader, "hold-managed");
-	record.keep = (enum keep)read_choice(&reader, "keep", keep_names, ARRAY_SIZE(keep_names));
-	read_text(&reader, "keep-uuid", record.keep_uuid, sizeof(record.keep_uuid), uuid_is_valid, false);
-	record.keep_armed = read_bool(&reader, "keep-armed");
-	record.keep_since = (time_t)read_u64(&reader, "keep-since", false);
+	record.fate = (enum fate)read_choice(&reader, "keep", fate_names, ARRAY_SIZE(fate_names));
+	read_text(&reader, "keep-uuid", record.fate_uuid, sizeof(record.fate_uuid), uuid_is_valid, false);
+	record.fate_armed = read_bool(&reader, "keep-armed");
+	record.fate_since = (time_t)read_u64(&reader, "keep-since", false);
 	record.commit_at_release = read_bool(&reader, "commit-at-release");
 	read_text(&reader, "consumed", record.consumed, sizeof(record.consumed), text_is_clean, false);
 	record.keep_revisions = read_u64(&reader, "keep-revisions", false);
@@ -265,10 +265,10 @@ int record_save_disk(int directory, const char *file, const struct disk_record *
 	set_text(object, "hold-uuid", record->hold_uuid);
 	set_text(object, "hold-domain", record->hold_domain);
 	json_set_bool(object, "hold-managed", record->hold_managed);
-	json_set_string(object, "keep", keep_names[record->keep]);
-	set_text(object, "keep-uuid", record->keep_uuid);
-	json_set_bool(object, "keep-armed", record->keep_armed);
-	json_set_u64(object, "keep-since", (uint64_t)record->keep_since);
+	json_set_string(object, "keep", fate_names[record->fate]);
+	set_text(object, "keep-uuid", record->fate_uuid);
+	json_set_bool(object, "keep-armed", record->fate_armed);
+	json_set_u64(object, "keep-since", (uint64_t)record->fate_since);
 	json_set_bool(object, "commit-at-release", record->commit_at_release);
 	set_text(object, "consumed", record->consumed);
 	json_set_u64(object, "keep-revisions", record->keep_revisions);

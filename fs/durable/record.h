@@ -28,14 +28,14 @@
 #define LAYER_NAMES_MAX 256 /* names that one layer may have */
 
 /* What is to become of a scratch that has data in it when its session is over, besides being discarded. */
-enum keep {
-	KEEP_NOTHING,
-	KEEP_LEFTOVER,    /* leftover=keep: sealed aside should the host crash */
-	KEEP_ARMED,       /* the session was to be committed: sealed aside if it cannot be */
-	KEEP_UNCOMMITTED, /* a commit failed: sealed aside at the next prepare */
-	KEEP_UNHOOKED,    /* written without a session: sealed aside at the next prepare */
-	KEEP_UNDECIDED,   /* the session's end left it open: kept for a restore, else reset or sealed aside */
-	KEEP_SNAPSHOT,    /* a revert to a libvirt snapshot is on its way: kept for the prepare that follows at once */
+enum fate {
+	FATE_DISCARD,
+	FATE_LEFTOVER,    /* leftover=keep: sealed aside should the host crash */
+	FATE_ARMED,       /* the session was to be committed: sealed aside if it cannot be */
+	FATE_UNCOMMITTED, /* a commit failed: sealed aside at the next prepare */
+	FATE_UNHOOKED,    /* written without a session: sealed aside at the next prepare */
+	FATE_UNDECIDED,   /* the session's end left it open: kept for a restore, else reset or sealed aside */
+	FATE_SNAPSHOT,    /* a revert to a libvirt snapshot is on its way: kept for the prepare that follows at once */
 };
 
 struct disk_record {
@@ -44,10 +44,10 @@ struct disk_record {
 	char hold_uuid[UUID_SIZE];
 	char hold_domain[DOMAIN_SIZE];
 	bool hold_managed; /* by `virsh managedsave`: gone when DOMAIN.save is gone */
-	enum keep keep;
-	char keep_uuid[UUID_SIZE]; /* whose session it was; "" for none */
-	bool keep_armed;           /* KEEP_UNDECIDED: seal aside rather than reset */
-	time_t keep_since;
+	enum fate fate;
+	char fate_uuid[UUID_SIZE]; /* whose session it was; "" for none */
+	bool fate_armed;           /* FATE_UNDECIDED: seal aside rather than reset */
+	time_t fate_since;
 	bool commit_at_release;    /* `commit NAME at=release` */
 	char consumed[TOKEN_SIZE]; /* the config file whose one-shot-commit has been done */
 	uint64_t keep_revisions;
@@ -162,7 +162,7 @@ bool point_is_valid(
 
 const char *format_name(enum image_format format);
 int format_parse(const char *name, enum image_format *ret_format); /* -EINVAL */
-const char *keep_name(enum keep keep);
+const char *fate_name(enum fate fate);
 
 /* How many of the last commits stay undoable. */
 uint64_t record_revisions(const struct disk_record *record);

@@ -28,7 +28,7 @@ static bool parent_is_chosen_locked(const struct layer *layer)
 }
 
 /* Whether undoing as many commits as the disk keeps would choose the layer's parent. */
-static bool is_kept_revision_locked(const struct disk *disk, const struct layer *layer)
+static bool is_revision_locked(const struct disk *disk, const struct layer *layer)
 {
 	const struct layer *revision = disk->head;
 
@@ -40,10 +40,10 @@ static bool is_kept_revision_locked(const struct disk *disk, const struct layer 
 	return false;
 }
 
-static bool is_kept_locked(const struct layer *layer)
+static bool is_revision_of_any_locked(const struct layer *layer)
 {
 	for (const struct disk *disk = layer->disks->first; disk; disk = disk->next_disk)
-		if (is_kept_revision_locked(disk, layer))
+		if (is_revision_locked(disk, layer))
 			return true;
 	return false;
 }
@@ -52,7 +52,8 @@ static bool may_be_folded_locked(const struct layer *layer)
 {
 	if (!layer->parent)
 		return false;
-	return layer->record.state == LAYER_FOLDING || (!parent_is_chosen_locked(layer) && !is_kept_locked(layer));
+	return layer->record.state == LAYER_FOLDING ||
+	       (!parent_is_chosen_locked(layer) && !is_revision_of_any_locked(layer));
 }
 
 /* The lowest foldable layer of a chain: so each byte is copied once on its way to the image. One that is folding already comes first. */
@@ -143,7 +144,7 @@ static void report_obstruction_locked(const struct disk *disk, struct sentence *
 static bool is_obstructed_locked(const struct disk *disk, struct sentence *why)
 {
 	bool obstructed = disk->head->parent && !fold_candidate_locked(disk) && parent_is_chosen_locked(disk->head) &&
-			  !is_kept_locked(disk->head);
+			  !is_revision_of_any_locked(disk->head);
 
 	if (obstructed)
 		report_obstruction_locked(disk, why);

@@ -41,7 +41,7 @@ bool session_is_active_locked(const struct disk *disk)
 bool session_is_strict_locked(const struct disk *disk)
 {
 	return !disk->session || disk->session->armed || disk->hold || disk->record.strict ||
-	       disk->record.keep != KEEP_NOTHING || disk->record.commit_at_release;
+	       disk->record.fate != FATE_DISCARD || disk->record.commit_at_release;
 }
 
 static void session_go_on_locked(struct disk *disk)

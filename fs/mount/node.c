@@ -253,7 +253,7 @@ static struct node *intern(struct node_table *table, struct node *candidate, int
 	if (!node) {
 		candidate->inherited = kept != NULL;
 		candidate->lookups = kept ? kept->lookups : 0;
-		candidate->kept = kept || !table->root ? kept : keep_node(table->handover, candidate, fd);
+		candidate->kept = kept || !table->root ? kept : node_handover_note(table->handover, candidate, fd);
 		pthread_mutex_lock(&table->lock);
 		node = find_key(table, candidate);
 		if (!node) {
@@ -360,7 +360,7 @@ void node_looked_up(struct node_table *table, struct node *node)
 {
 	pthread_mutex_lock(&table->lock);
 	node->lookups++;
-	keep_lookups(node);
+	node_handover_lookups(node);
 	pthread_mutex_unlock(&table->lock);
 }
 
@@ -373,7 +373,7 @@ static void correct_count(struct node_table *table, struct node *node, uint64_t 
 	/* Unless somebody has looked it up meanwhile. */
 	if (node->lookups == lookups) {
 		node->lookups = 0;
-		keep_lookups(node);
+		node_handover_lookups(node);
 	}
 	pthread_mutex_unlock(&table->lock);
 }
@@ -387,7 +387,7 @@ void node_forget(struct node_table *table, uint64_t id, uint64_t lookups)
 	node = find_id(table, id);
 	if (node && node != table->root) {
 		node->lookups = lookups < node->lookups ? node->lookups - lookups : 0;
-		keep_lookups(node);
+		node_handover_lookups(node);
 		node->references++;
 		left = node->inherited ? node->lookups : 0;
 	} else {
@@ -462,7 +462,7 @@ int node_seen(struct node_table *table, struct node *node, struct node *parent, 
 		return -ENOMEM;
 	pthread_mutex_lock(&table->lock);
 	node->was_protected = is_protected;
-	keep_seen(node, parent, name);
+	node_handover_seen(node, parent, name);
 	if (is_directory && would_be_in_itself(node, parent)) {
 		r = -ESTALE;
 	} else if (is_directory) {

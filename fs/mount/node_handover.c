@@ -12,7 +12,7 @@ static void copy_name(struct kept_node *kept, const char *name)
 	snprintf(kept->name, sizeof(kept->name), "%s", name);
 }
 
-struct kept_node *keep_node(struct handover *handover, const struct node *node, int fd)
+struct kept_node *node_handover_note(struct handover *handover, const struct node *node, int fd)
 {
 	struct kept_node *kept = handover_take(handover, KEPT_NODE);
 	bool is_image;
@@ -44,13 +44,13 @@ struct kept_node *keep_node(struct handover *handover, const struct node *node, 
 	return kept;
 }
 
-void keep_lookups(struct node *node)
+void node_handover_lookups(struct node *node)
 {
 	if (node->kept)
 		node->kept->lookups = node->lookups;
 }
 
-void keep_seen(struct node *node, const struct node *parent, const char *name)
+void node_handover_seen(struct node *node, const struct node *parent, const char *name)
 {
 	struct kept_node *kept = node->kept;
 
@@ -63,7 +63,7 @@ void keep_seen(struct node *node, const struct node *parent, const char *name)
 	copy_name(kept, name);
 }
 
-void keep_label(struct node *node, uid_t uid, gid_t gid, mode_t mode)
+void node_handover_label(struct node *node, uid_t uid, gid_t gid, mode_t mode)
 {
 	struct kept_node *kept = node->kept;
 

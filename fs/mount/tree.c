@@ -307,7 +307,7 @@ static int change_view(struct node *node, const struct change *change)
 		   change->what & CHANGE_MODE ? change->mode : (mode_t)-1);
 	r = view_stat(node->view, &st);
 	if (r == 0)
-		keep_label(node, st.st_uid, st.st_gid, st.st_mode);
+		node_handover_label(node, st.st_uid, st.st_gid, st.st_mode);
 	return r;
 }
 

@@ -277,7 +277,7 @@ int admin_read(struct handle *handle, size_t size, off_t offset, struct piece *r
 	return 0;
 }
 
-static void keep_answer(struct handle_table *table, struct handle *handle, char *answer, off_t start)
+static void hand_over_answer(struct handle_table *table, struct handle *handle, char *answer, off_t start)
 {
 	pthread_mutex_lock(&handle->lock);
 	free(handle->text);
@@ -300,7 +300,7 @@ int tree_control(struct tree *tree, uint64_t number, struct caller *caller, cons
 		return -EBADF;
 	r = length > CONTROL_WRITE_MAX ? -EINVAL : control_run(tree->disks, caller, text, length, &answer);
 	/* A write that fails does not move the caller's position. */
-	keep_answer(tree->handles, handle, answer, r < 0 ? offset : offset + (off_t)length);
+	hand_over_answer(tree->handles, handle, answer, r < 0 ? offset : offset + (off_t)length);
 	handle_put(tree->handles, handle);
 	return r;
 }

@@ -59,7 +59,7 @@ static bool is_zero(const unsigned char *bytes, size_t length)
 }
 
 /* Keep a block: as more of the last extent where it follows on that, else as a new one. */
-static int keep_block(struct template *template, off_t offset, const unsigned char *bytes, size_t length)
+static int add_block(struct template *template, off_t offset, const unsigned char *bytes, size_t length)
 {
 	struct extent *last = template->count ? &template->extents[template->count - 1] : NULL;
 	unsigned char *grown;
@@ -105,7 +105,7 @@ static int read_extents(struct template *template, int fd)
 		}
 		r = pread_all(fd, block, length, offset);
 		if (r == 0 && !is_zero(block, length))
-			r = keep_block(template, offset, block, length);
+			r = add_block(template, offset, block, length);
 		if (r < 0)
 			return r;
 	}

@@ -110,9 +110,9 @@ static int check_owner(const struct disk *disk, const char *uuid, struct sentenc
 	return r;
 }
 
-static bool is_kept_for(const struct disk *disk, const char *uuid)
+static bool is_left_for(const struct disk *disk, const char *uuid)
 {
-	return disk->record.keep_uuid[0] && strcmp(disk->record.keep_uuid, uuid) == 0;
+	return disk->record.fate_uuid[0] && strcmp(disk->record.fate_uuid, uuid) == 0;
 }
 
 static int choose_start(struct participant *participant, const struct session_request *request, bool announced,
@@ -132,22 +132,22 @@ static int choose_start(struct participant *participant, const struct session_re
 		return 0;
 	}
 	if (restoring) {
-		if (!is_kept_for(participant->disk, request->uuid) || record->keep != KEEP_UNDECIDED)
+		if (!is_left_for(participant->disk, request->uuid) || record->fate != FATE_UNDECIDED)
 			return report(
 				error, -ENOENT,
 				"disk '%s': the layer that the saved state of domain '%s' needs is gone (it was reset or committed since); "
 				"remove the saved state to start it afresh",
 				participant->disk->name, request->domain);
 		participant->start = START_CONTINUE;
-	} else if (record->keep == KEEP_SNAPSHOT && is_kept_for(participant->disk, request->uuid) &&
-		   time(NULL) - record->keep_since <= SNAPSHOT_REVERT_S) {
+	} else if (record->fate == FATE_SNAPSHOT && is_left_for(participant->disk, request->uuid) &&
+		   time(NULL) - record->fate_since <= SNAPSHOT_REVERT_S) {
 		participant->start = START_CONTINUE;
 	}
 	return 0;
 }
 
 /* What the domain's JSON says goes before what `set` said, as long as it says something. */
-static bool keeps_leftovers(const struct participant *participant)
+static bool wants_leftovers_sealed(const struct participant *participant)
 {
 	return participant->item->has_leftover ? participant->item->leftover_keep
 					       : participant->disk->record.leftover_keep;
@@ -156,19 +156,19 @@ static bool keeps_leftovers(const struct participant *participant)
 static void choose_leftover(struct participant *participant)
 {
 	const struct disk_record *record = &participant->disk->record;
-	bool keep = record->keep == KEEP_LEFTOVER || keeps_leftovers(participant);
+	bool keep = record->fate == FATE_LEFTOVER || wants_leftovers_sealed(participant);
 	struct scratch *scratch = participant->disk->scratch;
 
 	participant->leftover = LEFT_NOTHING;
 	if (!scratch || participant->start == START_CONTINUE || !scratch_is_dirty(scratch))
 		return;
 	participant->leftover = LEFT_DISCARD;
-	if (record->keep == KEEP_ARMED || record->keep == KEEP_UNCOMMITTED)
+	if (record->fate == FATE_ARMED || record->fate == FATE_UNCOMMITTED)
 		participant->prefix = "uncommitted";
-	else if (record->keep == KEEP_UNHOOKED)
+	else if (record->fate == FATE_UNHOOKED)
 		participant->prefix = "unhooked";
-	else if (record->keep == KEEP_UNDECIDED || record->keep == KEEP_SNAPSHOT)
-		participant->prefix = record->keep_armed ? "uncommitted" : NULL;
+	else if (record->fate == FATE_UNDECIDED || record->fate == FATE_SNAPSHOT)
+		participant->prefix = record->fate_armed ? "uncommitted" : NULL;
 	else if (keep)
 		participant->prefix = "crash";
 	if (!participant->prefix)
@@ -256,7 +256,7 @@ static int seal_leftovers(struct disks *disks, struct participants *participants
 					      .kind = SEAL_ASIDE,
 					      .prefix = participant->prefix,
 					      .after = participant->disk->record };
-		seals[count].after.keep = KEEP_NOTHING;
+		seals[count].after.fate = FATE_DISCARD;
 		count++;
 	}
 	r = count ? seal_scratches(disks, seals, count, NULL, NULL, error) : 0;
@@ -312,9 +312,9 @@ static int save_prepared(struct participant *participant, struct sentence *error
 		dropped = disk->hold;
 		let_hold_go(participant, &after);
 	}
-	after.keep = participant->armed || after.commit_at_release ? KEEP_ARMED
-		     : keeps_leftovers(participant)                ? KEEP_LEFTOVER
-								   : KEEP_NOTHING;
+	after.fate = participant->armed || after.commit_at_release ? FATE_ARMED
+		     : wants_leftovers_sealed(participant)         ? FATE_LEFTOVER
+								   : FATE_DISCARD;
 	after.domain_revisions_set = participant->item->has_revisions;
 	after.domain_revisions = participant->item->revisions;
 	if (records_differ(&after, &disk->record)) {

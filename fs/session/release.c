@@ -122,19 +122,19 @@ static struct disk_record record_after(const struct participant *participant, co
 {
 	struct disk_record after = participant->disk->record;
 
-	after.keep = KEEP_NOTHING;
-	after.keep_uuid[0] = '\0';
-	after.keep_armed = false;
+	after.fate = FATE_DISCARD;
+	after.fate_uuid[0] = '\0';
+	after.fate_armed = false;
 	if (end == END_COMMIT) {
 		after.commit_at_release = false;
 		snprintf(after.consumed, sizeof(after.consumed), "%s", request->config);
 	}
 	if (end == END_KEEP || end == END_KEEP_SNAPSHOT) {
-		after.keep = end == END_KEEP ? KEEP_UNDECIDED : KEEP_SNAPSHOT;
-		after.keep_armed =
+		after.fate = end == END_KEEP ? FATE_UNDECIDED : FATE_SNAPSHOT;
+		after.fate_armed =
 			participant->disk->session->armed || after.commit_at_release || became_backing(participant);
-		after.keep_since = time(NULL);
-		snprintf(after.keep_uuid, sizeof(after.keep_uuid), "%s", request->uuid);
+		after.fate_since = time(NULL);
+		snprintf(after.fate_uuid, sizeof(after.fate_uuid), "%s", request->uuid);
 	}
 	if (end == END_HOLD) {
 		snprintf(after.hold_uuid, sizeof(after.hold_uuid), "%s", request->uuid);
@@ -161,15 +161,15 @@ static enum seal_kind seal_kind_of(enum end end)
 }
 
 /* The sealing of a release failed: the scratch stays as it is, and the record says what it is, in memory at least. */
-static void keep_after_failure(struct participant *participant, const struct session_request *request, enum end end)
+static void record_failure(struct participant *participant, const struct session_request *request, enum end end)
 {
 	struct disk *disk = participant->disk;
 	struct disk_record record = disk->record;
 
-	record.keep = end == END_HOLD ? KEEP_UNDECIDED : KEEP_UNCOMMITTED;
-	record.keep_armed = true;
-	record.keep_since = time(NULL);
-	snprintf(record.keep_uuid, sizeof(record.keep_uuid), "%s", request->uuid);
+	record.fate = end == END_HOLD ? FATE_UNDECIDED : FATE_UNCOMMITTED;
+	record.fate_armed = true;
+	record.fate_since = time(NULL);
+	snprintf(record.fate_uuid, sizeof(record.fate_uuid), "%s", request->uuid);
 	if (disk_save(disk, &record) < 0) {
 		log_warning(
 			"disk '%s': that its scratch is to be kept cannot be recorded; it is kept as long as revertfs runs",
@@ -297,7 +297,7 @@ static int end_participants(struct disks *disks, struct participants *participan
 
 		strcpy(target, participant->disk->session->target);
 		if (sealed < 0 && sealing[i])
-			keep_after_failure(participant, request, ends[i]);
+			record_failure(participant, request, ends[i]);
 		else
 			r = finish_participant(participant, request, ends[i], sealing[i], error);
 		session_end(participant->disk);

@@ -50,7 +50,7 @@ struct point {
 	struct content content;
 };
 
-enum keep { KEEP_NOTHING, KEEP_LEFTOVER, KEEP_ARMED, KEEP_UNCOMMITTED, KEEP_UNHOOKED, KEEP_UNDECIDED, KEEP_SNAPSHOT };
+enum fate { FATE_DISCARD, FATE_LEFTOVER, FATE_ARMED, FATE_UNCOMMITTED, FATE_UNHOOKED, FATE_UNDECIDED, FATE_SNAPSHOT };
 
 struct session {
 	bool present, adopted, had_writer;
@@ -73,10 +73,10 @@ struct disk {
 	char head[17], hold[17]; /* HEAD_SEALED or HEAD_MOVED until status has told the id */
 	int hold_domain;
 	bool hold_managed;
-	enum keep keep;
-	int keep_domain; /* -1: none */
-	bool keep_armed;
-	double keep_since;
+	enum fate fate;
+	int fate_domain; /* -1: none */
+	bool fate_armed;
+	double fate_since;
 	bool commit_at_release;
 	int consumed; /* which config; 0: none */
 	unsigned keep_revisions;

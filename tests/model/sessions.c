@@ -18,8 +18,8 @@ struct plan {
 static void plan_start(struct plan *plan, int domain, bool restoring, struct allowed *allowed)
 {
 	struct disk *disk = plan->disk;
-	bool kept = disk->keep_domain == domain;
-	double age = now() - disk->keep_since;
+	bool kept = disk->fate_domain == domain;
+	double age = now() - disk->fate_since;
 
 	if (disk->session.present && disk->session.domain != domain) {
 		if (session_is_active(disk) == YES)
@@ -34,10 +34,10 @@ static void plan_start(struct plan *plan, int domain, bool restoring, struct all
 		if (restoring)
 			plan->start = START_RESUME;
 	} else if (restoring) {
-		if (!kept || disk->keep != KEEP_UNDECIDED)
+		if (!kept || disk->fate != FATE_UNDECIDED)
 			must_fail(allowed, ENOENT);
 		plan->start = START_CONTINUE;
-	} else if (disk->keep == KEEP_SNAPSHOT && kept) {
+	} else if (disk->fate == FATE_SNAPSHOT && kept) {
 		plan->start = START_CONTINUE;
 		if (age > 50)
 			plan->start = age > 65 ? START_FRESH : (enum start) - 1;
@@ -51,18 +51,18 @@ static const char *leftover_prefix(const struct plan *plan)
 
 	if (!disk->dirty || plan->start == START_CONTINUE)
 		return NULL;
-	switch (disk->keep) {
-	case KEEP_ARMED:
-	case KEEP_UNCOMMITTED:
+	switch (disk->fate) {
+	case FATE_ARMED:
+	case FATE_UNCOMMITTED:
 		return "uncommitted-";
-	case KEEP_UNHOOKED:
+	case FATE_UNHOOKED:
 		return "unhooked-";
-	case KEEP_UNDECIDED:
-	case KEEP_SNAPSHOT:
-		return disk->keep_armed ? "uncommitted-" : NULL;
-	case KEEP_LEFTOVER:
+	case FATE_UNDECIDED:
+	case FATE_SNAPSHOT:
+		return disk->fate_armed ? "uncommitted-" : NULL;
+	case FATE_LEFTOVER:
 		return "crash-";
-	case KEEP_NOTHING:
+	case FATE_DISCARD:
 		break;
 	}
 	return keep ? "crash-" : NULL;
@@ -100,9 +100,9 @@ static void started(struct plan *plan, int domain)
 		catch_up(disk);
 	if (plan->start != START_CONTINUE)
 		fresh_scratch(disk);
-	disk->keep = (plan->armed && !plan->consumed) || disk->commit_at_release   ? KEEP_ARMED
-		     : (plan->leftover < 0 ? disk->leftover_keep : plan->leftover) ? KEEP_LEFTOVER
-										   : KEEP_NOTHING;
+	disk->fate = (plan->armed && !plan->consumed) || disk->commit_at_release   ? FATE_ARMED
+		     : (plan->leftover < 0 ? disk->leftover_keep : plan->leftover) ? FATE_LEFTOVER
+										   : FATE_DISCARD;
 	disk->session = (struct session){ .present = true,
 					  .adopted = true,
 					  .domain = domain,
@@ -191,9 +191,9 @@ static void ended(struct disk *disk, enum end end, int domain, int config, bool 
 
 	same_text(disk, "what release did", action_of(disk), actions[end]);
 	disk->session.present = false;
-	disk->keep = KEEP_NOTHING;
-	disk->keep_domain = -1;
-	disk->keep_armed = false;
+	disk->fate = FATE_DISCARD;
+	disk->fate_domain = -1;
+	disk->fate_armed = false;
 	switch (end) {
 	case END_COMMIT:
 		disk->commit_at_release = false;
@@ -223,10 +223,10 @@ static void ended(struct disk *disk, enum end end, int domain, int config, bool 
 		break;
 	case END_KEEP:
 	case END_KEEP_SNAPSHOT:
-		disk->keep = end == END_KEEP ? KEEP_UNDECIDED : KEEP_SNAPSHOT;
-		disk->keep_domain = domain;
-		disk->keep_armed = armed || disk->commit_at_release || moved;
-		disk->keep_since = now();
+		disk->fate = end == END_KEEP ? FATE_UNDECIDED : FATE_SNAPSHOT;
+		disk->fate_domain = domain;
+		disk->fate_armed = armed || disk->commit_at_release || moved;
+		disk->fate_since = now();
 		break;
 	}
 }

@@ -457,7 +457,7 @@ static void take_idle_session(struct disk *disk, struct json_object *entry)
 
 static void compare_disk(struct disk *disk, struct json_object *entry)
 {
-	static const char *const keep_names[] = { "",         "leftover",  "armed",   "uncommitted",
+	static const char *const fate_names[] = { "",         "leftover",  "armed",   "uncommitted",
 						  "unhooked", "undecided", "snapshot" };
 	struct json_object *session = NULL, *error = NULL;
 
@@ -471,7 +471,7 @@ static void compare_disk(struct disk *disk, struct json_object *entry)
 	if (!disk->dirty && was_struck() && strcmp(member(entry, "state"), "dirty") == 0)
 		disk->dirty = true;
 	same_text(disk, "its state", member(entry, "state"), disk->dirty ? "dirty" : "pristine");
-	same_text(disk, "what is kept", member(entry, "kept"), keep_names[disk->keep]);
+	same_text(disk, "what is kept", member(entry, "kept"), fate_names[disk->fate]);
 	same_text(disk, "its session", present(entry, "session", &session) ? member(session, "uuid") : "",
 		  disk->session.present ? uuids[disk->session.domain] : "");
 	if ((unsigned)atoi(member(entry, "virtual_size")) != content_of(disk, disk->head)->blocks * BLOCK)

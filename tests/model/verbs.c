@@ -44,8 +44,8 @@ void do_write(struct disk *disk)
 	if (!disk->protected)
 		return;
 	disk->dirty |= writes;
-	if (!disk->session.present && disk->keep == KEEP_NOTHING)
-		disk->keep = KEEP_UNHOOKED;
+	if (!disk->session.present && disk->fate == FATE_DISCARD)
+		disk->fate = FATE_UNHOOKED;
 	disk->session.had_writer = true;
 	disk->session.writers_gone = now();
 }
@@ -57,9 +57,9 @@ void start_model(struct disk *disk)
 	strcpy(disk->head, HEAD_SEALED);
 	disk->scratch = disk->image;
 	disk->hold[0] = '\0';
-	disk->keep = KEEP_NOTHING;
-	disk->keep_domain = -1;
-	disk->keep_armed = disk->commit_at_release = disk->leftover_keep = false;
+	disk->fate = FATE_DISCARD;
+	disk->fate_domain = -1;
+	disk->fate_armed = disk->commit_at_release = disk->leftover_keep = false;
 	disk->consumed = 0;
 	disk->keep_revisions = 0;
 	disk->session.present = disk->follow = false;
@@ -144,7 +144,7 @@ void do_reset(struct disk *disk)
 	}
 	if (expect(&allowed, command("reset %s%s", disk->name, force ? " force=yes" : "")) != 0)
 		return;
-	disk->keep = KEEP_NOTHING;
+	disk->fate = FATE_DISCARD;
 	disk->hold[0] = '\0';
 	disk->session.present = false;
 	catch_up(disk);
@@ -172,7 +172,7 @@ void do_commit(struct disk *disk)
 		return;
 	}
 	sealed_as_head(disk, member(answer, "layer"));
-	disk->keep = KEEP_NOTHING;
+	disk->fate = FATE_DISCARD;
 	disk->session.present = false;
 }
 
@@ -184,8 +184,8 @@ void do_commit_at_release(struct disk *disk)
 	if (expect(&allowed, command("commit %s at=release", disk->name)) != 0)
 		return;
 	disk->commit_at_release = true;
-	if (disk->session.present && disk->keep == KEEP_NOTHING)
-		disk->keep = KEEP_ARMED;
+	if (disk->session.present && disk->fate == FATE_DISCARD)
+		disk->fate = FATE_ARMED;
 }
 
 /* The head becomes `to`; what is left behind gets names. */
@@ -196,7 +196,7 @@ static void moved_to(struct disk *disk, const char *to, bool discard)
 	if (*member(answer, "point"))
 		name_layer(disk, member(answer, "point"), disk->head);
 	snprintf(disk->head, sizeof(disk->head), "%s", to);
-	disk->keep = KEEP_NOTHING;
+	disk->fate = FATE_DISCARD;
 	disk->session.present = disk->follow = false;
 	fresh_scratch(disk);
 }
@@ -243,7 +243,7 @@ void do_snapshot(struct disk *disk)
 	if (!disk->dirty)
 		return;
 	sealed_as_head(disk, member(answer, "layer"));
-	disk->keep = KEEP_NOTHING;
+	disk->fate = FATE_DISCARD;
 	disk->session.present = false;
 }
 
@@ -382,8 +382,8 @@ void do_held_open(struct disk *disk)
 	snprintf(line, sizeof(line), verbs[below(5)], disk->name);
 	expect(&allowed, command("%s", line));
 	close(fd);
-	if (!disk->session.present && disk->keep == KEEP_NOTHING)
-		disk->keep = KEEP_UNHOOKED;
+	if (!disk->session.present && disk->fate == FATE_DISCARD)
+		disk->fate = FATE_UNHOOKED;
 	disk->session.had_writer = true;
 	disk->session.writers_gone = now();
 }

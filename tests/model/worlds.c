@@ -88,7 +88,7 @@ static void clear(struct disk *disk)
 	expect(&must_work, command("set %s keep-revisions=0", disk->name));
 	disk->keep_revisions = 0;
 	expect(&must_work, command("reset %s force=yes", disk->name));
-	disk->keep = KEEP_NOTHING;
+	disk->fate = FATE_DISCARD;
 	disk->hold[0] = '\0';
 	disk->session.present = false;
 	catch_up(disk);

@@ -38,7 +38,7 @@ static void do_restart(void)
 		if (!boot || !disk->protected)
 			continue;
 		disk->session.present = false;
-		if (disk->keep == KEEP_NOTHING)
+		if (disk->fate == FATE_DISCARD)
 			fresh_scratch(disk);
 	}
 }

@@ -55,10 +55,10 @@ static struct disk_record full_disk(void)
 		.hold_uuid = UUID,
 		.hold_domain = "a \"domain\" \xc3\xa4",
 		.hold_managed = true,
-		.keep = KEEP_UNDECIDED,
-		.keep_uuid = "FFFFFFFF-2d6b-4c1e-9a53-6f1b0c7d8e90",
-		.keep_armed = true,
-		.keep_since = 1795197469,
+		.fate = FATE_UNDECIDED,
+		.fate_uuid = "FFFFFFFF-2d6b-4c1e-9a53-6f1b0c7d8e90",
+		.fate_armed = true,
+		.fate_since = 1795197469,
 		.commit_at_release = true,
 		.consumed = "64512:17:1795197469.5",
 		.keep_revisions = 1000,
@@ -208,12 +208,12 @@ TEST(a_disk_is_loaded_as_it_was_saved)
 	check_str(loaded.hold, record.hold);
 	check_str(loaded.hold_uuid, record.hold_uuid);
 	check_str(loaded.hold_domain, record.hold_domain);
-	check_str(loaded.keep_uuid, record.keep_uuid);
+	check_str(loaded.fate_uuid, record.fate_uuid);
 	check_str(loaded.consumed, record.consumed);
 	check_int(loaded.hold_managed, true);
-	check_int(loaded.keep, KEEP_UNDECIDED);
-	check_int(loaded.keep_armed, true);
-	check_int(loaded.keep_since, record.keep_since);
+	check_int(loaded.fate, FATE_UNDECIDED);
+	check_int(loaded.fate_armed, true);
+	check_int(loaded.fate_since, record.fate_since);
 	check_int(loaded.commit_at_release, true);
 	check_int(loaded.keep_revisions, 1000);
 	check_int(loaded.leftover_keep, true);
@@ -222,13 +222,13 @@ TEST(a_disk_is_loaded_as_it_was_saved)
 
 TEST(every_keep_is_loaded_as_it_was_saved)
 {
-	for (int keep = KEEP_NOTHING; keep <= KEEP_SNAPSHOT; keep++) {
+	for (int keep = FATE_DISCARD; keep <= FATE_SNAPSHOT; keep++) {
 		struct disk_record record = full_disk(), loaded;
 
-		record.keep = (enum keep)keep;
+		record.fate = (enum fate)keep;
 		check_int(record_save_disk(directory(), FILE_NAME, &record), 0);
 		check_int(record_load_disk(directory(), FILE_NAME, &loaded), 0);
-		check_int(loaded.keep, keep);
+		check_int(loaded.fate, keep);
 	}
 }
 
