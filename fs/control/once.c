@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A note is a struct kept_request: `line` is the line that is about to be done, the lines before it are done.
+ * A note is a struct handover_request: `line` is the line that is about to be done, the lines before it are done.
  */
 #include "once.h"
 
@@ -14,7 +14,7 @@
 #include "table.h"
 
 /* The disk's own, whose file becomes the layer's: a fresh one is another inode as long as that layer is there. */
-static void look_at_scratch(struct disk *disk, struct kept_request *ret)
+static void look_at_scratch(struct disk *disk, struct handover_request *ret)
 {
 	struct scratch *scratch = disk_scratch(disk);
 	struct stat st;
@@ -26,7 +26,7 @@ static void look_at_scratch(struct disk *disk, struct kept_request *ret)
 	scratch_put(scratch);
 }
 
-static void look_at_history(struct disk *disk, const char *point, struct kept_request *ret)
+static void look_at_history(struct disk *disk, const char *point, struct handover_request *ret)
 {
 	pthread_mutex_lock(&disk->disks->lock);
 	if (disk->head)
@@ -35,7 +35,7 @@ static void look_at_history(struct disk *disk, const char *point, struct kept_re
 	pthread_mutex_unlock(&disk->disks->lock);
 }
 
-static void look_at_file(const char *path, struct kept_request *ret)
+static void look_at_file(const char *path, struct handover_request *ret)
 {
 	struct stat st;
 
@@ -45,10 +45,10 @@ static void look_at_file(const char *path, struct kept_request *ret)
 	}
 }
 
-static struct kept_request look(struct disks *disks, const struct once_command *command)
+static struct handover_request look(struct disks *disks, const struct once_command *command)
 {
 	struct disk *disk = command->name ? disks_find(disks, command->name) : NULL;
-	struct kept_request found = { .line = command->line, .is_disk = disk != NULL };
+	struct handover_request found = { .line = command->line, .is_disk = disk != NULL };
 
 	if (disk) {
 		look_at_scratch(disk, &found);
@@ -72,8 +72,8 @@ static bool was_left(struct disks *disks, const char *id)
 	return left;
 }
 
-static bool has_changed(struct disks *disks, enum effect effect, const struct kept_request *before,
-			const struct kept_request *now)
+static bool has_changed(struct disks *disks, enum effect effect, const struct handover_request *before,
+			const struct handover_request *now)
 {
 	switch (effect) {
 	case EFFECT_NONE:
@@ -96,14 +96,14 @@ static bool has_changed(struct disks *disks, enum effect effect, const struct ke
 
 unsigned once_lines_done(struct disks *disks, struct replay *replay)
 {
-	const struct kept_request *before = replay_recall(disks->handover, replay);
+	const struct handover_request *before = replay_recall(disks->handover, replay);
 
 	return before ? before->line : 0;
 }
 
 /* "layer" of a commit or snapshot, "point" of an undo: under what name the old head is kept. */
 static void tell_what_was_made(struct disks *disks, const struct once_command *command,
-			       const struct kept_request *before, struct json_object *answer)
+			       const struct handover_request *before, struct json_object *answer)
 {
 	struct disk *disk = disks_find(disks, command->name);
 	const struct layer *layer = NULL;
@@ -132,8 +132,8 @@ static void tell_what_was_made(struct disks *disks, const struct once_command *c
 bool once_was_done(struct disks *disks, struct replay *replay, const struct once_command *command,
 		   struct json_object *answer)
 {
-	const struct kept_request *before;
-	struct kept_request now;
+	const struct handover_request *before;
+	struct handover_request now;
 
 	/* The one line of a write that may be done again, as the hook's and a reset's are, need not be noted. */
 	if (command->effect == EFFECT_NONE && command->line == 0)

@@ -43,7 +43,7 @@ void scratch_close(struct scratch *scratch, bool writer);
  * the scratch that was written down, with a reference: the disk's own when it is that file, else one that has lost its name; `stored` is that from the
  * descriptor store (borrowed), or -1. scratch_reopen() waits for nothing, since no fold runs yet.
  */
-struct scratch *scratch_find(struct disk *disk, const struct kept_node *kept, int stored);
+struct scratch *scratch_find(struct disk *disk, const struct handover_node *noted, int stored);
 char *scratch_store_name(uint64_t serial); /* its name in the descriptor store; the caller frees */
 void scratch_reopen(struct scratch *scratch, bool writer);
 

@@ -393,11 +393,11 @@ void scratch_close(struct scratch *scratch, bool writer)
 	pthread_mutex_unlock(&disk->disks->lock);
 }
 
-static bool is_file(int fd, const struct kept_node *kept)
+static bool is_file(int fd, const struct handover_node *noted)
 {
 	struct stat st;
 
-	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_dev == kept->device && st.st_ino == kept->inode;
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_dev == noted->device && st.st_ino == noted->inode;
 }
 
 /* A scratch that was reset while somebody had it open; it stands on what the disk stands on now, which nobody asks of it. */
@@ -419,29 +419,29 @@ static struct scratch *revive(struct disk *disk, uint64_t serial, int fd)
 }
 
 /* By its inode, so also where it has become a layer's file or has no name at all. */
-static int open_again(const struct disk *disk, const struct kept_node *kept)
+static int open_again(const struct disk *disk, const struct handover_node *noted)
 {
-	CLEANUP(close_fdp) int pinned = kept_file_open(&kept->file, disk->scratch_directory);
+	CLEANUP(close_fdp) int pinned = handover_file_open(&noted->file, disk->scratch_directory);
 
 	return pinned < 0 ? pinned : file_open(pinned, O_RDWR);
 }
 
-struct scratch *scratch_find(struct disk *disk, const struct kept_node *kept, int stored)
+struct scratch *scratch_find(struct disk *disk, const struct handover_node *noted, int stored)
 {
 	struct scratch *scratch = disk_scratch(disk);
 	CLEANUP(close_fdp) int fd = -1;
 
-	if (scratch && is_file(scratch->fd, kept)) {
+	if (scratch && is_file(scratch->fd, noted)) {
 		pthread_mutex_lock(&disk->disks->lock);
-		scratch->serial = kept->serial;
+		scratch->serial = noted->serial;
 		pthread_mutex_unlock(&disk->disks->lock);
 		return scratch;
 	}
 	scratch_put(scratch);
-	fd = stored >= 0 ? fcntl(stored, F_DUPFD_CLOEXEC, 0) : open_again(disk, kept);
-	if (fd < 0 || !is_file(fd, kept) || !disk->head)
+	fd = stored >= 0 ? fcntl(stored, F_DUPFD_CLOEXEC, 0) : open_again(disk, noted);
+	if (fd < 0 || !is_file(fd, noted) || !disk->head)
 		return NULL;
-	scratch = revive(disk, kept->serial, fd);
+	scratch = revive(disk, noted->serial, fd);
 	if (!scratch)
 		return NULL;
 	steal_fd(&fd);

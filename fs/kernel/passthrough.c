@@ -67,7 +67,7 @@ static int32_t register_file(struct passages *passages, int fd)
 	return 0;
 }
 
-int32_t passage_enter(struct passages *passages, struct passage *passage, int fd, int32_t *kept)
+int32_t passage_enter(struct passages *passages, struct passage *passage, int fd, int32_t *noted)
 {
 	int32_t id;
 
@@ -77,14 +77,14 @@ int32_t passage_enter(struct passages *passages, struct passage *passage, int fd
 	if (passage->opens++ == 0)
 		passage->backing_id = may_pass(fd) ? register_file(passages, fd) : 0;
 	id = passage->backing_id;
-	if (kept)
-		*kept = id;
+	if (noted)
+		*noted = id;
 	pthread_mutex_unlock(&passages->lock);
 	return id;
 }
 
 /* Written off when it is gone: an id that is let go twice does not exist the second time, one that is forgotten stays. */
-void passage_leave(struct passages *passages, struct passage *passage, int32_t *kept)
+void passage_leave(struct passages *passages, struct passage *passage, int32_t *noted)
 {
 	if (!passages_allowed(passages))
 		return;
@@ -93,8 +93,8 @@ void passage_leave(struct passages *passages, struct passage *passage, int32_t *
 		if (passage->backing_id)
 			passage_let_go(passages, (uint32_t)passage->backing_id);
 		passage->backing_id = 0;
-		if (kept)
-			*kept = 0;
+		if (noted)
+			*noted = 0;
 	}
 	pthread_mutex_unlock(&passages->lock);
 }

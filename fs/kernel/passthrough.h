@@ -40,8 +40,8 @@ bool passages_allowed(const struct passages *passages);
  * One more has the node open, with `fd` as its file. The backing id for the answer, or 0: the daemon serves it. Each call is undone by a
  * passage_leave(). `kept` (NULL: nowhere) is where the id is written down for the next daemon.
  */
-int32_t passage_enter(struct passages *passages, struct passage *passage, int fd, int32_t *kept);
-void passage_leave(struct passages *passages, struct passage *passage, int32_t *kept);
+int32_t passage_enter(struct passages *passages, struct passage *passage, int fd, int32_t *noted);
+void passage_leave(struct passages *passages, struct passage *passage, int32_t *noted);
 
 /* One that had it open in an earlier daemon, which had given it this id. */
 void passage_restore(struct passages *passages, struct passage *passage, int32_t backing_id);

@@ -94,32 +94,32 @@ void session_end(struct disk *disk)
 struct announced {
 	struct handover *handover;
 	const char *uuid;
-	struct kept_announcement *found;
+	struct handover_announcement *found;
 };
 
 static void find_announcement(void *context, void *slot)
 {
 	struct announced *search = context;
-	struct kept_announcement *announcement = slot;
+	struct handover_announcement *announcement = slot;
 
 	if (monotonic_ms() - announcement->when > ANNOUNCEMENT_MS)
-		handover_give(search->handover, KEPT_ANNOUNCEMENT, announcement);
+		handover_give(search->handover, HANDOVER_ANNOUNCEMENT, announcement);
 	else if (strncmp(announcement->uuid, search->uuid, sizeof(announcement->uuid)) == 0)
 		search->found = announcement;
 }
 
-static struct kept_announcement *find_announcement_locked(struct disks *disks, const char *uuid)
+static struct handover_announcement *find_announcement_locked(struct disks *disks, const char *uuid)
 {
 	struct announced search = { .handover = disks->handover, .uuid = uuid };
 
-	handover_visit(disks->handover, KEPT_ANNOUNCEMENT, find_announcement, &search);
+	handover_visit(disks->handover, HANDOVER_ANNOUNCEMENT, find_announcement, &search);
 	return search.found;
 }
 
 void session_forget_announcement(struct disks *disks, const char *uuid)
 {
 	pthread_mutex_lock(&disks->lock);
-	handover_give(disks->handover, KEPT_ANNOUNCEMENT, find_announcement_locked(disks, uuid));
+	handover_give(disks->handover, HANDOVER_ANNOUNCEMENT, find_announcement_locked(disks, uuid));
 	pthread_mutex_unlock(&disks->lock);
 }
 
@@ -135,11 +135,11 @@ bool session_is_announced(struct disks *disks, const char *uuid)
 
 int session_announce(struct disks *disks, const char *uuid)
 {
-	struct kept_announcement *announcement;
+	struct handover_announcement *announcement;
 
 	session_forget_announcement(disks, uuid);
 	pthread_mutex_lock(&disks->lock);
-	announcement = handover_take(disks->handover, KEPT_ANNOUNCEMENT);
+	announcement = handover_take(disks->handover, HANDOVER_ANNOUNCEMENT);
 	if (announcement) {
 		snprintf(announcement->uuid, sizeof(announcement->uuid), "%s", uuid);
 		handover_publish(&announcement->when, monotonic_ms());

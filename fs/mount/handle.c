@@ -39,7 +39,7 @@ void handle_free(struct handle *handle)
 static void destroy(struct handle_table *table, struct handle *handle)
 {
 	table->destroy(table->context, handle);
-	handover_give(table->handover, KEPT_ANSWER, handle->kept_answer);
+	handover_give(table->handover, HANDOVER_ANSWER, handle->handover_answer);
 	handle_free(handle);
 }
 
@@ -69,15 +69,15 @@ static void link_handle(struct handle_table *table, struct handle *handle, uint6
 /* Everything but the number. */
 static void keep(struct handle_table *table, struct handle *handle)
 {
-	struct kept_handle *kept = handover_take(table->handover, KEPT_HANDLE);
+	struct handover_handle *noted = handover_take(table->handover, HANDOVER_HANDLE);
 
-	if (!kept)
+	if (!noted)
 		return;
-	kept->opened_by = handle->asked_by;
-	kept->node = handle->node->id;
-	kept->kind = handle->kind;
-	kept->flags = handle->flags;
-	handle->kept = kept;
+	noted->opened_by = handle->asked_by;
+	noted->node = handle->node->id;
+	noted->kind = handle->kind;
+	noted->flags = handle->flags;
+	handle->noted = noted;
 }
 
 uint64_t handle_add(struct handle_table *table, struct handle *handle)
@@ -88,18 +88,18 @@ uint64_t handle_add(struct handle_table *table, struct handle *handle)
 	pthread_mutex_lock(&table->lock);
 	number = table->next_number++;
 	link_handle(table, handle, number);
-	if (handle->kept)
-		handover_publish(&handle->kept->number, number);
+	if (handle->noted)
+		handover_publish(&handle->noted->number, number);
 	pthread_mutex_unlock(&table->lock);
 	return number;
 }
 
-void handle_restore(struct handle_table *table, struct handle *handle, struct kept_handle *kept)
+void handle_restore(struct handle_table *table, struct handle *handle, struct handover_handle *noted)
 {
-	handle->kept = kept;
-	handle->asked_by = kept->opened_by;
+	handle->noted = noted;
+	handle->asked_by = noted->opened_by;
 	pthread_mutex_lock(&table->lock);
-	link_handle(table, handle, kept->number);
+	link_handle(table, handle, noted->number);
 	pthread_mutex_unlock(&table->lock);
 }
 
@@ -144,56 +144,56 @@ static void unlink_locked(struct handle_table *table, struct handle **place)
 
 	*place = handle->next;
 	table->count--;
-	handover_give(table->handover, KEPT_HANDLE, handle->kept);
-	handle->kept = NULL;
+	handover_give(table->handover, HANDOVER_HANDLE, handle->noted);
+	handle->noted = NULL;
 }
 
 /* Struck while it is changed, so that half an answer is none. */
 void handle_note_answer(struct handle_table *table, struct handle *handle)
 {
-	struct kept_answer *kept = handle->kept_answer;
+	struct handover_answer *noted = handle->handover_answer;
 
-	if (!kept)
-		kept = handle->kept_answer = handover_take(table->handover, KEPT_ANSWER);
-	if (!kept)
+	if (!noted)
+		noted = handle->handover_answer = handover_take(table->handover, HANDOVER_ANSWER);
+	if (!noted)
 		return;
-	handover_publish(&kept->handle, 0);
-	if (!handle->text || handle->text_length > sizeof(kept->text))
+	handover_publish(&noted->handle, 0);
+	if (!handle->text || handle->text_length > sizeof(noted->text))
 		return;
-	memcpy(kept->text, handle->text, handle->text_length);
-	kept->length = (uint32_t)handle->text_length;
-	kept->start = handle->text_start;
-	handover_publish(&kept->handle, handle->number);
+	memcpy(noted->text, handle->text, handle->text_length);
+	noted->length = (uint32_t)handle->text_length;
+	noted->start = handle->text_start;
+	handover_publish(&noted->handle, handle->number);
 }
 
 struct search {
 	uint64_t number;
-	struct kept_answer *found;
+	struct handover_answer *found;
 };
 
 static void compare(void *context, void *slot)
 {
 	struct search *search = context;
-	struct kept_answer *kept = slot;
+	struct handover_answer *noted = slot;
 
-	if (kept->handle == search->number)
-		search->found = kept;
+	if (noted->handle == search->number)
+		search->found = noted;
 }
 
 bool handle_recall_answer(struct handle_table *table, struct handle *handle)
 {
 	struct search search = { .number = handle->number };
-	struct kept_answer *kept;
+	struct handover_answer *noted;
 
-	handover_visit(table->handover, KEPT_ANSWER, compare, &search);
-	kept = search.found;
-	if (!kept || kept->length > sizeof(kept->text))
+	handover_visit(table->handover, HANDOVER_ANSWER, compare, &search);
+	noted = search.found;
+	if (!noted || noted->length > sizeof(noted->text))
 		return false;
-	handle->text = strndup(kept->text, kept->length);
-	handle->text_length = handle->text ? kept->length : 0;
-	handle->text_start = kept->start;
+	handle->text = strndup(noted->text, noted->length);
+	handle->text_length = handle->text ? noted->length : 0;
+	handle->text_start = noted->start;
 	handle->text_start_is_open = true;
-	handle->kept_answer = kept;
+	handle->handover_answer = noted;
 	return handle->text != NULL;
 }
 

@@ -46,8 +46,8 @@ struct handle {
 
 	/* The table's. */
 	uint64_t number;
-	struct kept_handle *kept;
-	struct kept_answer *kept_answer;
+	struct handover_handle *noted;
+	struct handover_answer *handover_answer;
 	unsigned references;
 	struct handle *next;
 };
@@ -69,7 +69,7 @@ void handle_free(struct handle *handle); /* one that was never added, with its t
 uint64_t handle_add(struct handle_table *table, struct handle *handle);
 
 /* The same with the number that an earlier daemon gave. */
-void handle_restore(struct handle_table *table, struct handle *handle, struct kept_handle *kept);
+void handle_restore(struct handle_table *table, struct handle *handle, struct handover_handle *noted);
 
 /* Close what was opened for a request whose answer never reached the kernel. */
 void handle_take_back(struct handle_table *table, uint64_t asked_by);

@@ -163,7 +163,7 @@ static void grow(struct node_table *table)
 /* Of a node that is in no table; its parent is the caller's business. */
 static void destroy(struct node_table *table, struct node *node)
 {
-	handover_give(table->handover, KEPT_NODE, node->kept);
+	handover_give(table->handover, HANDOVER_NODE, node->noted);
 	if (node->fd >= 0)
 		close(node->fd);
 	disk_put(node->disk);
@@ -234,26 +234,26 @@ static struct node *find_same(struct node_table *table, const struct node *like)
 /* Give it its number, which publishes it for us and for the next daemon. */
 static void enter_locked(struct node_table *table, struct node *node)
 {
-	node->id = node->inherited ? node->kept->id : table->next_id++;
+	node->id = node->inherited ? node->noted->id : table->next_id++;
 	if (++table->count > table->size)
 		grow(table);
 	link_node(table, node);
-	if (node->kept)
-		handover_publish(&node->kept->id, node->id);
+	if (node->noted)
+		handover_publish(&node->noted->id, node->id);
 }
 
 /*
  * The candidate becomes the node of what it stands for, unless there is one: then it is destroyed. It is written down before it can be
  * found, outside of the lock, since that takes a system call. The root is the same in every daemon. `fd` is its file, or -1.
  */
-static struct node *intern(struct node_table *table, struct node *candidate, int fd, struct kept_node *kept)
+static struct node *intern(struct node_table *table, struct node *candidate, int fd, struct handover_node *noted)
 {
 	struct node *node = find_same(table, candidate);
 
 	if (!node) {
-		candidate->inherited = kept != NULL;
-		candidate->lookups = kept ? kept->lookups : 0;
-		candidate->kept = kept || !table->root ? kept : node_handover_note(table->handover, candidate, fd);
+		candidate->inherited = noted != NULL;
+		candidate->lookups = noted ? noted->lookups : 0;
+		candidate->noted = noted || !table->root ? noted : node_handover_note(table->handover, candidate, fd);
 		pthread_mutex_lock(&table->lock);
 		node = find_key(table, candidate);
 		if (!node) {
@@ -279,7 +279,7 @@ static struct node *candidate(enum node_kind kind)
 	return node;
 }
 
-int node_of_file(struct node_table *table, int fd, const struct stat *st, struct kept_node *kept,
+int node_of_file(struct node_table *table, int fd, const struct stat *st, struct handover_node *noted,
 		 struct node **ret_node)
 {
 	struct node *node = candidate(NODE_FILE);
@@ -292,11 +292,12 @@ int node_of_file(struct node_table *table, int fd, const struct stat *st, struct
 	node->inode = st->st_ino;
 	node->type = st->st_mode & S_IFMT;
 	node->fd = fd;
-	*ret_node = intern(table, node, fd, kept);
+	*ret_node = intern(table, node, fd, noted);
 	return 0;
 }
 
-int node_of_scratch(struct node_table *table, struct scratch *scratch, struct kept_node *kept, struct node **ret_node)
+int node_of_scratch(struct node_table *table, struct scratch *scratch, struct handover_node *noted,
+		    struct node **ret_node)
 {
 	struct node *node = candidate(NODE_SCRATCH);
 	struct stat st;
@@ -310,12 +311,12 @@ int node_of_scratch(struct node_table *table, struct scratch *scratch, struct ke
 	node->inode = st.st_ino;
 	node->disk = disk_get(scratch_disk(scratch));
 	node->serial = scratch_serial(scratch);
-	*ret_node = intern(table, node, scratch_fd(scratch), kept);
+	*ret_node = intern(table, node, scratch_fd(scratch), noted);
 	scratch_put(scratch);
 	return 0;
 }
 
-int node_of_view(struct node_table *table, struct view *view, struct kept_node *kept, struct node **ret_node)
+int node_of_view(struct node_table *table, struct view *view, struct handover_node *noted, struct node **ret_node)
 {
 	struct node *node = candidate(NODE_VIEW);
 
@@ -325,11 +326,11 @@ int node_of_view(struct node_table *table, struct view *view, struct kept_node *
 	}
 	node->view = view;
 	node->serial = view_serial(view);
-	*ret_node = intern(table, node, -1, kept);
+	*ret_node = intern(table, node, -1, noted);
 	return 0;
 }
 
-int node_of_views(struct node_table *table, const char *path, struct kept_node *kept, struct node **ret_node)
+int node_of_views(struct node_table *table, const char *path, struct handover_node *noted, struct node **ret_node)
 {
 	struct node *node = candidate(NODE_VIEWS);
 
@@ -339,11 +340,11 @@ int node_of_views(struct node_table *table, const char *path, struct kept_node *
 		free(node);
 		return -ENOMEM;
 	}
-	*ret_node = intern(table, node, -1, kept);
+	*ret_node = intern(table, node, -1, noted);
 	return 0;
 }
 
-int node_of_fixed(struct node_table *table, enum node_fixed fixed, uint64_t serial, struct kept_node *kept,
+int node_of_fixed(struct node_table *table, enum node_fixed fixed, uint64_t serial, struct handover_node *noted,
 		  struct node **ret_node)
 {
 	struct node *node = candidate(NODE_FIXED);
@@ -352,7 +353,7 @@ int node_of_fixed(struct node_table *table, enum node_fixed fixed, uint64_t seri
 		return -ENOMEM;
 	node->fixed = fixed;
 	node->serial = serial;
-	*ret_node = intern(table, node, -1, kept);
+	*ret_node = intern(table, node, -1, noted);
 	return 0;
 }
 

@@ -68,9 +68,9 @@ struct node {
 	uint64_t lookups; /* the kernel's count */
 	unsigned references; /* ours: requests at work, handles, children */
 	struct node *next_by_id, *next_by_key;
-	struct kept_node *kept; /* where it is written down; NULL: nowhere */
-	bool inherited;         /* an earlier daemon's, so that the count is doubtful */
-	bool stored;            /* `fd` is in the descriptor store */
+	struct handover_node *noted; /* where it is written down; NULL: nowhere */
+	bool inherited;              /* an earlier daemon's, so that the count is doubtful */
+	bool stored;                 /* `fd` is in the descriptor store */
 
 	struct passage passage; /* guarded by struct passages */
 };
@@ -95,14 +95,15 @@ void node_put(struct node_table *table, struct node *node); /* NULL is fine */
  * view) is the node's or gone when the call returns, whether it fails or not. `kept` is where an earlier daemon wrote it down: then it
  * has the number from there; NULL for all others.
  */
-int node_of_file(struct node_table *table, int fd, const struct stat *st, struct kept_node *kept,
+int node_of_file(struct node_table *table, int fd, const struct stat *st, struct handover_node *noted,
 		 struct node **ret_node);
-int node_of_scratch(struct node_table *table, struct scratch *scratch, struct kept_node *kept, struct node **ret_node);
-int node_of_view(struct node_table *table, struct view *view, struct kept_node *kept, struct node **ret_node);
-int node_of_views(struct node_table *table, const char *path, struct kept_node *kept, struct node **ret_node);
+int node_of_scratch(struct node_table *table, struct scratch *scratch, struct handover_node *noted,
+		    struct node **ret_node);
+int node_of_view(struct node_table *table, struct view *view, struct handover_node *noted, struct node **ret_node);
+int node_of_views(struct node_table *table, const char *path, struct handover_node *noted, struct node **ret_node);
 
 /* Several nodes may stand for the same fixed file: one for each serial. */
-int node_of_fixed(struct node_table *table, enum node_fixed fixed, uint64_t serial, struct kept_node *kept,
+int node_of_fixed(struct node_table *table, enum node_fixed fixed, uint64_t serial, struct handover_node *noted,
 		  struct node **ret_node);
 
 /* Drop all inherited nodes that the kernel does not have and nobody refers to. To be called once, when what is open is there again. */

@@ -7,70 +7,70 @@
 #include <stdio.h>
 #include <string.h>
 
-static void copy_name(struct kept_node *kept, const char *name)
+static void copy_name(struct handover_node *noted, const char *name)
 {
-	snprintf(kept->name, sizeof(kept->name), "%s", name);
+	snprintf(noted->name, sizeof(noted->name), "%s", name);
 }
 
-struct kept_node *node_handover_note(struct handover *handover, const struct node *node, int fd)
+struct handover_node *node_handover_note(struct handover *handover, const struct node *node, int fd)
 {
-	struct kept_node *kept = handover_take(handover, KEPT_NODE);
+	struct handover_node *noted = handover_take(handover, HANDOVER_NODE);
 	bool is_image;
 
-	if (!kept)
+	if (!noted)
 		return NULL;
-	kept->kind = node->kind;
-	kept->fixed = node->fixed;
-	kept->serial = node->serial;
-	kept->device = node->device;
-	kept->inode = node->inode;
+	noted->kind = node->kind;
+	noted->fixed = node->fixed;
+	noted->serial = node->serial;
+	noted->device = node->device;
+	noted->inode = node->inode;
 	if (fd >= 0)
-		kept_file_note(fd, &kept->file);
+		handover_file_note(fd, &noted->file);
 	switch (node->kind) {
 	case NODE_SCRATCH:
-		copy_name(kept, disk_name(node->disk));
+		copy_name(noted, disk_name(node->disk));
 		break;
 	case NODE_VIEW:
-		copy_name(kept, view_name(node->view, &is_image));
-		kept->is_image = is_image;
+		copy_name(noted, view_name(node->view, &is_image));
+		noted->is_image = is_image;
 		break;
 	case NODE_VIEWS:
-		copy_name(kept, node->path);
+		copy_name(noted, node->path);
 		break;
 	case NODE_FILE:
 	case NODE_FIXED:
 		break;
 	}
-	return kept;
+	return noted;
 }
 
 void node_handover_lookups(struct node *node)
 {
-	if (node->kept)
-		node->kept->lookups = node->lookups;
+	if (node->noted)
+		node->noted->lookups = node->lookups;
 }
 
 void node_handover_seen(struct node *node, const struct node *parent, const char *name)
 {
-	struct kept_node *kept = node->kept;
+	struct handover_node *noted = node->noted;
 
-	if (!kept)
+	if (!noted)
 		return;
-	kept->was_protected = node->was_protected;
-	if (kept->parent == parent->id && strcmp(kept->name, name) == 0)
+	noted->was_protected = node->was_protected;
+	if (noted->parent == parent->id && strcmp(noted->name, name) == 0)
 		return;
-	kept->parent = parent->id;
-	copy_name(kept, name);
+	noted->parent = parent->id;
+	copy_name(noted, name);
 }
 
 void node_handover_label(struct node *node, uid_t uid, gid_t gid, mode_t mode)
 {
-	struct kept_node *kept = node->kept;
+	struct handover_node *noted = node->noted;
 
-	if (!kept)
+	if (!noted)
 		return;
-	kept->label_uid = uid;
-	kept->label_gid = gid;
-	kept->label_mode = mode;
-	kept->labelled = true;
+	noted->label_uid = uid;
+	noted->label_gid = gid;
+	noted->label_mode = mode;
+	noted->labelled = true;
 }

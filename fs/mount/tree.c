@@ -452,7 +452,7 @@ static int set_xattr_once(struct tree *tree, struct replay *replay, const struct
 		if (replay_recall(tree->handover, replay))
 			flags &= ~XATTR_CREATE;
 		else if (!has_xattr(target, name))
-			replay_note(tree->handover, replay, &(struct kept_request){ .unique = 0 });
+			replay_note(tree->handover, replay, &(struct handover_request){ .unique = 0 });
 	}
 	return file_set_xattr(target->fd, name, value, size, flags);
 }
@@ -461,7 +461,7 @@ static int remove_xattr_once(struct tree *tree, struct replay *replay, const str
 {
 	if (!has_xattr(target, name) && replay_recall(tree->handover, replay))
 		return 0;
-	replay_note(tree->handover, replay, &(struct kept_request){ .unique = 0 });
+	replay_note(tree->handover, replay, &(struct handover_request){ .unique = 0 });
 	return file_remove_xattr(target->fd, name);
 }
 
@@ -507,10 +507,10 @@ static void release_handle(void *context, struct handle *handle)
 {
 	struct tree *tree = context;
 
-	struct kept_node *kept = handle->node->kept;
+	struct handover_node *noted = handle->node->noted;
 
 	if (handle->entered)
-		passage_leave(&tree->passages, &handle->node->passage, kept ? &kept->backing_id : NULL);
+		passage_leave(&tree->passages, &handle->node->passage, noted ? &noted->backing_id : NULL);
 	node_closed(tree->nodes, handle->node);
 	if (handle->kind == HANDLE_SCRATCH) {
 		scratch_close(handle->scratch, handle->writer);

@@ -119,7 +119,7 @@ static int make_once(struct tree *tree, struct replay *replay, const struct slot
 	if (replay_recall(tree->handover, replay) && there.st_ino)
 		return 0;
 	if (!there.st_ino)
-		replay_note(tree->handover, replay, &(struct kept_request){ .unique = 0 });
+		replay_note(tree->handover, replay, &(struct handover_request){ .unique = 0 });
 	return making->make(slot->directory->fd, slot->name, making);
 }
 
@@ -227,20 +227,20 @@ int tree_link(struct tree *tree, struct replay *replay, uint64_t id, uint64_t pa
 /* A clone; its name is a disk's, whatever lies beneath it. */
 static int remove_disk(struct tree *tree, struct replay *replay, const struct slot *slot)
 {
-	replay_note(tree->handover, replay, &(struct kept_request){ .is_disk = 1 });
+	replay_note(tree->handover, replay, &(struct handover_request){ .is_disk = 1 });
 	return disk_unlink(tree->disks, slot->path);
 }
 
 static int remove_once(struct tree *tree, struct replay *replay, const struct slot *slot, int flags)
 {
-	const struct kept_request *before = replay_recall(tree->handover, replay);
+	const struct handover_request *before = replay_recall(tree->handover, replay);
 	struct stat there = look_at(slot);
 
 	if (before && (before->is_disk || !is_inode(&there, before->device, before->inode)))
 		return 0;
 	if (there.st_ino)
 		replay_note(tree->handover, replay,
-			    &(struct kept_request){ .device = there.st_dev, .inode = there.st_ino });
+			    &(struct handover_request){ .device = there.st_dev, .inode = there.st_ino });
 	if (!(flags & AT_REMOVEDIR))
 		loses_name(tree, &there);
 	return unlinkat(slot->directory->fd, slot->name, flags) < 0 ? -errno : 0;
@@ -296,7 +296,7 @@ static void see_again(struct tree *tree, const struct slot *slot)
 }
 
 /* Whether a rename that found `before` has been done: the one file is where the other name is, and not under its own any more. */
-static bool was_renamed(const struct kept_request *before, const struct stat *from, const struct stat *to,
+static bool was_renamed(const struct handover_request *before, const struct stat *from, const struct stat *to,
 			unsigned flags)
 {
 	if (!is_inode(to, before->device, before->inode))
@@ -309,16 +309,16 @@ static bool was_renamed(const struct kept_request *before, const struct stat *fr
 static int rename_once(struct tree *tree, struct replay *replay, const struct slot *from, const struct slot *to,
 		       unsigned flags)
 {
-	const struct kept_request *before = replay_recall(tree->handover, replay);
+	const struct handover_request *before = replay_recall(tree->handover, replay);
 	struct stat source = look_at(from), target = look_at(to);
 
 	if (before && was_renamed(before, &source, &target, flags))
 		return 0;
 	replay_note(tree->handover, replay,
-		    &(struct kept_request){ .device = source.st_dev,
-					    .inode = source.st_ino,
-					    .other_device = target.st_dev,
-					    .other_inode = target.st_ino });
+		    &(struct handover_request){ .device = source.st_dev,
+						.inode = source.st_ino,
+						.other_device = target.st_dev,
+						.other_inode = target.st_ino });
 	if (!flags && !is_inode(&target, source.st_dev, source.st_ino))
 		loses_name(tree, &target);
 	return renameat2(from->directory->fd, from->name, to->directory->fd, to->name, flags) < 0 ? -errno : 0;
@@ -389,7 +389,7 @@ static int create_file(struct tree *tree, struct replay *replay, const struct sl
 	if (noted && there.st_ino)
 		return open_created(slot, flags);
 	if (!there.st_ino)
-		replay_note(tree->handover, replay, &(struct kept_request){ .unique = 0 });
+		replay_note(tree->handover, replay, &(struct handover_request){ .unique = 0 });
 	r = file_create(slot->directory->fd, slot->name, flags & ~O_EXCL, creation);
 	return r == -EEXIST && !(flags & O_EXCL) ? -ESTALE : r;
 }

@@ -111,14 +111,14 @@ static int open_node(struct tree *tree, struct node *node, int flags, bool nonbl
 void tree_tell_opening(struct tree *tree, const struct replay *replay, struct handle *handle,
 		       struct opening *ret_opening)
 {
-	struct kept_node *kept = handle->node->kept;
+	struct handover_node *noted = handle->node->noted;
 	struct opening opening = { .handle = 0 };
 
 	handle->asked_by = replay->unique;
 	node_opened(tree->nodes, handle->node, handle->scratch);
 	if (handle->kind == HANDLE_FILE || handle->kind == HANDLE_SCRATCH || handle->kind == HANDLE_VIEW) {
 		opening.backing_id = passage_enter(&tree->passages, &handle->node->passage, handle->fd,
-						   kept ? &kept->backing_id : NULL);
+						   noted ? &noted->backing_id : NULL);
 		handle->entered = true;
 		opening.direct_io = !opening.backing_id && (handle->flags & O_DIRECT || handle->kind == HANDLE_SCRATCH);
 		opening.keep_cache = !opening.backing_id && handle->kind == HANDLE_VIEW;

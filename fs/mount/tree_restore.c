@@ -25,41 +25,41 @@
 struct restore {
 	struct tree *tree;
 	struct fdstore *store;
-	struct kept_node **nodes; /* sorted by their numbers */
+	struct handover_node **nodes; /* sorted by their numbers */
 	size_t count, room;
 	unsigned lost; /* handles */
 };
 
 /* ---- finding files again */
 
-static bool is_the_same(const struct kept_node *kept, const struct stat *st)
+static bool is_the_same(const struct handover_node *noted, const struct stat *st)
 {
-	return st->st_dev == kept->device && st->st_ino == kept->inode;
+	return st->st_dev == noted->device && st->st_ino == noted->inode;
 }
 
 /* Consumes the descriptor where it is not the file. */
-static int check_file(const struct kept_node *kept, int fd, struct stat *ret_stat)
+static int check_file(const struct handover_node *noted, int fd, struct stat *ret_stat)
 {
 	int r = fd < 0 ? fd : file_stat(fd, ret_stat);
 
-	if (r == 0 && is_the_same(kept, ret_stat))
+	if (r == 0 && is_the_same(noted, ret_stat))
 		return fd;
 	close_fdp(&fd);
 	return r < 0 ? r : -ESTALE;
 }
 
-static int take_stored(struct restore *restore, const struct kept_node *kept)
+static int take_stored(struct restore *restore, const struct handover_node *noted)
 {
-	CLEANUP(freep) char *name = node_store_name(kept->id);
+	CLEANUP(freep) char *name = node_store_name(noted->id);
 
 	return name ? fdstore_take(restore->store, name) : -ENOMEM;
 }
 
-static struct node *restore_node(struct restore *restore, struct kept_node *kept);
+static struct node *restore_node(struct restore *restore, struct handover_node *noted);
 
 static int compare_ids(const void *a, const void *b)
 {
-	const struct kept_node *const *x = a, *const *y = b;
+	const struct handover_node *const *x = a, *const *y = b;
 
 	return (*x)->id < (*y)->id ? -1 : (*x)->id > (*y)->id;
 }
@@ -67,9 +67,9 @@ static int compare_ids(const void *a, const void *b)
 /* The node of this number, put back first where its turn has not come yet. A reference, or NULL. */
 static struct node *node_of_number(struct restore *restore, uint64_t id)
 {
-	const struct kept_node like = { .id = id }, *key = &like;
+	const struct handover_node like = { .id = id }, *key = &like;
 	struct node *node = node_get(restore->tree->nodes, id);
-	struct kept_node **found;
+	struct handover_node **found;
 
 	if (node)
 		return node;
@@ -77,29 +77,30 @@ static struct node *node_of_number(struct restore *restore, uint64_t id)
 	return found && *found ? restore_node(restore, *found) : NULL;
 }
 
-static int find_by_name(struct restore *restore, const struct kept_node *kept, struct stat *ret_stat)
+static int find_by_name(struct restore *restore, const struct handover_node *noted, struct stat *ret_stat)
 {
-	struct node *parent = kept->parent ? node_of_number(restore, kept->parent) : NULL;
+	struct node *parent = noted->parent ? node_of_number(restore, noted->parent) : NULL;
 	int fd = -ESTALE;
 
-	if (parent && parent->kind == NODE_FILE && !strchr(kept->name, '/'))
-		fd = check_file(kept, file_find(parent->fd, kept->name, ret_stat), ret_stat);
+	if (parent && parent->kind == NODE_FILE && !strchr(noted->name, '/'))
+		fd = check_file(noted, file_find(parent->fd, noted->name, ret_stat), ret_stat);
 	node_put(restore->tree->nodes, parent);
 	return fd;
 }
 
 /* O_PATH, as all nodes' are. */
-static int find_file(struct restore *restore, const struct kept_node *kept, struct stat *ret_stat, bool *ret_stored)
+static int find_file(struct restore *restore, const struct handover_node *noted, struct stat *ret_stat,
+		     bool *ret_stored)
 {
 	struct tree *tree = restore->tree;
-	int fd = check_file(kept, take_stored(restore, kept), ret_stat);
+	int fd = check_file(noted, take_stored(restore, noted), ret_stat);
 
 	*ret_stored = fd >= 0;
-	if (fd < 0 && kept->device == tree->device)
-		fd = check_file(kept, kept_file_open(&kept->file, tree->images_fd), ret_stat);
+	if (fd < 0 && noted->device == tree->device)
+		fd = check_file(noted, handover_file_open(&noted->file, tree->images_fd), ret_stat);
 	/* What can be found by its inode and is not there is gone, whatever has its name now. */
-	if (fd < 0 && (kept->device != tree->device || !kept->file.length))
-		fd = find_by_name(restore, kept, ret_stat);
+	if (fd < 0 && (noted->device != tree->device || !noted->file.length))
+		fd = find_by_name(restore, noted, ret_stat);
 	return fd;
 }
 
@@ -148,99 +149,100 @@ static int place_directory(struct tree *tree, struct node *node)
 
 /* ---- nodes */
 
-static struct node *restore_file(struct restore *restore, struct kept_node *kept)
+static struct node *restore_file(struct restore *restore, struct handover_node *noted)
 {
 	struct tree *tree = restore->tree;
 	struct node *node;
 	struct stat st;
 	bool stored;
-	int fd = find_file(restore, kept, &st, &stored);
+	int fd = find_file(restore, noted, &st, &stored);
 
-	if (fd < 0 || node_of_file(tree->nodes, fd, &st, kept, &node) < 0)
+	if (fd < 0 || node_of_file(tree->nodes, fd, &st, noted, &node) < 0)
 		return NULL;
-	node->was_protected = kept->was_protected;
+	node->was_protected = noted->was_protected;
 	node->stored = stored;
 	return node;
 }
 
-static struct scratch *find_scratch(struct restore *restore, const struct kept_node *kept)
+static struct scratch *find_scratch(struct restore *restore, const struct handover_node *noted)
 {
-	CLEANUP(freep) char *name = scratch_store_name(kept->serial);
-	struct disk *disk = disks_find(restore->tree->disks, kept->name);
+	CLEANUP(freep) char *name = scratch_store_name(noted->serial);
+	struct disk *disk = disks_find(restore->tree->disks, noted->name);
 	struct scratch *scratch = NULL;
 
 	if (disk && name)
-		scratch = scratch_find(disk, kept, fdstore_find(restore->store, name));
+		scratch = scratch_find(disk, noted, fdstore_find(restore->store, name));
 	disk_put(disk);
 	return scratch;
 }
 
 /* Until its handles are back, nobody but the node has one that has lost its name: settle_slot() lets go. */
-static struct node *restore_scratch(struct restore *restore, struct kept_node *kept)
+static struct node *restore_scratch(struct restore *restore, struct handover_node *noted)
 {
-	struct scratch *scratch = find_scratch(restore, kept);
+	struct scratch *scratch = find_scratch(restore, noted);
 	struct node_table *nodes = restore->tree->nodes;
 	struct node *node = NULL;
 
 	if (!scratch)
 		return NULL;
-	if (node_of_scratch(nodes, scratch_get(scratch), kept, &node) == 0)
+	if (node_of_scratch(nodes, scratch_get(scratch), noted, &node) == 0)
 		node_opened(nodes, node, scratch);
 	scratch_put(scratch);
 	return node;
 }
 
-static struct node *restore_view(struct restore *restore, struct kept_node *kept)
+static struct node *restore_view(struct restore *restore, struct handover_node *noted)
 {
 	struct disks *disks = restore->tree->disks;
-	struct view *view = kept->is_image ? view_of_image(disks, kept->name) : view_of_layer(disks, kept->name);
+	struct view *view = noted->is_image ? view_of_image(disks, noted->name) : view_of_layer(disks, noted->name);
 	struct node *node;
 
 	if (!view)
 		return NULL;
-	view_set_serial(view, kept->serial);
-	if (kept->labelled)
-		view_label(view, kept->label_uid, kept->label_gid, kept->label_mode);
-	return node_of_view(restore->tree->nodes, view, kept, &node) == 0 ? node : NULL;
+	view_set_serial(view, noted->serial);
+	if (noted->labelled)
+		view_label(view, noted->label_uid, noted->label_gid, noted->label_mode);
+	return node_of_view(restore->tree->nodes, view, noted, &node) == 0 ? node : NULL;
 }
 
-static struct node *make_node(struct restore *restore, struct kept_node *kept)
+static struct node *make_node(struct restore *restore, struct handover_node *noted)
 {
 	struct node_table *nodes = restore->tree->nodes;
 	struct node *node = NULL;
 
-	switch (kept->kind) {
+	switch (noted->kind) {
 	case NODE_FILE:
-		return restore_file(restore, kept);
+		return restore_file(restore, noted);
 	case NODE_SCRATCH:
-		return restore_scratch(restore, kept);
+		return restore_scratch(restore, noted);
 	case NODE_VIEW:
-		return restore_view(restore, kept);
+		return restore_view(restore, noted);
 	case NODE_VIEWS:
-		return node_of_views(nodes, kept->name, kept, &node) == 0 ? node : NULL;
+		return node_of_views(nodes, noted->name, noted, &node) == 0 ? node : NULL;
 	case NODE_FIXED:
-		if (kept->fixed > FIXED_LAYERS)
+		if (noted->fixed > FIXED_LAYERS)
 			return NULL;
-		return node_of_fixed(nodes, (enum node_fixed)kept->fixed, kept->serial, kept, &node) == 0 ? node : NULL;
+		return node_of_fixed(nodes, (enum node_fixed)noted->fixed, noted->serial, noted, &node) == 0 ? node
+													     : NULL;
 	default:
 		return NULL;
 	}
 }
 
 /* Out of the array while it is being made, so that one which names itself as its parent does not come back here. */
-static struct node *restore_node(struct restore *restore, struct kept_node *kept)
+static struct node *restore_node(struct restore *restore, struct handover_node *noted)
 {
-	struct kept_node **place = bsearch(&kept, restore->nodes, restore->count, sizeof(kept), compare_ids);
-	uint64_t id = kept->id;
+	struct handover_node **place = bsearch(&noted, restore->nodes, restore->count, sizeof(noted), compare_ids);
+	uint64_t id = noted->id;
 	struct node *node;
 
-	if (!place || kept->restoring)
+	if (!place || noted->restoring)
 		return NULL;
-	kept->restoring = true;
-	kept->name[NAME_MAX] = '\0';
-	node = make_node(restore, kept);
+	noted->restoring = true;
+	noted->name[NAME_MAX] = '\0';
+	node = make_node(restore, noted);
 	if (node && node->id == id) {
-		kept->restoring = false;
+		noted->restoring = false;
 		return node;
 	}
 	/* Its slot was given back with the candidate, or nothing was made of it. */
@@ -254,7 +256,7 @@ static void collect_node(void *context, void *slot)
 
 	if (restore->count == restore->room) {
 		size_t room = restore->room ? restore->room * 2 : 256;
-		struct kept_node **larger = reallocarray(restore->nodes, room, sizeof(*larger));
+		struct handover_node **larger = reallocarray(restore->nodes, room, sizeof(*larger));
 
 		if (!larger)
 			return;
@@ -280,7 +282,7 @@ static void restore_nodes(struct restore *restore)
 {
 	struct tree *tree = restore->tree;
 
-	handover_visit(tree->handover, KEPT_NODE, collect_node, restore);
+	handover_visit(tree->handover, HANDOVER_NODE, collect_node, restore);
 	if (restore->count)
 		qsort(restore->nodes, restore->count, sizeof(*restore->nodes), compare_ids);
 	for (size_t i = 0; i < restore->count; i++)
@@ -331,20 +333,20 @@ static bool belong_together(enum node_kind node, enum handle_kind handle)
 }
 
 /* The handle takes the reference on the node over, whatever becomes of it. */
-static int make_handle(struct restore *restore, struct node *node, struct kept_handle *kept)
+static int make_handle(struct restore *restore, struct node *node, struct handover_handle *noted)
 {
 	struct tree *tree = restore->tree;
 	struct handle *handle;
 	int r;
 
-	if (!belong_together(node->kind, (enum handle_kind)kept->kind))
+	if (!belong_together(node->kind, (enum handle_kind)noted->kind))
 		return -EPROTO;
-	handle = handle_new((enum handle_kind)kept->kind);
+	handle = handle_new((enum handle_kind)noted->kind);
 	if (!handle)
 		return -ENOMEM;
-	handle->flags = kept->flags;
-	handle->writer = (kept->flags & O_ACCMODE) != O_RDONLY;
-	handle->number = kept->number;
+	handle->flags = noted->flags;
+	handle->writer = (noted->flags & O_ACCMODE) != O_RDONLY;
+	handle->number = noted->number;
 	r = reopen(restore, node, handle);
 	if (r < 0) {
 		handle_free(handle);
@@ -353,31 +355,31 @@ static int make_handle(struct restore *restore, struct node *node, struct kept_h
 	handle->node = node_ref(tree->nodes, node);
 	node_opened(tree->nodes, node, handle->scratch);
 	if (handle->kind == HANDLE_FILE || handle->kind == HANDLE_SCRATCH || handle->kind == HANDLE_VIEW) {
-		int32_t id = node->kept ? node->kept->backing_id : 0;
+		int32_t id = node->noted ? node->noted->backing_id : 0;
 
 		passage_restore(&tree->passages, &node->passage, id);
 		handle->entered = true;
 		if (handle->scratch)
 			scratch_note_passthrough(handle->scratch, id != 0);
 	}
-	handle_restore(tree->handles, handle, kept);
+	handle_restore(tree->handles, handle, noted);
 	return 0;
 }
 
 static void restore_handle(void *context, void *slot)
 {
 	struct restore *restore = context;
-	struct kept_handle *kept = slot;
-	struct node *node = node_get(restore->tree->nodes, kept->node);
-	int r = node ? make_handle(restore, node, kept) : -ESTALE;
+	struct handover_handle *noted = slot;
+	struct node *node = node_get(restore->tree->nodes, noted->node);
+	int r = node ? make_handle(restore, node, noted) : -ESTALE;
 
 	node_put(restore->tree->nodes, node);
 	if (r == 0)
 		return;
 	log_warning("an open file (node %llu) is not there any more: %s; whoever has it open gets errors",
-		    (unsigned long long)kept->node, error_text(r));
+		    (unsigned long long)noted->node, error_text(r));
 	restore->lost++;
-	handover_give(restore->tree->handover, KEPT_HANDLE, kept);
+	handover_give(restore->tree->handover, HANDOVER_HANDLE, noted);
 }
 
 /* ---- backing files */
@@ -417,18 +419,18 @@ static void let_unknown_go(struct restore *restore)
 }
 
 /* Slots whose nodes are there no more have been given back by now, or are now. */
-static void settle_slot(struct restore *restore, struct kept_node *kept)
+static void settle_slot(struct restore *restore, struct handover_node *noted)
 {
 	struct tree *tree = restore->tree;
-	struct node *node = kept->id ? node_get(tree->nodes, kept->id) : NULL;
+	struct node *node = noted->id ? node_get(tree->nodes, noted->id) : NULL;
 	bool is_open = node && node->passage.opens;
 
-	if (kept->backing_id && !is_open) {
-		passage_let_go(&tree->passages, (uint32_t)kept->backing_id);
-		kept->backing_id = 0;
+	if (noted->backing_id && !is_open) {
+		passage_let_go(&tree->passages, (uint32_t)noted->backing_id);
+		noted->backing_id = 0;
 	}
-	if (!node && kept->id)
-		handover_give(tree->handover, KEPT_NODE, kept);
+	if (!node && noted->id)
+		handover_give(tree->handover, HANDOVER_NODE, noted);
 	if (node && node->kind == NODE_SCRATCH)
 		node_closed(tree->nodes, node);
 	node_put(tree->nodes, node);
@@ -438,11 +440,11 @@ static void settle_slot(struct restore *restore, struct kept_node *kept)
 static void drop_answer(void *context, void *slot)
 {
 	struct tree *tree = context;
-	const struct kept_answer *answer = slot;
+	const struct handover_answer *answer = slot;
 	struct handle *handle = handle_get(tree->handles, answer->handle);
 
 	if (!handle)
-		handover_give(tree->handover, KEPT_ANSWER, slot);
+		handover_give(tree->handover, HANDOVER_ANSWER, slot);
 	handle_put(tree->handles, handle);
 }
 
@@ -453,10 +455,10 @@ void tree_restore(struct tree *tree, struct fdstore *store)
 	disks_go_on(tree->disks);
 	replay_forget_old(tree->handover);
 	restore_nodes(&restore);
-	handover_visit(tree->handover, KEPT_HANDLE, restore_handle, &restore);
+	handover_visit(tree->handover, HANDOVER_HANDLE, restore_handle, &restore);
 	for (size_t i = 0; i < restore.count; i++)
 		settle_slot(&restore, restore.nodes[i]);
-	handover_visit(tree->handover, KEPT_ANSWER, drop_answer, tree);
+	handover_visit(tree->handover, HANDOVER_ANSWER, drop_answer, tree);
 	let_unknown_go(&restore);
 	node_drop_unknown(tree->nodes);
 	disks_forget_old_labels(tree->disks);

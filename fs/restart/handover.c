@@ -32,15 +32,15 @@ static const struct {
 	size_t size;
 	uint32_t most;
 	const char *what;
-} kinds[KEPT_KINDS] = {
-	[KEPT_NODE] = { sizeof(struct kept_node), 1U << 20, "files that the kernel knows" },
-	[KEPT_HANDLE] = { sizeof(struct kept_handle), 1U << 17, "open files" },
-	[KEPT_REQUEST] = { sizeof(struct kept_request), 1U << 10, "requests" },
-	[KEPT_ANSWER] = { sizeof(struct kept_answer), 1U << 8, "answers" },
-	[KEPT_ANNOUNCEMENT] = { sizeof(struct kept_announcement), 1U << 8, "announced restores" },
+} kinds[HANDOVER_KINDS] = {
+	[HANDOVER_NODE] = { sizeof(struct handover_node), 1U << 20, "files that the kernel knows" },
+	[HANDOVER_HANDLE] = { sizeof(struct handover_handle), 1U << 17, "open files" },
+	[HANDOVER_REQUEST] = { sizeof(struct handover_request), 1U << 10, "requests" },
+	[HANDOVER_ANSWER] = { sizeof(struct handover_answer), 1U << 8, "answers" },
+	[HANDOVER_ANNOUNCEMENT] = { sizeof(struct handover_announcement), 1U << 8, "announced restores" },
 };
 
-_Static_assert(sizeof(struct kept_mount) <= MOUNT_ROOM, "kept_mount has outgrown its place");
+_Static_assert(sizeof(struct handover_of_mount) <= MOUNT_ROOM, "kept_mount has outgrown its place");
 
 /* The slots of one kind. */
 struct pool {
@@ -56,7 +56,7 @@ struct handover {
 	char *memory;
 	size_t length;
 	pthread_mutex_t lock; /* guards the pools */
-	struct pool pools[KEPT_KINDS];
+	struct pool pools[HANDOVER_KINDS];
 };
 
 static size_t round_up(size_t length)
@@ -68,7 +68,7 @@ static size_t whole_length(void)
 {
 	size_t length = MOUNT_ROOM;
 
-	for (size_t i = 0; i < KEPT_KINDS; i++)
+	for (size_t i = 0; i < HANDOVER_KINDS; i++)
 		length += round_up(kinds[i].size * kinds[i].most);
 	return length;
 }
@@ -78,9 +78,9 @@ int handover_fd(const struct handover *handover)
 	return handover->fd;
 }
 
-struct kept_mount *handover_mount(struct handover *handover)
+struct handover_of_mount *handover_mount(struct handover *handover)
 {
-	return (struct kept_mount *)(void *)handover->memory;
+	return (struct handover_of_mount *)(void *)handover->memory;
 }
 
 uint64_t handover_first_number(struct handover *handover)
@@ -88,7 +88,7 @@ uint64_t handover_first_number(struct handover *handover)
 	return ((uint64_t)handover_mount(handover)->restarts << 32) + 1;
 }
 
-static char *slot_at(struct handover *handover, enum kept_kind kind, uint32_t index)
+static char *slot_at(struct handover *handover, enum handover_kind kind, uint32_t index)
 {
 	return handover->memory + handover->pools[kind].offset + kinds[kind].size * index;
 }
@@ -130,7 +130,7 @@ static int back_locked(struct handover *handover, struct pool *pool, size_t leng
 	return 0;
 }
 
-static void *take_locked(struct handover *handover, enum kept_kind kind)
+static void *take_locked(struct handover *handover, enum handover_kind kind)
 {
 	struct pool *pool = &handover->pools[kind];
 	uint32_t *used = &handover_mount(handover)->used[kind];
@@ -147,7 +147,7 @@ static void *take_locked(struct handover *handover, enum kept_kind kind)
 	return slot_at(handover, kind, (*used)++);
 }
 
-void *handover_take(struct handover *handover, enum kept_kind kind)
+void *handover_take(struct handover *handover, enum handover_kind kind)
 {
 	char *slot;
 
@@ -159,7 +159,7 @@ void *handover_take(struct handover *handover, enum kept_kind kind)
 	return slot;
 }
 
-void handover_give(struct handover *handover, enum kept_kind kind, void *slot)
+void handover_give(struct handover *handover, enum handover_kind kind, void *slot)
 {
 	struct pool *pool = &handover->pools[kind];
 
@@ -172,7 +172,7 @@ void handover_give(struct handover *handover, enum kept_kind kind, void *slot)
 	pthread_mutex_unlock(&handover->lock);
 }
 
-void handover_visit(struct handover *handover, enum kept_kind kind, void (*visit)(void *context, void *slot),
+void handover_visit(struct handover *handover, enum handover_kind kind, void (*visit)(void *context, void *slot),
 		    void *context)
 {
 	for (uint32_t i = 0; i < handover_mount(handover)->used[kind]; i++) {
@@ -191,27 +191,27 @@ struct search {
 static void compare_node(void *context, void *slot)
 {
 	struct search *search = context;
-	const struct kept_node *kept = slot;
+	const struct handover_node *noted = slot;
 
-	if (kept->device == search->device && kept->inode == search->inode)
-		search->node = kept->id;
+	if (noted->device == search->device && noted->inode == search->inode)
+		search->node = noted->id;
 }
 
 static void compare_handle(void *context, void *slot)
 {
 	struct search *search = context;
-	const struct kept_handle *kept = slot;
+	const struct handover_handle *noted = slot;
 
-	search->found |= kept->node == search->node;
+	search->found |= noted->node == search->node;
 }
 
 bool handover_has_open(struct handover *handover, dev_t device, ino_t inode)
 {
 	struct search search = { .device = device, .inode = inode };
 
-	handover_visit(handover, KEPT_NODE, compare_node, &search);
+	handover_visit(handover, HANDOVER_NODE, compare_node, &search);
 	if (search.node)
-		handover_visit(handover, KEPT_HANDLE, compare_handle, &search);
+		handover_visit(handover, HANDOVER_HANDLE, compare_handle, &search);
 	return search.found;
 }
 
@@ -225,7 +225,7 @@ static int map(struct handover *handover)
 	if (memory == MAP_FAILED)
 		return -errno;
 	handover->memory = memory;
-	for (size_t i = 0; i < KEPT_KINDS; i++) {
+	for (size_t i = 0; i < HANDOVER_KINDS; i++) {
 		handover->pools[i].offset = offset;
 		offset += round_up(kinds[i].size * kinds[i].most);
 	}
@@ -278,7 +278,7 @@ int handover_new(struct handover **ret_handover)
 	return 0;
 }
 
-static bool texts_end(const struct kept_mount *mount)
+static bool texts_end(const struct handover_of_mount *mount)
 {
 	return memchr(mount->images, '\0', sizeof(mount->images)) && memchr(mount->mount, '\0', sizeof(mount->mount)) &&
 	       memchr(mount->state, '\0', sizeof(mount->state));
@@ -286,12 +286,12 @@ static bool texts_end(const struct kept_mount *mount)
 
 static int check(struct handover *handover, struct sentence *error)
 {
-	const struct kept_mount *mount = handover_mount(handover);
+	const struct handover_of_mount *mount = handover_mount(handover);
 
 	if (memcmp(mount->magic, MAGIC, sizeof(mount->magic)) != 0 || mount->layout != LAYOUT)
 		return report(error, -EPROTO, "another version of revertfs wrote down what is open (layout %u, not %u)",
 			      mount->layout, LAYOUT);
-	for (size_t i = 0; i < KEPT_KINDS; i++)
+	for (size_t i = 0; i < HANDOVER_KINDS; i++)
 		if (mount->used[i] > kinds[i].most)
 			return report(error, -EPROTO, "what an earlier daemon wrote down is damaged");
 	if (!texts_end(mount))
@@ -301,13 +301,13 @@ static int check(struct handover *handover, struct sentence *error)
 
 static int find_free(struct handover *handover)
 {
-	for (size_t kind = 0; kind < KEPT_KINDS; kind++) {
+	for (size_t kind = 0; kind < HANDOVER_KINDS; kind++) {
 		struct pool *pool = &handover->pools[kind];
 		uint32_t used = handover_mount(handover)->used[kind];
 
 		pool->backed = round_up(kinds[kind].size * used);
 		for (uint32_t i = 0; i < used; i++)
-			if (!*first_of(slot_at(handover, (enum kept_kind)kind, i)) && !note_free_locked(pool, i))
+			if (!*first_of(slot_at(handover, (enum handover_kind)kind, i)) && !note_free_locked(pool, i))
 				return -ENOMEM;
 	}
 	return 0;
@@ -342,7 +342,7 @@ void handover_free(struct handover *handover)
 {
 	if (!handover)
 		return;
-	for (size_t i = 0; i < KEPT_KINDS; i++)
+	for (size_t i = 0; i < HANDOVER_KINDS; i++)
 		free(handover->pools[i].free);
 	if (handover->memory)
 		munmap(handover->memory, handover->length);
@@ -356,12 +356,12 @@ void handover_free(struct handover *handover)
 /* As the system calls want it: with the bytes behind. */
 union system_handle {
 	struct file_handle handle;
-	char room[sizeof(struct file_handle) + KEPT_FILE_MAX];
+	char room[sizeof(struct file_handle) + HANDOVER_FILE_MAX];
 };
 
-void kept_file_note(int fd, struct kept_file *ret_file)
+void handover_file_note(int fd, struct handover_file *ret_file)
 {
-	union system_handle system = { .handle = { .handle_bytes = KEPT_FILE_MAX } };
+	union system_handle system = { .handle = { .handle_bytes = HANDOVER_FILE_MAX } };
 	int mount_id;
 
 	ret_file->length = 0;
@@ -372,12 +372,12 @@ void kept_file_note(int fd, struct kept_file *ret_file)
 	ret_file->length = system.handle.handle_bytes;
 }
 
-int kept_file_open(const struct kept_file *file, int directory)
+int handover_file_open(const struct handover_file *file, int directory)
 {
 	union system_handle system = { .handle = { .handle_bytes = file->length, .handle_type = file->type } };
 	int fd;
 
-	if (!file->length || file->length > KEPT_FILE_MAX)
+	if (!file->length || file->length > HANDOVER_FILE_MAX)
 		return -ESTALE;
 	memcpy(system.handle.f_handle, file->bytes, file->length);
 	fd = open_by_handle_at(directory, &system.handle, O_PATH | O_CLOEXEC);

@@ -22,14 +22,14 @@
 #include "util.h"
 
 /* An inode, so that it can be opened again whatever has become of its names: open_by_handle_at(2). */
-#define KEPT_FILE_MAX 64
-struct kept_file {
+#define HANDOVER_FILE_MAX 64
+struct handover_file {
 	uint32_t length; /* 0: its filesystem has no such thing */
 	int32_t type;
-	unsigned char bytes[KEPT_FILE_MAX];
+	unsigned char bytes[HANDOVER_FILE_MAX];
 };
 
-struct kept_node {
+struct handover_node {
 	uint64_t id;
 	uint64_t lookups;
 	uint64_t serial;
@@ -41,12 +41,12 @@ struct kept_node {
 	uint8_t labelled; /* a view's label */
 	uint8_t restoring;
 	uint32_t label_uid, label_gid, label_mode;
-	struct kept_file file;
+	struct handover_file file;
 	char name[NAME_MAX +
 		  1]; /* a file's last name, a scratch's disk, a view's image or layer, a directory of views */
 };
 
-struct kept_handle {
+struct handover_handle {
 	uint64_t number;
 	uint64_t opened_by; /* the request that asked for it */
 	uint64_t node;
@@ -55,7 +55,7 @@ struct kept_handle {
 };
 
 /* A request that must not be done twice, and what was found before it was done (replay.h). */
-struct kept_request {
+struct handover_request {
 	uint64_t unique;
 	uint64_t device, inode;             /* what the name stood for; 0, 0: nothing */
 	uint64_t other_device, other_inode; /* the same of a second name */
@@ -69,32 +69,39 @@ struct kept_request {
 };
 
 /* What the control file answered on a handle, for whoever has not read it yet. */
-#define KEPT_ANSWER_MAX 8000
-struct kept_answer {
+#define HANDOVER_ANSWER_MAX 8000
+struct handover_answer {
 	uint64_t handle;
 	int64_t start; /* where in the file it begins */
 	uint32_t length;
-	char text[KEPT_ANSWER_MAX];
+	char text[HANDOVER_ANSWER_MAX];
 };
 
 /* A restore that was announced (session.h). */
-struct kept_announcement {
+struct handover_announcement {
 	uint64_t when; /* monotonic ms, the same clock for every daemon of a boot */
 	char uuid[40];
 };
 
-enum kept_kind { KEPT_NODE, KEPT_HANDLE, KEPT_REQUEST, KEPT_ANSWER, KEPT_ANNOUNCEMENT, KEPT_KINDS };
+enum handover_kind {
+	HANDOVER_NODE,
+	HANDOVER_HANDLE,
+	HANDOVER_REQUEST,
+	HANDOVER_ANSWER,
+	HANDOVER_ANNOUNCEMENT,
+	HANDOVER_KINDS
+};
 
 /* Of the mount itself; the members up to `layout` stay where they are in all versions. */
-struct kept_mount {
+struct handover_of_mount {
 	char magic[8];
 	uint32_t layout;
-	uint32_t restarts;          /* how many daemons there were before this one */
-	uint64_t id;                /* of this mount, as long as it lasts; by chance no other has it */
-	uint32_t last_backing_id;   /* the largest that the kernel has given */
-	uint32_t used[KEPT_KINDS];  /* slots that were ever used; those behind are empty */
-	uint64_t device;            /* of the mount */
-	struct handshake handshake; /* what the kernel said once, and what it was answered */
+	uint32_t restarts;             /* how many daemons there were before this one */
+	uint64_t id;                   /* of this mount, as long as it lasts; by chance no other has it */
+	uint32_t last_backing_id;      /* the largest that the kernel has given */
+	uint32_t used[HANDOVER_KINDS]; /* slots that were ever used; those behind are empty */
+	uint64_t device;               /* of the mount */
+	struct handshake handshake;    /* what the kernel said once, and what it was answered */
 	char images[PATH_MAX], mount[PATH_MAX], state[PATH_MAX];
 };
 
@@ -111,7 +118,7 @@ int handover_adopt(int fd, struct handover **ret_handover, struct sentence *erro
 void handover_free(struct handover *handover); /* unmapped; the slots stay. NULL is fine */
 
 int handover_fd(const struct handover *handover); /* borrowed */
-struct kept_mount *handover_mount(struct handover *handover);
+struct handover_of_mount *handover_mount(struct handover *handover);
 
 /* Numbers that no earlier daemon of this mount has given: they count up from here. */
 uint64_t handover_first_number(struct handover *handover);
@@ -120,21 +127,21 @@ uint64_t handover_first_number(struct handover *handover);
  * An empty slot, zeroed, the caller's until handover_give(); NULL when there is none, which the caller can live with. What it is published by is the
  * caller's first store to its first member, with handover_publish().
  */
-void *handover_take(struct handover *handover, enum kept_kind kind);
-void handover_give(struct handover *handover, enum kept_kind kind, void *slot); /* NULL is fine */
+void *handover_take(struct handover *handover, enum handover_kind kind);
+void handover_give(struct handover *handover, enum handover_kind kind, void *slot); /* NULL is fine */
 void handover_publish(uint64_t *first, uint64_t value);
 
 /* Call `visit` for each slot that means something. It may give the slot back. */
-void handover_visit(struct handover *handover, enum kept_kind kind, void (*visit)(void *context, void *slot),
+void handover_visit(struct handover *handover, enum handover_kind kind, void (*visit)(void *context, void *slot),
 		    void *context);
 
 /* Whether somebody had this file open, in the mount, when the earlier daemon ended. */
 bool handover_has_open(struct handover *handover, dev_t device, ino_t inode);
 
 /* The inode of a descriptor, of any kind. */
-void kept_file_note(int fd, struct kept_file *ret_file);
+void handover_file_note(int fd, struct handover_file *ret_file);
 
 /* A descriptor (O_PATH) on it, found in the filesystem that `directory` lies in; -ESTALE when it is gone. */
-int kept_file_open(const struct kept_file *file, int directory);
+int handover_file_open(const struct handover_file *file, int directory);
 
 #endif

@@ -9,71 +9,71 @@
 
 struct search {
 	uint64_t unique;
-	struct kept_request *found;
+	struct handover_request *found;
 };
 
 static void compare(void *context, void *slot)
 {
 	struct search *search = context;
-	struct kept_request *kept = slot;
+	struct handover_request *noted = slot;
 
 	/* Two steps of one request are noted for a moment: the later one is meant. */
-	if (kept->unique == search->unique && (!search->found || kept->line > search->found->line))
-		search->found = kept;
+	if (noted->unique == search->unique && (!search->found || noted->line > search->found->line))
+		search->found = noted;
 }
 
-const struct kept_request *replay_recall(struct handover *handover, struct replay *replay)
+const struct handover_request *replay_recall(struct handover *handover, struct replay *replay)
 {
 	struct search search = { .unique = replay->unique };
 
-	if (replay->again && !replay->kept) {
-		handover_visit(handover, KEPT_REQUEST, compare, &search);
-		replay->kept = search.found;
+	if (replay->again && !replay->noted) {
+		handover_visit(handover, HANDOVER_REQUEST, compare, &search);
+		replay->noted = search.found;
 	}
-	return replay->kept;
+	return replay->noted;
 }
 
-void replay_note(struct handover *handover, struct replay *replay, const struct kept_request *found)
+void replay_note(struct handover *handover, struct replay *replay, const struct handover_request *found)
 {
-	struct kept_request *kept = replay->kept ? NULL : handover_take(handover, KEPT_REQUEST);
+	struct handover_request *noted = replay->noted ? NULL : handover_take(handover, HANDOVER_REQUEST);
 
-	if (!kept)
+	if (!noted)
 		return;
-	*kept = *found;
-	kept->unique = 0;
-	kept->restarts = handover_mount(handover)->restarts;
-	handover_publish(&kept->unique, replay->unique);
-	replay->kept = kept;
+	*noted = *found;
+	noted->unique = 0;
+	noted->restarts = handover_mount(handover)->restarts;
+	handover_publish(&noted->unique, replay->unique);
+	replay->noted = noted;
 }
 
-void replay_note_next(struct handover *handover, struct replay *replay, const struct kept_request *found)
+void replay_note_next(struct handover *handover, struct replay *replay, const struct handover_request *found)
 {
-	struct kept_request *before = replay->kept;
+	struct handover_request *before = replay->noted;
 
-	replay->kept = NULL;
+	replay->noted = NULL;
 	replay_note(handover, replay, found);
-	if (replay->kept)
-		handover_give(handover, KEPT_REQUEST, before);
+	if (replay->noted)
+		handover_give(handover, HANDOVER_REQUEST, before);
 	else
-		replay->kept = before;
+		replay->noted = before;
 }
 
 void replay_settle(struct handover *handover, struct replay *replay)
 {
-	handover_give(handover, KEPT_REQUEST, replay->kept);
-	replay->kept = NULL;
+	handover_give(handover, HANDOVER_REQUEST, replay->noted);
+	replay->noted = NULL;
 }
 
 static void forget_if_old(void *context, void *slot)
 {
 	struct handover *handover = context;
-	const struct kept_request *kept = slot;
+	const struct handover_request *noted = slot;
 
-	if (kept->restarts + RESTARTS_KEPT < handover_mount(handover)->restarts)
-		handover_give(handover, KEPT_REQUEST, slot);
+	if (noted->restarts + RESTARTS_KEPT < handover_mount(handover)->restarts)
+		handover_give(handover, HANDOVER_REQUEST, slot);
 }
 
 void replay_forget_old(struct handover *handover)
 {
-	handover_visit(handover, KEPT_REQUEST, forget_if_old, handover);
+	handover_visit(handover, HANDOVER_REQUEST, forget_if_old, handover);
 }

@@ -16,17 +16,17 @@
 struct replay {
 	uint64_t unique; /* the kernel's number of the request, the same when it is sent again */
 	bool again;      /* an earlier daemon may have had it */
-	struct kept_request *kept;
+	struct handover_request *noted;
 };
 
 /* What an earlier daemon noted when it was about to do this, or NULL: then it has not done it. */
-const struct kept_request *replay_recall(struct handover *handover, struct replay *replay);
+const struct handover_request *replay_recall(struct handover *handover, struct replay *replay);
 
 /* What is found, by the caller who is about to change it. Noted once; without room for it nothing is. */
-void replay_note(struct handover *handover, struct replay *replay, const struct kept_request *found);
+void replay_note(struct handover *handover, struct replay *replay, const struct handover_request *found);
 
 /* The same for the next of several steps, of which the noted one is done. */
-void replay_note_next(struct handover *handover, struct replay *replay, const struct kept_request *found);
+void replay_note_next(struct handover *handover, struct replay *replay, const struct handover_request *found);
 
 /* The kernel has its answer. */
 void replay_settle(struct handover *handover, struct replay *replay);

@@ -408,20 +408,21 @@ static int act_on_participants(struct disks *disks, struct participants *partici
 static void note_choice(struct disks *disks, const struct session_request *request,
 			const struct participants *participants, bool announced)
 {
-	struct kept_request found = { .announced = announced };
+	struct handover_request found = { .announced = announced };
 
 	if (!request->replay)
 		return;
-	found.line = request->replay->kept ? request->replay->kept->line : 0;
+	found.line = request->replay->noted ? request->replay->noted->line : 0;
 	for (size_t i = 0; i < participants->count && i < sizeof(found.head) - 1; i++)
 		found.head[i] = (char)('0' + participants->list[i].start);
 	replay_note_next(disks->handover, request->replay, &found);
 }
 
 /* What an earlier daemon noted, or NULL. A write of several lines may have a note of another one. */
-static const struct kept_request *recall_choice(struct disks *disks, const struct session_request *request)
+static const struct handover_request *recall_choice(struct disks *disks, const struct session_request *request)
 {
-	const struct kept_request *before = request->replay ? replay_recall(disks->handover, request->replay) : NULL;
+	const struct handover_request *before =
+		request->replay ? replay_recall(disks->handover, request->replay) : NULL;
 
 	return before && before->head[0] ? before : NULL;
 }
@@ -433,7 +434,7 @@ int session_prepare(struct disks *disks, const struct session_request *request, 
 		[START_FRESH] = "fresh", [START_RESUME] = "resumed", [START_CONTINUE] = "continued"
 	};
 	CLEANUP(participants_release) struct participants participants = { 0 };
-	const struct kept_request *before = recall_choice(disks, request);
+	const struct handover_request *before = recall_choice(disks, request);
 	bool announced = before ? before->announced : session_is_announced(disks, request->uuid);
 	struct json_object *list;
 	int r = find_participants(disks, request, &participants, error);
