@@ -197,7 +197,7 @@ static int inherit(struct revertfs *revertfs, struct sentence *error)
 static int settle_paths(struct revertfs *revertfs, struct sentence *error)
 {
 	struct options *options = &revertfs->options;
-	const struct handover_of_mount *mount = handover_mount(revertfs->handover);
+	const struct handover_header *mount = handover_mount(revertfs->handover);
 	char *images, *mountpoint;
 	int r;
 

@@ -157,7 +157,7 @@ static bool fold_one_locked(struct disks *disks)
 	pthread_mutex_lock(&disks->lock);
 	end_fold_locked(disk, r, &error);
 	pthread_mutex_unlock(&disks->lock);
-	collect_given_up(disks);
+	gc_given_up(disks);
 	pthread_mutex_lock(&disks->lock);
 	disk_put_locked(disk);
 	return true;

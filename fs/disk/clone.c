@@ -101,7 +101,7 @@ int clone_catch_up(struct disk *disk, struct sentence *error)
 		       error_text(r));
 	} else {
 		disk_set_head(disk, head);
-		collect_layer(old);
+		gc_layer(old);
 		queue_template(disk);
 	}
 	layer_put(old);
@@ -321,7 +321,7 @@ static void drop_points(struct disk *disk)
 			continue;
 		r = layer_drop_name(layer, disk->name, point);
 		if (r == 0)
-			collect_layer(layer);
+			gc_layer(layer);
 		layer_unpin(layer);
 		if (r < 0) {
 			log_warning("the snapshot '%s' of the removed clone '%s' stays behind", point, disk->name);
@@ -359,7 +359,7 @@ int disk_unlink(struct disks *disks, const char *name)
 		job_stop_fold(disk); /* of a side branch: the claim has stopped those of its own chain */
 		disk_set_head(disk, disk->root);
 		drop_points(disk);
-		collect_layer(head);
+		gc_layer(head);
 		job_look_again(disk->root);
 		disk_remove_files(disk);
 		log_info("clone '%s' was removed", name);

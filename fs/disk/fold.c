@@ -322,6 +322,6 @@ int fold_run(struct disk *disk, struct layer *layer, struct sentence *error)
 	log_info("disk '%s': layer %s was folded into %s", disk->name, layer->record.id,
 		 layer->parent->record.image ? "the image" : "its parent");
 	/* What stood on the layer may have been given up meanwhile. */
-	collect_layer(layer->parent);
+	gc_layer(layer->parent);
 	return 0;
 }

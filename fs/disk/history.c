@@ -61,7 +61,7 @@ static int reset_claimed(struct disk *disk, bool force, struct sentence *error)
 	if (r < 0)
 		report_context(error, r, "disk '%s': ", disk->name);
 	if (dropped)
-		collect_layer(dropped);
+		gc_layer(dropped);
 	layer_put(dropped);
 	if (r == 0 && hold_first)
 		r = image_check(disk, false, error);
@@ -373,7 +373,7 @@ int disk_delete(struct disks *disks, const char *name, const char *point, struct
 	if (layer && r < 0)
 		report(error, r, "disk '%s': snapshot '%s' cannot be deleted: %s", disk->name, point, error_text(r));
 	if (r == 0) {
-		collect_layer(layer);
+		gc_layer(layer);
 		job_queue(disk);
 		job_look_again(disk->root);
 		log_info("disk '%s': snapshot '%s' was deleted", disk->name, point);

@@ -20,7 +20,7 @@ static bool is_needed_locked(const struct layer *layer)
 	return false;
 }
 
-void collect_layer(struct layer *layer)
+void gc_layer(struct layer *layer)
 {
 	struct disks *disks = layer->disks;
 
@@ -54,7 +54,7 @@ void collect_layer(struct layer *layer)
 	pthread_mutex_unlock(&disks->lock);
 }
 
-void collect_given_up(struct disks *disks)
+void gc_given_up(struct disks *disks)
 {
 	struct layer *layer;
 
@@ -68,7 +68,7 @@ void collect_given_up(struct disks *disks)
 		layer->given_up = false;
 		layer_get_locked(layer);
 		pthread_mutex_unlock(&disks->lock);
-		collect_layer(layer);
+		gc_layer(layer);
 		pthread_mutex_lock(&disks->lock);
 		layer_put_locked(layer);
 	}

@@ -11,9 +11,9 @@
  * Remove the layer, and then its ancestors, as far as nothing needs them: no head, hold, name, child or fold. Never when a record could not be read.
  * The caller has a reference to the layer, and not disks->lock.
  */
-void collect_layer(struct layer *layer);
+void gc_layer(struct layer *layer);
 
 /* The same for those that a fold, which has ended, still needed. */
-void collect_given_up(struct disks *disks);
+void gc_given_up(struct disks *disks);
 
 #endif

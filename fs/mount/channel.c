@@ -176,7 +176,7 @@ static int set_up(struct channel *channel, struct sentence *error)
 /* What the successor needs, beside /dev/fuse. */
 static void write_down(const struct channel *channel, struct handover *handover)
 {
-	struct handover_of_mount *mount = handover_mount(handover);
+	struct handover_header *mount = handover_mount(handover);
 
 	mount->device = channel->device;
 	mount->handshake = channel->handshake;
@@ -207,7 +207,7 @@ static int open_and_mount(struct channel *channel, const struct wishes *wishes, 
 /* The mount that was left, with all that lies on it. */
 static int take_over(struct channel *channel, int fuse_fd, struct handover *handover, struct sentence *error)
 {
-	const struct handover_of_mount *mount = handover_mount(handover);
+	const struct handover_header *mount = handover_mount(handover);
 	CLEANUP(close_fdp) int fd = fuse_fd;
 
 	channel->handshake = mount->handshake;

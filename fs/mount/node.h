@@ -92,7 +92,7 @@ void node_put(struct node_table *table, struct node *node); /* NULL is fine */
 
 /*
  * The node of a thing, found or made, with a reference. What is handed over (a descriptor, a reference on a scratch or
- * view) is the node's or gone when the call returns, whether it fails or not. `kept` is where an earlier daemon wrote it down: then it
+ * view) is the node's or gone when the call returns, whether it fails or not. `noted` is where an earlier daemon wrote it down: then it
  * has the number from there; NULL for all others.
  */
 int node_of_file(struct node_table *table, int fd, const struct stat *st, struct handover_node *noted,

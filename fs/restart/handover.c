@@ -40,7 +40,7 @@ static const struct {
 	[HANDOVER_ANNOUNCEMENT] = { sizeof(struct handover_announcement), 1U << 8, "announced restores" },
 };
 
-_Static_assert(sizeof(struct handover_of_mount) <= MOUNT_ROOM, "kept_mount has outgrown its place");
+_Static_assert(sizeof(struct handover_header) <= MOUNT_ROOM, "kept_mount has outgrown its place");
 
 /* The slots of one kind. */
 struct pool {
@@ -78,9 +78,9 @@ int handover_fd(const struct handover *handover)
 	return handover->fd;
 }
 
-struct handover_of_mount *handover_mount(struct handover *handover)
+struct handover_header *handover_mount(struct handover *handover)
 {
-	return (struct handover_of_mount *)(void *)handover->memory;
+	return (struct handover_header *)(void *)handover->memory;
 }
 
 uint64_t handover_first_number(struct handover *handover)
@@ -278,7 +278,7 @@ int handover_new(struct handover **ret_handover)
 	return 0;
 }
 
-static bool texts_end(const struct handover_of_mount *mount)
+static bool texts_end(const struct handover_header *mount)
 {
 	return memchr(mount->images, '\0', sizeof(mount->images)) && memchr(mount->mount, '\0', sizeof(mount->mount)) &&
 	       memchr(mount->state, '\0', sizeof(mount->state));
@@ -286,7 +286,7 @@ static bool texts_end(const struct handover_of_mount *mount)
 
 static int check(struct handover *handover, struct sentence *error)
 {
-	const struct handover_of_mount *mount = handover_mount(handover);
+	const struct handover_header *mount = handover_mount(handover);
 
 	if (memcmp(mount->magic, MAGIC, sizeof(mount->magic)) != 0 || mount->layout != LAYOUT)
 		return report(error, -EPROTO, "another version of revertfs wrote down what is open (layout %u, not %u)",

@@ -93,7 +93,7 @@ enum handover_kind {
 };
 
 /* Of the mount itself; the members up to `layout` stay where they are in all versions. */
-struct handover_of_mount {
+struct handover_header {
 	char magic[8];
 	uint32_t layout;
 	uint32_t restarts;             /* how many daemons there were before this one */
@@ -118,7 +118,7 @@ int handover_adopt(int fd, struct handover **ret_handover, struct sentence *erro
 void handover_free(struct handover *handover); /* unmapped; the slots stay. NULL is fine */
 
 int handover_fd(const struct handover *handover); /* borrowed */
-struct handover_of_mount *handover_mount(struct handover *handover);
+struct handover_header *handover_mount(struct handover *handover);
 
 /* Numbers that no earlier daemon of this mount has given: they count up from here. */
 uint64_t handover_first_number(struct handover *handover);

@@ -333,7 +333,7 @@ static int save_prepared(struct participant *participant, struct sentence *error
 	if (r == 0 && participant->start != START_CONTINUE)
 		r = scratch_renew(disk, disk_base(disk), error);
 	if (dropped) {
-		collect_layer(dropped);
+		gc_layer(dropped);
 		layer_put(dropped);
 	}
 	return r < 0 ? report_context(error, r, "disk '%s': ", disk->name) : 0;

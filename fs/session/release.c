@@ -253,7 +253,7 @@ static int finish_participant(struct participant *participant, const struct sess
 			report_context(error, r, "disk '%s': ", disk->name);
 	}
 	if (r == 0 && dropped)
-		collect_layer(dropped);
+		gc_layer(dropped);
 	layer_put(dropped);
 	return r;
 }
