@@ -283,7 +283,7 @@ static bool stands_on_a_view(const struct scratch *scratch)
 }
 
 /* The mount has moved, or a fold was cut short after it had given the scratch its new backing file. */
-static void rehome_scratch(struct disk *disk)
+static void rebase_scratch(struct disk *disk)
 {
 	struct sentence why;
 	int r;
@@ -294,7 +294,7 @@ static void rehome_scratch(struct disk *disk)
 			disk->name);
 		return;
 	}
-	r = rehome(disk->disks, disk->scratch->fd, disk->directory, SCRATCH_HEADER, disk->scratch->layer, &why);
+	r = rebase_header(disk->disks, disk->scratch->fd, disk->directory, SCRATCH_HEADER, disk->scratch->layer, &why);
 	if (r < 0)
 		log_warning(
 			"disk '%s': its scratch stands on another layer than its record says: %s; it is kept for the next prepare",
@@ -320,7 +320,7 @@ static void load_scratch(struct disk *disk, bool first_of_boot)
 		log_error("disk '%s': its scratch, which was to be kept (%s), is gone", disk->name,
 			  fate_name(disk->record.fate));
 	if (r == 0)
-		rehome_recover(disk->scratch->fd, disk->directory, SCRATCH_HEADER);
+		rebase_recover(disk->scratch->fd, disk->directory, SCRATCH_HEADER);
 	sealed = r == 0 ? sealed_as(disk) : NULL;
 	if (sealed)
 		complete_head(disk, sealed);
@@ -331,7 +331,7 @@ static void load_scratch(struct disk *disk, bool first_of_boot)
 		if (!scratch_is_dirty(disk->scratch) || may_be_thrown_away(disk))
 			r = -ENOENT;
 		else
-			rehome_scratch(disk);
+			rebase_scratch(disk);
 	}
 	if (r == -ENOENT)
 		r = scratch_renew(disk, base, &why);
@@ -458,10 +458,10 @@ static void mend_header(struct layer *layer)
 	CLEANUP(close_fdp) int fd = layer_open_file(layer, O_RDWR);
 	struct disks *disks = layer->disks;
 	struct sentence why;
-	int r = fd < 0 ? fd : !saved ? -ENOMEM : rehome_recover(fd, disks->layers_fd, saved);
+	int r = fd < 0 ? fd : !saved ? -ENOMEM : rebase_recover(fd, disks->layers_fd, saved);
 
 	if (r == 0)
-		r = rehome(disks, fd, disks->layers_fd, saved, layer->parent, &why);
+		r = rebase_header(disks, fd, disks->layers_fd, saved, layer->parent, &why);
 	else
 		report(&why, r, "its file cannot be opened: %s", error_text(r));
 	if (r < 0) {

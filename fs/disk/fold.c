@@ -171,7 +171,7 @@ static int move_child(struct layer *child, struct layer *parent, struct sentence
 
 	if (fd < 0 || !saved)
 		return report(error, fd < 0 ? fd : -ENOMEM, "layer %s cannot be opened", child->record.id);
-	r = rehome(disks, fd, disks->layers_fd, saved, parent, error);
+	r = rebase_header(disks, fd, disks->layers_fd, saved, parent, error);
 	if (r < 0)
 		return r;
 	strcpy(record.parent, parent->record.id);
@@ -232,7 +232,7 @@ static int move_scratch(struct disk *disk, struct layer *parent, struct sentence
 	struct disks *disks = disk->disks;
 	struct scratch *scratch = disk->scratch;
 	struct layer *old;
-	int r = rehome(disks, scratch->fd, disk->directory, SCRATCH_HEADER, parent, error);
+	int r = rebase_header(disks, scratch->fd, disk->directory, SCRATCH_HEADER, parent, error);
 
 	if (r < 0)
 		return r;

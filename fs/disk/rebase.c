@@ -27,8 +27,8 @@ static int save_header(int fd, int directory, const char *saved)
 	return r < 0 ? r : io_replace(directory, saved, header, HEADER_SIZE, true);
 }
 
-int rehome(struct disks *disks, int fd, int directory, const char *saved, const struct layer *parent,
-	   struct sentence *error)
+int rebase_header(struct disks *disks, int fd, int directory, const char *saved, const struct layer *parent,
+		  struct sentence *error)
 {
 	CLEANUP(freep) char *path = layer_view_path(parent);
 	const char *format = format_name(parent->record.format);
@@ -51,14 +51,14 @@ int rehome(struct disks *disks, int fd, int directory, const char *saved, const 
 			report(error, r, "the new header cannot be synced: %s", error_text(r));
 	}
 	if (r < 0) {
-		rehome_recover(fd, directory, saved);
+		rebase_recover(fd, directory, saved);
 		return r;
 	}
 	r = io_unlink(directory, saved);
 	return r < 0 ? report(error, r, "the old header cannot be removed: %s", error_text(r)) : 0;
 }
 
-int rehome_recover(int fd, int directory, const char *saved)
+int rebase_recover(int fd, int directory, const char *saved)
 {
 	CLEANUP(close_fdp) int file = io_open_beneath(directory, saved, O_RDONLY | O_NOFOLLOW);
 	CLEANUP(freep) char *header = NULL;

@@ -13,10 +13,10 @@
 #define SCRATCH_HEADER "scratch.header" /* a scratch's kept header, in its disk's directory */
 
 /* `saved` is the name of the kept header in `directory`. Nothing is done when the header names the new parent already. */
-int rehome(struct disks *disks, int fd, int directory, const char *saved, const struct layer *parent,
-	   struct sentence *error);
+int rebase_header(struct disks *disks, int fd, int directory, const char *saved, const struct layer *parent,
+		  struct sentence *error);
 
 /* At start: put the old header back where a crash came in between. 0 also when there is nothing to do. */
-int rehome_recover(int fd, int directory, const char *saved);
+int rebase_recover(int fd, int directory, const char *saved);
 
 #endif
