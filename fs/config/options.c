@@ -186,7 +186,7 @@ static int set_group(gid_t *place, const char *text, struct sentence *error)
 	return 0;
 }
 
-static int set_passthrough(enum passthrough *place, const char *text, struct sentence *error)
+static int set_passthrough(enum passthrough_mode *place, const char *text, struct sentence *error)
 {
 	static const char *const names[] = {
 		[PASSTHROUGH_AUTO] = "auto", [PASSTHROUGH_NO] = "no", [PASSTHROUGH_REQUIRE] = "require"
@@ -194,7 +194,7 @@ static int set_passthrough(enum passthrough *place, const char *text, struct sen
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		if (strcmp(text, names[i]) == 0) {
-			*place = (enum passthrough)i;
+			*place = (enum passthrough_mode)i;
 			return 0;
 		}
 	}
@@ -231,7 +231,7 @@ static int set_value(struct options *options, const struct definition *definitio
 	case KIND_GROUP:
 		return set_group((gid_t *)(void *)place, text, error);
 	case KIND_PASSTHROUGH:
-		return set_passthrough((enum passthrough *)(void *)place, text, error);
+		return set_passthrough((enum passthrough_mode *)(void *)place, text, error);
 	case KIND_SWITCH:
 		return set_switch((bool *)(void *)place, definition->name, text, error);
 	}

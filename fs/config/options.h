@@ -14,7 +14,7 @@
 
 #include "util.h"
 
-enum passthrough { PASSTHROUGH_AUTO, PASSTHROUGH_NO, PASSTHROUGH_REQUIRE };
+enum passthrough_mode { PASSTHROUGH_AUTO, PASSTHROUGH_NO, PASSTHROUGH_REQUIRE };
 
 struct options {
 	char *images;           /* IMAGES, absolute and free of symlinks */
@@ -32,7 +32,7 @@ struct options {
 	unsigned max_jobs;     /* folds, exports and full clones at the same time */
 	unsigned max_layers;   /* unfolded, from which on a commit warns */
 	unsigned qemu_timeout; /* seconds a qemu-img may go without any progress */
-	enum passthrough passthrough;
+	enum passthrough_mode passthrough;
 	bool keeper; /* without systemd: have a keeper */
 	bool foreground;
 	bool debug;

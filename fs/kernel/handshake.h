@@ -18,7 +18,7 @@
 
 struct wishes {
 	bool acls; /* the kernel enforces POSIX ACLs */
-	enum passthrough passthrough;
+	enum passthrough_mode passthrough;
 	unsigned stack_depth; /* of the filesystems that files are passed through to, with ours on top */
 };
 

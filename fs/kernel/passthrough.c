@@ -20,27 +20,27 @@
 /* How many requests a daemon can have had in hand when it was killed, and as many again. */
 #define UNKNOWN_IDS 512
 
-void passages_init(struct passages *passages, uint32_t *last_id)
+void passthrough_init(struct passthrough *passthrough, uint32_t *last_id)
 {
-	passages->last_id = last_id;
-	pthread_mutex_init(&passages->lock, NULL);
-	passages->fuse_fd = -1;
-	atomic_init(&passages->complained, false);
+	passthrough->last_id = last_id;
+	pthread_mutex_init(&passthrough->lock, NULL);
+	passthrough->fuse_fd = -1;
+	atomic_init(&passthrough->complained, false);
 }
 
-void passages_destroy(struct passages *passages)
+void passthrough_destroy(struct passthrough *passthrough)
 {
-	pthread_mutex_destroy(&passages->lock);
+	pthread_mutex_destroy(&passthrough->lock);
 }
 
-void passages_allow(struct passages *passages, int fuse_fd)
+void passthrough_allow(struct passthrough *passthrough, int fuse_fd)
 {
-	passages->fuse_fd = fuse_fd;
+	passthrough->fuse_fd = fuse_fd;
 }
 
-bool passages_allowed(const struct passages *passages)
+bool passthrough_is_allowed(const struct passthrough *passthrough)
 {
-	return passages->fuse_fd >= 0;
+	return passthrough->fuse_fd >= 0;
 }
 
 static bool may_pass(int fd)
@@ -51,76 +51,76 @@ static bool may_pass(int fd)
 }
 
 /* Also a filesystem that is stacked too deep already, or a limit that is reached: served by the daemon, it works as well. */
-static int32_t register_file(struct passages *passages, int fd)
+static int32_t register_file(struct passthrough *passthrough, int fd)
 {
 	struct wire_backing backing = { .fd = fd };
-	int id = ioctl(passages->fuse_fd, WIRE_BACKING_OPEN, &backing);
+	int id = ioctl(passthrough->fuse_fd, WIRE_BACKING_OPEN, &backing);
 
 	if (id > 0) {
-		if ((uint32_t)id > *passages->last_id)
-			*passages->last_id = (uint32_t)id;
+		if ((uint32_t)id > *passthrough->last_id)
+			*passthrough->last_id = (uint32_t)id;
 		return id;
 	}
-	if (!atomic_exchange(&passages->complained, true))
+	if (!atomic_exchange(&passthrough->complained, true))
 		log_warning("the kernel does not pass a file through (%s), so the daemon reads and writes it",
 			    error_text(-errno));
 	return 0;
 }
 
-int32_t passage_enter(struct passages *passages, struct passage *passage, int fd, int32_t *noted)
+int32_t passthrough_enter(struct passthrough *passthrough, struct passthrough_file *file, int fd, int32_t *noted)
 {
 	int32_t id;
 
-	if (!passages_allowed(passages))
+	if (!passthrough_is_allowed(passthrough))
 		return 0;
-	pthread_mutex_lock(&passages->lock);
-	if (passage->opens++ == 0)
-		passage->backing_id = may_pass(fd) ? register_file(passages, fd) : 0;
-	id = passage->backing_id;
+	pthread_mutex_lock(&passthrough->lock);
+	if (file->opens++ == 0)
+		file->backing_id = may_pass(fd) ? register_file(passthrough, fd) : 0;
+	id = file->backing_id;
 	if (noted)
 		*noted = id;
-	pthread_mutex_unlock(&passages->lock);
+	pthread_mutex_unlock(&passthrough->lock);
 	return id;
 }
 
 /* Written off when it is gone: an id that is let go twice does not exist the second time, one that is forgotten stays. */
-void passage_leave(struct passages *passages, struct passage *passage, int32_t *noted)
+void passthrough_leave(struct passthrough *passthrough, struct passthrough_file *file, int32_t *noted)
 {
-	if (!passages_allowed(passages))
+	if (!passthrough_is_allowed(passthrough))
 		return;
-	pthread_mutex_lock(&passages->lock);
-	if (--passage->opens == 0) {
-		if (passage->backing_id)
-			passage_let_go(passages, (uint32_t)passage->backing_id);
-		passage->backing_id = 0;
+	pthread_mutex_lock(&passthrough->lock);
+	if (--file->opens == 0) {
+		if (file->backing_id)
+			passthrough_let_go(passthrough, (uint32_t)file->backing_id);
+		file->backing_id = 0;
 		if (noted)
 			*noted = 0;
 	}
-	pthread_mutex_unlock(&passages->lock);
+	pthread_mutex_unlock(&passthrough->lock);
 }
 
-void passage_restore(struct passages *passages, struct passage *passage, int32_t backing_id)
+void passthrough_restore(struct passthrough *passthrough, struct passthrough_file *file, int32_t backing_id)
 {
-	if (!passages_allowed(passages))
+	if (!passthrough_is_allowed(passthrough))
 		return;
-	pthread_mutex_lock(&passages->lock);
-	passage->opens++;
-	passage->backing_id = backing_id;
-	pthread_mutex_unlock(&passages->lock);
+	pthread_mutex_lock(&passthrough->lock);
+	file->opens++;
+	file->backing_id = backing_id;
+	pthread_mutex_unlock(&passthrough->lock);
 }
 
-void passage_let_go(struct passages *passages, uint32_t backing_id)
+void passthrough_let_go(struct passthrough *passthrough, uint32_t backing_id)
 {
-	if (ioctl(passages->fuse_fd, WIRE_BACKING_CLOSE, &backing_id) < 0 && errno != ENOENT)
+	if (ioctl(passthrough->fuse_fd, WIRE_BACKING_CLOSE, &backing_id) < 0 && errno != ENOENT)
 		log_warning("backing file %u cannot be let go: %s", backing_id, error_text(-errno));
 }
 
-void passages_let_go_unknown(struct passages *passages, bool (*is_used)(void *context, uint32_t backing_id),
-			     void *context)
+void passthrough_let_go_unknown(struct passthrough *passthrough, bool (*is_used)(void *context, uint32_t backing_id),
+				void *context)
 {
-	uint32_t last = *passages->last_id, id = last > UNKNOWN_IDS ? last - UNKNOWN_IDS : 1;
+	uint32_t last = *passthrough->last_id, id = last > UNKNOWN_IDS ? last - UNKNOWN_IDS : 1;
 
-	for (; passages_allowed(passages) && id < last + UNKNOWN_IDS; id++)
+	for (; passthrough_is_allowed(passthrough) && id < last + UNKNOWN_IDS; id++)
 		if (!is_used(context, id))
-			passage_let_go(passages, id);
+			passthrough_let_go(passthrough, id);
 }

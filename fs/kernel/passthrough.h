@@ -14,43 +14,43 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct passages {
+struct passthrough {
 	pthread_mutex_t
-		lock; /* guards every struct passage; held over the registering of a file, which waits for nothing */
-	int fuse_fd;  /* borrowed; -1: none is passed through */
+		lock; /* guards every struct passthrough_file; held over the registering of a file, which waits for nothing */
+	int fuse_fd;       /* borrowed; -1: none is passed through */
 	uint32_t *last_id; /* the largest that the kernel has given, for the next daemon */
 	atomic_bool complained;
 };
 
 /* Of one node. */
-struct passage {
+struct passthrough_file {
 	unsigned opens;
 	int32_t backing_id; /* the kernel's number of the backing file; 0 when the daemon serves it */
 };
 
 /* `last_id` is borrowed. */
-void passages_init(struct passages *passages, uint32_t *last_id);
-void passages_destroy(struct passages *passages);
+void passthrough_init(struct passthrough *passthrough, uint32_t *last_id);
+void passthrough_destroy(struct passthrough *passthrough);
 
 /* The kernel has granted it on this connection. To be called before anything is opened. */
-void passages_allow(struct passages *passages, int fuse_fd);
-bool passages_allowed(const struct passages *passages);
+void passthrough_allow(struct passthrough *passthrough, int fuse_fd);
+bool passthrough_is_allowed(const struct passthrough *passthrough);
 
 /*
  * One more has the node open, with `fd` as its file. The backing id for the answer, or 0: the daemon serves it. Each call is undone by a
- * passage_leave(). `kept` (NULL: nowhere) is where the id is written down for the next daemon.
+ * passthrough_leave(). `noted` (NULL: nowhere) is where the id is written down for the next daemon.
  */
-int32_t passage_enter(struct passages *passages, struct passage *passage, int fd, int32_t *noted);
-void passage_leave(struct passages *passages, struct passage *passage, int32_t *noted);
+int32_t passthrough_enter(struct passthrough *passthrough, struct passthrough_file *file, int fd, int32_t *noted);
+void passthrough_leave(struct passthrough *passthrough, struct passthrough_file *file, int32_t *noted);
 
 /* One that had it open in an earlier daemon, which had given it this id. */
-void passage_restore(struct passages *passages, struct passage *passage, int32_t backing_id);
+void passthrough_restore(struct passthrough *passthrough, struct passthrough_file *file, int32_t backing_id);
 
 /* Let a backing file go that an earlier daemon had registered and no descriptor uses. */
-void passage_let_go(struct passages *passages, uint32_t backing_id);
+void passthrough_let_go(struct passthrough *passthrough, uint32_t backing_id);
 
 /* The same for those that it may have registered without getting to write it down: all near the last that `is_used` does not know. */
-void passages_let_go_unknown(struct passages *passages, bool (*is_used)(void *context, uint32_t backing_id),
-			     void *context);
+void passthrough_let_go_unknown(struct passthrough *passthrough, bool (*is_used)(void *context, uint32_t backing_id),
+				void *context);
 
 #endif

@@ -33,7 +33,7 @@ struct handle {
 	int flags;         /* of open(2) */
 	uint64_t asked_by; /* the request that it was made for, with which it is found again where that is sent again */
 	bool writer;
-	bool entered;            /* counted with passage_enter() */
+	bool entered;            /* counted with passthrough_enter() */
 	struct scratch *scratch; /* HANDLE_SCRATCH: a reference, counted with scratch_open() */
 	struct view *view;       /* HANDLE_VIEW: the node's; `fd` came from view_open() */
 

@@ -72,7 +72,7 @@ struct node {
 	bool inherited;              /* an earlier daemon's, so that the count is doubtful */
 	bool stored;                 /* `fd` is in the descriptor store */
 
-	struct passage passage; /* guarded by struct passages */
+	struct passthrough_file passthrough; /* guarded by the lock of struct passthrough */
 };
 
 struct node_table;

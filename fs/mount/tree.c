@@ -510,7 +510,7 @@ static void release_handle(void *context, struct handle *handle)
 	struct handover_node *noted = handle->node->noted;
 
 	if (handle->entered)
-		passage_leave(&tree->passages, &handle->node->passage, noted ? &noted->backing_id : NULL);
+		passthrough_leave(&tree->passthrough, &handle->node->passthrough, noted ? &noted->backing_id : NULL);
 	node_closed(tree->nodes, handle->node);
 	if (handle->kind == HANDLE_SCRATCH) {
 		scratch_close(handle->scratch, handle->writer);
@@ -538,7 +538,7 @@ static bool kernel_knows(void *context, uint64_t id)
 void tree_connect(struct tree *tree, int fuse_fd, bool passthrough)
 {
 	tree->fuse_fd = fuse_fd;
-	passages_allow(&tree->passages, passthrough ? fuse_fd : -1);
+	passthrough_allow(&tree->passthrough, passthrough ? fuse_fd : -1);
 	node_table_connect(tree->nodes, kernel_knows, tree);
 }
 
@@ -556,7 +556,7 @@ int tree_new(const struct options *options, int images_fd, struct disks *disks, 
 
 	if (!tree)
 		return -ENOMEM;
-	passages_init(&tree->passages, &handover_mount(handover)->last_backing_id);
+	passthrough_init(&tree->passthrough, &handover_mount(handover)->last_backing_id);
 	tree->handover = handover;
 	tree->fuse_fd = -1;
 	atomic_init(&tree->control_serial, handover_first_number(handover));
@@ -585,6 +585,6 @@ void tree_free(struct tree *tree)
 		return;
 	handle_table_free(tree->handles);
 	node_table_free(tree->nodes);
-	passages_destroy(&tree->passages);
+	passthrough_destroy(&tree->passthrough);
 	free(tree);
 }

@@ -187,7 +187,7 @@ int admin_list(struct tree *tree, const struct node *directory, struct listing *
 static char *render_json(struct tree *tree)
 {
 	const struct mount_facts facts = {
-		.passthrough = passages_allowed(&tree->passages),
+		.passthrough = passthrough_is_allowed(&tree->passthrough),
 		.restarts = handover_mount(tree->handover)->restarts,
 		.nodes = node_count(tree->nodes),
 		.handles = handle_count(tree->handles),

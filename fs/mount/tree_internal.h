@@ -23,7 +23,7 @@ struct tree {
 	dev_t device; /* of the images directory itself */
 	struct node_table *nodes;
 	struct handle_table *handles;
-	struct passages passages;
+	struct passthrough passthrough;
 	bool xattrs; /* the images' filesystem can do all of them */
 	bool acls;
 	atomic_uint_least64_t control_serial; /* how often the control file was looked up */

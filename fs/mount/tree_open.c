@@ -117,8 +117,8 @@ void tree_tell_opening(struct tree *tree, const struct replay *replay, struct ha
 	handle->asked_by = replay->unique;
 	node_opened(tree->nodes, handle->node, handle->scratch);
 	if (handle->kind == HANDLE_FILE || handle->kind == HANDLE_SCRATCH || handle->kind == HANDLE_VIEW) {
-		opening.backing_id = passage_enter(&tree->passages, &handle->node->passage, handle->fd,
-						   noted ? &noted->backing_id : NULL);
+		opening.backing_id = passthrough_enter(&tree->passthrough, &handle->node->passthrough, handle->fd,
+						       noted ? &noted->backing_id : NULL);
 		handle->entered = true;
 		opening.direct_io = !opening.backing_id && (handle->flags & O_DIRECT || handle->kind == HANDLE_SCRATCH);
 		opening.keep_cache = !opening.backing_id && handle->kind == HANDLE_VIEW;

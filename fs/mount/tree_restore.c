@@ -357,7 +357,7 @@ static int make_handle(struct restore *restore, struct node *node, struct handov
 	if (handle->kind == HANDLE_FILE || handle->kind == HANDLE_SCRATCH || handle->kind == HANDLE_VIEW) {
 		int32_t id = node->noted ? node->noted->backing_id : 0;
 
-		passage_restore(&tree->passages, &node->passage, id);
+		passthrough_restore(&tree->passthrough, &node->passthrough, id);
 		handle->entered = true;
 		if (handle->scratch)
 			scratch_note_passthrough(handle->scratch, id != 0);
@@ -415,7 +415,7 @@ static void let_unknown_go(struct restore *restore)
 	if (!list)
 		return;
 	qsort(list, ids.count, sizeof(*list), compare_numbers);
-	passages_let_go_unknown(&restore->tree->passages, is_used, &ids);
+	passthrough_let_go_unknown(&restore->tree->passthrough, is_used, &ids);
 }
 
 /* Slots whose nodes are there no more have been given back by now, or are now. */
@@ -423,10 +423,10 @@ static void settle_slot(struct restore *restore, struct handover_node *noted)
 {
 	struct tree *tree = restore->tree;
 	struct node *node = noted->id ? node_get(tree->nodes, noted->id) : NULL;
-	bool is_open = node && node->passage.opens;
+	bool is_open = node && node->passthrough.opens;
 
 	if (noted->backing_id && !is_open) {
-		passage_let_go(&tree->passages, (uint32_t)noted->backing_id);
+		passthrough_let_go(&tree->passthrough, (uint32_t)noted->backing_id);
 		noted->backing_id = 0;
 	}
 	if (!node && noted->id)
