@@ -592,9 +592,9 @@ static void find_boot(struct disks *disks)
 static void note_unfinished(struct disks *disks, const char *name)
 {
 	if (has_suffix(name, ".json"))
-		making_note_unfinished(disks, name);
+		output_note_unfinished(disks, name);
 	else
-		io_unlink(disks->makings_fd, name);
+		io_unlink(disks->outputs_fd, name);
 }
 
 int start_load(struct disks *disks, struct sentence *error)
@@ -614,7 +614,7 @@ int start_load(struct disks *disks, struct sentence *error)
 		return report(error, r, "the state directory '%s' cannot be read: %s", disks->options->state,
 			      error_text(r));
 	if (r == 0)
-		r = visit_directory(disks->makings_fd, note_unfinished, disks);
+		r = visit_directory(disks->outputs_fd, note_unfinished, disks);
 	if (!disks->incomplete) {
 		drop_orphaned_names(disks);
 		remove_unreached(disks);

@@ -110,7 +110,7 @@ static int open_directories(struct disks *disks, struct sentence *error)
 {
 	static const char *const names[] = { "disks", "layers", "intents", "lost", "makings" };
 	int *const fds[] = { &disks->disks_fd, &disks->layers_fd, &disks->intents_fd, &disks->lost_fd,
-			     &disks->makings_fd };
+			     &disks->outputs_fd };
 	int r;
 
 	disks->state_fd = open_directory(disks->options->state);
@@ -167,7 +167,7 @@ int disks_new(struct options *options, int images_fd, struct handover *handover,
 	disks->last_serial = handover_first_number(handover);
 	disks->images_fd = images_fd;
 	disks->images_lock = disks->state_lock = disks->state_fd = disks->disks_fd = -1;
-	disks->layers_fd = disks->intents_fd = disks->lost_fd = disks->makings_fd = disks->scratch_fd = -1;
+	disks->layers_fd = disks->intents_fd = disks->lost_fd = disks->outputs_fd = disks->scratch_fd = -1;
 	r = read_boot_id(disks->boot);
 	if (r < 0)
 		report(error, r, "the boot id cannot be read: %s", error_text(r));
@@ -242,7 +242,7 @@ void disks_free(struct disks *disks)
 	free_closing(disks);
 	free_unfinished(disks);
 	close_fdp(&disks->scratch_fd);
-	close_fdp(&disks->makings_fd);
+	close_fdp(&disks->outputs_fd);
 	close_fdp(&disks->lost_fd);
 	close_fdp(&disks->intents_fd);
 	close_fdp(&disks->layers_fd);

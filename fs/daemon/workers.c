@@ -291,7 +291,7 @@ static void *housekeeping(void *context)
 	struct disks *disks = context;
 	struct timespec until;
 
-	making_clean_up(disks);
+	output_clean_up(disks);
 	pthread_mutex_lock(&disks->lock);
 	while (!disks->stopping) {
 		if (close_old_files_locked(disks) || make_templates_locked(disks))

@@ -556,17 +556,17 @@ int record_save_intent(int directory, const char *file, const struct intent_reco
 
 /* --- files being made outside -------------------------------------------------------------------- */
 
-void record_clear_making(struct making_record *record)
+void record_clear_output(struct output_record *record)
 {
 	free(record->directory);
 	free(record->name);
 	record->directory = record->name = NULL;
 }
 
-int record_load_making(int directory, const char *file, struct making_record *ret_record)
+int record_load_output(int directory, const char *file, struct output_record *ret_record)
 {
 	CLEANUP(json_putp) struct json_object *object = NULL;
-	CLEANUP(record_clear_making) struct making_record record = { 0 };
+	CLEANUP(record_clear_output) struct output_record record = { 0 };
 	struct reader reader = { 0 };
 	const char *path = NULL;
 	int r = load(directory, file, &object);
@@ -586,11 +586,11 @@ int record_load_making(int directory, const char *file, struct making_record *re
 	if (reader.error)
 		return reader.error;
 	*ret_record = record;
-	record = (struct making_record){ 0 };
+	record = (struct output_record){ 0 };
 	return 0;
 }
 
-int record_save_making(int directory, const char *file, const struct making_record *record)
+int record_save_output(int directory, const char *file, const struct output_record *record)
 {
 	CLEANUP(json_putp) struct json_object *object = new_record();
 

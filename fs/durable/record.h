@@ -121,7 +121,7 @@ struct intent_record {
 };
 
 /* A file that is being made outside the state directory: what start-up has to look after when the daemon did not come to the end. */
-struct making_record {
+struct output_record {
 	char *directory; /* its path, free of symlinks; NULL: beneath the images directory */
 	char *name;      /* what it is to be called; beneath the images directory it may have several components */
 	char id[LAYER_ID_SIZE]; /* part of the temporary names */
@@ -147,9 +147,9 @@ int record_load_intent(int directory, const char *file, struct intent_record *re
 int record_save_intent(int directory, const char *file, const struct intent_record *record);
 void record_clear_intent(struct intent_record *record);
 
-int record_load_making(int directory, const char *file, struct making_record *ret_record);
-int record_save_making(int directory, const char *file, const struct making_record *record);
-void record_clear_making(struct making_record *record);
+int record_load_output(int directory, const char *file, struct output_record *ret_record);
+int record_save_output(int directory, const char *file, const struct output_record *record);
+void record_clear_output(struct output_record *record);
 
 /* 16 random hexadecimal digits. */
 void record_new_id(char id[LAYER_ID_SIZE]);

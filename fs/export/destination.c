@@ -63,7 +63,7 @@ static const char *our_directory(const struct disks *disks, const struct stat *s
 	} ours[] = {
 		{ disks->images_fd, "images" }, { disks->state_fd, "state" },     { disks->layers_fd, "state" },
 		{ disks->disks_fd, "state" },   { disks->lost_fd, "state" },      { disks->intents_fd, "state" },
-		{ disks->makings_fd, "state" }, { disks->scratch_fd, "scratch" },
+		{ disks->outputs_fd, "state" }, { disks->scratch_fd, "scratch" },
 	};
 	struct stat own;
 

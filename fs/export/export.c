@@ -106,38 +106,38 @@ static int finish_sidecar(struct json_object *sidecar, int fd, const char *diges
 	return 0;
 }
 
-static int make_export(struct transfer *transfer, struct making *making, struct sentence *error)
+static int make_export(struct transfer *transfer, struct output *output, struct sentence *error)
 {
 	const struct options *options = transfer->disk->disks->options;
 	struct program_watch watch = transfer_watch(transfer);
 	struct export *export = transfer->work;
 	CLEANUP(freep) char *text = NULL;
 	char digest[DIGEST_SIZE];
-	int r = making_begin(making, error);
+	int r = output_begin(output, error);
 
 	if (r == 0)
-		r = transfer_convert(transfer, making->fd, &export->conversion, error);
+		r = transfer_convert(transfer, output->fd, &export->conversion, error);
 	if (r < 0)
 		return r;
 	watch.progress = NULL;
-	r = digest_file(options, making->fd, &watch, digest, error);
+	r = digest_file(options, output->fd, &watch, digest, error);
 	if (r < 0)
 		return r;
-	if (finish_sidecar(export->sidecar, making->fd, digest) == 0)
+	if (finish_sidecar(export->sidecar, output->fd, digest) == 0)
 		text = format_text("%s\n",
 				   json_object_to_json_string_ext(
 					   export->sidecar, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
 	if (!text)
 		return report(error, -ENOMEM, "out of memory");
 	r = check_destination(export, error);
-	return r < 0 ? r : making_finish(making, text, error);
+	return r < 0 ? r : output_finish(output, text, error);
 }
 
 static int run_export(struct transfer *transfer, struct sentence *error)
 {
 	struct export *export = transfer->work;
-	CLEANUP(making_clear)
-	struct making making = {
+	CLEANUP(output_clear)
+	struct output output = {
 		.disks = transfer->disk->disks,
 		.directory = fcntl(export->destination.directory, F_DUPFD_CLOEXEC, 0),
 		.replace = export->replace,
@@ -148,8 +148,8 @@ static int run_export(struct transfer *transfer, struct sentence *error)
 		.fd = -1,
 	};
 	struct sentence why;
-	int r = making.directory >= 0 && making.record.directory && making.record.name
-			? make_export(transfer, &making, &why)
+	int r = output.directory >= 0 && output.record.directory && output.record.name
+			? make_export(transfer, &output, &why)
 			: report(&why, -ENOMEM, "out of memory");
 
 	if (r == 0)

@@ -51,53 +51,53 @@ static int open_directory(struct disks *disks, const char *name, struct sentence
 }
 
 /* The image's own owner and mode; scratches get theirs from the same place. */
-static int take_attributes(const struct transfer *transfer, struct making *making)
+static int take_attributes(const struct transfer *transfer, struct output *output)
 {
 	struct stat stat;
-	int r = scratch_set_attributes(transfer->disk, making->fd);
+	int r = scratch_set_attributes(transfer->disk, output->fd);
 
-	if (r < 0 || fstat(making->fd, &stat) < 0)
+	if (r < 0 || fstat(output->fd, &stat) < 0)
 		return r < 0 ? r : -errno;
-	making->uid = stat.st_uid;
-	making->gid = stat.st_gid;
-	making->mode = stat.st_mode & 0777;
+	output->uid = stat.st_uid;
+	output->gid = stat.st_gid;
+	output->mode = stat.st_mode & 0777;
 	return 0;
 }
 
-static int make_image(struct transfer *transfer, struct making *making, struct sentence *error)
+static int make_image(struct transfer *transfer, struct output *output, struct sentence *error)
 {
 	struct disks *disks = transfer->disk->disks;
 	struct full_clone *clone = transfer->work;
 	int r;
 
-	format_parse(clone->conversion.format, &making->record.format);
-	r = making_begin(making, error);
+	format_parse(clone->conversion.format, &output->record.format);
+	r = output_begin(output, error);
 	if (r == 0)
-		r = transfer_convert(transfer, making->fd, &clone->conversion, error);
+		r = transfer_convert(transfer, output->fd, &clone->conversion, error);
 	if (r < 0)
 		return r;
-	r = take_attributes(transfer, making);
+	r = take_attributes(transfer, output);
 	if (r < 0)
 		return report(error, r, "owner and mode cannot be set: %s", error_text(r));
-	r = making_finish(making, NULL, error);
+	r = output_finish(output, NULL, error);
 	if (r < 0)
 		return r;
-	r = disk_protect(disks, making->record.name, clone->conversion.format, error);
+	r = disk_protect(disks, output->record.name, clone->conversion.format, error);
 	return r < 0 ? report_context(error, r, "the image is there, but: ") : 0;
 }
 
 static int run_full_clone(struct transfer *transfer, struct sentence *error)
 {
 	struct full_clone *clone = transfer->work;
-	CLEANUP(making_clear)
-	struct making making = {
+	CLEANUP(output_clear)
+	struct output output = {
 		.disks = transfer->disk->disks,
 		.directory = fcntl(clone->directory, F_DUPFD_CLOEXEC, 0),
 		.record = { .name = strdup(transfer->target) },
 		.fd = -1,
 	};
 	struct sentence why;
-	int r = making.directory >= 0 && making.record.name ? make_image(transfer, &making, &why)
+	int r = output.directory >= 0 && output.record.name ? make_image(transfer, &output, &why)
 							    : report(&why, -ENOMEM, "out of memory");
 
 	if (r == 0)

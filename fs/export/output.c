@@ -29,145 +29,145 @@
 #define SIDECAR_SUFFIX ".json"
 #define RECORD_SUFFIX ".json"
 
-const char *making_name(const struct making *making)
+const char *output_name(const struct output *output)
 {
-	const char *slash = strrchr(making->record.name, '/');
+	const char *slash = strrchr(output->record.name, '/');
 
-	return slash ? slash + 1 : making->record.name;
+	return slash ? slash + 1 : output->record.name;
 }
 
-static int make_names(struct making *making)
+static int make_names(struct output *output)
 {
-	const char *id = making->record.id;
+	const char *id = output->record.id;
 
-	making->record_file = format_text("%s" RECORD_SUFFIX, id);
-	making->temporary = format_text(TEMPORARY_PREFIX "%s", id);
-	making->sidecar_temporary = format_text(TEMPORARY_PREFIX "%s" SIDECAR_SUFFIX, id);
-	making->sidecar = format_text("%s" SIDECAR_SUFFIX, making_name(making));
-	return making->record_file && making->temporary && making->sidecar_temporary && making->sidecar ? 0 : -ENOMEM;
+	output->record_file = format_text("%s" RECORD_SUFFIX, id);
+	output->temporary = format_text(TEMPORARY_PREFIX "%s", id);
+	output->sidecar_temporary = format_text(TEMPORARY_PREFIX "%s" SIDECAR_SUFFIX, id);
+	output->sidecar = format_text("%s" SIDECAR_SUFFIX, output_name(output));
+	return output->record_file && output->temporary && output->sidecar_temporary && output->sidecar ? 0 : -ENOMEM;
 }
 
 /* What never got its name, and the record last: as long as it is there, the next start looks after the rest. */
-static void end(struct making *making)
+static void end(struct output *output)
 {
-	int r = making->finished ? 0 : io_unlink(making->directory, making->temporary);
+	int r = output->finished ? 0 : io_unlink(output->directory, output->temporary);
 
 	if (r == 0)
-		r = io_unlink(making->directory, making->sidecar_temporary);
+		r = io_unlink(output->directory, output->sidecar_temporary);
 	if (r < 0)
-		log_warning("'%s' beside '%s' cannot be removed: %s; the next start tries again", making->temporary,
-			    making->record.name, error_text(r));
+		log_warning("'%s' beside '%s' cannot be removed: %s; the next start tries again", output->temporary,
+			    output->record.name, error_text(r));
 	else
-		io_unlink(making->disks->makings_fd, making->record_file);
+		io_unlink(output->disks->outputs_fd, output->record_file);
 }
 
-void making_clear(struct making *making)
+void output_clear(struct output *output)
 {
-	if (making->begun)
-		end(making);
-	close_fdp(&making->fd);
-	close_fdp(&making->directory);
-	free(making->record_file);
-	free(making->temporary);
-	free(making->sidecar_temporary);
-	free(making->sidecar);
-	record_clear_making(&making->record);
+	if (output->begun)
+		end(output);
+	close_fdp(&output->fd);
+	close_fdp(&output->directory);
+	free(output->record_file);
+	free(output->temporary);
+	free(output->sidecar_temporary);
+	free(output->sidecar);
+	record_clear_output(&output->record);
 }
 
-int making_begin(struct making *making, struct sentence *error)
+int output_begin(struct output *output, struct sentence *error)
 {
 	int r;
 
-	record_new_id(making->record.id);
-	r = make_names(making);
+	record_new_id(output->record.id);
+	r = make_names(output);
 	if (r == 0)
-		r = record_save_making(making->disks->makings_fd, making->record_file, &making->record);
+		r = record_save_output(output->disks->outputs_fd, output->record_file, &output->record);
 	if (r < 0)
 		return report(error, r, "that it begins cannot be recorded: %s", error_text(r));
-	making->begun = true;
-	making->fd =
-		openat(making->directory, making->temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	return making->fd < 0 ? report(error, -errno, "a file cannot be created there: %s", error_text(-errno)) : 0;
+	output->begun = true;
+	output->fd =
+		openat(output->directory, output->temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return output->fd < 0 ? report(error, -errno, "a file cannot be created there: %s", error_text(-errno)) : 0;
 }
 
-static int own_and_sync(const struct making *making, int fd)
+static int own_and_sync(const struct output *output, int fd)
 {
-	if (fchown(fd, making->uid, making->gid) < 0 || fchmod(fd, making->mode) < 0)
+	if (fchown(fd, output->uid, output->gid) < 0 || fchmod(fd, output->mode) < 0)
 		return -errno;
 	return io_sync(fd);
 }
 
-static int write_sidecar(struct making *making, const char *text)
+static int write_sidecar(struct output *output, const char *text)
 {
 	CLEANUP(close_fdp)
-	int fd = openat(making->directory, making->sidecar_temporary,
+	int fd = openat(output->directory, output->sidecar_temporary,
 			O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	int r = fd < 0 ? -errno : write_all(fd, text, strlen(text));
 
-	return r < 0 ? r : own_and_sync(making, fd);
+	return r < 0 ? r : own_and_sync(output, fd);
 }
 
-static int note_inode(struct making *making)
+static int note_inode(struct output *output)
 {
 	struct stat stat;
 
-	if (fstat(making->fd, &stat) < 0)
+	if (fstat(output->fd, &stat) < 0)
 		return -errno;
-	making->record.inode = stat.st_ino;
-	return record_save_making(making->disks->makings_fd, making->record_file, &making->record);
+	output->record.inode = stat.st_ino;
+	return record_save_output(output->disks->outputs_fd, output->record_file, &output->record);
 }
 
-static int give_name(const struct making *making, const char *temporary, const char *name)
+static int give_name(const struct output *output, const char *temporary, const char *name)
 {
-	return making->replace ? io_rename(making->directory, temporary, making->directory, name)
-			       : io_rename_new(making->directory, temporary, making->directory, name);
+	return output->replace ? io_rename(output->directory, temporary, output->directory, name)
+			       : io_rename_new(output->directory, temporary, output->directory, name);
 }
 
 /*
  * A file without its sidecar is half of what was asked for: it goes again, but where it has replaced another, which would then be gone too.
  */
-static int give_sidecar_name(struct making *making, struct sentence *error)
+static int give_sidecar_name(struct output *output, struct sentence *error)
 {
-	const char *name = making_name(making);
-	int r = give_name(making, making->sidecar_temporary, making->sidecar);
+	const char *name = output_name(output);
+	int r = give_name(output, output->sidecar_temporary, output->sidecar);
 
 	if (r == 0)
 		return 0;
-	if (!making->replace && io_unlink(making->directory, name) == 0)
+	if (!output->replace && io_unlink(output->directory, name) == 0)
 		return report(error, r, "its sidecar cannot be given its name: %s", error_text(r));
 	return report(error, r, "'%s' is complete, but its sidecar cannot be given its name: %s", name, error_text(r));
 }
 
-int making_finish(struct making *making, const char *sidecar, struct sentence *error)
+int output_finish(struct output *output, const char *sidecar, struct sentence *error)
 {
-	const char *name = making_name(making);
-	int r = own_and_sync(making, making->fd);
+	const char *name = output_name(output);
+	int r = own_and_sync(output, output->fd);
 
 	if (r == 0 && sidecar)
-		r = write_sidecar(making, sidecar);
+		r = write_sidecar(output, sidecar);
 	if (r == 0)
-		r = note_inode(making);
+		r = note_inode(output);
 	if (r < 0)
 		return report(error, r, "it cannot be completed: %s", error_text(r));
-	r = give_name(making, making->temporary, name);
+	r = give_name(output, output->temporary, name);
 	if (r < 0)
 		return report(error, r, "it cannot be given its name: %s", error_text(r));
-	making->finished = true;
+	output->finished = true;
 	if (sidecar)
-		r = give_sidecar_name(making, error);
+		r = give_sidecar_name(output, error);
 	if (r == 0) {
-		r = io_sync_directory(making->directory);
+		r = io_sync_directory(output->directory);
 		if (r < 0)
 			report(error, r, "'%s' is complete, but its directory cannot be synced: %s", name,
 			       error_text(r));
 	}
-	close_fdp(&making->fd); /* whoever protects it finds no writer */
+	close_fdp(&output->fd); /* whoever protects it finds no writer */
 	return r;
 }
 
 /* --- after a crash ------------------------------------------------------------------------------- */
 
-void making_note_unfinished(struct disks *disks, const char *file)
+void output_note_unfinished(struct disks *disks, const char *file)
 {
 	struct unfinished *unfinished = calloc(1, sizeof(*unfinished));
 
@@ -179,7 +179,7 @@ void making_note_unfinished(struct disks *disks, const char *file)
 	disks->unfinished = unfinished;
 }
 
-static int open_directory(struct disks *disks, const struct making_record *record)
+static int open_directory(struct disks *disks, const struct output_record *record)
 {
 	CLEANUP(close_fdp) int root = -1;
 	CLEANUP(freep) char *parent = NULL;
@@ -201,55 +201,55 @@ static int open_directory(struct disks *disks, const struct making_record *recor
 }
 
 /* Step 5 was done: the name leads to the file that was made. */
-static bool has_its_name(const struct making *making)
+static bool has_its_name(const struct output *output)
 {
 	struct stat stat;
 
-	return making->record.inode &&
-	       fstatat(making->directory, making_name(making), &stat, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       stat.st_ino == making->record.inode && S_ISREG(stat.st_mode);
+	return output->record.inode &&
+	       fstatat(output->directory, output_name(output), &stat, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       stat.st_ino == output->record.inode && S_ISREG(stat.st_mode);
 }
 
 /* An image that was to be a disk's. */
-static void protect_made(struct making *making)
+static void protect_made(struct output *output)
 {
-	struct disk *disk = disks_find(making->disks, making->record.name);
+	struct disk *disk = disks_find(output->disks, output->record.name);
 	struct sentence why;
 
-	if (!disk && disk_protect(making->disks, making->record.name, format_name(making->record.format), &why) < 0)
-		log_warning("the full clone '%s' is complete, but: %s", making->record.name, why.text);
+	if (!disk && disk_protect(output->disks, output->record.name, format_name(output->record.format), &why) < 0)
+		log_warning("the full clone '%s' is complete, but: %s", output->record.name, why.text);
 	disk_put(disk);
 }
 
 static void clean_up(struct disks *disks, const char *file)
 {
-	CLEANUP(making_clear) struct making making = { .disks = disks, .directory = -1, .fd = -1, .replace = true };
-	int r = record_load_making(disks->makings_fd, file, &making.record);
+	CLEANUP(output_clear) struct output output = { .disks = disks, .directory = -1, .fd = -1, .replace = true };
+	int r = record_load_output(disks->outputs_fd, file, &output.record);
 
 	if (r == 0)
-		r = make_names(&making);
+		r = make_names(&output);
 	if (r == 0)
-		r = making.directory = open_directory(disks, &making.record);
+		r = output.directory = open_directory(disks, &output.record);
 	if (r < 0) {
 		log_warning("what was being made when the last daemon ended cannot be looked for (makings/%s): %s",
 			    file, error_text(r));
 		if (r == -EBADMSG || r == -ENOENT)
-			io_unlink(disks->makings_fd, file);
+			io_unlink(disks->outputs_fd, file);
 		return;
 	}
-	making.begun = true;
-	making.finished = has_its_name(&making);
-	if (making.finished) {
-		io_rename(making.directory, making.sidecar_temporary, making.directory, making.sidecar);
-		io_sync_directory(making.directory);
-		if (!making.record.directory)
-			protect_made(&making);
+	output.begun = true;
+	output.finished = has_its_name(&output);
+	if (output.finished) {
+		io_rename(output.directory, output.sidecar_temporary, output.directory, output.sidecar);
+		io_sync_directory(output.directory);
+		if (!output.record.directory)
+			protect_made(&output);
 	} else {
-		log_info("'%s' was being made when the last daemon ended; nothing is left of it", making.record.name);
+		log_info("'%s' was being made when the last daemon ended; nothing is left of it", output.record.name);
 	}
 }
 
-void making_clean_up(struct disks *disks)
+void output_clean_up(struct disks *disks)
 {
 	while (disks->unfinished) {
 		struct unfinished *first = disks->unfinished;

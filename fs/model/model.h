@@ -131,7 +131,7 @@ struct disks {
 	struct handover *handover; /* borrowed */
 	int images_fd;             /* borrowed */
 	int images_lock, state_lock;
-	int state_fd, disks_fd, layers_fd, intents_fd, lost_fd, makings_fd;
+	int state_fd, disks_fd, layers_fd, intents_fd, lost_fd, outputs_fd;
 	int scratch_fd; /* -1: scratches lie with their records */
 	char boot[BOOT_ID_SIZE];
 	bool first_of_boot;    /* of this start: scratches were never synced and may be torn */

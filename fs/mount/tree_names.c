@@ -104,15 +104,16 @@ static int tell(struct tree *tree, const struct slot *slot, struct entry *ret_en
 /* ---- making */
 
 /* What is to be made; each kind has its own system call. */
-struct making {
-	int (*make)(int directory, const char *name, const struct making *making);
+struct creation_step {
+	int (*make)(int directory, const char *name, const struct creation_step *step);
 	const struct creation *creation;
 	const char *target;
 	int fd; /* of the file that gets another name */
 };
 
 /* A note says that there was nothing before: what is there now, we have made. */
-static int make_once(struct tree *tree, struct replay *replay, const struct slot *slot, const struct making *making)
+static int make_once(struct tree *tree, struct replay *replay, const struct slot *slot,
+		     const struct creation_step *step)
 {
 	struct stat there = look_at(slot);
 
@@ -120,11 +121,11 @@ static int make_once(struct tree *tree, struct replay *replay, const struct slot
 		return 0;
 	if (!there.st_ino)
 		replay_note(tree->handover, replay, &(struct handover_request){ .unique = 0 });
-	return making->make(slot->directory->fd, slot->name, making);
+	return step->make(slot->directory->fd, slot->name, step);
 }
 
 static int make(struct tree *tree, struct replay *replay, uint64_t parent, const char *name,
-		const struct making *making, struct entry *ret_entry)
+		const struct creation_step *step, struct entry *ret_entry)
 {
 	struct slot slot;
 	int r = slot_get(tree, parent, name, &slot);
@@ -132,7 +133,7 @@ static int make(struct tree *tree, struct replay *replay, uint64_t parent, const
 	if (r < 0)
 		return r;
 	disks_lock_names(tree->disks);
-	r = is_disk(tree, &slot) ? -EEXIST : make_once(tree, replay, &slot, making);
+	r = is_disk(tree, &slot) ? -EEXIST : make_once(tree, replay, &slot, step);
 	if (r == 0)
 		r = tell(tree, &slot, ret_entry);
 	disks_unlock_names(tree->disks);
@@ -140,55 +141,55 @@ static int make(struct tree *tree, struct replay *replay, uint64_t parent, const
 	return r;
 }
 
-static int make_node(int directory, const char *name, const struct making *making)
+static int make_node(int directory, const char *name, const struct creation_step *step)
 {
-	return file_make_node(directory, name, making->creation);
+	return file_make_node(directory, name, step->creation);
 }
 
-static int make_directory(int directory, const char *name, const struct making *making)
+static int make_directory(int directory, const char *name, const struct creation_step *step)
 {
-	return file_make_directory(directory, name, making->creation);
+	return file_make_directory(directory, name, step->creation);
 }
 
-static int make_symlink(int directory, const char *name, const struct making *making)
+static int make_symlink(int directory, const char *name, const struct creation_step *step)
 {
-	return file_make_link(directory, name, making->target, making->creation);
+	return file_make_link(directory, name, step->target, step->creation);
 }
 
-static int make_link(int directory, const char *name, const struct making *making)
+static int make_link(int directory, const char *name, const struct creation_step *step)
 {
-	return linkat(making->fd, "", directory, name, AT_EMPTY_PATH) < 0 ? -errno : 0;
+	return linkat(step->fd, "", directory, name, AT_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
 int tree_make_node(struct tree *tree, struct replay *replay, uint64_t parent, const char *name,
 		   const struct creation *creation, struct entry *ret_entry)
 {
-	const struct making making = { .make = make_node, .creation = creation };
+	const struct creation_step step = { .make = make_node, .creation = creation };
 
-	return make(tree, replay, parent, name, &making, ret_entry);
+	return make(tree, replay, parent, name, &step, ret_entry);
 }
 
 int tree_make_directory(struct tree *tree, struct replay *replay, uint64_t parent, const char *name,
 			const struct creation *creation, struct entry *ret_entry)
 {
-	const struct making making = { .make = make_directory, .creation = creation };
+	const struct creation_step step = { .make = make_directory, .creation = creation };
 
-	return make(tree, replay, parent, name, &making, ret_entry);
+	return make(tree, replay, parent, name, &step, ret_entry);
 }
 
 int tree_make_symlink(struct tree *tree, struct replay *replay, uint64_t parent, const char *name, const char *target,
 		      const struct creation *creation, struct entry *ret_entry)
 {
-	const struct making making = { .make = make_symlink, .creation = creation, .target = target };
+	const struct creation_step step = { .make = make_symlink, .creation = creation, .target = target };
 
-	return make(tree, replay, parent, name, &making, ret_entry);
+	return make(tree, replay, parent, name, &step, ret_entry);
 }
 
 /* Whether the file is protected is asked under the lock on names, which protecting it would need. */
 static int link_unprotected(struct tree *tree, struct replay *replay, const struct node *node, struct slot *slot,
 			    struct entry *ret_entry)
 {
-	const struct making making = { .make = make_link, .fd = node->fd };
+	const struct creation_step step = { .make = make_link, .fd = node->fd };
 	int r;
 
 	disks_lock_names(tree->disks);
@@ -197,7 +198,7 @@ static int link_unprotected(struct tree *tree, struct replay *replay, const stru
 	else if (is_disk(tree, slot))
 		r = -EEXIST;
 	else
-		r = make_once(tree, replay, slot, &making);
+		r = make_once(tree, replay, slot, &step);
 	if (r == 0)
 		r = tell(tree, slot, ret_entry);
 	disks_unlock_names(tree->disks);
