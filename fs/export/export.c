@@ -185,7 +185,7 @@ static int prepare_export(struct disks *disks, struct caller *caller, const stru
 	export->caller.gid = caller->gid;
 	export->replace = request->replace;
 	export->point = request->point ? strdup(request->point) : NULL;
-	r = flat_parse(request, "qcow2", &export->conversion, error);
+	r = flat_copy_parse(request, "qcow2", &export->conversion, error);
 	if (r == 0)
 		r = destination_open(disks, caller, request->to, &export->destination, error);
 	if (r == 0)
@@ -208,7 +208,7 @@ int disk_export(struct disks *disks, struct caller *caller, const struct export_
 
 	if (r < 0)
 		return r;
-	transfer = flat_choose(disks, request, "export", &uncommitted, &r, error);
+	transfer = flat_copy_choose(disks, request, "export", &uncommitted, &r, error);
 	if (!transfer) {
 		free_export(export);
 		return r;
@@ -221,13 +221,13 @@ int disk_export(struct disks *disks, struct caller *caller, const struct export_
 	export->sidecar = begin_sidecar(transfer, export);
 	if (!transfer->target)
 		return report(error, -ENOMEM, "out of memory");
-	r = flat_check_space(transfer, export->destination.directory, &export->conversion, &why);
+	r = flat_copy_check_space(transfer, export->destination.directory, &export->conversion, &why);
 	if (r < 0)
 		return report(error, r, "disk '%s' cannot be exported to '%s': %s", request->name, request->to,
 			      why.text);
 	if (!request->point)
 		json_set_bool(answer, "uncommitted", uncommitted); /* changes in the scratch are not in it */
-	r = flat_queue(transfer, caller, request, answer, error);
+	r = flat_copy_queue(transfer, caller, request, answer, error);
 	if (r == 0 && request->wait)
 		answer_with(answer, export->sidecar);
 	return r;

@@ -14,8 +14,8 @@
 #include "table.h"
 #include "claim.h"
 
-int flat_parse(const struct export_request *request, const char *otherwise, struct qemu_conversion *conversion,
-	       struct sentence *error)
+int flat_copy_parse(const struct export_request *request, const char *otherwise, struct qemu_conversion *conversion,
+		    struct sentence *error)
 {
 	enum image_format format;
 
@@ -30,8 +30,8 @@ int flat_parse(const struct export_request *request, const char *otherwise, stru
 }
 
 /* A compressed copy's size is not known before it is there. */
-int flat_check_space(struct transfer *transfer, int directory, const struct qemu_conversion *conversion,
-		     struct sentence *error)
+int flat_copy_check_space(struct transfer *transfer, int directory, const struct qemu_conversion *conversion,
+			  struct sentence *error)
 {
 	uint64_t needed = transfer->bytes, free_bytes;
 	struct statvfs stat;
@@ -50,8 +50,8 @@ int flat_check_space(struct transfer *transfer, int directory, const struct qemu
 	return r;
 }
 
-struct transfer *flat_choose(struct disks *disks, const struct export_request *request, const char *kind,
-			     bool *ret_uncommitted, int *ret_error, struct sentence *error)
+struct transfer *flat_copy_choose(struct disks *disks, const struct export_request *request, const char *kind,
+				  bool *ret_uncommitted, int *ret_error, struct sentence *error)
 {
 	struct transfer *transfer = NULL;
 	struct disk *disk;
@@ -68,8 +68,8 @@ struct transfer *flat_choose(struct disks *disks, const struct export_request *r
 	return transfer;
 }
 
-int flat_queue(struct transfer *transfer, struct caller *caller, const struct export_request *request,
-	       struct json_object *answer, struct sentence *error)
+int flat_copy_queue(struct transfer *transfer, struct caller *caller, const struct export_request *request,
+		    struct json_object *answer, struct sentence *error)
 {
 	int r;
 

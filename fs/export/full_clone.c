@@ -141,7 +141,7 @@ int disk_clone_full(struct disks *disks, struct caller *caller, const struct exp
 	disk_put(other);
 	if (r < 0)
 		return r;
-	transfer = flat_choose(disks, request, "clone", &uncommitted, &r, error);
+	transfer = flat_copy_choose(disks, request, "clone", &uncommitted, &r, error);
 	if (!transfer) {
 		free_full_clone(clone);
 		return r;
@@ -152,13 +152,13 @@ int disk_clone_full(struct disks *disks, struct caller *caller, const struct exp
 	transfer->target = strdup(request->to);
 	if (!transfer->target)
 		return report(error, -ENOMEM, "out of memory");
-	r = flat_parse(request, format_name(transfer->disk->root->record.format), &clone->conversion, error);
+	r = flat_copy_parse(request, format_name(transfer->disk->root->record.format), &clone->conversion, error);
 	if (r < 0)
 		return r;
-	r = flat_check_space(transfer, clone->directory, &clone->conversion, &why);
+	r = flat_copy_check_space(transfer, clone->directory, &clone->conversion, &why);
 	if (r < 0)
 		return report(error, r, "disk '%s' cannot be cloned as '%s': %s", request->name, request->to, why.text);
 	if (!request->point)
 		json_set_bool(answer, "uncommitted", uncommitted);
-	return flat_queue(transfer, caller, request, answer, error);
+	return flat_copy_queue(transfer, caller, request, answer, error);
 }
