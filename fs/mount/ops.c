@@ -2,7 +2,7 @@
 /*
  * One function for each kind of request: look at what came, one call of the tree, one reply, no lock held.
  *
- * Three kinds may take long and are then answered from a thread of their own (slow.c): a command, that is a write
+ * Three kinds may take long and are then answered from a thread of their own (thread_pool.c): a command, that is a write
  * on the control file; opening a disk or a view whose fold has to give way; truncating a disk that is not open. The tree
  * says so (-EAGAIN) when it is asked without waiting, which for the last two hardly ever happens. A command can be interrupted: the kernel says so in a message of its
  * own, which sets a flag that the command looks at.
@@ -19,7 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "slow.h"
+#include "thread_pool.h"
 #include "handshake.h"
 #include "log.h"
 #include "wire.h"
@@ -30,7 +30,7 @@
 struct ops {
 	struct tree *tree;
 	struct disks *disks;
-	struct defer *defer;
+	struct thread_pool *pool;
 	pthread_key_t message; /* of each thread: the request that it is answering, as it came */
 
 	pthread_mutex_t lock; /* guards the list below; nothing is called under it */
@@ -309,7 +309,7 @@ static void request_free(struct request *request)
 /* Answer from a thread of its own; the request is consumed, NULL when there was no memory for it. */
 static void defer(fuse_req_t req, struct request *request, void (*run)(void *request))
 {
-	int r = request ? defer_run(ops_of(req)->defer, run, request) : -ENOMEM;
+	int r = request ? thread_pool_run(ops_of(req)->pool, run, request) : -ENOMEM;
 
 	if (r == 0)
 		return;
@@ -799,7 +799,7 @@ int ops_new(struct tree *tree, struct disks *disks, struct ops **ret_ops)
 		free(ops);
 		return r;
 	}
-	r = defer_new(LONG_REQUESTS_MAX, &ops->defer);
+	r = thread_pool_new(LONG_REQUESTS_MAX, &ops->pool);
 	if (r < 0) {
 		pthread_key_delete(ops->message);
 		free(ops);
@@ -820,14 +820,14 @@ void ops_stop(struct ops *ops)
 		atomic_store(&request->caller.interrupted, true);
 	pthread_mutex_unlock(&ops->lock);
 	control_wake(ops->disks);
-	defer_wait(ops->defer);
+	thread_pool_wait(ops->pool);
 }
 
 void ops_free(struct ops *ops)
 {
 	if (!ops)
 		return;
-	defer_free(ops->defer);
+	thread_pool_free(ops->pool);
 	pthread_key_delete(ops->message);
 	pthread_mutex_destroy(&ops->lock);
 	free(ops);
