@@ -55,7 +55,7 @@ static size_t hash_key(const struct node *node)
 	case NODE_SCRATCH:
 	case NODE_VIEW:
 		return mix(node->serial * 2 + node->kind);
-	case NODE_VIEWS:
+	case NODE_IMAGES_DIRECTORY:
 		return hash_text(node->path);
 	case NODE_FIXED:
 		return mix(node->serial * 8 + node->fixed);
@@ -73,7 +73,7 @@ static bool same_key(const struct node *a, const struct node *b)
 	case NODE_SCRATCH:
 	case NODE_VIEW:
 		return a->serial == b->serial;
-	case NODE_VIEWS:
+	case NODE_IMAGES_DIRECTORY:
 		return strcmp(a->path, b->path) == 0;
 	case NODE_FIXED:
 		return a->fixed == b->fixed && a->serial == b->serial;
@@ -332,7 +332,7 @@ int node_of_view(struct node_table *table, struct view *view, struct handover_no
 
 int node_of_views(struct node_table *table, const char *path, struct handover_node *noted, struct node **ret_node)
 {
-	struct node *node = candidate(NODE_VIEWS);
+	struct node *node = candidate(NODE_IMAGES_DIRECTORY);
 
 	if (node)
 		node->path = strdup(path);

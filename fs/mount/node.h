@@ -26,11 +26,11 @@
 #define NODE_ROOT 1 /* the kernel's number for the root of every mount */
 
 enum node_kind {
-	NODE_FILE,    /* anything that lies in the images directory */
-	NODE_SCRATCH, /* what a disk's name served when it was looked up */
-	NODE_VIEW,    /* .revertfs/images/NAME or .revertfs/layers/ID */
-	NODE_VIEWS,   /* a directory of .revertfs/images, by its path beneath that */
-	NODE_FIXED,   /* .revertfs and what is always in it; `fixed` says which */
+	NODE_FILE,             /* anything that lies in the images directory */
+	NODE_SCRATCH,          /* what a disk's name served when it was looked up */
+	NODE_VIEW,             /* .revertfs/images/NAME or .revertfs/layers/ID */
+	NODE_IMAGES_DIRECTORY, /* a directory of .revertfs/images, by its path beneath that */
+	NODE_FIXED,            /* .revertfs and what is always in it; `fixed` says which */
 };
 
 enum node_fixed {
@@ -56,7 +56,7 @@ struct node {
 	uint64_t serial; /* NODE_SCRATCH, NODE_VIEW: of the thing itself; NODE_FIXED: see node_of_fixed() */
 	struct disk *disk;
 	struct view *view;
-	char *path; /* NODE_VIEWS */
+	char *path; /* NODE_IMAGES_DIRECTORY */
 
 	/* Guarded by the table's lock from here on. */
 	bool was_protected; /* NODE_FILE: a protected image when last looked up, so under another name than the disk's */

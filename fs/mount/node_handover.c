@@ -34,7 +34,7 @@ struct handover_node *node_handover_note(struct handover *handover, const struct
 		copy_name(noted, view_name(node->view, &is_image));
 		noted->is_image = is_image;
 		break;
-	case NODE_VIEWS:
+	case NODE_IMAGES_DIRECTORY:
 		copy_name(noted, node->path);
 		break;
 	case NODE_FILE:

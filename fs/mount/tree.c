@@ -181,7 +181,7 @@ int tree_node_attributes(struct tree *tree, struct node *node, struct stat *ret_
 		r = view_stat(node->view, ret_stat);
 		show_as_ours(ret_stat, node);
 		return r;
-	case NODE_VIEWS:
+	case NODE_IMAGES_DIRECTORY:
 	case NODE_FIXED:
 		admin_attributes(tree, node, ret_stat);
 		return 0;
@@ -321,7 +321,7 @@ static int change_node(struct tree *tree, struct node *node, uint64_t handle, co
 		return change_scratch_node(tree, node, handle, change, nonblock);
 	case NODE_VIEW:
 		return change_view(node, change);
-	case NODE_VIEWS:
+	case NODE_IMAGES_DIRECTORY:
 		return -EPERM;
 	case NODE_FIXED:
 		/* The shell's "echo command >control" truncates first; where others than root do, the kernel adds CHANGE_KILL. */

@@ -32,7 +32,7 @@ static const struct admin_file {
 
 bool admin_is_directory(const struct node *node)
 {
-	return node->kind == NODE_VIEWS ||
+	return node->kind == NODE_IMAGES_DIRECTORY ||
 	       (node->kind == NODE_FIXED && (node->fixed == FIXED_DIRECTORY || node->fixed == FIXED_LAYERS));
 }
 
@@ -88,7 +88,7 @@ static int find_image(struct tree *tree, const char *directory, const char *name
 
 int admin_find(struct tree *tree, struct node *directory, const char *name, struct node **ret_node)
 {
-	if (directory->kind == NODE_VIEWS)
+	if (directory->kind == NODE_IMAGES_DIRECTORY)
 		return find_image(tree, directory->path, name, ret_node);
 	if (directory->kind == NODE_FIXED && directory->fixed == FIXED_DIRECTORY)
 		return find_fixed(tree, name, ret_node);
@@ -120,7 +120,7 @@ static uint64_t inode_of(const struct node *node)
 		return node_own_inode(NODE_FIXED, node->fixed);
 	for (const char *p = node->path; *p; p++)
 		hash = hash * 33 + (unsigned char)*p;
-	return node_own_inode(NODE_VIEWS, hash & 0xffffffffffULL);
+	return node_own_inode(NODE_IMAGES_DIRECTORY, hash & 0xffffffffffULL);
 }
 
 void admin_attributes(struct tree *tree, const struct node *node, struct stat *ret_stat)
@@ -171,7 +171,7 @@ int admin_list(struct tree *tree, const struct node *directory, struct listing *
 {
 	struct lister lister = { .listing = listing };
 
-	if (directory->kind == NODE_VIEWS) {
+	if (directory->kind == NODE_IMAGES_DIRECTORY) {
 		disks_visit_names(tree->disks, directory->path, list_image, &lister);
 		listing_sort(listing);
 	} else if (directory->fixed == FIXED_LAYERS) {

@@ -82,7 +82,7 @@ static int open_node(struct tree *tree, struct node *node, int flags, bool nonbl
 	struct handle *handle;
 	int r;
 
-	if (node->kind == NODE_VIEWS || node->kind == NODE_FIXED)
+	if (node->kind == NODE_IMAGES_DIRECTORY || node->kind == NODE_FIXED)
 		return admin_open(tree, node, flags, ret_handle);
 	handle = handle_new(kinds[node->kind]);
 	if (!handle)

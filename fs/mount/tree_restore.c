@@ -217,7 +217,7 @@ static struct node *make_node(struct restore *restore, struct handover_node *not
 		return restore_scratch(restore, noted);
 	case NODE_VIEW:
 		return restore_view(restore, noted);
-	case NODE_VIEWS:
+	case NODE_IMAGES_DIRECTORY:
 		return node_of_views(nodes, noted->name, noted, &node) == 0 ? node : NULL;
 	case NODE_FIXED:
 		if (noted->fixed > FIXED_LAYERS)
@@ -325,7 +325,7 @@ static bool belong_together(enum node_kind node, enum handle_kind handle)
 		[NODE_FILE] = { [HANDLE_FILE] = true, [HANDLE_DIRECTORY] = true },
 		[NODE_SCRATCH] = { [HANDLE_SCRATCH] = true },
 		[NODE_VIEW] = { [HANDLE_VIEW] = true },
-		[NODE_VIEWS] = { [HANDLE_DIRECTORY] = true },
+		[NODE_IMAGES_DIRECTORY] = { [HANDLE_DIRECTORY] = true },
 		[NODE_FIXED] = { [HANDLE_DIRECTORY] = true, [HANDLE_CONTROL] = true, [HANDLE_TEXT] = true },
 	};
 
