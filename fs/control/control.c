@@ -609,7 +609,7 @@ static void note_outcome(const struct request *request, int result, const struct
 		log_error("%s (asked by uid %u, pid %d)", error->text, (unsigned)request->caller->uid,
 			  (int)request->caller->pid);
 	if (disk && (result < 0 || strcmp(request->command->verb, "cancel") != 0))
-		disk_note(disk, result < 0 ? error : &(struct sentence){ "" });
+		disk_set_last_error(disk, result < 0 ? error : &(struct sentence){ "" });
 	disk_put(disk);
 }
 

@@ -78,7 +78,7 @@ static int install(struct disk *disk, struct layer *layer, int fd)
 	disk->refs++;
 	old = disk->scratch;
 	disk->scratch = scratch;
-	disk_become_locked(disk, DISK_PRISTINE);
+	disk_set_state_locked(disk, DISK_PRISTINE);
 	scratch_put_locked(old);
 	pthread_cond_broadcast(&disk->disks->changed);
 	pthread_mutex_unlock(&disk->disks->lock);
@@ -237,7 +237,7 @@ bool scratch_is_dirty(struct scratch *scratch)
 	}
 	pthread_mutex_lock(&scratch->disk->disks->lock);
 	if (scratch->disk->scratch == scratch && scratch->disk->state == DISK_PRISTINE)
-		disk_become_locked(scratch->disk, DISK_DIRTY);
+		disk_set_state_locked(scratch->disk, DISK_DIRTY);
 	pthread_mutex_unlock(&scratch->disk->disks->lock);
 	return true;
 }

@@ -373,7 +373,7 @@ static void disk_check_locked(const struct disk *disk)
 	assert(!disk->hold || disk->record.hold[0]);
 }
 
-void disk_become_locked(struct disk *disk, enum disk_state state)
+void disk_set_state_locked(struct disk *disk, enum disk_state state)
 {
 	assert(allowed[disk->state][state]);
 	if (disk->state != state)
@@ -388,7 +388,7 @@ void disk_fail(struct disk *disk, const struct sentence *why)
 	pthread_mutex_lock(&disk->disks->lock);
 	disk->failure = *why;
 	disk->last_error = *why;
-	disk_become_locked(disk, DISK_FAILED);
+	disk_set_state_locked(disk, DISK_FAILED);
 	pthread_cond_broadcast(&disk->disks->changed);
 	pthread_mutex_unlock(&disk->disks->lock);
 }
@@ -438,7 +438,7 @@ void disk_set_hold(struct disk *disk, struct layer *hold)
 	pthread_mutex_unlock(&disk->disks->lock);
 }
 
-void disk_note(struct disk *disk, const struct sentence *error)
+void disk_set_last_error(struct disk *disk, const struct sentence *error)
 {
 	pthread_mutex_lock(&disk->disks->lock);
 	/* A command may have done what was asked and left a disk that cannot be served: that is still to be told. */

@@ -28,7 +28,7 @@ int disk_check_idle(struct disk *disk, struct sentence *error);
 int disk_check_not_held(const struct disk *disk, struct sentence *error);
 
 /* The only place where the state changes; checks the edge against a table and the invariants of the new state. */
-void disk_become_locked(struct disk *disk, enum disk_state state);
+void disk_set_state_locked(struct disk *disk, enum disk_state state);
 void disk_fail(struct disk *disk, const struct sentence *why);
 
 /* A failed disk serves nothing: whoever looks it up gets EIO. */
@@ -42,7 +42,7 @@ void disk_set_head(struct disk *disk, struct layer *head);
 void disk_set_hold(struct disk *disk, struct layer *hold); /* NULL: none */
 
 /* Remember what went wrong for the status; "" clears it. */
-void disk_note(struct disk *disk, const struct sentence *error);
+void disk_set_last_error(struct disk *disk, const struct sentence *error);
 
 /* Whether a snapshot may have this name: -EINVAL or -EEXIST with a sentence. */
 int disk_check_new_point(struct disk *disk, const char *point, struct sentence *error);

@@ -325,6 +325,6 @@ int session_release(struct disks *disks, const struct session_request *request, 
 	if (r == 0)
 		r = end_participants(disks, &participants, request, list, error);
 	for (size_t i = 0; i < participants.count && r < 0; i++)
-		disk_note(participants.list[i].disk, error);
+		disk_set_last_error(participants.list[i].disk, error);
 	return r;
 }
