@@ -334,7 +334,7 @@ static void load_scratch(struct disk *disk, bool first_of_boot)
 			rebase_scratch(disk);
 	}
 	if (r == -ENOENT)
-		r = scratch_renew(disk, base, &why);
+		r = scratch_replace(disk, base, &why);
 	else if (r < 0)
 		report(&why, r, "its scratch cannot be opened: %s", error_text(r));
 	if (r < 0) {

@@ -141,7 +141,7 @@ void clone_move_followers_on(struct disk *template)
 		bool moved = disk->head != before;
 
 		if (r == 0 && moved)
-			r = scratch_renew(disk, disk->head, &why);
+			r = scratch_replace(disk, disk->head, &why);
 		if (r < 0)
 			log_warning("%s", why.text);
 		disk_release_claim(disk);
@@ -223,7 +223,7 @@ static int make_clone(struct disk *template, struct layer *layer, const char *na
 	r = disk_insert(disk);
 	if (r < 0)
 		return report(error, r, "'%s' is a disk already, or a directory of another disk's name", name);
-	r = scratch_renew(disk, layer, error);
+	r = scratch_replace(disk, layer, error);
 	if (r == 0) {
 		r = disk_save(disk, &record);
 		if (r == 0)

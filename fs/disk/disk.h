@@ -48,13 +48,13 @@ char *scratch_store_name(uint64_t serial); /* its name in the descriptor store; 
 void scratch_reopen(struct scratch *scratch, bool writer);
 
 /*
- * Whether the kernel reads and writes it without us, as long as it is open. Then scratch_touch() is not called for what it writes: that shows
+ * Whether the kernel reads and writes it without us, as long as it is open. Then scratch_mark_written() is not called for what it writes: that shows
  * in the file's modification time.
  */
 void scratch_note_passthrough(struct scratch *scratch, bool passed);
 
 /* Before each modification of the scratch's data through an open descriptor, as far as we see it. Cheap. */
-int scratch_touch(struct scratch *scratch);
+int scratch_mark_written(struct scratch *scratch);
 
 /* A guest's flush: done at once in a session that ends in a reset, else the file is synced. */
 int scratch_sync(struct scratch *scratch, bool data_only);

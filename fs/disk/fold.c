@@ -269,7 +269,7 @@ static int move_user(struct disk *disk, struct layer *layer, struct sentence *er
 		disk_set_hold(disk, parent);
 	if (disk->head == layer)
 		disk_set_head(disk, parent);
-	return is_base && !has_data ? scratch_renew(disk, parent, error) : 0;
+	return is_base && !has_data ? scratch_replace(disk, parent, error) : 0;
 }
 
 static int move_users(struct layer *layer, struct sentence *error)

@@ -57,7 +57,7 @@ static int reset_claimed(struct disk *disk, bool force, struct sentence *error)
 		session_end(disk);
 	r = clone_catch_up(disk, error);
 	if (r == 0)
-		r = scratch_renew(disk, disk->head, error);
+		r = scratch_replace(disk, disk->head, error);
 	if (r < 0)
 		report_context(error, r, "disk '%s': ", disk->name);
 	if (dropped)
@@ -66,7 +66,7 @@ static int reset_claimed(struct disk *disk, bool force, struct sentence *error)
 	if (r == 0 && hold_first)
 		r = image_check(disk, false, error);
 	if (r == 0 && hold_first)
-		r = scratch_renew(disk, disk->head, error);
+		r = scratch_replace(disk, disk->head, error);
 	return r;
 }
 
@@ -237,7 +237,7 @@ static int move_to(struct disk *disk, struct layer *to, bool discard, struct jso
 	disk_set_head(disk, to);
 	if (disk->session)
 		session_end(disk);
-	return scratch_renew(disk, to, error);
+	return scratch_replace(disk, to, error);
 }
 
 static int undo_claimed(struct disk *disk, struct json_object *answer, struct sentence *error)

@@ -112,7 +112,7 @@ static int grow(struct disk *disk, uint64_t size, struct sentence *error)
 	pthread_mutex_unlock(&disks->lock);
 	if (r == 0) {
 		disk_set_head(disk, layer);
-		r = scratch_renew(disk, layer, error);
+		r = scratch_replace(disk, layer, error);
 	} else {
 		layer_remove(layer);
 	}

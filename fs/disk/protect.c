@@ -100,7 +100,7 @@ static int register_disk(struct disks *disks, const char *name, struct layer *ro
 	if (r == 0)
 		r = check_image_is_idle(root, error);
 	if (r == 0)
-		r = scratch_renew(disk, root, error);
+		r = scratch_replace(disk, root, error);
 	if (r == 0) {
 		r = file ? record_save_layer(disks->layers_fd, file, &root->record) : -ENOMEM;
 		if (r == 0)

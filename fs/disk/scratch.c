@@ -174,7 +174,7 @@ static bool empty_old_file(struct disk *disk)
 	return ftruncate(scratch->fd, 0) == 0;
 }
 
-int scratch_renew(struct disk *disk, struct layer *layer, struct sentence *error)
+int scratch_replace(struct disk *disk, struct layer *layer, struct sentence *error)
 {
 	CLEANUP(freep) char *new_name = format_text("%s" NEW_SUFFIX, disk->scratch_name);
 	CLEANUP(close_fdp) int fd = -1;
@@ -192,7 +192,7 @@ int scratch_renew(struct disk *disk, struct layer *layer, struct sentence *error
 	if (r == 0)
 		store_for_openers(disk);
 	if (r == 0)
-		r = io_take_place(disk->scratch_directory, new_name, disk->scratch_name);
+		r = io_rename_unsynced(disk->scratch_directory, new_name, disk->scratch_name);
 	if (r == 0)
 		r = install(disk, layer, fd);
 	if (r < 0) {
@@ -470,7 +470,7 @@ void scratch_note_passthrough(struct scratch *scratch, bool passed)
 	atomic_store(&scratch->passed, passed);
 }
 
-int scratch_touch(struct scratch *scratch)
+int scratch_mark_written(struct scratch *scratch)
 {
 	atomic_store_explicit(&scratch->unwritten, true, memory_order_relaxed);
 	if (!atomic_exchange(&scratch->touched, true))

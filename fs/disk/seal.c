@@ -289,7 +289,7 @@ static void adopt_layer(struct seal *seal)
 		disk_set_hold(disk, NULL); /* what is sealed aside stands on the hold that it ends */
 	}
 	if (r == 0)
-		r = scratch_renew(disk, disk_base(disk), &why);
+		r = scratch_replace(disk, disk_base(disk), &why);
 	else
 		report(&why, r, "its parent is gone");
 	if (r < 0) {

@@ -94,7 +94,7 @@ static int exchange(int directory, const char *name, const char *to_name)
 	return r < 0 ? r : finish_step(&step, renameat2(directory, name, directory, to_name, RENAME_EXCHANGE));
 }
 
-int io_take_place(int directory, const char *name, const char *to_name)
+int io_rename_unsynced(int directory, const char *name, const char *to_name)
 {
 	int r = exchange(directory, name, to_name);
 

@@ -57,7 +57,7 @@ int io_rename(int directory, const char *name, int to_directory, const char *to_
  * The same within one directory, for what need not be on the medium: ext4 begins to write a file that is renamed over another,
  * and takes several times as long. A crash may leave the old file under the new one's name.
  */
-int io_take_place(int directory, const char *name, const char *to_name);
+int io_rename_unsynced(int directory, const char *name, const char *to_name);
 
 /* As io_rename(), but -EEXIST when the name is taken. */
 int io_rename_new(int directory, const char *name, int to_directory, const char *to_name);

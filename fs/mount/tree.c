@@ -255,7 +255,7 @@ static int change_scratch(struct scratch *scratch, const struct change *change)
 	if (fd < 0)
 		return fd;
 	if (change->what & CHANGE_SIZE)
-		r = scratch_touch(scratch);
+		r = scratch_mark_written(scratch);
 	return r < 0 ? r : file_change(fd, change);
 }
 

@@ -200,7 +200,7 @@ static int writable(struct tree *tree, uint64_t number, bool kill, struct handle
 	if (handle && handle->kind == HANDLE_CONTROL)
 		r = -EAGAIN;
 	else if (handle && handle->writer && handle->fd >= 0)
-		r = handle->scratch ? scratch_touch(handle->scratch) : 0;
+		r = handle->scratch ? scratch_mark_written(handle->scratch) : 0;
 	if (r == 0 && kill && handle->kind == HANDLE_FILE)
 		r = file_kill_privileges(handle->fd);
 	if (r < 0)

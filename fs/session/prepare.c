@@ -331,7 +331,7 @@ static int save_prepared(struct participant *participant, struct sentence *error
 	}
 	r = participant->start == START_FRESH ? clone_catch_up(disk, error) : 0;
 	if (r == 0 && participant->start != START_CONTINUE)
-		r = scratch_renew(disk, disk_base(disk), error);
+		r = scratch_replace(disk, disk_base(disk), error);
 	if (dropped) {
 		gc_layer(dropped);
 		layer_put(dropped);

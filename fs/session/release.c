@@ -248,7 +248,7 @@ static int finish_participant(struct participant *participant, const struct sess
 	    (dropped || is_behind(disk) || scratch_is_dirty(disk->scratch))) {
 		r = clone_catch_up(disk, error);
 		if (r == 0)
-			r = scratch_renew(disk, disk_base(disk), error);
+			r = scratch_replace(disk, disk_base(disk), error);
 		if (r < 0)
 			report_context(error, r, "disk '%s': ", disk->name);
 	}

@@ -352,7 +352,7 @@ __attribute__((unused)) static void guest_write(const char *name, int first, int
 	const char *path = scratch_path(name);
 	char io_command[128];
 
-	scratch_touch(scratch);
+	scratch_mark_written(scratch);
 	snprintf(io_command, sizeof(io_command), "write -q -P %d %d %d", pattern, first * BLOCK, count * BLOCK);
 	check_int(qemu_io(path, "qcow2", io_command), 0);
 	close_scratch(scratch, true);

@@ -131,7 +131,7 @@ TEST(the_format_is_pinned_when_it_is_protected)
 	check_ok("protect d format=raw");
 	check_int(shell("qemu-img create -q -f qcow2 -b /etc/passwd -F raw '%s' 1M", in_world("evil")), 0);
 	scratch = open_scratch("d", true);
-	scratch_touch(scratch);
+	scratch_mark_written(scratch);
 	check_int(shell("qemu-img convert -n -f raw -O qcow2 -S 0 '%s' '%s'", in_world("evil"), scratch_path("d")), 0);
 	close_scratch(scratch, true);
 	check_ok("commit d");
@@ -523,7 +523,7 @@ static void rewrite_header(const char *arguments)
 {
 	struct scratch *scratch = open_scratch("d", true);
 
-	scratch_touch(scratch);
+	scratch_mark_written(scratch);
 	check_int(shell(arguments, scratch_path("d")), 0);
 	close_scratch(scratch, true);
 }
