@@ -8,9 +8,9 @@
 #include <string.h>
 
 static const char *const reason_names[] = {
-	[END_UNKNOWN] = "unknown", [END_SHUTDOWN] = "shutdown",           [END_DESTROYED] = "destroyed",
-	[END_CRASHED] = "crashed", [END_MIGRATED] = "migrated",           [END_SAVED] = "saved",
-	[END_FAILED] = "failed",   [END_FROM_SNAPSHOT] = "from snapshot", [END_DAEMON] = "daemon",
+	[REASON_UNKNOWN] = "unknown", [REASON_SHUTDOWN] = "shutdown",           [REASON_DESTROYED] = "destroyed",
+	[REASON_CRASHED] = "crashed", [REASON_MIGRATED] = "migrated",           [REASON_SAVED] = "saved",
+	[REASON_FAILED] = "failed",   [REASON_FROM_SNAPSHOT] = "from snapshot", [REASON_DAEMON] = "daemon",
 };
 
 const char *end_reason_name(enum end_reason reason)

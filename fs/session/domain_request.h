@@ -17,15 +17,15 @@ struct replay;
 
 /* Why a domain ended, as libvirt names it. */
 enum end_reason {
-	END_UNKNOWN,
-	END_SHUTDOWN,
-	END_DESTROYED,
-	END_CRASHED,
-	END_MIGRATED,
-	END_SAVED,
-	END_FAILED,
-	END_FROM_SNAPSHOT,
-	END_DAEMON,
+	REASON_UNKNOWN,
+	REASON_SHUTDOWN,
+	REASON_DESTROYED,
+	REASON_CRASHED,
+	REASON_MIGRATED,
+	REASON_SAVED,
+	REASON_FAILED,
+	REASON_FROM_SNAPSHOT,
+	REASON_DAEMON,
 };
 
 /* One disk in a prepare, or one target in a release. All texts are borrowed. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a disk does when a domain ends: end_of_session() has the table.
+ * What a disk does when a domain ends: outcome_of_session() has the table.
  *
  * The disks are those that were recorded at prepare for this UUID, whatever the release's XML says. What is to be kept is sealed first, all or none;
  * then records, scratches and sessions follow.
@@ -22,11 +22,20 @@
 #include "table.h"
 #include "claim.h"
 
-enum end { END_COMMIT, END_RESET, END_HOLD, END_ASIDE, END_DROP, END_KEEP, END_KEEP_SNAPSHOT };
+enum outcome {
+	OUTCOME_COMMIT,
+	OUTCOME_RESET,
+	OUTCOME_HOLD,
+	OUTCOME_ASIDE,
+	OUTCOME_DROP,
+	OUTCOME_KEEP,
+	OUTCOME_KEEP_SNAPSHOT
+};
 
-static const char *const end_names[] = {
-	[END_COMMIT] = "committed", [END_RESET] = "reset",    [END_HOLD] = "held",          [END_ASIDE] = "aside",
-	[END_DROP] = "dropped",     [END_KEEP] = "undecided", [END_KEEP_SNAPSHOT] = "kept",
+static const char *const outcome_names[] = {
+	[OUTCOME_COMMIT] = "committed",   [OUTCOME_RESET] = "reset",  [OUTCOME_HOLD] = "held",
+	[OUTCOME_ASIDE] = "aside",        [OUTCOME_DROP] = "dropped", [OUTCOME_KEEP] = "undecided",
+	[OUTCOME_KEEP_SNAPSHOT] = "kept",
 };
 
 /* All disks whose session is this domain's, whatever the release's XML says. */
@@ -85,62 +94,62 @@ static bool has_data(const struct participant *participant)
  *   from snapshot                                   KEEP for the prepare that follows at once
  *   migrated, unknown; the target is not in the JSON, or has another source now: KEEP, undecided
  */
-static enum end end_of_session(const struct participant *participant, enum end_reason reason)
+static enum outcome outcome_of_session(const struct participant *participant, enum end_reason reason)
 {
 	const struct session_record *session = participant->disk->session;
 	bool armed_now = (participant->item && participant->item->armed) || participant->disk->record.commit_at_release;
 
 	switch (reason) {
-	case END_SHUTDOWN:
-	case END_DESTROYED:
+	case REASON_SHUTDOWN:
+	case REASON_DESTROYED:
 		if (!participant->item || became_backing(participant))
-			return END_KEEP;
-		return armed_now ? END_COMMIT : END_RESET;
-	case END_SAVED:
-		return END_HOLD;
-	case END_FAILED:
+			return OUTCOME_KEEP;
+		return armed_now ? OUTCOME_COMMIT : OUTCOME_RESET;
+	case REASON_SAVED:
+		return OUTCOME_HOLD;
+	case REASON_FAILED:
 		if (session->on_hold)
-			return END_DROP;
+			return OUTCOME_DROP;
 		if (session->continued)
-			return END_KEEP;
+			return OUTCOME_KEEP;
 		__attribute__((fallthrough));
-	case END_CRASHED:
-	case END_DAEMON:
-		return (session->armed || armed_now) && has_data(participant) ? END_ASIDE : END_RESET;
-	case END_FROM_SNAPSHOT:
-		return END_KEEP_SNAPSHOT;
-	case END_MIGRATED:
-	case END_UNKNOWN:
+	case REASON_CRASHED:
+	case REASON_DAEMON:
+		return (session->armed || armed_now) && has_data(participant) ? OUTCOME_ASIDE : OUTCOME_RESET;
+	case REASON_FROM_SNAPSHOT:
+		return OUTCOME_KEEP_SNAPSHOT;
+	case REASON_MIGRATED:
+	case REASON_UNKNOWN:
 		break;
 	}
-	return END_KEEP;
+	return OUTCOME_KEEP;
 }
 
 /* disk.json as it is to be after the release. */
 static struct disk_record record_after(const struct participant *participant, const struct session_request *request,
-				       enum end end)
+				       enum outcome outcome)
 {
 	struct disk_record after = participant->disk->record;
 
 	after.fate = FATE_DISCARD;
 	after.fate_uuid[0] = '\0';
 	after.fate_armed = false;
-	if (end == END_COMMIT) {
+	if (outcome == OUTCOME_COMMIT) {
 		after.commit_at_release = false;
 		snprintf(after.consumed, sizeof(after.consumed), "%s", request->config);
 	}
-	if (end == END_KEEP || end == END_KEEP_SNAPSHOT) {
-		after.fate = end == END_KEEP ? FATE_UNDECIDED : FATE_SNAPSHOT;
+	if (outcome == OUTCOME_KEEP || outcome == OUTCOME_KEEP_SNAPSHOT) {
+		after.fate = outcome == OUTCOME_KEEP ? FATE_UNDECIDED : FATE_SNAPSHOT;
 		after.fate_armed =
 			participant->disk->session->armed || after.commit_at_release || became_backing(participant);
 		after.fate_since = time(NULL);
 		snprintf(after.fate_uuid, sizeof(after.fate_uuid), "%s", request->uuid);
 	}
-	if (end == END_HOLD) {
+	if (outcome == OUTCOME_HOLD) {
 		snprintf(after.hold_uuid, sizeof(after.hold_uuid), "%s", request->uuid);
 		snprintf(after.hold_domain, sizeof(after.hold_domain), "%s", request->domain);
 		after.hold_managed = request->saved;
-	} else if (end == END_RESET || end == END_ASIDE) {
+	} else if (outcome == OUTCOME_RESET || outcome == OUTCOME_ASIDE) {
 		after.hold[0] = after.hold_uuid[0] = after.hold_domain[0] = '\0';
 		after.hold_managed = false;
 	}
@@ -148,25 +157,25 @@ static struct disk_record record_after(const struct participant *participant, co
 }
 
 /* A pristine scratch has nothing to commit or put aside; a hold is always sealed, since the saved guest needs its very own layer. */
-static bool needs_seal(const struct participant *participant, enum end end)
+static bool needs_seal(const struct participant *participant, enum outcome outcome)
 {
-	if (end == END_HOLD)
+	if (outcome == OUTCOME_HOLD)
 		return true;
-	return (end == END_COMMIT || end == END_ASIDE) && has_data(participant);
+	return (outcome == OUTCOME_COMMIT || outcome == OUTCOME_ASIDE) && has_data(participant);
 }
 
-static enum seal_kind seal_kind_of(enum end end)
+static enum seal_kind seal_kind_of(enum outcome outcome)
 {
-	return end == END_COMMIT ? SEAL_COMMIT : end == END_HOLD ? SEAL_HOLD : SEAL_ASIDE;
+	return outcome == OUTCOME_COMMIT ? SEAL_COMMIT : outcome == OUTCOME_HOLD ? SEAL_HOLD : SEAL_ASIDE;
 }
 
 /* The sealing of a release failed: the scratch stays as it is, and the record says what it is, in memory at least. */
-static void record_failure(struct participant *participant, const struct session_request *request, enum end end)
+static void record_failure(struct participant *participant, const struct session_request *request, enum outcome outcome)
 {
 	struct disk *disk = participant->disk;
 	struct disk_record record = disk->record;
 
-	record.fate = end == END_HOLD ? FATE_UNDECIDED : FATE_UNCOMMITTED;
+	record.fate = outcome == OUTCOME_HOLD ? FATE_UNDECIDED : FATE_UNCOMMITTED;
 	record.fate_armed = true;
 	record.fate_since = time(NULL);
 	snprintf(record.fate_uuid, sizeof(record.fate_uuid), "%s", request->uuid);
@@ -180,8 +189,8 @@ static void record_failure(struct participant *participant, const struct session
 	}
 }
 
-static int seal_ends(struct disks *disks, struct participants *participants, const enum end *ends,
-		     const struct session_request *request, struct sentence *error)
+static int seal_outcomes(struct disks *disks, struct participants *participants, const enum outcome *outcomes,
+			 const struct session_request *request, struct sentence *error)
 {
 	CLEANUP(freep) struct seal *seals = calloc(participants->count + 1, sizeof(*seals));
 	CLEANUP(freep) size_t *owner = calloc(participants->count + 1, sizeof(*owner));
@@ -191,16 +200,16 @@ static int seal_ends(struct disks *disks, struct participants *participants, con
 	if (!seals || !owner)
 		return report(error, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < participants->count; i++) {
-		if (!needs_seal(&participants->list[i], ends[i]))
+		if (!needs_seal(&participants->list[i], outcomes[i]))
 			continue;
 		/* What is held or sealed aside is safe as a layer; a commit would become the disk. */
-		r = ends[i] == END_COMMIT ? image_check(participants->list[i].disk, true, error) : 0;
+		r = outcomes[i] == OUTCOME_COMMIT ? image_check(participants->list[i].disk, true, error) : 0;
 		if (r < 0)
 			return r;
 		seals[count] = (struct seal){ .disk = participants->list[i].disk,
-					      .kind = seal_kind_of(ends[i]),
+					      .kind = seal_kind_of(outcomes[i]),
 					      .prefix = "uncommitted",
-					      .after = record_after(&participants->list[i], request, ends[i]) };
+					      .after = record_after(&participants->list[i], request, outcomes[i]) };
 		owner[count++] = i;
 	}
 	if (count)
@@ -224,15 +233,15 @@ static bool is_behind(const struct disk *disk)
 }
 
 /* Record and scratch of a disk whose session ends; what had to be sealed has been. */
-static int finish_participant(struct participant *participant, const struct session_request *request, enum end end,
-			      bool was_sealed, struct sentence *error)
+static int finish_participant(struct participant *participant, const struct session_request *request,
+			      enum outcome outcome, bool was_sealed, struct sentence *error)
 {
 	struct disk *disk = participant->disk;
-	struct disk_record after = record_after(participant, request, end);
+	struct disk_record after = record_after(participant, request, outcome);
 	struct layer *dropped = NULL;
 	int r;
 
-	if (end == END_HOLD || (end == END_COMMIT && was_sealed))
+	if (outcome == OUTCOME_HOLD || (outcome == OUTCOME_COMMIT && was_sealed))
 		return 0;
 	if (!after.hold[0] && disk->hold) {
 		pthread_mutex_lock(&disk->disks->lock);
@@ -244,7 +253,7 @@ static int finish_participant(struct participant *participant, const struct sess
 		report(error, r, "disk '%s': its record cannot be written: %s", disk->name, error_text(r));
 	if (r == 0 && dropped)
 		disk_set_hold(disk, NULL);
-	if (r == 0 && end != END_KEEP && end != END_KEEP_SNAPSHOT &&
+	if (r == 0 && outcome != OUTCOME_KEEP && outcome != OUTCOME_KEEP_SNAPSHOT &&
 	    (dropped || is_behind(disk) || scratch_is_dirty(disk->scratch))) {
 		r = clone_catch_up(disk, error);
 		if (r == 0)
@@ -278,18 +287,18 @@ static int check_release(struct participants *participants, struct sentence *err
 static int end_participants(struct disks *disks, struct participants *participants,
 			    const struct session_request *request, struct json_object *list, struct sentence *error)
 {
-	CLEANUP(freep) enum end *ends = calloc(participants->count + 1, sizeof(*ends));
+	CLEANUP(freep) enum outcome *outcomes = calloc(participants->count + 1, sizeof(*outcomes));
 	CLEANUP(freep) bool *sealing = calloc(participants->count + 1, sizeof(*sealing));
 	int sealed, result;
 
-	if (!ends || !sealing)
+	if (!outcomes || !sealing)
 		return report(error, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < participants->count; i++) {
 		participants->list[i].item = find_item(request, participants->list[i].disk->session->target);
-		ends[i] = end_of_session(&participants->list[i], request->reason);
-		sealing[i] = needs_seal(&participants->list[i], ends[i]);
+		outcomes[i] = outcome_of_session(&participants->list[i], request->reason);
+		sealing[i] = needs_seal(&participants->list[i], outcomes[i]);
 	}
-	result = sealed = seal_ends(disks, participants, ends, request, error);
+	result = sealed = seal_outcomes(disks, participants, outcomes, request, error);
 	for (size_t i = 0; i < participants->count; i++) {
 		struct participant *participant = &participants->list[i];
 		char target[TARGET_SIZE];
@@ -297,16 +306,16 @@ static int end_participants(struct disks *disks, struct participants *participan
 
 		strcpy(target, participant->disk->session->target);
 		if (sealed < 0 && sealing[i])
-			record_failure(participant, request, ends[i]);
+			record_failure(participant, request, outcomes[i]);
 		else
-			r = finish_participant(participant, request, ends[i], sealing[i], error);
+			r = finish_participant(participant, request, outcomes[i], sealing[i], error);
 		session_end(participant->disk);
 		if (r < 0 && result == 0)
 			result = r;
-		participant_answer(list, participant, target, end_names[ends[i]]);
+		participant_answer(list, participant, target, outcome_names[outcomes[i]]);
 		if (r == 0 && !(sealed < 0 && sealing[i]))
 			log_info("disk '%s': domain '%s' ended (%s): %s", participant->disk->name, request->domain,
-				 end_reason_name(request->reason), end_names[ends[i]]);
+				 end_reason_name(request->reason), outcome_names[outcomes[i]]);
 	}
 	return result;
 }

@@ -161,41 +161,49 @@ void do_prepare(void)
 		started(&plans[i], domain);
 }
 
-enum end { END_COMMIT, END_RESET, END_HOLD, END_ASIDE, END_DROP, END_KEEP, END_KEEP_SNAPSHOT };
+enum outcome {
+	OUTCOME_COMMIT,
+	OUTCOME_RESET,
+	OUTCOME_HOLD,
+	OUTCOME_ASIDE,
+	OUTCOME_DROP,
+	OUTCOME_KEEP,
+	OUTCOME_KEEP_SNAPSHOT
+};
 
-static enum end plan_end(const struct disk *disk, const char *reason, bool named, bool armed, bool moved)
+static enum outcome plan_end(const struct disk *disk, const char *reason, bool named, bool armed, bool moved)
 {
 	const struct session *session = &disk->session;
 	bool armed_now = (named && armed) || disk->commit_at_release;
 	bool has_data = disk->hold[0] || disk->dirty;
 
 	if (strcmp(reason, "shutdown") == 0 || strcmp(reason, "destroyed") == 0)
-		return !named || moved ? END_KEEP : armed_now ? END_COMMIT : END_RESET;
+		return !named || moved ? OUTCOME_KEEP : armed_now ? OUTCOME_COMMIT : OUTCOME_RESET;
 	if (strcmp(reason, "saved") == 0)
-		return END_HOLD;
+		return OUTCOME_HOLD;
 	if (strcmp(reason, "from snapshot") == 0)
-		return END_KEEP_SNAPSHOT;
+		return OUTCOME_KEEP_SNAPSHOT;
 	if (strcmp(reason, "failed") == 0 && session->on_hold)
-		return END_DROP;
+		return OUTCOME_DROP;
 	if (strcmp(reason, "failed") == 0 && session->continued)
-		return END_KEEP;
+		return OUTCOME_KEEP;
 	if (strcmp(reason, "failed") == 0 || strcmp(reason, "crashed") == 0 || strcmp(reason, "daemon") == 0)
-		return (session->armed || armed_now) && has_data ? END_ASIDE : END_RESET;
-	return END_KEEP;
+		return (session->armed || armed_now) && has_data ? OUTCOME_ASIDE : OUTCOME_RESET;
+	return OUTCOME_KEEP;
 }
 
-static void ended(struct disk *disk, enum end end, int domain, int config, bool saved, bool moved)
+static void ended(struct disk *disk, enum outcome outcome, int domain, int config, bool saved, bool moved)
 {
 	static const char *const actions[] = { "committed", "reset", "held", "aside", "dropped", "undecided", "kept" };
 	bool armed = disk->session.armed;
 
-	same_text(disk, "what release did", action_of(disk), actions[end]);
+	same_text(disk, "what release did", action_of(disk), actions[outcome]);
 	disk->session.present = false;
 	disk->fate = FATE_DISCARD;
 	disk->fate_domain = -1;
 	disk->fate_armed = false;
-	switch (end) {
-	case END_COMMIT:
+	switch (outcome) {
+	case OUTCOME_COMMIT:
 		disk->commit_at_release = false;
 		disk->consumed = config;
 		if (disk->hold[0] || disk->dirty) {
@@ -203,27 +211,27 @@ static void ended(struct disk *disk, enum end end, int domain, int config, bool 
 			sealed_as_head(disk, HEAD_SEALED);
 		}
 		break;
-	case END_HOLD:
+	case OUTCOME_HOLD:
 		strcpy(disk->hold, HEAD_SEALED);
 		disk->hold_domain = domain;
 		disk->hold_managed = saved;
 		disk->dirty = false;
 		break;
-	case END_ASIDE:
+	case OUTCOME_ASIDE:
 		expect_point(disk, "uncommitted-", &disk->scratch);
 		disk->hold[0] = '\0';
 		fresh_scratch(disk);
 		break;
-	case END_RESET:
+	case OUTCOME_RESET:
 		disk->hold[0] = '\0';
 		fresh_scratch(disk);
 		break;
-	case END_DROP:
+	case OUTCOME_DROP:
 		fresh_scratch(disk);
 		break;
-	case END_KEEP:
-	case END_KEEP_SNAPSHOT:
-		disk->fate = end == END_KEEP ? FATE_UNDECIDED : FATE_SNAPSHOT;
+	case OUTCOME_KEEP:
+	case OUTCOME_KEEP_SNAPSHOT:
+		disk->fate = outcome == OUTCOME_KEEP ? FATE_UNDECIDED : FATE_SNAPSHOT;
 		disk->fate_domain = domain;
 		disk->fate_armed = armed || disk->commit_at_release || moved;
 		disk->fate_since = now();
