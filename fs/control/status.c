@@ -254,7 +254,7 @@ static void describe_clones(const struct disk *disk, struct json_object *object)
 	uint64_t count = 0;
 
 	for (const struct disk *clone = disk->disks->first; clone; clone = clone->next_disk) {
-		if (!clone->record.template || strcmp(clone->record.template, disk->name) != 0)
+		if (!clone->record.origin || strcmp(clone->record.origin, disk->name) != 0)
 			continue;
 		count++;
 		if (clone_is_behind_locked(clone) && disk_is_used_locked(clone))
@@ -298,7 +298,7 @@ static struct json_object *describe_disk_locked(const struct disk *disk, bool pa
 	json_set_string(object, "copied", disk->copied);
 	json_object_object_add(object, "job", json_object_get(json_object_array_get_idx(jobs, 0)));
 	json_object_object_add(object, "jobs", jobs);
-	json_set_string(object, "template", disk->record.template);
+	json_set_string(object, "template", disk->record.origin);
 	describe_clones(disk, object);
 	describe_chain(disk, object);
 	json_set_bool(object, "follow", disk->record.follow);

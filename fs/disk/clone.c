@@ -2,8 +2,8 @@
 /*
  * A clone is a record, a scratch, and a place in the tree of layers; it costs two small files.
  *
- * It keeps its head in its own record, like every disk, and so the layers that it stands on are kept from being folded (fold.c). Its template is
- * found by name each time: a template cannot be unprotected while a clone is there.
+ * It keeps its head in its own record, like every disk, and so the layers that it stands on are kept from being folded (fold.c). Its origin is
+ * found by name each time: a origin cannot be unprotected while a clone is there.
  */
 #include "clone.h"
 
@@ -28,20 +28,20 @@
 
 /* --- following ----------------------------------------------------------------------------------- */
 
-static struct disk *find_template_locked(const struct disk *disk)
+static struct disk *find_origin_locked(const struct disk *disk)
 {
-	struct disk *other = disk->record.template ? disk->disks->first : NULL;
+	struct disk *other = disk->record.origin ? disk->disks->first : NULL;
 
-	while (other && strcmp(other->name, disk->record.template) != 0)
+	while (other && strcmp(other->name, disk->record.origin) != 0)
 		other = other->next_disk;
 	return other;
 }
 
 bool clone_is_behind_locked(const struct disk *disk)
 {
-	const struct disk *template = disk->record.follow ? find_template_locked(disk) : NULL;
+	const struct disk *origin = disk->record.follow ? find_origin_locked(disk) : NULL;
 
-	return template && template->head && template->head != disk->head;
+	return origin && origin->head && origin->head != disk->head;
 }
 
 /* The head that a follower should have, with a reference, and counted as read; NULL when it has it. */
@@ -51,9 +51,9 @@ static struct layer *find_new_head(struct disk *disk)
 	struct layer *head = NULL;
 
 	pthread_mutex_lock(&disks->lock);
-	/* A fold that has the head gives way, or makes the parent the template's head: then it is asked for again. */
+	/* A fold that has the head gives way, or makes the parent the origin's head: then it is asked for again. */
 	while (!head && clone_is_behind_locked(disk) && !disk->hold) {
-		head = layer_get_locked(find_template_locked(disk)->head);
+		head = layer_get_locked(find_origin_locked(disk)->head);
 		if (layer_pin_locked(head, false) < 0) {
 			layer_put_locked(head);
 			head = NULL;
@@ -72,14 +72,14 @@ static void let_head_go(struct layer *head)
 	layer_put(head);
 }
 
-/* The layer that this clone no longer needs may be what the template's fold has waited for. */
-static void queue_template(struct disk *disk)
+/* The layer that this clone no longer needs may be what the origin's fold has waited for. */
+static void queue_origin(struct disk *disk)
 {
-	struct disk *template = disks_find(disk->disks, disk->record.template);
+	struct disk *origin = disks_find(disk->disks, disk->record.origin);
 
-	if (template)
-		job_queue(template);
-	disk_put(template);
+	if (origin)
+		job_queue(origin);
+	disk_put(origin);
 }
 
 int clone_catch_up(struct disk *disk, struct sentence *error)
@@ -102,7 +102,7 @@ int clone_catch_up(struct disk *disk, struct sentence *error)
 	} else {
 		disk_set_head(disk, head);
 		gc_layer(old);
-		queue_template(disk);
+		queue_origin(disk);
 	}
 	layer_put(old);
 	let_head_go(head);
@@ -110,14 +110,14 @@ int clone_catch_up(struct disk *disk, struct sentence *error)
 }
 
 /* A follower that is behind, and that nobody uses: claimed, with a reference; or NULL. */
-static struct disk *claim_idle_follower(struct disk *template)
+static struct disk *claim_idle_follower(struct disk *origin)
 {
-	struct disks *disks = template->disks;
+	struct disks *disks = origin->disks;
 	struct disk *found = NULL;
 
 	pthread_mutex_lock(&disks->lock);
 	for (struct disk *disk = disks->first; disk && !found; disk = disk->next_disk) {
-		if (!disk->record.template || strcmp(disk->record.template, template->name) != 0 || disk->claimed ||
+		if (!disk->record.origin || strcmp(disk->record.origin, origin->name) != 0 || disk->claimed ||
 		    disk->hold || !clone_is_behind_locked(disk) || disk->state != DISK_PRISTINE ||
 		    disk->scratch->readers || disk->scratch->writers || session_is_active_locked(disk) ||
 		    fold_owns_chain_locked(disk->head))
@@ -130,12 +130,12 @@ static struct disk *claim_idle_follower(struct disk *template)
 	return found;
 }
 
-void clone_move_followers_on(struct disk *template)
+void clone_move_followers_on(struct disk *origin)
 {
 	struct sentence why;
 	struct disk *disk;
 
-	while ((disk = claim_idle_follower(template))) {
+	while ((disk = claim_idle_follower(origin))) {
 		struct layer *before = disk->head;
 		int r = scratch_is_dirty(disk->scratch) ? 0 : clone_catch_up(disk, &why);
 		bool moved = disk->head != before;
@@ -175,48 +175,48 @@ int clone_check_free_name(struct disks *disks, const char *name, struct sentence
 	return 0;
 }
 
-/* The layer to begin at, kept for the caller (layer_unpin): the point's, or the template's head. */
-static struct layer *choose_layer(struct disk *template, const char *point, struct sentence *error)
+/* The layer to begin at, kept for the caller (layer_unpin): the point's, or the origin's head. */
+static struct layer *choose_layer(struct disk *origin, const char *point, struct sentence *error)
 {
 	struct layer *layer;
 	bool torn;
 
-	pthread_mutex_lock(&template->disks->lock);
-	layer = point ? layer_pin_point_locked(template, point) : layer_get_locked(template->head);
-	/* The template is claimed, so that no fold has its head. */
+	pthread_mutex_lock(&origin->disks->lock);
+	layer = point ? layer_pin_point_locked(origin, point) : layer_get_locked(origin->head);
+	/* The origin is claimed, so that no fold has its head. */
 	if (layer && !point)
 		layer->pins++;
 	torn = layer && layer_is_torn_locked(layer);
 	if (torn)
 		report(error, -EBUSY,
 		       "disk '%s': a commit is being folded into what the clone would begin at; try again when that has ended",
-		       template->name);
+		       origin->name);
 	else if (!layer)
-		report(error, -ENOENT, "disk '%s' has no snapshot '%s'", template->name, point);
-	pthread_mutex_unlock(&template->disks->lock);
+		report(error, -ENOENT, "disk '%s' has no snapshot '%s'", origin->name, point);
+	pthread_mutex_unlock(&origin->disks->lock);
 	if (!torn)
 		return layer;
 	layer_unpin(layer);
 	return NULL;
 }
 
-static int make_clone(struct disk *template, struct layer *layer, const char *name, bool follow, struct disk **ret_disk,
+static int make_clone(struct disk *origin, struct layer *layer, const char *name, bool follow, struct disk **ret_disk,
 		      struct sentence *error)
 {
-	struct disks *disks = template->disks;
-	struct disk_record record = { .follow = follow, .template = strdup(template->name) };
+	struct disks *disks = origin->disks;
+	struct disk_record record = { .follow = follow, .origin = strdup(origin->name) };
 	struct disk *disk;
 	int r;
 
-	disk = record.template ? disk_new(disks, name, &r, error) : NULL;
+	disk = record.origin ? disk_new(disks, name, &r, error) : NULL;
 	if (!disk) {
-		free(record.template);
+		free(record.origin);
 		return report_context(error, -ENOMEM, "clone '%s': ", name);
 	}
 	strcpy(record.head, layer->record.id);
-	disk->record.template = record.template;
+	disk->record.origin = record.origin;
 	pthread_mutex_lock(&disks->lock);
-	disk->root = layer_get_locked(template->root);
+	disk->root = layer_get_locked(origin->root);
 	disk->head = layer_get_locked(layer);
 	pthread_mutex_unlock(&disks->lock);
 	*ret_disk = disk;
@@ -234,16 +234,15 @@ static int make_clone(struct disk *template, struct layer *layer, const char *na
 	return r;
 }
 
-static int clone_claimed(struct disk *template, const char *name, const char *point, bool follow,
-			 struct sentence *error)
+static int clone_claimed(struct disk *origin, const char *name, const char *point, bool follow, struct sentence *error)
 {
-	struct layer *layer = choose_layer(template, point, error);
+	struct layer *layer = choose_layer(origin, point, error);
 	struct disk *disk = NULL;
 	int r;
 
 	if (!layer)
 		return -EBUSY;
-	r = make_clone(template, layer, name, follow && !point, &disk, error);
+	r = make_clone(origin, layer, name, follow && !point, &disk, error);
 	layer_unpin(layer);
 	if (!disk)
 		return r;
@@ -259,7 +258,7 @@ static int clone_claimed(struct disk *template, const char *name, const char *po
 int disk_clone(struct disks *disks, const char *name, const char *clone, const char *point, bool follow,
 	       struct sentence *error)
 {
-	struct disk *template;
+	struct disk *origin;
 	int r = disk_check_new_name(clone, error);
 
 	if (r < 0)
@@ -267,16 +266,16 @@ int disk_clone(struct disks *disks, const char *name, const char *clone, const c
 	pthread_rwlock_wrlock(&disks->names);
 	r = clone_check_free_name(disks, clone, error);
 	if (r == 0)
-		r = disk_claim_name(disks, name, &template, error);
+		r = disk_claim_name(disks, name, &origin, error);
 	if (r == 0) {
 		if (point) {
 			pthread_mutex_lock(&disks->lock);
-			r = disk_find_point_locked(template, point) ? 0 : -ENOENT;
+			r = disk_find_point_locked(origin, point) ? 0 : -ENOENT;
 			pthread_mutex_unlock(&disks->lock);
 		}
 		r = r < 0 ? report(error, r, "disk '%s' has no snapshot '%s'", name, point)
-			  : clone_claimed(template, clone, point, follow, error);
-		disk_release_claim(template);
+			  : clone_claimed(origin, clone, point, follow, error);
+		disk_release_claim(origin);
 	}
 	pthread_rwlock_unlock(&disks->names);
 	if (r == 0)
@@ -350,7 +349,7 @@ int disk_unlink(struct disks *disks, const char *name)
 	used = is_used_locked(disk);
 	head = layer_get_locked(disk->head);
 	pthread_mutex_unlock(&disks->lock);
-	r = !disk->record.template ? -EPERM : used ? -EBUSY : io_unlink(disk->directory, "disk.json");
+	r = !disk->record.origin ? -EPERM : used ? -EBUSY : io_unlink(disk->directory, "disk.json");
 	if (r == 0)
 		r = io_sync_directory(disk->directory);
 	if (r == 0) {

@@ -248,7 +248,7 @@ static int undo_claimed(struct disk *disk, struct json_object *answer, struct se
 		return r;
 	if (disk->record.follow)
 		return report(error, -ENOENT, "clone '%s' has no commit of its own; undo that of its template '%s'",
-			      disk->name, disk->record.template);
+			      disk->name, disk->record.origin);
 	if (!disk->head->parent)
 		return report(error, -ENOENT,
 			      "disk '%s' has no commit that could be undone: what was committed is part of its image",

@@ -160,7 +160,7 @@ static int check_may_unprotect(struct disk *disk, bool force, struct sentence *e
 
 	if (r == 0 && !force)
 		r = disk_check_not_held(disk, error);
-	if (r == 0 && disk->record.template)
+	if (r == 0 && disk->record.origin)
 		r = report(error, -EINVAL, "disk '%s' is a clone; remove it with rm", disk->name);
 	if (r == 0)
 		r = disk_wait_for_all(disk, error);

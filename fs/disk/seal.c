@@ -418,7 +418,7 @@ static int complete_entry(struct disks *disks, const struct intent_record *inten
 	if (r < 0)
 		return report(error, r, "the record of disk '%s' cannot be read: %s", entry->disk, error_text(r));
 	if (!is_still_promised(disks, &record, entry)) {
-		free(record.template);
+		free(record.origin);
 		return 0;
 	}
 	record.fate = FATE_DISCARD;
@@ -435,7 +435,7 @@ static int complete_entry(struct disks *disks, const struct intent_record *inten
 		strcpy(record.consumed, intent->consumed);
 	}
 	r = record_save_disk(directory, "disk.json", &record);
-	free(record.template);
+	free(record.origin);
 	return r < 0 ? report(error, r, "the record of disk '%s' cannot be written: %s", entry->disk, error_text(r))
 		     : 0;
 }

@@ -247,10 +247,10 @@ int record_load_disk(int directory, const char *file, struct disk_record *ret_re
 	record.domain_revisions = read_u64(&reader, "domain-revisions", false);
 	record.leftover_keep = read_bool(&reader, "leftover-keep");
 	record.strict = read_bool(&reader, "strict");
-	record.template = read_name(&reader, "template");
+	record.origin = read_name(&reader, "template");
 	record.follow = read_bool(&reader, "follow");
 	if (reader.error)
-		free(record.template);
+		free(record.origin);
 	else
 		*ret_record = record;
 	return reader.error;
@@ -276,7 +276,7 @@ int record_save_disk(int directory, const char *file, const struct disk_record *
 	json_set_u64(object, "domain-revisions", record->domain_revisions);
 	json_set_bool(object, "leftover-keep", record->leftover_keep);
 	json_set_bool(object, "strict", record->strict);
-	json_set_string(object, "template", record->template);
+	json_set_string(object, "template", record->origin);
 	json_set_bool(object, "follow", record->follow);
 	return save(directory, file, object, true);
 }

@@ -55,8 +55,8 @@ struct disk_record {
 	uint64_t domain_revisions;
 	bool leftover_keep;
 	bool strict;
-	char *template; /* of a clone: the disk it was made from; set once, the disk's to free; NULL: an image's disk */
-	bool follow;    /* takes the template's new head at its next start, until it commits something of its own */
+	char *origin; /* of a clone: the disk it was made from; set once, the disk's to free; NULL: an image's disk */
+	bool follow;  /* takes the template's new head at its next start, until it commits something of its own */
 };
 
 enum layer_state { LAYER_SEALED, LAYER_FOLDING };

@@ -76,7 +76,7 @@ static struct json_object *begin_sidecar(const struct transfer *transfer, const 
 	json_set_u64(sidecar, "version", SIDECAR_VERSION);
 	json_set_string(sidecar, "disk", transfer->disk->name);
 	json_set_string(sidecar, "point", export->point);
-	json_set_string(sidecar, "template", transfer->disk->record.template);
+	json_set_string(sidecar, "template", transfer->disk->record.origin);
 	json_set_string(sidecar, "image", transfer->disk->root->record.image);
 	json_set_string(sidecar, "layer", record->id);
 	json_object_object_add(sidecar, "layers", list_layers(transfer->layer));

@@ -42,7 +42,7 @@ void disk_free(struct disk *disk)
 		record_clear_session(disk->session);
 		free(disk->session);
 	}
-	free(disk->record.template);
+	free(disk->record.origin);
 	free(disk->scratch_name);
 	free(disk->name);
 	free(disk);

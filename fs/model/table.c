@@ -166,7 +166,7 @@ int disk_check_new_name(const char *name, struct sentence *error)
 	return r < 0 ? report(error, r, "'%s' cannot be a disk's name", name) : 0;
 }
 
-/* The layer that was made ahead is only a template so far. */
+/* The layer that was made ahead is not yet part of the tree. */
 static void drop_next(struct disk *disk)
 {
 	struct layer *next;
@@ -268,7 +268,7 @@ struct disk *disks_find_inode(struct disks *disks, dev_t device, ino_t inode)
 	for (disk = disks->first; disk; disk = disk->next_disk) {
 		const struct layer *root = disk->root;
 
-		if (root && !disk->record.template && root->record.stamp.inode == inode &&
+		if (root && !disk->record.origin && root->record.stamp.inode == inode &&
 		    root->record.stamp.device == device) {
 			disk->refs++;
 			break;
@@ -481,10 +481,10 @@ void disk_free_point_name(struct disk *disk, const char *prefix, char name[POINT
 	} while (taken);
 }
 
-const struct disk *disk_find_clone_locked(const struct disk *template)
+const struct disk *disk_find_clone_locked(const struct disk *origin)
 {
-	for (const struct disk *disk = template->disks->first; disk; disk = disk->next_disk)
-		if (disk->record.template && strcmp(disk->record.template, template->name) == 0)
+	for (const struct disk *disk = origin->disks->first; disk; disk = disk->next_disk)
+		if (disk->record.origin && strcmp(disk->record.origin, origin->name) == 0)
 			return disk;
 	return NULL;
 }

@@ -54,6 +54,6 @@ char *disk_directory_name(const char *name); /* escaped into one component; NULL
 int disk_name_of_directory(const char *directory, char **ret_name); /* the way back; -EINVAL */
 
 /* A disk that was made from this one, or NULL. Borrowed. */
-const struct disk *disk_find_clone_locked(const struct disk *template);
+const struct disk *disk_find_clone_locked(const struct disk *origin);
 
 #endif

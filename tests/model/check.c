@@ -24,7 +24,7 @@ void check_content(struct disk *disk)
 	if (!disk->protected && disk >= disks + IMAGES)
 		return;
 	said = look(disk);
-	/* A clone that follows may have taken its template's head since status was read. */
+	/* A clone that follows may have taken its origin's head since status was read. */
 	if (*said && disk->follow) {
 		observe();
 		said = look(disk);

@@ -85,7 +85,7 @@ void do_clone(struct disk *disk)
 		return;
 	clone->image = point ? point->content : *content_of(disk, disk->head);
 	start_model(clone);
-	clone->template = disk;
+	clone->origin = disk;
 	clone->follow = follow && !point;
 }
 

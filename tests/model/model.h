@@ -63,8 +63,8 @@ struct session {
 struct disk {
 	const char *name;
 	bool qcow2;
-	bool protected;        /* for a clone: it is there */
-	struct disk *template; /* of a clone that is there */
+	bool protected;      /* for a clone: it is there */
+	struct disk *origin; /* of a clone that is there */
 	bool follow;
 	struct content image; /* while it is not protected */
 	struct content scratch;
@@ -202,7 +202,7 @@ bool want_protected(const struct disk *disk, struct allowed *allowed);
 /* --- verbs.c, sessions.c, clones.c ---------------------------------------------------------------- */
 
 struct disk *any_disk(void);
-void catch_up(struct disk *disk); /* with its template, if it follows it */
+void catch_up(struct disk *disk); /* with its origin, if it follows it */
 bool has_clone(const struct disk *disk);
 bool has_layers(const struct disk *disk);  /* above its image */
 bool may_be_torn(const struct disk *disk); /* whether a fold may have what is to be chosen */

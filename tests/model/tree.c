@@ -4,7 +4,7 @@
  *
  * Verbs change the model as they should change the disks; then observe() compares. Two things happen by themselves, in the background, and are
  * taken from the status: a layer that disappears while something stands on it has been folded, and then its parent reads what it read; and a
- * clone that follows, and that nobody uses, may have taken its template's head.
+ * clone that follows, and that nobody uses, may have taken its origin's head.
  */
 #include "model.h"
 
@@ -71,8 +71,8 @@ struct content *base_of(struct disk *disk)
 
 static const struct disk *image_of(const struct disk *disk)
 {
-	while (disk->template)
-		disk = disk->template;
+	while (disk->origin)
+		disk = disk->origin;
 	return disk;
 }
 
@@ -246,16 +246,16 @@ static const char *folded_into(const char *id)
 	return layer ? layer->id : id;
 }
 
-/* A fold changes a head too; but none folds a layer into the head of a disk, as the template's is. */
+/* A fold changes a head too; but none folds a layer into the head of a disk, as the origin's is. */
 static bool has_moved_on(const struct view *view, const struct disk *disk, const char *found)
 {
-	const char *goal = disk->template->head;
+	const char *goal = disk->origin->head;
 	struct layer *layer = find_layer(goal);
 
 	if (strcmp(found, disk->head) == 0 || is_open_question(disk->head))
 		return false;
 	if (is_open_question(goal))
-		goal = member(view->entry[disk->template - disks], "head");
+		goal = member(view->entry[disk->origin - disks], "head");
 	if (!layer || layer->listed)
 		return strcmp(found, goal) == 0;
 	return strcmp(found, folded_into(goal)) == 0 && strcmp(found, folded_into(disk->head)) != 0;
@@ -269,7 +269,7 @@ static void move_on(const struct view *view, struct disk *disk, bool *ret_moved)
 	if (!disk->protected || !disk->follow || disk->hold[0] || !has_moved_on(view, disk, found))
 		return;
 	if (disk->dirty || session_is_active(disk) == YES)
-		fail("'%s' took its template's head while it was used", disk->name);
+		fail("'%s' took its origin's head while it was used", disk->name);
 	snprintf(disk->head, sizeof(disk->head), "%s", found);
 	*ret_moved = true;
 }
@@ -465,7 +465,7 @@ static void compare_disk(struct disk *disk, struct json_object *entry)
 	take_idle_session(disk, entry);
 	same_text(disk, "its head", member(entry, "head"), disk->head);
 	same_text(disk, "its hold", hold_in(entry), disk->hold);
-	same_text(disk, "its template", member(entry, "template"), disk->template ? disk->template->name : "");
+	same_text(disk, "its template", member(entry, "template"), disk->origin ? disk->origin->name : "");
 	same_text(disk, "that it follows", member(entry, "follow"), disk->follow ? "true" : "false");
 	/* A scratch without data that a fold was about to make anew was given its new parent instead, and counts as written. */
 	if (!disk->dirty && was_struck() && strcmp(member(entry, "state"), "dirty") == 0)
@@ -509,7 +509,7 @@ void observe(void)
 	for (size_t i = 0; i < layer_count; i++)
 		layers[i].listed = false;
 	any_listed(&view, mark_listed);
-	/* Clones come after the images, but a clone's template may be a later one. */
+	/* Clones come after the images, but a clone's origin may be a later one. */
 	for (int round = 0; round < DISKS - IMAGES; round++)
 		for (int i = IMAGES; i < DISKS; i++)
 			if (!moved[i])

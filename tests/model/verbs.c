@@ -63,7 +63,7 @@ void start_model(struct disk *disk)
 	disk->consumed = 0;
 	disk->keep_revisions = 0;
 	disk->session.present = disk->follow = false;
-	disk->template = NULL;
+	disk->origin = NULL;
 	disk->point_count = 0;
 }
 
@@ -83,7 +83,7 @@ void do_protect(struct disk *disk)
 bool has_clone(const struct disk *disk)
 {
 	for (int i = IMAGES; i < DISKS; i++)
-		if (disks[i].protected && disks[i].template == disk)
+		if (disks[i].protected && disks[i].origin == disk)
 			return true;
 	return false;
 }
@@ -109,7 +109,7 @@ void do_unprotect(struct disk *disk)
 		want_idle(disk, &allowed);
 		if (disk->hold[0] || disk->dirty)
 			must_fail(&allowed, EBUSY);
-		if (disk->template)
+		if (disk->origin)
 			must_fail(&allowed, EINVAL);
 		if (has_clone(disk))
 			must_fail(&allowed, EBUSY);
@@ -129,7 +129,7 @@ void do_unprotect(struct disk *disk)
 void catch_up(struct disk *disk)
 {
 	if (disk->follow && !disk->hold[0])
-		strcpy(disk->head, disk->template->head);
+		strcpy(disk->head, disk->origin->head);
 }
 
 void do_reset(struct disk *disk)

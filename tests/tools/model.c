@@ -98,7 +98,7 @@ static void do_verb(struct disk *disk)
 static void settle(struct disk *disk)
 {
 	if (!disk->follow || disk->dirty || disk->hold[0] || session_is_active(disk) == YES ||
-	    strcmp(disk->head, disk->template->head) == 0)
+	    strcmp(disk->head, disk->origin->head) == 0)
 		return;
 	do_reset(disk);
 	observe();

@@ -245,9 +245,9 @@ static void feed_record(const void *data, size_t size)
 	check(r == 0 || r == -EBADMSG);
 	if (r == 0) {
 		check(layer_id_is_valid(disk.head) && record_save_disk(directory, "fuzzed.again", &disk) == 0);
-		free(disk.template);
+		free(disk.origin);
 		check(record_load_disk(directory, "fuzzed.again", &disk) == 0);
-		free(disk.template);
+		free(disk.origin);
 	}
 	r = record_load_layer(directory, "fuzzed.record", &layer);
 	check(r == 0 || r == -EBADMSG);
