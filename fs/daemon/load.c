@@ -272,14 +272,14 @@ static int complete_head(struct disk *disk, struct layer *layer)
 static bool stands_on_a_view(const struct scratch *scratch)
 {
 	struct qcow2_header found;
-	struct template *template;
+	struct blank *blank;
 
-	if (layer_template(scratch->layer, &template, NULL) < 0 || qcow2_read_header(scratch->fd, &found, NULL) < 0 ||
+	if (layer_blank(scratch->layer, &blank, NULL) < 0 || qcow2_read_header(scratch->fd, &found, NULL) < 0 ||
 	    !strstr(found.backing, "/.revertfs/"))
 		return false;
-	strcpy(found.backing, template_header(template)->backing);
-	strcpy(found.backing_format, template_header(template)->backing_format);
-	return qcow2_check_scratch(&found, template_header(template), NULL) == 0;
+	strcpy(found.backing, blank_header(blank)->backing);
+	strcpy(found.backing_format, blank_header(blank)->backing_format);
+	return qcow2_check_scratch(&found, blank_header(blank), NULL) == 0;
 }
 
 /* The mount has moved, or a fold was cut short after it had given the scratch its new backing file. */
@@ -569,7 +569,7 @@ static void remove_unrecorded_file(struct disks *disks, const char *name)
 	else if (layer)
 		return;
 	else if (layer_id_is_valid(id) &&
-		 (has_suffix(name, LAYER_TEMPLATE_SUFFIX) || has_suffix(name, LAYER_HEADER_SUFFIX)))
+		 (has_suffix(name, LAYER_BLANK_SUFFIX) || has_suffix(name, LAYER_HEADER_SUFFIX)))
 		io_unlink(disks->layers_fd, name);
 	else
 		put_away(disks, name);

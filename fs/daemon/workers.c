@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Two kinds of thread. The workers (options.max_jobs) take a disk whose fold is queued and may run, and fold its layers one after the other, or
- * what somebody asked to be copied out (transfer.c). The housekeeper cleans up behind a daemon that was killed, makes the template for each disk's next layer, closes old scratches (which frees their blocks) and starts write-back.
+ * what somebody asked to be copied out (transfer.c). The housekeeper cleans up behind a daemon that was killed, makes the blank for each disk's next layer, closes old scratches (which frees their blocks) and starts write-back.
  *
  *   NONE --job_queue--> QUEUED --a worker--> RUNNING --nothing left--> NONE
  *                          ^                    |
@@ -121,7 +121,7 @@ static void end_fold_locked(struct disk *disk, int result, const struct sentence
 	pthread_cond_broadcast(&disks->changed);
 }
 
-/* Clones that are behind their template keep its old layers from being folded; the idle ones need not. */
+/* Clones that are behind their origin keep its old layers from being folded; the idle ones need not. */
 static void move_followers_locked(struct disks *disks)
 {
 	struct disk *disk = disks->first;
@@ -239,33 +239,33 @@ static bool close_old_files_locked(struct disks *disks)
 	return true;
 }
 
-/* The layer that the disk's next seal will make: an id and a template, so that no process is started then. */
+/* The layer that the disk's next seal will make: an id and a blank, so that no process is started then. */
 static void make_next(struct disk *disk, uint64_t virtual_size)
 {
 	struct layer *layer = layer_new(disk->disks);
-	struct template *template;
+	struct blank *blank;
 	struct sentence error;
 
 	if (!layer)
 		return;
 	layer->record.virtual_size = virtual_size;
-	if (layer_template(layer, &template, &error) < 0)
+	if (layer_blank(layer, &blank, &error) < 0)
 		log_warning("disk '%s': a template cannot be made ahead, the next commit will make it: %s", disk->name,
 			    error.text);
 	pthread_mutex_lock(&disk->disks->lock);
-	if (layer->template && !disk->next && !disk->removed) {
+	if (layer->blank && !disk->next && !disk->removed) {
 		disk->next = layer;
 		layer = NULL;
 	}
 	pthread_mutex_unlock(&disk->disks->lock);
 	if (layer) {
-		if (layer->template)
-			layer_forget_template(layer);
+		if (layer->blank)
+			layer_forget_blank(layer);
 		layer_put(layer);
 	}
 }
 
-static bool make_templates_locked(struct disks *disks)
+static bool make_blanks_locked(struct disks *disks)
 {
 	for (struct disk *disk = disks->first; disk; disk = disk->next_disk) {
 		uint64_t virtual_size;
@@ -294,7 +294,7 @@ static void *housekeeping(void *context)
 	output_clean_up(disks);
 	pthread_mutex_lock(&disks->lock);
 	while (!disks->stopping) {
-		if (close_old_files_locked(disks) || make_templates_locked(disks))
+		if (close_old_files_locked(disks) || make_blanks_locked(disks))
 			continue;
 		clock_gettime(CLOCK_MONOTONIC, &until);
 		until.tv_sec += TICK_S;

@@ -3,7 +3,7 @@
  * A clone is a record, a scratch, and a place in the tree of layers; it costs two small files.
  *
  * It keeps its head in its own record, like every disk, and so the layers that it stands on are kept from being folded (fold.c). Its origin is
- * found by name each time: a origin cannot be unprotected while a clone is there.
+ * found by name each time: an origin cannot be unprotected while a clone is there.
  */
 #include "clone.h"
 

@@ -141,7 +141,7 @@ static int accept_parent(struct layer *layer, struct sentence *error)
 	record.created = layer->record.created;
 	if (grows) {
 		record.virtual_size = layer->record.virtual_size;
-		layer_forget_template(parent);
+		layer_forget_blank(parent);
 	}
 	r = layer_update(parent, &record);
 	if (r == 0 && parent->record.image)
@@ -250,8 +250,8 @@ static int move_user(struct disk *disk, struct layer *layer, struct sentence *er
 	struct disk_record record = disk->record;
 	bool is_base = disk_base(disk) == layer || (disk->scratch && disk->scratch->layer == layer);
 	bool has_data = is_base && disk->scratch && scratch_is_dirty(disk->scratch);
-	struct template *template;
-	int r = layer_template(parent, &template, error);
+	struct blank *blank;
+	int r = layer_blank(parent, &blank, error);
 
 	/* A scratch with data is moved before the record says so: over both it reads the same. */
 	if (r == 0 && has_data)

@@ -154,7 +154,7 @@ static int take_new_content(struct disk *disk, const struct image_stamp *stamp, 
 		return report_context(
 			error, r, "disk '%s': its image was changed and cannot be taken as it is now: ", disk->name);
 	if (record.virtual_size != root->record.virtual_size)
-		layer_forget_template(root);
+		layer_forget_blank(root);
 	record.stamp = *stamp;
 	pthread_mutex_lock(&disks->records);
 	/* What another disk has named meanwhile. */

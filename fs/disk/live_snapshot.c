@@ -111,13 +111,13 @@ static int check_copy(const struct copy *copy, struct sentence *error)
 {
 	const struct disk *disk = copy->disk;
 	struct qcow2_header found;
-	struct template *template;
-	int r = layer_template(disk->scratch->layer, &template, error);
+	struct blank *blank;
+	int r = layer_blank(disk->scratch->layer, &blank, error);
 
 	if (r == 0)
 		r = qcow2_read_header(copy->fd, &found, error);
 	if (r == 0)
-		r = qcow2_check_scratch(&found, template_header(template), error);
+		r = qcow2_check_scratch(&found, blank_header(blank), error);
 	if (r == 0)
 		r = qemu_img_check(disk->disks->options, copy->fd, error);
 	return r == -ENOEXEC ? -EBADMSG : r;

@@ -52,7 +52,7 @@ static int make_larger_layer(struct disk *disk, struct layer *layer, struct sent
 	CLEANUP(freep) char *backing = layer_view_path(disk->head);
 	struct disks *disks = disk->disks;
 	CLEANUP(close_fdp) int fd = -1;
-	struct template *template;
+	struct blank *blank;
 	int r;
 
 	if (!file || !record || !backing)
@@ -63,7 +63,7 @@ static int make_larger_layer(struct disk *disk, struct layer *layer, struct sent
 	r = qemu_img_create(disks->options, fd, backing, format_name(disk->head->record.format),
 			    layer->record.virtual_size, error);
 	if (r == 0)
-		r = layer_template(layer, &template, error);
+		r = layer_blank(layer, &blank, error);
 	if (r < 0)
 		return r;
 	r = scratch_set_attributes(disk, fd);

@@ -27,12 +27,12 @@
 #include "claim.h"
 #include "job.h"
 
-/* The root layer of a disk that is to be: format, size and template of its image. */
+/* The root layer of a disk that is to be: format, size and blank of its image. */
 static int make_root(struct disks *disks, const char *name, const char *format, struct layer **ret_root,
 		     struct sentence *error)
 {
 	struct layer *root = layer_new(disks);
-	struct template *template;
+	struct blank *blank;
 	struct sentence why;
 	int r;
 
@@ -42,7 +42,7 @@ static int make_root(struct disks *disks, const char *name, const char *format, 
 	}
 	r = image_probe(disks, name, format, &root->record, error);
 	if (r == 0) {
-		r = layer_template(root, &template, &why);
+		r = layer_blank(root, &blank, &why);
 		if (r < 0)
 			report(error, r, "disk '%s' cannot be protected: %s", name, why.text);
 	}
@@ -141,7 +141,7 @@ int disk_protect(struct disks *disks, const char *name, const char *format, stru
 		layer_remove(root);
 		disk_unclaim(disk);
 	} else if (r < 0) {
-		layer_forget_template(root);
+		layer_forget_blank(root);
 	} else {
 		disk_unclaim(disk);
 		log_info("disk '%s' is protected (%s, %llu bytes)", name, format_name(root->record.format),

@@ -2,7 +2,7 @@
 /*
  * A scratch is a file that may lose its name (a reset renames a fresh one over it) and lives on for its open descriptors.
  *
- * Making one: write a new file from the layer's template, give it the image's owner, mode and xattrs, set the template's
+ * Making one: write a new file from the layer's blank, give it the image's owner, mode and xattrs, set the blank's
  * modification time, have it take the old one's place. Nothing is synced: a crash leaves a scratch that is discarded anyway, or an
  * old one. Only what somebody may want to keep is ever synced, by a guest's flush in a strict session and by seal.c.
  */
@@ -137,18 +137,18 @@ static void store_for_openers(struct disk *disk)
 }
 
 /* The new file, complete but for its name: a descriptor. */
-static int make_file(struct disk *disk, const struct template *template, const char *new_name)
+static int make_file(struct disk *disk, const struct blank *blank, const char *new_name)
 {
 	CLEANUP(close_fdp) int fd = -1;
 	int r;
 
 	io_unlink(disk->scratch_directory, new_name);
 	fd = openat(disk->scratch_directory, new_name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	r = fd < 0 ? -errno : template_fill(template, fd);
+	r = fd < 0 ? -errno : blank_fill(blank, fd);
 	if (r == 0)
 		r = scratch_set_attributes(disk, fd);
 	if (r == 0)
-		r = template_stamp(template, fd);
+		r = blank_stamp(blank, fd);
 	if (r < 0)
 		io_unlink(disk->scratch_directory, new_name);
 	return r < 0 ? r : steal_fd(&fd);
@@ -178,16 +178,16 @@ int scratch_replace(struct disk *disk, struct layer *layer, struct sentence *err
 {
 	CLEANUP(freep) char *new_name = format_text("%s" NEW_SUFFIX, disk->scratch_name);
 	CLEANUP(close_fdp) int fd = -1;
-	struct template *template;
-	int r = layer_template(layer, &template, error);
+	struct blank *blank;
+	int r = layer_blank(layer, &blank, error);
 
 	if (r < 0)
 		return r;
 	if (!new_name)
 		return report(error, -ENOMEM, "out of memory");
-	fd = make_file(disk, template, new_name);
+	fd = make_file(disk, blank, new_name);
 	if (fd == -ENOSPC && empty_old_file(disk))
-		fd = make_file(disk, template, new_name);
+		fd = make_file(disk, blank, new_name);
 	r = fd < 0 ? fd : 0;
 	if (r == 0)
 		store_for_openers(disk);
@@ -226,12 +226,12 @@ int scratch_adopt(struct disk *disk, struct layer *layer)
 
 bool scratch_is_dirty(struct scratch *scratch)
 {
-	struct template *template = NULL;
+	struct blank *blank = NULL;
 	struct stat stat;
 
 	if (!atomic_load(&scratch->touched)) {
-		if (layer_template(scratch->layer, &template, NULL) == 0 && fstat(scratch->fd, &stat) == 0 &&
-		    template_matches(template, &stat))
+		if (layer_blank(scratch->layer, &blank, NULL) == 0 && fstat(scratch->fd, &stat) == 0 &&
+		    blank_matches(blank, &stat))
 			return false;
 		atomic_store(&scratch->touched, true);
 	}
@@ -244,26 +244,26 @@ bool scratch_is_dirty(struct scratch *scratch)
 
 bool scratch_looks_dirty_locked(const struct scratch *scratch)
 {
-	const struct template *template = scratch->layer->template;
+	const struct blank *blank = scratch->layer->blank;
 	struct stat stat;
 
 	if (atomic_load(&scratch->touched))
 		return true;
-	return template && fstat(scratch->fd, &stat) == 0 && !template_matches(template, &stat);
+	return blank && fstat(scratch->fd, &stat) == 0 && !blank_matches(blank, &stat);
 }
 
 int scratch_check(struct scratch *scratch, struct sentence *error)
 {
 	struct qcow2_header found;
-	struct template *template;
-	int r = layer_template(scratch->layer, &template, error);
+	struct blank *blank;
+	int r = layer_blank(scratch->layer, &blank, error);
 
 	if (r < 0)
 		return r;
 	r = qcow2_read_header(scratch->fd, &found, error);
 	if (r < 0)
 		return r == -ENOEXEC ? -EBADMSG : r;
-	return qcow2_check_scratch(&found, template_header(template), error);
+	return qcow2_check_scratch(&found, blank_header(blank), error);
 }
 
 int scratch_to_lost(struct disk *disk, const char *with, struct sentence *error)

@@ -12,7 +12,7 @@
 
 /*
  * Put a fresh scratch on `layer` in the place of the disk's scratch: the old one is gone for whoever opens the disk from here on, and
- * lives on for those who have it open. Well under a millisecond; nothing is synced and, once the layer has its template, no process started.
+ * lives on for those who have it open. Well under a millisecond; nothing is synced and, once the layer has its blank, no process started.
  */
 int scratch_replace(struct disk *disk, struct layer *layer, struct sentence *error);
 

@@ -11,7 +11,7 @@
  * Several disks go through each step together, and before step 4 an intent is written that names all new heads: from then on the
  * release is promised, and start-up goes through step 4 for those that are missing.
  *
- * A layer's id and the template for scratches on it are made ahead where possible (workers.c), so that no process is
+ * A layer's id and the blank for scratches on it are made ahead where possible (workers.c), so that no process is
  * started here. Between 2 and 5 scratch and layer are one file; nobody can write it, for the disk is claimed.
  */
 #include "seal.h"
@@ -59,7 +59,7 @@ static int prepare_layer(struct seal *seal, struct sentence *error)
 {
 	struct disk *disk = seal->disk;
 	struct disks *disks = disk->disks;
-	struct template *template;
+	struct blank *blank;
 	struct layer *layer;
 	uint64_t size = disk->scratch->layer->record.virtual_size;
 	int r;
@@ -80,7 +80,7 @@ static int prepare_layer(struct seal *seal, struct sentence *error)
 	layer->record.virtual_size = size;
 	layer->record.created = time(NULL);
 	strcpy(layer->record.parent, disk->scratch->layer->record.id);
-	r = layer_template(layer, &template, error);
+	r = layer_blank(layer, &blank, error);
 	return r < 0 ? report_context(error, r, "disk '%s': nothing was sealed: ", disk->name) : 0;
 }
 
@@ -166,7 +166,7 @@ static void drop_layer(struct seal *seal)
 {
 	struct layer *layer = seal->layer;
 	struct disks *disks = seal->disk->disks;
-	static const char *const suffixes[] = { LAYER_RECORD_SUFFIX, LAYER_FILE_SUFFIX, LAYER_TEMPLATE_SUFFIX };
+	static const char *const suffixes[] = { LAYER_RECORD_SUFFIX, LAYER_FILE_SUFFIX, LAYER_BLANK_SUFFIX };
 
 	if (!layer)
 		return;

@@ -110,28 +110,28 @@ int layer_open_file(const struct layer *layer, int flags)
 	return name ? io_open_beneath(layer->disks->layers_fd, name, flags | O_NOFOLLOW) : -ENOMEM;
 }
 
-/* Whether a template made earlier names this layer as it must be named now (the mount may have moved). */
-static bool template_fits(const struct layer *layer, const struct template *template, const char *path)
+/* Whether a blank made earlier names this layer as it must be named now (the mount may have moved). */
+static bool blank_fits(const struct layer *layer, const struct blank *blank, const char *path)
 {
-	const struct qcow2_header *header = template_header(template);
+	const struct qcow2_header *header = blank_header(blank);
 
 	return strcmp(header->backing, path) == 0 &&
 	       strcmp(header->backing_format, format_name(layer->record.format)) == 0 &&
 	       header->virtual_size == layer->record.virtual_size;
 }
 
-int layer_template(struct layer *layer, struct template **ret_template, struct sentence *error)
+int layer_blank(struct layer *layer, struct blank **ret_blank, struct sentence *error)
 {
-	CLEANUP(freep) char *name = layer_file_name(layer->record.id, LAYER_TEMPLATE_SUFFIX);
+	CLEANUP(freep) char *name = layer_file_name(layer->record.id, LAYER_BLANK_SUFFIX);
 	CLEANUP(freep) char *path = layer_view_path(layer);
-	CLEANUP(template_freep) struct template *template = NULL;
+	CLEANUP(blank_freep) struct blank *blank = NULL;
 	struct disks *disks = layer->disks;
 	int r;
 
 	pthread_mutex_lock(&disks->lock);
-	*ret_template = layer->template;
+	*ret_blank = layer->blank;
 	pthread_mutex_unlock(&disks->lock);
-	if (*ret_template)
+	if (*ret_blank)
 		return 0;
 	if (!name || !path)
 		return report(error, -ENOMEM, "out of memory");
@@ -139,20 +139,20 @@ int layer_template(struct layer *layer, struct template **ret_template, struct s
 		return report(error, -ENAMETOOLONG,
 			      "its path in the mount is longer than the %d bytes that a qcow2 header holds",
 			      QCOW2_BACKING_MAX);
-	r = template_load(disks->layers_fd, name, &template);
-	if (r == 0 && !template_fits(layer, template, path)) {
-		template_free(template);
-		template = NULL;
+	r = blank_load(disks->layers_fd, name, &blank);
+	if (r == 0 && !blank_fits(layer, blank, path)) {
+		blank_free(blank);
+		blank = NULL;
 	}
-	if (!template)
-		r = template_make(disks->options, disks->layers_fd, name, path, format_name(layer->record.format),
-				  layer->record.virtual_size, &template, error);
+	if (!blank)
+		r = blank_make(disks->options, disks->layers_fd, name, path, format_name(layer->record.format),
+			       layer->record.virtual_size, &blank, error);
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&disks->lock);
-	if (!layer->template)
-		layer->template = steal_pointer(&template);
-	*ret_template = layer->template;
+	if (!layer->blank)
+		layer->blank = steal_pointer(&blank);
+	*ret_blank = layer->blank;
 	pthread_mutex_unlock(&disks->lock);
 	return 0;
 }
@@ -340,7 +340,7 @@ int layer_to_lost(struct layer *layer)
 
 int layer_remove(struct layer *layer)
 {
-	static const char *const suffixes[] = { LAYER_FILE_SUFFIX, LAYER_TEMPLATE_SUFFIX, LAYER_HEADER_SUFFIX };
+	static const char *const suffixes[] = { LAYER_FILE_SUFFIX, LAYER_BLANK_SUFFIX, LAYER_HEADER_SUFFIX };
 	CLEANUP(freep) char *record = layer_file_name(layer->record.id, LAYER_RECORD_SUFFIX);
 	struct disks *disks = layer->disks;
 	int r = record ? io_unlink(disks->layers_fd, record) : -ENOMEM;
@@ -363,16 +363,16 @@ int layer_remove(struct layer *layer)
 	return 0;
 }
 
-void layer_forget_template(struct layer *layer)
+void layer_forget_blank(struct layer *layer)
 {
-	CLEANUP(freep) char *name = layer_file_name(layer->record.id, LAYER_TEMPLATE_SUFFIX);
-	struct template *template;
+	CLEANUP(freep) char *name = layer_file_name(layer->record.id, LAYER_BLANK_SUFFIX);
+	struct blank *blank;
 
 	pthread_mutex_lock(&layer->disks->lock);
-	template = layer->template;
-	layer->template = NULL;
+	blank = layer->blank;
+	layer->blank = NULL;
 	pthread_mutex_unlock(&layer->disks->lock);
-	template_free(template);
+	blank_free(blank);
 	if (name)
 		io_unlink(layer->disks->layers_fd, name);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The tree of layers: finding, adding, naming and removing them, their files, and the templates for scratches on them.
+ * The tree of layers: finding, adding, naming and removing them, their files, and the blanks for scratches on them.
  *
  * Functions ending in _locked want disks->lock held; the others must not have it.
  */
@@ -32,8 +32,8 @@ char *layer_view_path(const struct layer *layer);
 /* Open its file: the image for a root, else layers/ID.qcow2. A descriptor or a negative errno. */
 int layer_open_file(const struct layer *layer, int flags);
 
-/* The template for scratches on this layer: loaded or made when it is not there yet (then a process is started). Borrowed; lives as long as the layer. */
-int layer_template(struct layer *layer, struct template **ret_template, struct sentence *error);
+/* The blank for scratches on this layer: loaded or made when it is not there yet (then a process is started). Borrowed; lives as long as the layer. */
+int layer_blank(struct layer *layer, struct blank **ret_blank, struct sentence *error);
 
 /*
  * Replace the record on disk, then in memory. `record` is as the old one with some members changed; its name list is taken over when it differs.
@@ -59,8 +59,8 @@ int layer_to_lost(struct layer *layer);
 /* Take it out of the tree and remove its files, record first. Only for layers that nothing stands on. */
 int layer_remove(struct layer *layer);
 
-/* The image has another size now: the next layer_template() makes a new one. Only while nobody but the caller can use the old. */
-void layer_forget_template(struct layer *layer);
+/* The image has another size now: the next layer_blank() makes a new one. Only while nobody but the caller can use the old. */
+void layer_forget_blank(struct layer *layer);
 
 /*
  * Whether the real image is what revertfs last saw. 0; 1 when it was changed (*ret_stamp is what it is now); or a negative errno. While `folding`
@@ -78,7 +78,7 @@ void layer_forget_labels_locked(struct disk *disk);
 /* The tail of file names in layers/. */
 #define LAYER_RECORD_SUFFIX ".json"
 #define LAYER_FILE_SUFFIX ".qcow2"
-#define LAYER_TEMPLATE_SUFFIX ".template"
+#define LAYER_BLANK_SUFFIX ".template"
 #define LAYER_HEADER_SUFFIX ".header"
 
 char *layer_file_name(const char *id, const char *suffix);

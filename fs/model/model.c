@@ -18,7 +18,7 @@ void layer_put_locked(struct layer *layer)
 	if (!layer || --layer->refs)
 		return;
 	layer_put_locked(layer->parent);
-	template_free(layer->template);
+	blank_free(layer->blank);
 	record_clear_layer(&layer->record);
 	free(layer);
 }

@@ -29,7 +29,7 @@
 #include "handover.h"
 #include "options.h"
 #include "record.h"
-#include "template.h"
+#include "blank.h"
 #include "util.h"
 
 struct layer {
@@ -37,7 +37,7 @@ struct layer {
 	struct layer_record record; /* what layers/ID.json says; changed only after that has been replaced */
 	struct layer *parent;       /* NULL for a root */
 	struct layer *next;         /* in disks->layers */
-	struct template *template;  /* for scratches on this layer; NULL until needed, then never changed */
+	struct blank *blank;        /* for scratches on this layer; NULL until needed, then never changed */
 	uint64_t serial;
 	unsigned refs;     /* who holds a pointer: the list, children, heads, holds, scratches, views */
 	unsigned children; /* layers whose parent this is */
@@ -57,7 +57,7 @@ struct scratch {
 	unsigned refs;
 	unsigned readers, writers;
 	int fd;                /* open for reading and writing; set once */
-	atomic_bool touched;   /* written to; also seen in the file itself (template.h) */
+	atomic_bool touched;   /* written to; also seen in the file itself (blank.h) */
 	atomic_bool passed;    /* the kernel passes it through, if it does that at all; as of the last open */
 	atomic_bool unwritten; /* has data that no write-back was started for; strict scratches only */
 	bool stored;           /* it has lost its name and is in the descriptor store */
@@ -99,7 +99,7 @@ struct disk {
 	struct sentence failure;          /* why DISK_FAILED */
 	struct disk_record record;        /* what disk.json says; changed only after that has been replaced */
 	struct layer *root, *head, *hold; /* references; hold may be NULL */
-	struct layer *next;               /* a layer made ahead, with its template, not yet in the tree; or NULL */
+	struct layer *next;               /* a layer made ahead, with its blank, not yet in the tree; or NULL */
 	bool wants_next;
 	bool wants_followers_moved;
 	struct scratch *scratch; /* the current one, a reference; NULL while DISK_FAILED */

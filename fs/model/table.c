@@ -176,7 +176,7 @@ static void drop_next(struct disk *disk)
 	disk->next = NULL;
 	pthread_mutex_unlock(&disk->disks->lock);
 	if (next)
-		layer_forget_template(next);
+		layer_forget_blank(next);
 	layer_put(next);
 }
 

@@ -40,7 +40,7 @@ struct qcow2_header {
 int qcow2_read_header(int fd, struct qcow2_header *ret_header, struct sentence *error);
 
 /*
- * Whether a scratch still is what revertfs made of its template: same backing file, format and size, no data file, no encryption, no
+ * Whether a scratch still is what revertfs made of its blank: same backing file, format and size, no data file, no encryption, no
  * feature that was not there. 0, or -EBADMSG with a sentence that says what was changed. Internal snapshots and bitmaps
  * (libvirt's checkpoints) are allowed: they add data and lead nowhere.
  */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The file is read in blocks of BLOCK_SIZE; runs of blocks that are not all zero become extents. There are two templates of each disk in
+ * The file is read in blocks of BLOCK_SIZE; runs of blocks that are not all zero become extents. There are two blanks of each disk in
  * memory, so what an extent has after its last byte that is not zero is left to the file's holes.
  */
-#include "template.h"
+#include "blank.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,8 +24,7 @@ struct extent {
 	unsigned char *bytes;
 };
 
-struct template
-{
+struct blank {
 	off_t size;
 	struct timespec modified;
 	struct qcow2_header header;
@@ -33,24 +32,24 @@ struct template
 	size_t count;
 };
 
-void template_free(struct template *template)
+void blank_free(struct blank *blank)
 {
-	if (!template)
+	if (!blank)
 		return;
-	for (size_t i = 0; i < template->count; i++)
-		free(template->extents[i].bytes);
-	free(template->extents);
-	free(template);
+	for (size_t i = 0; i < blank->count; i++)
+		free(blank->extents[i].bytes);
+	free(blank->extents);
+	free(blank);
 }
 
-void template_freep(struct template **template)
+void blank_freep(struct blank **blank)
 {
-	template_free(*template);
+	blank_free(*blank);
 }
 
-const struct qcow2_header *template_header(const struct template *template)
+const struct qcow2_header *blank_header(const struct blank *blank)
 {
-	return &template->header;
+	return &blank->header;
 }
 
 static bool is_zero(const unsigned char *bytes, size_t length)
@@ -59,18 +58,18 @@ static bool is_zero(const unsigned char *bytes, size_t length)
 }
 
 /* Keep a block: as more of the last extent where it follows on that, else as a new one. */
-static int add_block(struct template *template, off_t offset, const unsigned char *bytes, size_t length)
+static int add_block(struct blank *blank, off_t offset, const unsigned char *bytes, size_t length)
 {
-	struct extent *last = template->count ? &template->extents[template->count - 1] : NULL;
+	struct extent *last = blank->count ? &blank->extents[blank->count - 1] : NULL;
 	unsigned char *grown;
 
 	if (!last || last->offset + (off_t)last->length != offset) {
-		struct extent *larger = reallocarray(template->extents, template->count + 1, sizeof(*larger));
+		struct extent *larger = reallocarray(blank->extents, blank->count + 1, sizeof(*larger));
 
 		if (!larger)
 			return -ENOMEM;
-		template->extents = larger;
-		last = &larger[template->count++];
+		blank->extents = larger;
+		last = &larger[blank->count++];
 		*last = (struct extent){ .offset = offset };
 	}
 	grown = realloc(last->bytes, last->length + length);
@@ -82,12 +81,12 @@ static int add_block(struct template *template, off_t offset, const unsigned cha
 	return 0;
 }
 
-static int read_extents(struct template *template, int fd)
+static int read_extents(struct blank *blank, int fd)
 {
 	unsigned char block[BLOCK_SIZE];
 
-	for (off_t offset = 0; offset < template->size; offset += BLOCK_SIZE) {
-		off_t left = template->size - offset;
+	for (off_t offset = 0; offset < blank->size; offset += BLOCK_SIZE) {
+		off_t left = blank->size - offset;
 		size_t length = left < BLOCK_SIZE ? (size_t)left : BLOCK_SIZE;
 		int r;
 
@@ -99,23 +98,23 @@ static int read_extents(struct template *template, int fd)
 				break;
 			if (data > offset) {
 				offset = data / BLOCK_SIZE * BLOCK_SIZE;
-				left = template->size - offset;
+				left = blank->size - offset;
 				length = left < BLOCK_SIZE ? (size_t)left : BLOCK_SIZE;
 			}
 		}
 		r = pread_all(fd, block, length, offset);
 		if (r == 0 && !is_zero(block, length))
-			r = add_block(template, offset, block, length);
+			r = add_block(blank, offset, block, length);
 		if (r < 0)
 			return r;
 	}
 	return 0;
 }
 
-static void trim_extents(struct template *template)
+static void trim_extents(struct blank *blank)
 {
-	for (size_t i = 0; i < template->count; i++) {
-		struct extent *extent = &template->extents[i];
+	for (size_t i = 0; i < blank->count; i++) {
+		struct extent *extent = &blank->extents[i];
 		unsigned char *smaller;
 
 		while (extent->length > 1 && extent->bytes[extent->length - 1] == 0)
@@ -125,42 +124,41 @@ static void trim_extents(struct template *template)
 	}
 }
 
-static int load(int fd, struct template **ret_template)
+static int load(int fd, struct blank **ret_blank)
 {
-	CLEANUP(template_freep) struct template *template = calloc(1, sizeof(*template));
+	CLEANUP(blank_freep) struct blank *blank = calloc(1, sizeof(*blank));
 	struct stat stat;
 	int r;
 
-	if (!template)
+	if (!blank)
 		return -ENOMEM;
 	if (fstat(fd, &stat) < 0)
 		return -errno;
 	if (!S_ISREG(stat.st_mode) || stat.st_size > TEMPLATE_SIZE_MAX)
 		return -EBADMSG;
-	template->size = stat.st_size;
-	template->modified = stat.st_mtim;
-	r = qcow2_read_header(fd, &template->header, NULL);
+	blank->size = stat.st_size;
+	blank->modified = stat.st_mtim;
+	r = qcow2_read_header(fd, &blank->header, NULL);
 	if (r == 0)
-		r = read_extents(template, fd);
-	trim_extents(template);
+		r = read_extents(blank, fd);
+	trim_extents(blank);
 	if (r == 0)
-		*ret_template = steal_pointer(&template);
+		*ret_blank = steal_pointer(&blank);
 	return r == -ENOEXEC ? -EBADMSG : r;
 }
 
-int template_load(int directory, const char *name, struct template **ret_template)
+int blank_load(int directory, const char *name, struct blank **ret_blank)
 {
 	CLEANUP(close_fdp) int fd = io_open_beneath(directory, name, O_RDONLY | O_NOFOLLOW);
 
-	return fd < 0 ? fd : load(fd, ret_template);
+	return fd < 0 ? fd : load(fd, ret_blank);
 }
 
-int template_make(const struct options *options, int directory, const char *name, const char *backing,
-		  const char *backing_format, uint64_t virtual_size, struct template **ret_template,
-		  struct sentence *error)
+int blank_make(const struct options *options, int directory, const char *name, const char *backing,
+	       const char *backing_format, uint64_t virtual_size, struct blank **ret_blank, struct sentence *error)
 {
 	struct timespec past[2] = { { .tv_sec = time(NULL) - 1 }, { .tv_sec = time(NULL) - 1 } };
-	CLEANUP(template_freep) struct template *template = NULL;
+	CLEANUP(blank_freep) struct blank *blank = NULL;
 	CLEANUP(freep) char *new_name = format_text("%s.new", name);
 	CLEANUP(close_fdp) int fd = -1;
 	int r;
@@ -172,16 +170,15 @@ int template_make(const struct options *options, int directory, const char *name
 		return report(error, -errno, "a template cannot be created: %s", error_text(-errno));
 	r = qemu_img_create(options, fd, backing, backing_format, virtual_size, error);
 	if (r == 0) {
-		r = futimens(fd, past) < 0 ? -errno : load(fd, &template);
+		r = futimens(fd, past) < 0 ? -errno : load(fd, &blank);
 		if (r < 0)
 			report(error, r, "a template cannot be read: %s", error_text(r));
 	}
-	if (r == 0 && template &&
-	    (strcmp(template->header.backing, backing) != 0 ||
-	     strcmp(template->header.backing_format, backing_format) != 0))
+	if (r == 0 && blank &&
+	    (strcmp(blank->header.backing, backing) != 0 || strcmp(blank->header.backing_format, backing_format) != 0))
 		r = report(error, -EBADMSG, "qemu-img create wrote another backing file than it was told");
 	if (r == 0) {
-		/* A torn template would make torn scratches; its name alone may be lost, then it is made again. */
+		/* A torn blank would make torn scratches; its name alone may be lost, then it is made again. */
 		r = io_sync(fd);
 		if (r == 0)
 			r = io_rename(directory, new_name, directory, name);
@@ -192,16 +189,16 @@ int template_make(const struct options *options, int directory, const char *name
 		io_unlink(directory, new_name);
 		return r;
 	}
-	*ret_template = steal_pointer(&template);
+	*ret_blank = steal_pointer(&blank);
 	return 0;
 }
 
-int template_fill(const struct template *template, int fd)
+int blank_fill(const struct blank *blank, int fd)
 {
-	if (ftruncate(fd, template->size) < 0)
+	if (ftruncate(fd, blank->size) < 0)
 		return -errno;
-	for (size_t i = 0; i < template->count; i++) {
-		const struct extent *extent = &template->extents[i];
+	for (size_t i = 0; i < blank->count; i++) {
+		const struct extent *extent = &blank->extents[i];
 		int r = pwrite_all(fd, extent->bytes, extent->length, extent->offset);
 
 		if (r < 0)
@@ -210,15 +207,15 @@ int template_fill(const struct template *template, int fd)
 	return 0;
 }
 
-int template_stamp(const struct template *template, int fd)
+int blank_stamp(const struct blank *blank, int fd)
 {
-	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, template->modified };
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, blank->modified };
 
 	return futimens(fd, times) < 0 ? -errno : 0;
 }
 
-bool template_matches(const struct template *template, const struct stat *stat)
+bool blank_matches(const struct blank *blank, const struct stat *stat)
 {
-	return stat->st_size == template->size && stat->st_mtim.tv_sec == template->modified.tv_sec &&
-	       stat->st_mtim.tv_nsec == template->modified.tv_nsec;
+	return stat->st_size == blank->size && stat->st_mtim.tv_sec == blank->modified.tv_sec &&
+	       stat->st_mtim.tv_nsec == blank->modified.tv_nsec;
 }

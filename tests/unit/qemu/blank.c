@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "template.h"
+#include "blank.h"
 
 #define BACKING "/srv/vm/.revertfs/images/win10.img"
 
@@ -24,17 +24,17 @@ static int directory(void)
 	return fd;
 }
 
-static struct template *make(const char *template_options, uint64_t size)
+static struct blank *make(const char *template_options, uint64_t size)
 {
 	struct options options = { .qemu_img = (char *)"qemu-img",
 				   .qemu_timeout = 60,
 				   .template_options = (char *)template_options };
-	struct template *template = NULL;
+	struct blank *blank = NULL;
 
-	if (template_make(&options, directory(), "t", BACKING, "raw", size, &template, &why) != 0)
+	if (blank_make(&options, directory(), "t", BACKING, "raw", size, &blank, &why) != 0)
 		test_fail(__FILE__, __LINE__, "%s, %llu bytes: %s", template_options, (unsigned long long)size,
 			  why.text);
-	return template;
+	return blank;
 }
 
 static int open_file(const char *name, int flags)
@@ -45,12 +45,12 @@ static int open_file(const char *name, int flags)
 	return fd;
 }
 
-static int filled(const struct template *template)
+static int filled(const struct blank *blank)
 {
 	int fd = open_file("scratch", O_RDWR | O_CREAT | O_TRUNC);
 
-	check_int(template_fill(template, fd), 0);
-	check_int(template_stamp(template, fd), 0);
+	check_int(blank_fill(blank, fd), 0);
+	check_int(blank_stamp(blank, fd), 0);
 	return fd;
 }
 
@@ -64,9 +64,9 @@ static struct stat stat_of(int fd)
 
 static void same_as_qemu_img(const char *options, uint64_t size)
 {
-	struct template *template = make(options, size);
+	struct blank *blank = make(options, size);
 	char command[20000];
-	int fd = filled(template);
+	int fd = filled(blank);
 
 	close(fd);
 	snprintf(
@@ -75,7 +75,7 @@ static void same_as_qemu_img(const char *options, uint64_t size)
 		TEST_DIR, options[0] ? "-o " : "", options, BACKING, (unsigned long long)size);
 	if (system(command) != 0)
 		test_fail(__FILE__, __LINE__, "with '%s' and %llu bytes it differs", options, (unsigned long long)size);
-	template_free(template);
+	blank_free(blank);
 }
 
 TEST(a_scratch_is_byte_for_byte_what_qemu_img_makes)
@@ -93,115 +93,115 @@ TEST(a_scratch_is_byte_for_byte_what_qemu_img_makes)
 
 TEST(a_template_loaded_again_fills_the_same)
 {
-	struct template *made = make("extended_l2=on,cluster_size=128k", 64ULL << 30), *loaded = NULL;
+	struct blank *made = make("extended_l2=on,cluster_size=128k", 64ULL << 30), *loaded = NULL;
 
-	check_int(template_load(directory(), "t", &loaded), 0);
-	check(memcmp(template_header(made), template_header(loaded), sizeof(struct qcow2_header)) == 0);
+	check_int(blank_load(directory(), "t", &loaded), 0);
+	check(memcmp(blank_header(made), blank_header(loaded), sizeof(struct qcow2_header)) == 0);
 	close(filled(loaded));
 	check_int(system("cmp \"${WORK:-/tmp}/t\" \"${WORK:-/tmp}/scratch\""), 0);
-	template_free(made);
-	template_free(loaded);
+	blank_free(made);
+	blank_free(loaded);
 }
 
 TEST(the_header_of_a_template_is_known)
 {
-	struct template *template = make("extended_l2=on,cluster_size=128k", 4 << 20);
+	struct blank *blank = make("extended_l2=on,cluster_size=128k", 4 << 20);
 
-	check_str(template_header(template)->backing, BACKING);
-	check_str(template_header(template)->backing_format, "raw");
-	check_int(template_header(template)->virtual_size, 4 << 20);
-	template_free(template);
+	check_str(blank_header(blank)->backing, BACKING);
+	check_str(blank_header(blank)->backing_format, "raw");
+	check_int(blank_header(blank)->virtual_size, 4 << 20);
+	blank_free(blank);
 }
 
 TEST(a_fresh_scratch_matches_and_a_written_one_does_not)
 {
-	struct template *template = make("extended_l2=on,cluster_size=128k", 4 << 20), *loaded = NULL;
+	struct blank *blank = make("extended_l2=on,cluster_size=128k", 4 << 20), *loaded = NULL;
 	struct stat stat;
-	int fd = filled(template);
+	int fd = filled(blank);
 
 	stat = stat_of(fd);
-	check(template_matches(template, &stat));
-	check_int(template_load(directory(), "t", &loaded), 0);
-	check(template_matches(loaded, &stat));
+	check(blank_matches(blank, &stat));
+	check_int(blank_load(directory(), "t", &loaded), 0);
+	check(blank_matches(loaded, &stat));
 	fchmod(fd, 0640);
 	check_int(fchown(fd, getuid(), getgid()), 0);
 	stat = stat_of(fd);
-	check(template_matches(template, &stat));
+	check(blank_matches(blank, &stat));
 	check_int(pwrite(fd, "x", 1, 300000), 1);
 	stat = stat_of(fd);
-	check(!template_matches(template, &stat));
-	template_free(loaded);
-	template_free(template);
+	check(!blank_matches(blank, &stat));
+	blank_free(loaded);
+	blank_free(blank);
 	close(fd);
 }
 
 TEST(a_write_of_what_was_there_already_is_a_write)
 {
-	struct template *template = make("extended_l2=on,cluster_size=128k", 4 << 20);
-	int fd = filled(template);
+	struct blank *blank = make("extended_l2=on,cluster_size=128k", 4 << 20);
+	int fd = filled(blank);
 	struct stat stat;
 	char byte;
 
 	check_int(pread_all(fd, &byte, 1, 0), 0);
 	check_int(pwrite_all(fd, &byte, 1, 0), 0);
 	stat = stat_of(fd);
-	check(!template_matches(template, &stat));
-	template_free(template);
+	check(!blank_matches(blank, &stat));
+	blank_free(blank);
 	close(fd);
 }
 
 TEST(a_scratch_of_another_length_does_not_match)
 {
-	struct template *template = make("extended_l2=on,cluster_size=128k", 4 << 20);
-	int fd = filled(template);
+	struct blank *blank = make("extended_l2=on,cluster_size=128k", 4 << 20);
+	int fd = filled(blank);
 	struct stat stat = stat_of(fd);
 
 	check_int(ftruncate(fd, stat.st_size + 1), 0);
-	check_int(template_stamp(template, fd), 0);
+	check_int(blank_stamp(blank, fd), 0);
 	stat = stat_of(fd);
-	check(!template_matches(template, &stat));
-	template_free(template);
+	check(!blank_matches(blank, &stat));
+	blank_free(blank);
 	close(fd);
 }
 
 TEST(a_template_is_made_anew_over_an_old_one)
 {
-	struct template *template = make("", 1 << 20);
+	struct blank *blank = make("", 1 << 20);
 
-	template_free(template);
-	template = make("", 2 << 20);
-	check_int(template_header(template)->virtual_size, 2 << 20);
-	template_free(template);
-	check_int(template_load(directory(), "t", &template), 0);
-	check_int(template_header(template)->virtual_size, 2 << 20);
-	template_free(template);
+	blank_free(blank);
+	blank = make("", 2 << 20);
+	check_int(blank_header(blank)->virtual_size, 2 << 20);
+	blank_free(blank);
+	check_int(blank_load(directory(), "t", &blank), 0);
+	check_int(blank_header(blank)->virtual_size, 2 << 20);
+	blank_free(blank);
 }
 
 TEST(what_is_no_template_is_refused)
 {
-	struct template *template = NULL;
+	struct blank *blank = NULL;
 	int fd;
 
-	check_errno(template_load(directory(), "none", &template), ENOENT);
+	check_errno(blank_load(directory(), "none", &blank), ENOENT);
 	fd = open_file("bad", O_RDWR | O_CREAT | O_TRUNC);
-	check_errno(template_load(directory(), "bad", &template), EBADMSG);
+	check_errno(blank_load(directory(), "bad", &blank), EBADMSG);
 	check_int(pwrite_all(fd, "not a qcow2", 11, 4096), 0);
-	check_errno(template_load(directory(), "bad", &template), EBADMSG);
+	check_errno(blank_load(directory(), "bad", &blank), EBADMSG);
 	check_int(ftruncate(fd, (65 << 20)), 0);
-	check_errno(template_load(directory(), "bad", &template), EBADMSG);
+	check_errno(blank_load(directory(), "bad", &blank), EBADMSG);
 	close(fd);
 	check_int(mkdirat(directory(), "dir", 0700), 0);
-	check_errno(template_load(directory(), "dir", &template), EBADMSG);
+	check_errno(blank_load(directory(), "dir", &blank), EBADMSG);
 	check_int(symlinkat("t", directory(), "link"), 0);
-	check(template_load(directory(), "link", &template) < 0);
-	check(!template);
+	check(blank_load(directory(), "link", &blank) < 0);
+	check(!blank);
 	unlinkat(directory(), "dir", AT_REMOVEDIR);
 	unlinkat(directory(), "link", 0);
 }
 
 TEST(a_template_cut_off_anywhere_is_refused_or_whole)
 {
-	struct template *template = make("extended_l2=on,cluster_size=128k", 4 << 20), *loaded = NULL;
+	struct blank *blank = make("extended_l2=on,cluster_size=128k", 4 << 20), *loaded = NULL;
 	int fd = open_file("t", O_RDWR);
 	struct stat stat = stat_of(fd);
 
@@ -211,27 +211,27 @@ TEST(a_template_cut_off_anywhere_is_refused_or_whole)
 		if (length < 0)
 			break;
 		check_int(ftruncate(fd, length), 0);
-		r = template_load(directory(), "t", &loaded);
+		r = blank_load(directory(), "t", &loaded);
 		check(r == 0 || r == -EBADMSG);
 		if (r == 0) {
 			stat = stat_of(fd);
-			check(template_matches(loaded, &stat));
-			template_free(loaded);
+			check(blank_matches(loaded, &stat));
+			blank_free(loaded);
 		}
 	}
 	close(fd);
-	template_free(template);
+	blank_free(blank);
 }
 
 static void fails(const char *qemu_img, int error, const char *words)
 {
 	struct options options = { .qemu_img = (char *)qemu_img, .qemu_timeout = 1, .template_options = (char *)"" };
-	struct template *template = NULL;
+	struct blank *blank = NULL;
 	struct stat stat;
 
 	unlinkat(directory(), "t", 0);
-	check_errno(template_make(&options, directory(), "t", BACKING, "raw", 1 << 20, &template, &why), error);
-	check(!template);
+	check_errno(blank_make(&options, directory(), "t", BACKING, "raw", 1 << 20, &blank, &why), error);
+	check(!blank);
 	check_contains(why.text, words);
 	check_int(fstatat(directory(), "t", &stat, 0), -1);
 	check_int(fstatat(directory(), "t.new", &stat, 0), -1);
