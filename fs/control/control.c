@@ -139,7 +139,7 @@ static int run_commit(const struct request *request, struct sentence *error)
 			   error);
 }
 
-static const char *point_of(const struct request *request)
+static const char *snapshot_of(const struct request *request)
 {
 	return request->command->words[1].value;
 }
@@ -151,7 +151,7 @@ static bool is_consistency(const char *text)
 
 static int run_snapshot(const struct request *request, struct sentence *error)
 {
-	struct live_request live = { .point = point_of(request),
+	struct live_request live = { .snapshot = snapshot_of(request),
 				     .note = find_setting(request->command, "note"),
 				     .consistency = find_setting(request->command, "consistency") };
 	bool is_live = false;
@@ -167,8 +167,8 @@ static int run_snapshot(const struct request *request, struct sentence *error)
 		return report(error, -EINVAL, "consistency must be quiesced, crash-consistent or clean");
 	if (is_live)
 		return disk_snapshot_live(request->disks, request->name, &live, request->answer, error);
-	return disk_snapshot(request->disks, request->name, point_of(request), find_setting(request->command, "note"),
-			     request->answer, error);
+	return disk_snapshot(request->disks, request->name, snapshot_of(request),
+			     find_setting(request->command, "note"), request->answer, error);
 }
 
 static int run_revert(const struct request *request, struct sentence *error)
@@ -177,7 +177,8 @@ static int run_revert(const struct request *request, struct sentence *error)
 	int r = find_flag(request->command, "discard", &discard, error);
 
 	return r < 0 ? r
-		     : disk_revert(request->disks, request->name, point_of(request), discard, request->answer, error);
+		     : disk_revert(request->disks, request->name, snapshot_of(request), discard, request->answer,
+				   error);
 }
 
 /* Settings that export and a full clone share. */
@@ -187,7 +188,7 @@ static int parse_export(const struct request *request, struct export_request *ex
 	int r;
 
 	export->name = request->name;
-	export->point = find_setting(request->command, "point");
+	export->snapshot = find_setting(request->command, "point");
 	export->format = find_setting(request->command, "format");
 	export->wait = true;
 	r = find_flag(request->command, "wait", &export->wait, error);
@@ -238,7 +239,7 @@ static int run_clone(const struct request *request, struct sentence *error)
 
 static int run_delete(const struct request *request, struct sentence *error)
 {
-	return disk_delete(request->disks, request->name, point_of(request), error);
+	return disk_delete(request->disks, request->name, snapshot_of(request), error);
 }
 
 static int run_undo(const struct request *request, struct sentence *error)
@@ -487,9 +488,9 @@ static const struct verb verbs[] = {
 	{ "reset", 1, force_keys, EFFECT_NONE, run_reset },
 	{ "commit", 1, commit_keys, EFFECT_NEW_SCRATCH, run_commit },
 	{ "undo", 1, no_keys, EFFECT_NEW_HEAD, run_undo },
-	{ "snapshot", 2, snapshot_keys, EFFECT_MAKES_POINT, run_snapshot },
+	{ "snapshot", 2, snapshot_keys, EFFECT_MAKES_SNAPSHOT, run_snapshot },
 	{ "revert", 2, revert_keys, EFFECT_NONE, run_revert },
-	{ "delete", 2, no_keys, EFFECT_REMOVES_POINT, run_delete },
+	{ "delete", 2, no_keys, EFFECT_REMOVES_SNAPSHOT, run_delete },
 	{ "clone", 2, clone_keys, EFFECT_MAKES_DISK, run_clone },
 	{ "fold", 1, fold_keys, EFFECT_NONE, run_fold },
 	{ "export", 1, export_keys, EFFECT_MAKES_FILE, run_export },
@@ -578,7 +579,7 @@ static bool was_done(const struct request *request, const struct verb *verb)
 	if (!request->caller->replay)
 		return false;
 	if (verb->words == 2 && !is_clone)
-		once.point = command->words[1].value;
+		once.snapshot = command->words[1].value;
 	if (is_clone && relative_name(request->disks, command->words[1].value, &new_name, NULL) == 0)
 		once.name = new_name;
 	once.file = verb->effect == EFFECT_MAKES_FILE ? find_setting(command, "to") : NULL;

@@ -26,12 +26,12 @@ static void look_at_scratch(struct disk *disk, struct handover_request *ret)
 	scratch_put(scratch);
 }
 
-static void look_at_history(struct disk *disk, const char *point, struct handover_request *ret)
+static void look_at_history(struct disk *disk, const char *snapshot, struct handover_request *ret)
 {
 	pthread_mutex_lock(&disk->disks->lock);
 	if (disk->head)
 		snprintf(ret->head, sizeof(ret->head), "%s", disk->head->record.id);
-	ret->has_point = point && disk_find_point_locked(disk, point);
+	ret->has_snapshot = snapshot && disk_find_snapshot_locked(disk, snapshot);
 	pthread_mutex_unlock(&disk->disks->lock);
 }
 
@@ -52,7 +52,7 @@ static struct handover_request look(struct disks *disks, const struct once_comma
 
 	if (disk) {
 		look_at_scratch(disk, &found);
-		look_at_history(disk, command->point, &found);
+		look_at_history(disk, command->snapshot, &found);
 	}
 	look_at_file(command->file, &found);
 	disk_put(disk);
@@ -85,9 +85,10 @@ static bool has_changed(struct disks *disks, enum effect effect, const struct ha
 	case EFFECT_MAKES_DISK:
 	case EFFECT_REMOVES_DISK:
 		return before->is_disk == (effect == EFFECT_REMOVES_DISK) && before->is_disk != now->is_disk;
-	case EFFECT_MAKES_POINT:
-	case EFFECT_REMOVES_POINT:
-		return before->has_point == (effect == EFFECT_REMOVES_POINT) && before->has_point != now->has_point;
+	case EFFECT_MAKES_SNAPSHOT:
+	case EFFECT_REMOVES_SNAPSHOT:
+		return before->has_snapshot == (effect == EFFECT_REMOVES_SNAPSHOT) &&
+		       before->has_snapshot != now->has_snapshot;
 	case EFFECT_MAKES_FILE:
 		return now->other_inode && before->other_inode != now->other_inode;
 	}
@@ -107,7 +108,7 @@ static void tell_what_was_made(struct disks *disks, const struct once_command *c
 {
 	struct disk *disk = disks_find(disks, command->name);
 	const struct layer *layer = NULL;
-	const char *point = NULL;
+	const char *snapshot = NULL;
 
 	json_set_bool(answer, "restarted", true);
 	if (!disk)
@@ -115,16 +116,16 @@ static void tell_what_was_made(struct disks *disks, const struct once_command *c
 	pthread_mutex_lock(&disks->lock);
 	if (command->effect == EFFECT_NEW_SCRATCH)
 		layer = disk->head;
-	else if (command->effect == EFFECT_MAKES_POINT)
-		layer = disk_find_point_locked(disk, command->point);
+	else if (command->effect == EFFECT_MAKES_SNAPSHOT)
+		layer = disk_find_snapshot_locked(disk, command->snapshot);
 	if (layer)
 		json_set_string(answer, "layer", layer->record.id);
 	if (command->effect == EFFECT_NEW_HEAD)
 		layer = layer_find_locked(disks, before->head);
 	if (command->effect == EFFECT_NEW_HEAD && layer)
-		point = layer_find_name_locked(layer, disk->name, "undone-");
-	if (point)
-		json_set_string(answer, "point", point);
+		snapshot = layer_find_name_locked(layer, disk->name, "undone-");
+	if (snapshot)
+		json_set_string(answer, "point", snapshot);
 	pthread_mutex_unlock(&disks->lock);
 	disk_put(disk);
 }

@@ -13,22 +13,22 @@
 
 /* What tells that a command was done. */
 enum effect {
-	EFFECT_NONE,         /* nothing: it may be done again */
-	EFFECT_NEW_SCRATCH,  /* commit: the scratch has become a layer */
-	EFFECT_NEW_HEAD,     /* undo: the head is another, and what was the head is still there, and not folding */
-	EFFECT_MAKES_DISK,   /* protect, clone */
-	EFFECT_REMOVES_DISK, /* unprotect */
-	EFFECT_MAKES_POINT,  /* snapshot */
-	EFFECT_REMOVES_POINT,
+	EFFECT_NONE,           /* nothing: it may be done again */
+	EFFECT_NEW_SCRATCH,    /* commit: the scratch has become a layer */
+	EFFECT_NEW_HEAD,       /* undo: the head is another, and what was the head is still there, and not folding */
+	EFFECT_MAKES_DISK,     /* protect, clone */
+	EFFECT_REMOVES_DISK,   /* unprotect */
+	EFFECT_MAKES_SNAPSHOT, /* snapshot */
+	EFFECT_REMOVES_SNAPSHOT,
 	EFFECT_MAKES_FILE, /* export */
 };
 
 struct once_command {
 	enum effect effect;
-	unsigned line;     /* of the write that it came in, from 0 */
-	const char *name;  /* the disk; of a clone, the new one */
-	const char *point; /* or NULL */
-	const char *file;  /* or NULL */
+	unsigned line;        /* of the write that it came in, from 0 */
+	const char *name;     /* the disk; of a clone, the new one */
+	const char *snapshot; /* or NULL */
+	const char *file;     /* or NULL */
 };
 
 /* How many lines of the write an earlier daemon has done for certain, and has answered had it come to that. */

@@ -85,7 +85,7 @@ static struct json_object *describe_layer(const struct disk *disk, const struct 
 	json_set_u64(object, "virtual_size", record->virtual_size);
 	for (size_t i = 0; i < record->name_count; i++)
 		if (strcmp(record->names[i].disk, disk->name) == 0)
-			json_object_array_add(names, json_object_new_string(record->names[i].point));
+			json_object_array_add(names, json_object_new_string(record->names[i].snapshot));
 	json_object_object_add(object, "names", names);
 	json_set_string(object, "state", record->state == LAYER_FOLDING ? "folding" : "sealed");
 	json_set_string(object, "created", created);

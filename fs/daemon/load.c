@@ -218,7 +218,7 @@ static bool is_reached(const struct layer *layer)
 			continue;
 		/* A fold was cut off at its very end: the parent has the names already. */
 		if (layer->record.state != LAYER_FOLDING ||
-		    !layer_has_name_locked(layer->parent, name->disk, name->point))
+		    !layer_has_name_locked(layer->parent, name->disk, name->snapshot))
 			return true;
 	}
 	for (const struct disk *disk = layer->disks->first; disk; disk = disk->next_disk)
@@ -529,7 +529,7 @@ static void drop_orphaned_names(struct disks *disks)
 
 			if (is_disk(disks, name->disk)) {
 				i++;
-			} else if (layer_drop_name(layer, name->disk, name->point) < 0) {
+			} else if (layer_drop_name(layer, name->disk, name->snapshot) < 0) {
 				log_warning("a snapshot of a disk that is gone stays behind at layer %s",
 					    layer->record.id);
 				return;

@@ -175,16 +175,16 @@ int clone_check_free_name(struct disks *disks, const char *name, struct sentence
 	return 0;
 }
 
-/* The layer to begin at, kept for the caller (layer_unpin): the point's, or the origin's head. */
-static struct layer *choose_layer(struct disk *origin, const char *point, struct sentence *error)
+/* The layer to begin at, kept for the caller (layer_unpin): the snapshot's, or the origin's head. */
+static struct layer *choose_layer(struct disk *origin, const char *snapshot, struct sentence *error)
 {
 	struct layer *layer;
 	bool torn;
 
 	pthread_mutex_lock(&origin->disks->lock);
-	layer = point ? layer_pin_point_locked(origin, point) : layer_get_locked(origin->head);
+	layer = snapshot ? layer_pin_snapshot_locked(origin, snapshot) : layer_get_locked(origin->head);
 	/* The origin is claimed, so that no fold has its head. */
-	if (layer && !point)
+	if (layer && !snapshot)
 		layer->pins++;
 	torn = layer && layer_is_torn_locked(layer);
 	if (torn)
@@ -192,7 +192,7 @@ static struct layer *choose_layer(struct disk *origin, const char *point, struct
 		       "disk '%s': a commit is being folded into what the clone would begin at; try again when that has ended",
 		       origin->name);
 	else if (!layer)
-		report(error, -ENOENT, "disk '%s' has no snapshot '%s'", origin->name, point);
+		report(error, -ENOENT, "disk '%s' has no snapshot '%s'", origin->name, snapshot);
 	pthread_mutex_unlock(&origin->disks->lock);
 	if (!torn)
 		return layer;
@@ -234,15 +234,16 @@ static int make_clone(struct disk *origin, struct layer *layer, const char *name
 	return r;
 }
 
-static int clone_claimed(struct disk *origin, const char *name, const char *point, bool follow, struct sentence *error)
+static int clone_claimed(struct disk *origin, const char *name, const char *snapshot, bool follow,
+			 struct sentence *error)
 {
-	struct layer *layer = choose_layer(origin, point, error);
+	struct layer *layer = choose_layer(origin, snapshot, error);
 	struct disk *disk = NULL;
 	int r;
 
 	if (!layer)
 		return -EBUSY;
-	r = make_clone(origin, layer, name, follow && !point, &disk, error);
+	r = make_clone(origin, layer, name, follow && !snapshot, &disk, error);
 	layer_unpin(layer);
 	if (!disk)
 		return r;
@@ -255,7 +256,7 @@ static int clone_claimed(struct disk *origin, const char *name, const char *poin
 	return r;
 }
 
-int disk_clone(struct disks *disks, const char *name, const char *clone, const char *point, bool follow,
+int disk_clone(struct disks *disks, const char *name, const char *clone, const char *snapshot, bool follow,
 	       struct sentence *error)
 {
 	struct disk *origin;
@@ -268,18 +269,18 @@ int disk_clone(struct disks *disks, const char *name, const char *clone, const c
 	if (r == 0)
 		r = disk_claim_name(disks, name, &origin, error);
 	if (r == 0) {
-		if (point) {
+		if (snapshot) {
 			pthread_mutex_lock(&disks->lock);
-			r = disk_find_point_locked(origin, point) ? 0 : -ENOENT;
+			r = disk_find_snapshot_locked(origin, snapshot) ? 0 : -ENOENT;
 			pthread_mutex_unlock(&disks->lock);
 		}
-		r = r < 0 ? report(error, r, "disk '%s' has no snapshot '%s'", name, point)
-			  : clone_claimed(origin, clone, point, follow, error);
+		r = r < 0 ? report(error, r, "disk '%s' has no snapshot '%s'", name, snapshot)
+			  : clone_claimed(origin, clone, snapshot, follow, error);
 		disk_release_claim(origin);
 	}
 	pthread_rwlock_unlock(&disks->names);
 	if (r == 0)
-		log_info("disk '%s' is a clone of '%s'%s", clone, name, follow && !point ? " and follows it" : "");
+		log_info("disk '%s' is a clone of '%s'%s", clone, name, follow && !snapshot ? " and follows it" : "");
 	return r;
 }
 
@@ -290,7 +291,7 @@ static bool is_used_locked(const struct disk *disk)
 }
 
 /* One of the disk's names, a copy; NULL when it has none. */
-static char *any_point(struct disk *disk)
+static char *any_snapshot(struct disk *disk)
 {
 	char *copy = NULL;
 
@@ -298,32 +299,32 @@ static char *any_point(struct disk *disk)
 	for (const struct layer *layer = disk->disks->layers; layer && !copy; layer = layer->next)
 		for (size_t i = 0; i < layer->record.name_count && !copy; i++)
 			if (strcmp(layer->record.names[i].disk, disk->name) == 0)
-				copy = strdup(layer->record.names[i].point);
+				copy = strdup(layer->record.names[i].snapshot);
 	pthread_mutex_unlock(&disk->disks->lock);
 	return copy;
 }
 
 /* Names of a clone that goes: they keep layers that nobody else knows of. */
-static void drop_points(struct disk *disk)
+static void drop_snapshots(struct disk *disk)
 {
 	for (;;) {
-		CLEANUP(freep) char *point = any_point(disk);
+		CLEANUP(freep) char *snapshot = any_snapshot(disk);
 		struct layer *layer = NULL;
 		int r;
 
-		if (!point)
+		if (!snapshot)
 			return;
 		pthread_mutex_lock(&disk->disks->lock);
-		layer = layer_pin_point_locked(disk, point);
+		layer = layer_pin_snapshot_locked(disk, snapshot);
 		pthread_mutex_unlock(&disk->disks->lock);
 		if (!layer)
 			continue;
-		r = layer_drop_name(layer, disk->name, point);
+		r = layer_drop_name(layer, disk->name, snapshot);
 		if (r == 0)
 			gc_layer(layer);
 		layer_unpin(layer);
 		if (r < 0) {
-			log_warning("the snapshot '%s' of the removed clone '%s' stays behind", point, disk->name);
+			log_warning("the snapshot '%s' of the removed clone '%s' stays behind", snapshot, disk->name);
 			return;
 		}
 	}
@@ -357,7 +358,7 @@ int disk_unlink(struct disks *disks, const char *name)
 		disk_remove(disk);
 		job_stop_fold(disk); /* of a side branch: the claim has stopped those of its own chain */
 		disk_set_head(disk, disk->root);
-		drop_points(disk);
+		drop_snapshots(disk);
 		gc_layer(head);
 		job_look_again(disk->root);
 		disk_remove_files(disk);

@@ -71,22 +71,22 @@ int disk_commit(struct disks *disks, const char *name, const char *note, struct 
 		struct sentence *error);
 int disk_commit_at_release(struct disks *disks, const char *name, struct sentence *error);
 int disk_undo(struct disks *disks, const char *name, struct json_object *answer, struct sentence *error);
-int disk_snapshot(struct disks *disks, const char *name, const char *point, const char *note,
+int disk_snapshot(struct disks *disks, const char *name, const char *snapshot, const char *note,
 		  struct json_object *answer, struct sentence *error);
 
 /* Of a disk that is being written by a guest, which the caller has paused (live_snapshot.c). */
 struct live_request {
-	const char *point;
+	const char *snapshot;
 	const char *note;        /* or NULL */
 	const char *consistency; /* "quiesced", "crash-consistent" or "clean" */
 };
 int disk_snapshot_live(struct disks *disks, const char *name, const struct live_request *request,
 		       struct json_object *answer, struct sentence *error);
 
-int disk_revert(struct disks *disks, const char *name, const char *point, bool discard, struct json_object *answer,
+int disk_revert(struct disks *disks, const char *name, const char *snapshot, bool discard, struct json_object *answer,
 		struct sentence *error);
-int disk_clone(struct disks *disks, const char *name, const char *clone, const char *point, bool follow,
+int disk_clone(struct disks *disks, const char *name, const char *clone, const char *snapshot, bool follow,
 	       struct sentence *error);
-int disk_delete(struct disks *disks, const char *name, const char *point, struct sentence *error);
+int disk_delete(struct disks *disks, const char *name, const char *snapshot, struct sentence *error);
 
 #endif

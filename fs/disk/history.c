@@ -164,7 +164,7 @@ static bool needs_name_locked(const struct layer *head, const struct layer *to)
 
 static int name_old_head(struct disk *disk, const struct layer *to, struct json_object *answer, struct sentence *error)
 {
-	char point[POINT_MAX + 1];
+	char snapshot[SNAPSHOT_NAME_MAX + 1];
 	bool needed;
 	int r;
 
@@ -173,13 +173,13 @@ static int name_old_head(struct disk *disk, const struct layer *to, struct json_
 	pthread_mutex_unlock(&disk->disks->lock);
 	if (!needed)
 		return 0;
-	disk_free_point_name(disk, "undone", point);
-	r = layer_add_name(disk->head, disk->name, point);
+	disk_unused_snapshot_name(disk, "undone", snapshot);
+	r = layer_add_name(disk->head, disk->name, snapshot);
 	if (r < 0)
-		return report(error, r, "disk '%s': its head cannot be kept as '%s': %s", disk->name, point,
+		return report(error, r, "disk '%s': its head cannot be kept as '%s': %s", disk->name, snapshot,
 			      error_text(r));
-	json_set_string(answer, "point", point);
-	log_info("disk '%s': its last commit was undone and is kept as '%s'", disk->name, point);
+	json_set_string(answer, "point", snapshot);
+	log_info("disk '%s': its last commit was undone and is kept as '%s'", disk->name, snapshot);
 	return 0;
 }
 
@@ -270,58 +270,60 @@ int disk_undo(struct disks *disks, const char *name, struct json_object *answer,
 	return r;
 }
 
-/* --- restore points ------------------------------------------------------------------------------ */
+/* --- snapshots ----------------------------------------------------------------------------------- */
 
-/* The layer of a point, kept for the caller (layer_unpin), or NULL with a sentence. */
-static struct layer *pin_point(struct disk *disk, const char *point, struct sentence *error)
+/* The layer of a snapshot, kept for the caller (layer_unpin), or NULL with a sentence. */
+static struct layer *pin_snapshot(struct disk *disk, const char *snapshot, struct sentence *error)
 {
 	struct layer *layer;
 
 	pthread_mutex_lock(&disk->disks->lock);
-	layer = layer_pin_point_locked(disk, point);
+	layer = layer_pin_snapshot_locked(disk, snapshot);
 	pthread_mutex_unlock(&disk->disks->lock);
 	if (!layer)
-		report(error, -ENOENT, "disk '%s' has no snapshot '%s'", disk->name, point);
+		report(error, -ENOENT, "disk '%s' has no snapshot '%s'", disk->name, snapshot);
 	return layer;
 }
 
 /* A head that is being folded may be named: its names move to its parent with it, which reads the same by then. */
-static int name_head(struct disk *disk, const char *point, struct json_object *answer, struct sentence *error)
+static int name_head(struct disk *disk, const char *snapshot, struct json_object *answer, struct sentence *error)
 {
-	int r = layer_add_name(disk->head, disk->name, point);
+	int r = layer_add_name(disk->head, disk->name, snapshot);
 
 	if (r < 0)
-		return report(error, r, "disk '%s': its head cannot be named '%s': %s", disk->name, point,
+		return report(error, r, "disk '%s': its head cannot be named '%s': %s", disk->name, snapshot,
 			      error_text(r));
 	json_set_string(answer, "layer", disk->head->record.id);
 	return 0;
 }
 
-static int snapshot_claimed(struct disk *disk, const char *point, const char *note, struct json_object *answer,
+static int snapshot_claimed(struct disk *disk, const char *snapshot, const char *note, struct json_object *answer,
 			    struct sentence *error)
 {
-	struct seal seal = { .disk = disk, .kind = SEAL_COMMIT, .point = point, .note = note, .after = disk->record };
-	int r = disk_check_new_point(disk, point, error);
+	struct seal seal = {
+		.disk = disk, .kind = SEAL_COMMIT, .snapshot = snapshot, .note = note, .after = disk->record
+	};
+	int r = disk_check_new_snapshot(disk, snapshot, error);
 
 	if (r == 0)
 		r = check_may_seal(disk, error);
 	if (r < 0)
 		return r;
 	if (!scratch_is_dirty(disk->scratch))
-		return name_head(disk, point, answer, error);
+		return name_head(disk, snapshot, answer, error);
 	seal.after.fate = FATE_DISCARD;
 	r = seal_scratches(disk->disks, &seal, 1, NULL, NULL, error);
 	if (r < 0)
 		return r;
 	json_set_string(answer, "layer", seal.layer->record.id);
-	log_info("disk '%s': snapshot '%s' was made", disk->name, point);
+	log_info("disk '%s': snapshot '%s' was made", disk->name, snapshot);
 	layer_put(seal.layer);
 	if (disk->session)
 		session_end(disk);
 	return 0;
 }
 
-int disk_snapshot(struct disks *disks, const char *name, const char *point, const char *note,
+int disk_snapshot(struct disks *disks, const char *name, const char *snapshot, const char *note,
 		  struct json_object *answer, struct sentence *error)
 {
 	struct disk *disk;
@@ -329,7 +331,7 @@ int disk_snapshot(struct disks *disks, const char *name, const char *point, cons
 
 	if (r < 0)
 		return r;
-	r = snapshot_claimed(disk, point, note, answer, error);
+	r = snapshot_claimed(disk, snapshot, note, answer, error);
 	disk_unclaim(disk);
 	if (r == 0)
 		job_warn(disk, answer);
@@ -337,7 +339,7 @@ int disk_snapshot(struct disks *disks, const char *name, const char *point, cons
 	return r;
 }
 
-int disk_revert(struct disks *disks, const char *name, const char *point, bool discard, struct json_object *answer,
+int disk_revert(struct disks *disks, const char *name, const char *snapshot, bool discard, struct json_object *answer,
 		struct sentence *error)
 {
 	struct layer *layer;
@@ -346,12 +348,12 @@ int disk_revert(struct disks *disks, const char *name, const char *point, bool d
 
 	if (r < 0)
 		return r;
-	layer = pin_point(disk, point, error);
+	layer = pin_snapshot(disk, snapshot, error);
 	r = layer ? check_may_seal(disk, error) : -ENOENT;
 	if (r == 0)
 		r = move_to(disk, layer, discard, answer, error);
 	if (r == 0)
-		log_info("disk '%s' was reverted to '%s'", disk->name, point);
+		log_info("disk '%s' was reverted to '%s'", disk->name, snapshot);
 	if (layer)
 		layer_unpin(layer);
 	if (r == 0)
@@ -360,7 +362,7 @@ int disk_revert(struct disks *disks, const char *name, const char *point, bool d
 	return r;
 }
 
-int disk_delete(struct disks *disks, const char *name, const char *point, struct sentence *error)
+int disk_delete(struct disks *disks, const char *name, const char *snapshot, struct sentence *error)
 {
 	struct layer *layer;
 	struct disk *disk;
@@ -368,15 +370,15 @@ int disk_delete(struct disks *disks, const char *name, const char *point, struct
 
 	if (r < 0)
 		return r;
-	layer = pin_point(disk, point, error);
-	r = layer ? layer_drop_name(layer, disk->name, point) : -ENOENT;
+	layer = pin_snapshot(disk, snapshot, error);
+	r = layer ? layer_drop_name(layer, disk->name, snapshot) : -ENOENT;
 	if (layer && r < 0)
-		report(error, r, "disk '%s': snapshot '%s' cannot be deleted: %s", disk->name, point, error_text(r));
+		report(error, r, "disk '%s': snapshot '%s' cannot be deleted: %s", disk->name, snapshot, error_text(r));
 	if (r == 0) {
 		gc_layer(layer);
 		job_queue(disk);
 		job_look_again(disk->root);
-		log_info("disk '%s': snapshot '%s' was deleted", disk->name, point);
+		log_info("disk '%s': snapshot '%s' was deleted", disk->name, snapshot);
 	}
 	if (layer)
 		layer_unpin(layer);

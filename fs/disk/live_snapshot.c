@@ -78,10 +78,10 @@ static bool was_written(const struct stat *before, const struct stat *after)
 	       before->st_mtim.tv_nsec != after->st_mtim.tv_nsec;
 }
 
-static void say_copied(struct disk *disk, const char *point)
+static void say_copied(struct disk *disk, const char *snapshot)
 {
 	pthread_mutex_lock(&disk->disks->lock);
-	disk->copied = point;
+	disk->copied = snapshot;
 	pthread_mutex_unlock(&disk->disks->lock);
 }
 
@@ -145,7 +145,7 @@ static int fill_record(struct copy *copy, const struct live_request *request)
 	if (disk->session)
 		strcpy(record->domain, disk->session->domain);
 	record->names = calloc(2, sizeof(*record->names));
-	return record->names ? record_append_name(record, disk->name, request->point) : -ENOMEM;
+	return record->names ? record_append_name(record, disk->name, request->snapshot) : -ENOMEM;
 }
 
 /* Steps 3 to 5. */
@@ -175,7 +175,7 @@ static int make_layer(struct copy *copy, const struct live_request *request, str
 	int r = copy_scratch(copy, error);
 
 	if (r == 0) {
-		say_copied(copy->disk, request->point);
+		say_copied(copy->disk, request->snapshot);
 		r = check_copy(copy, error);
 	}
 	if (r == 0) {
@@ -224,7 +224,7 @@ static int name_base(struct disk *disk, const struct live_request *request, stru
 	pthread_mutex_unlock(&disk->disks->lock);
 	if (torn)
 		return report(error, -EBUSY, "a commit is being folded into its head");
-	r = layer_add_name(base, disk->name, request->point);
+	r = layer_add_name(base, disk->name, request->snapshot);
 	if (r < 0)
 		return report(error, r, "its head cannot be named: %s", error_text(r));
 	json_set_string(answer, "layer", base->record.id);
@@ -264,7 +264,7 @@ int disk_snapshot_live(struct disks *disks, const char *name, const struct live_
 
 	if (r < 0)
 		return r;
-	r = disk_check_new_point(disk, request->point, error);
+	r = disk_check_new_snapshot(disk, request->snapshot, error);
 	if (r == 0)
 		r = image_check(disk, true, error);
 	if (r == 0) {
@@ -272,7 +272,7 @@ int disk_snapshot_live(struct disks *disks, const char *name, const struct live_
 		if (r < 0)
 			report_context(error, r, "disk '%s': no snapshot was made: ", name);
 		else
-			log_info("disk '%s': snapshot '%s' was made of the running disk", name, request->point);
+			log_info("disk '%s': snapshot '%s' was made of the running disk", name, request->snapshot);
 	}
 	disk_release_claim(disk);
 	return r;

@@ -269,15 +269,15 @@ int scratch_check(struct scratch *scratch, struct sentence *error)
 int scratch_to_lost(struct disk *disk, const char *with, struct sentence *error)
 {
 	CLEANUP(freep) char *directory = disk_directory_name(disk->name);
-	char point[POINT_MAX + 1];
+	char snapshot[SNAPSHOT_NAME_MAX + 1];
 	CLEANUP(freep) char *name = NULL;
 	int r;
 
-	disk_free_point_name(disk, "scratch", point);
-	name = directory ? format_text("%.100s-%s.qcow2", directory, point) : NULL;
+	disk_unused_snapshot_name(disk, "scratch", snapshot);
+	name = directory ? format_text("%.100s-%s.qcow2", directory, snapshot) : NULL;
 	for (int n = 2; name && faccessat(disk->disks->lost_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0; n++) {
 		free(name);
-		name = format_text("%.100s-%s-%d.qcow2", directory, point, n);
+		name = format_text("%.100s-%s-%d.qcow2", directory, snapshot, n);
 	}
 	if (!name)
 		return report(error, -ENOMEM, "out of memory");

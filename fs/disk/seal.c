@@ -127,10 +127,10 @@ static int link_as_layer(const struct seal *seal, struct sentence *error)
 static int name_layer(struct seal *seal)
 {
 	struct layer_record *record = &seal->layer->record;
-	const char *name = seal->point;
+	const char *name = seal->snapshot;
 
 	if (seal->kind == SEAL_ASIDE) {
-		disk_free_point_name(seal->disk, seal->prefix, seal->name);
+		disk_unused_snapshot_name(seal->disk, seal->prefix, seal->name);
 		name = seal->name;
 	}
 	if (!name)

@@ -17,12 +17,12 @@ enum seal_kind {
 struct seal {
 	struct disk *disk;
 	enum seal_kind kind;
-	const char *prefix;       /* SEAL_ASIDE: the name is PREFIX-TIME */
-	const char *point;        /* SEAL_COMMIT: a name that the layer gets; or NULL */
-	const char *note;         /* why; or NULL */
-	struct disk_record after; /* what disk.json is to say then; head and hold are filled in here */
-	struct layer *layer;      /* out: the new layer, a reference that the caller puts */
-	char name[POINT_MAX + 1]; /* out, SEAL_ASIDE */
+	const char *prefix;               /* SEAL_ASIDE: the name is PREFIX-TIME */
+	const char *snapshot;             /* SEAL_COMMIT: a name that the layer gets; or NULL */
+	const char *note;                 /* why; or NULL */
+	struct disk_record after;         /* what disk.json is to say then; head and hold are filled in here */
+	struct layer *layer;              /* out: the new layer, a reference that the caller puts */
+	char name[SNAPSHOT_NAME_MAX + 1]; /* out, SEAL_ASIDE */
 };
 
 /*

@@ -87,9 +87,9 @@ bool uuid_is_valid(const char *uuid)
 	return uuid[UUID_SIZE - 1] == '\0';
 }
 
-bool point_is_valid(const char *name)
+bool snapshot_name_is_valid(const char *name)
 {
-	return name[0] && strlen(name) <= POINT_MAX && text_is_clean(name) && !strchr(name, '/');
+	return name[0] && strlen(name) <= SNAPSHOT_NAME_MAX && text_is_clean(name) && !strchr(name, '/');
 }
 
 /* --- reading ------------------------------------------------------------------------------------- */
@@ -287,7 +287,7 @@ void record_clear_layer(struct layer_record *record)
 {
 	for (size_t i = 0; i < record->name_count; i++) {
 		free(record->names[i].disk);
-		free(record->names[i].point);
+		free(record->names[i].snapshot);
 	}
 	free(record->names);
 	free(record->image);
@@ -296,26 +296,26 @@ void record_clear_layer(struct layer_record *record)
 	record->image = NULL;
 }
 
-int record_append_name(struct layer_record *record, const char *disk, const char *point)
+int record_append_name(struct layer_record *record, const char *disk, const char *snapshot)
 {
 	struct layer_name *name = &record->names[record->name_count];
 
 	name->disk = strdup(disk);
-	name->point = strdup(point);
+	name->snapshot = strdup(snapshot);
 	record->name_count++;
-	return name->disk && name->point ? 0 : -ENOMEM;
+	return name->disk && name->snapshot ? 0 : -ENOMEM;
 }
 
 static void read_layer_name(struct reader *outer, struct json_object *object, struct layer_name *name)
 {
 	struct reader reader = { .object = object };
-	const char *point = NULL;
+	const char *snapshot = NULL;
 
 	name->disk = read_name(&reader, "disk");
-	if (!name->disk || json_get_string(object, "point", &point) <= 0 || !point_is_valid(point))
+	if (!name->disk || json_get_string(object, "point", &snapshot) <= 0 || !snapshot_name_is_valid(snapshot))
 		wrong(&reader);
-	name->point = strdup(point ? point : "");
-	if (!name->point)
+	name->snapshot = strdup(snapshot ? snapshot : "");
+	if (!name->snapshot)
 		reader.error = -ENOMEM;
 	if (reader.error && !outer->error)
 		outer->error = reader.error;
@@ -410,7 +410,7 @@ int record_save_layer(int directory, const char *file, const struct layer_record
 		struct json_object *name = json_object_new_object();
 
 		json_set_string(name, "disk", record->names[i].disk);
-		json_set_string(name, "point", record->names[i].point);
+		json_set_string(name, "point", record->names[i].snapshot);
 		json_object_array_add(names, name);
 	}
 	json_object_object_add(object, "names", names);

@@ -23,9 +23,9 @@
 #define TARGET_SIZE 64   /* vda */
 #define TOKEN_SIZE 128   /* which config file a commit consumed */
 #define BOOT_ID_SIZE 37
-#define POINT_MAX 128       /* bytes in a snapshot's name */
-#define NOTE_SIZE 256       /* why somebody committed */
-#define LAYER_NAMES_MAX 256 /* names that one layer may have */
+#define SNAPSHOT_NAME_MAX 128 /* bytes in a snapshot's name */
+#define NOTE_SIZE 256         /* why somebody committed */
+#define LAYER_NAMES_MAX 256   /* names that one layer may have */
 
 /* What is to become of a scratch that has data in it when its session is over, besides being discarded. */
 enum fate {
@@ -71,7 +71,7 @@ struct image_stamp {
 /* A snapshot: the name under which a disk knows a layer. Clones share layers, and each has its own names. */
 struct layer_name {
 	char *disk;
-	char *point;
+	char *snapshot;
 };
 
 struct layer_record {
@@ -137,7 +137,7 @@ int record_save_layer(int directory, const char *file, const struct layer_record
 void record_clear_layer(struct layer_record *record);
 
 /* Put a name behind the others; the list has room for it. -ENOMEM. */
-int record_append_name(struct layer_record *record, const char *disk, const char *point);
+int record_append_name(struct layer_record *record, const char *disk, const char *snapshot);
 
 int record_load_session(int directory, const char *file, struct session_record *ret_record);
 int record_save_session(int directory, const char *file, const struct session_record *record); /* not synced */
@@ -157,8 +157,8 @@ void record_new_id(char id[LAYER_ID_SIZE]);
 /* Syntax checks, for the edge. */
 bool layer_id_is_valid(const char *id);
 bool uuid_is_valid(const char *uuid);
-bool point_is_valid(
-	const char *name); /* a snapshot's name: clean text without '/', not empty, no more than POINT_MAX */
+bool snapshot_name_is_valid(
+	const char *name); /* a snapshot's name: clean text without '/', not empty, no more than SNAPSHOT_NAME_MAX */
 
 const char *format_name(enum image_format format);
 int format_parse(const char *name, enum image_format *ret_format); /* -EINVAL */

@@ -30,7 +30,7 @@ struct export
 	struct caller caller; /* a copy: the one who asked may be gone */
 	struct qemu_conversion conversion;
 	bool replace;
-	char *point;                 /* NULL: the head */
+	char *snapshot;              /* NULL: the head */
 	struct json_object *sidecar; /* what is known beforehand, and then the rest */
 };
 
@@ -40,7 +40,7 @@ static void free_export(void *work)
 
 	destination_clear(&export->destination);
 	json_object_put(export->sidecar);
-	free(export->point);
+	free(export->snapshot);
 	free(export);
 }
 
@@ -75,7 +75,7 @@ static struct json_object *begin_sidecar(const struct transfer *transfer, const 
 	time_text(record->created, sealed);
 	json_set_u64(sidecar, "version", SIDECAR_VERSION);
 	json_set_string(sidecar, "disk", transfer->disk->name);
-	json_set_string(sidecar, "point", export->point);
+	json_set_string(sidecar, "point", export->snapshot);
 	json_set_string(sidecar, "template", transfer->disk->record.origin);
 	json_set_string(sidecar, "image", transfer->disk->root->record.image);
 	json_set_string(sidecar, "layer", record->id);
@@ -184,7 +184,7 @@ static int prepare_export(struct disks *disks, struct caller *caller, const stru
 	export->caller.uid = caller->uid;
 	export->caller.gid = caller->gid;
 	export->replace = request->replace;
-	export->point = request->point ? strdup(request->point) : NULL;
+	export->snapshot = request->snapshot ? strdup(request->snapshot) : NULL;
 	r = flat_copy_parse(request, "qcow2", &export->conversion, error);
 	if (r == 0)
 		r = destination_open(disks, caller, request->to, &export->destination, error);
@@ -225,7 +225,7 @@ int disk_export(struct disks *disks, struct caller *caller, const struct export_
 	if (r < 0)
 		return report(error, r, "disk '%s' cannot be exported to '%s': %s", request->name, request->to,
 			      why.text);
-	if (!request->point)
+	if (!request->snapshot)
 		json_set_bool(answer, "uncommitted", uncommitted); /* changes in the scratch are not in it */
 	r = flat_copy_queue(transfer, caller, request, answer, error);
 	if (r == 0 && request->wait)

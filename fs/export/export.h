@@ -12,10 +12,10 @@
 #include "util.h"
 
 struct export_request {
-	const char *name;   /* the disk */
-	const char *to;     /* export: an absolute path; clone: a name in the mount */
-	const char *point;  /* NULL: the head */
-	const char *format; /* NULL: qcow2 for an export, the template's image's for a clone */
+	const char *name;     /* the disk */
+	const char *to;       /* export: an absolute path; clone: a name in the mount */
+	const char *snapshot; /* NULL: the head */
+	const char *format;   /* NULL: qcow2 for an export, the template's image's for a clone */
 	bool compress, replace, wait;
 	uint64_t rate; /* bytes in a second; 0: as fast as it goes */
 };

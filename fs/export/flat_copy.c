@@ -61,7 +61,7 @@ struct transfer *flat_copy_choose(struct disks *disks, const struct export_reque
 		*ret_uncommitted = disk->scratch && scratch_is_dirty(disk->scratch);
 		r = image_check(disk, *ret_uncommitted, error);
 		if (r == 0)
-			transfer = transfer_new(disk, kind, request->point, &r, error);
+			transfer = transfer_new(disk, kind, request->snapshot, &r, error);
 		disk_release_claim(disk);
 	}
 	*ret_error = r;

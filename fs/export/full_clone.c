@@ -158,7 +158,7 @@ int disk_clone_full(struct disks *disks, struct caller *caller, const struct exp
 	r = flat_copy_check_space(transfer, clone->directory, &clone->conversion, &why);
 	if (r < 0)
 		return report(error, r, "disk '%s' cannot be cloned as '%s': %s", request->name, request->to, why.text);
-	if (!request->point)
+	if (!request->snapshot)
 		json_set_bool(answer, "uncommitted", uncommitted);
 	return flat_copy_queue(transfer, caller, request, answer, error);
 }

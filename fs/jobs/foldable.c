@@ -125,7 +125,7 @@ static void report_obstruction_locked(const struct disk *disk, struct sentence *
 
 	if (keeper) {
 		report(why, 0, "disk '%s': its last commit is not folded as long as '%s' has the snapshot '%s'",
-		       disk->name, keeper->disk, keeper->point);
+		       disk->name, keeper->disk, keeper->snapshot);
 		return;
 	}
 	user = find_user_locked(disk->head->parent, disk->head, &count);

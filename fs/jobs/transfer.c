@@ -21,13 +21,13 @@
 
 /* --- making one ---------------------------------------------------------------------------------- */
 
-/* The layer of a point, or the head, with a reference; NULL. */
-static struct layer *find_layer(struct disk *disk, const char *point)
+/* The layer of a snapshot, or the head, with a reference; NULL. */
+static struct layer *find_layer(struct disk *disk, const char *snapshot)
 {
 	struct layer *layer;
 
 	pthread_mutex_lock(&disk->disks->lock);
-	layer = point ? disk_find_point_locked(disk, point) : disk->head;
+	layer = snapshot ? disk_find_snapshot_locked(disk, snapshot) : disk->head;
 	if (layer)
 		layer_get_locked(layer);
 	pthread_mutex_unlock(&disk->disks->lock);
@@ -35,15 +35,15 @@ static struct layer *find_layer(struct disk *disk, const char *point)
 }
 
 /* Counted as read. A fold may take the layer away while it is being waited for; its names are its parent's then. */
-static struct layer *find_and_read(struct disk *disk, const char *point, int *ret_error, struct sentence *error)
+static struct layer *find_and_read(struct disk *disk, const char *snapshot, int *ret_error, struct sentence *error)
 {
 	struct layer *layer;
 	int r;
 
 	do {
-		layer = find_layer(disk, point);
+		layer = find_layer(disk, snapshot);
 		if (!layer) {
-			*ret_error = report(error, -ENOENT, "disk '%s' has no snapshot '%s'", disk->name, point);
+			*ret_error = report(error, -ENOENT, "disk '%s' has no snapshot '%s'", disk->name, snapshot);
 			return NULL;
 		}
 		r = chain_begin_reading(layer);
@@ -59,7 +59,7 @@ static struct layer *find_and_read(struct disk *disk, const char *point, int *re
 	return NULL;
 }
 
-struct transfer *transfer_new(struct disk *disk, const char *kind, const char *point, int *ret_error,
+struct transfer *transfer_new(struct disk *disk, const char *kind, const char *snapshot, int *ret_error,
 			      struct sentence *error)
 {
 	CLEANUP(transfer_putp) struct transfer *transfer = calloc(1, sizeof(*transfer));
@@ -79,7 +79,7 @@ struct transfer *transfer_new(struct disk *disk, const char *kind, const char *p
 	disk->refs++;
 	transfer->number = ++disks->last_transfer;
 	pthread_mutex_unlock(&disks->lock);
-	transfer->layer = find_and_read(disk, point, ret_error, error);
+	transfer->layer = find_and_read(disk, snapshot, ret_error, error);
 	if (!transfer->layer)
 		return NULL;
 	r = transfer->stop_fd < 0 ? report(error, -EMFILE, "too many files are open")

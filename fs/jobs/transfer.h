@@ -42,10 +42,10 @@ struct transfer {
 };
 
 /*
- * One that reads the disk's snapshot `point` (NULL: its head), whose files are open then. The disk is claimed by the caller. NULL with a
+ * One that reads the disk's `snapshot` (NULL: its head), whose files are open then. The disk is claimed by the caller. NULL with a
  * sentence and the errno in *ret_error: -ENOENT no such snapshot, -EBUSY it is just being folded over.
  */
-struct transfer *transfer_new(struct disk *disk, const char *kind, const char *point, int *ret_error,
+struct transfer *transfer_new(struct disk *disk, const char *kind, const char *snapshot, int *ret_error,
 			      struct sentence *error);
 void transfer_put(struct transfer *transfer);   /* NULL is fine */
 void transfer_putp(struct transfer **transfer); /* for CLEANUP() */

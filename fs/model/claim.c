@@ -96,11 +96,11 @@ int layer_pin_locked(struct layer *layer, bool nonblock)
 	return r;
 }
 
-struct layer *layer_pin_point_locked(struct disk *disk, const char *point)
+struct layer *layer_pin_snapshot_locked(struct disk *disk, const char *snapshot)
 {
 	struct layer *layer;
 
-	while ((layer = disk_find_point_locked(disk, point))) {
+	while ((layer = disk_find_snapshot_locked(disk, snapshot))) {
 		layer_get_locked(layer);
 		if (layer_pin_locked(layer, false) == 0)
 			return layer;

@@ -35,8 +35,8 @@ bool fold_owns_layer_locked(const struct layer *layer);
  * waiting. The caller has a reference; layer_unpin() puts it.
  */
 int layer_pin_locked(struct layer *layer, bool nonblock);
-struct layer *layer_pin_point_locked(struct disk *disk,
-				     const char *point); /* a reference, or NULL when there is no such name */
+struct layer *layer_pin_snapshot_locked(struct disk *disk,
+					const char *snapshot); /* a reference, or NULL when there is no such name */
 void layer_unpin(struct layer *layer);
 
 #endif

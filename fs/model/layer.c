@@ -170,10 +170,11 @@ int layer_update(struct layer *layer, const struct layer_record *record)
 	return 0;
 }
 
-bool layer_has_name_locked(const struct layer *layer, const char *disk, const char *point)
+bool layer_has_name_locked(const struct layer *layer, const char *disk, const char *snapshot)
 {
 	for (size_t i = 0; i < layer->record.name_count; i++)
-		if (strcmp(layer->record.names[i].disk, disk) == 0 && strcmp(layer->record.names[i].point, point) == 0)
+		if (strcmp(layer->record.names[i].disk, disk) == 0 &&
+		    strcmp(layer->record.names[i].snapshot, snapshot) == 0)
 			return true;
 	return false;
 }
@@ -183,8 +184,8 @@ const char *layer_find_name_locked(const struct layer *layer, const char *disk, 
 	for (size_t i = 0; i < layer->record.name_count; i++) {
 		const struct layer_name *name = &layer->record.names[i];
 
-		if (strcmp(name->disk, disk) == 0 && strncmp(name->point, prefix, strlen(prefix)) == 0)
-			return name->point;
+		if (strcmp(name->disk, disk) == 0 && strncmp(name->snapshot, prefix, strlen(prefix)) == 0)
+			return name->snapshot;
 	}
 	return NULL;
 }
@@ -198,7 +199,7 @@ static int copy_names(const struct layer_record *record, size_t more, struct lay
 	if (!copy->names)
 		return -ENOMEM;
 	for (size_t i = 0; i < record->name_count; i++)
-		if (record_append_name(copy, record->names[i].disk, record->names[i].point) < 0)
+		if (record_append_name(copy, record->names[i].disk, record->names[i].snapshot) < 0)
 			return -ENOMEM;
 	return 0;
 }
@@ -219,7 +220,7 @@ static int update_names(struct layer *layer, struct layer_record *changed)
 	return r;
 }
 
-static int add_name(struct layer *layer, const char *disk, const char *point)
+static int add_name(struct layer *layer, const char *disk, const char *snapshot)
 {
 	struct layer_record changed;
 	int r;
@@ -228,7 +229,7 @@ static int add_name(struct layer *layer, const char *disk, const char *point)
 		return -ENOSPC;
 	r = copy_names(&layer->record, 1, &changed);
 	if (r == 0)
-		r = record_append_name(&changed, disk, point);
+		r = record_append_name(&changed, disk, snapshot);
 	if (r < 0) {
 		free_names(&changed);
 		return r;
@@ -236,7 +237,7 @@ static int add_name(struct layer *layer, const char *disk, const char *point)
 	return update_names(layer, &changed);
 }
 
-static int drop_name(struct layer *layer, const char *disk, const char *point)
+static int drop_name(struct layer *layer, const char *disk, const char *snapshot)
 {
 	struct layer_record changed;
 	int r = copy_names(&layer->record, 0, &changed);
@@ -248,10 +249,10 @@ static int drop_name(struct layer *layer, const char *disk, const char *point)
 	for (size_t i = 0; i < changed.name_count; i++) {
 		struct layer_name *name = &changed.names[i];
 
-		if (strcmp(name->disk, disk) != 0 || strcmp(name->point, point) != 0)
+		if (strcmp(name->disk, disk) != 0 || strcmp(name->snapshot, snapshot) != 0)
 			continue;
 		free(name->disk);
-		free(name->point);
+		free(name->snapshot);
 		*name = changed.names[--changed.name_count];
 		return update_names(layer, &changed);
 	}
@@ -272,8 +273,8 @@ static int take_names(struct layer *layer, struct layer *from)
 	for (size_t i = 0; i < from->record.name_count && r == 0; i++) {
 		const struct layer_name *name = &from->record.names[i];
 
-		if (!layer_has_name_locked(layer, name->disk, name->point))
-			r = record_append_name(&changed, name->disk, name->point);
+		if (!layer_has_name_locked(layer, name->disk, name->snapshot))
+			r = record_append_name(&changed, name->disk, name->snapshot);
 	}
 	if (r == 0)
 		return update_names(layer, &changed);
@@ -281,22 +282,22 @@ static int take_names(struct layer *layer, struct layer *from)
 	return r;
 }
 
-int layer_add_name(struct layer *layer, const char *disk, const char *point)
+int layer_add_name(struct layer *layer, const char *disk, const char *snapshot)
 {
 	int r;
 
 	pthread_mutex_lock(&layer->disks->records);
-	r = add_name(layer, disk, point);
+	r = add_name(layer, disk, snapshot);
 	pthread_mutex_unlock(&layer->disks->records);
 	return r;
 }
 
-int layer_drop_name(struct layer *layer, const char *disk, const char *point)
+int layer_drop_name(struct layer *layer, const char *disk, const char *snapshot)
 {
 	int r;
 
 	pthread_mutex_lock(&layer->disks->records);
-	r = drop_name(layer, disk, point);
+	r = drop_name(layer, disk, snapshot);
 	pthread_mutex_unlock(&layer->disks->records);
 	return r;
 }
@@ -444,7 +445,7 @@ struct layer *disk_base(const struct disk *disk)
 	return disk->hold ? disk->hold : disk->head;
 }
 
-struct layer *disk_find_point_locked(const struct disk *disk, const char *name)
+struct layer *disk_find_snapshot_locked(const struct disk *disk, const char *name)
 {
 	for (struct layer *layer = disk->disks->layers; layer; layer = layer->next)
 		if (layer_has_name_locked(layer, disk->name, name))

@@ -45,10 +45,10 @@ int layer_update(struct layer *layer, const struct layer_record *record);
  * A disk's name for the layer: added (-ENOSPC when it has too many; that the disk has no other layer of that name is the caller's business), or
  * taken away (-ENOENT). layer_take_names() moves all names of `from`, of whatever disk.
  */
-int layer_add_name(struct layer *layer, const char *disk, const char *point);
-int layer_drop_name(struct layer *layer, const char *disk, const char *point);
+int layer_add_name(struct layer *layer, const char *disk, const char *snapshot);
+int layer_drop_name(struct layer *layer, const char *disk, const char *snapshot);
 int layer_take_names(struct layer *layer, struct layer *from);
-bool layer_has_name_locked(const struct layer *layer, const char *disk, const char *point);
+bool layer_has_name_locked(const struct layer *layer, const char *disk, const char *snapshot);
 
 /* The first of the disk's names that begins with the prefix, which stays the layer's, or NULL. */
 const char *layer_find_name_locked(const struct layer *layer, const char *disk, const char *prefix);
@@ -84,6 +84,6 @@ void layer_forget_labels_locked(struct disk *disk);
 char *layer_file_name(const char *id, const char *suffix);
 
 /* The layer that the disk knows by this name, or NULL. Borrowed. */
-struct layer *disk_find_point_locked(const struct disk *disk, const char *name);
+struct layer *disk_find_snapshot_locked(const struct disk *disk, const char *name);
 
 #endif

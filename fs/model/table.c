@@ -446,22 +446,22 @@ void disk_set_last_error(struct disk *disk, const struct sentence *error)
 	pthread_mutex_unlock(&disk->disks->lock);
 }
 
-/* --- points -------------------------------------------------------------------------------------- */
+/* --- snapshots ----------------------------------------------------------------------------------- */
 
-int disk_check_new_point(struct disk *disk, const char *point, struct sentence *error)
+int disk_check_new_snapshot(struct disk *disk, const char *snapshot, struct sentence *error)
 {
 	bool taken;
 
-	if (!point_is_valid(point))
-		return report(error, -EINVAL, "'%s' cannot be a snapshot's name: up to %d bytes, no '/'", point,
-			      POINT_MAX);
+	if (!snapshot_name_is_valid(snapshot))
+		return report(error, -EINVAL, "'%s' cannot be a snapshot's name: up to %d bytes, no '/'", snapshot,
+			      SNAPSHOT_NAME_MAX);
 	pthread_mutex_lock(&disk->disks->lock);
-	taken = disk_find_point_locked(disk, point) != NULL;
+	taken = disk_find_snapshot_locked(disk, snapshot) != NULL;
 	pthread_mutex_unlock(&disk->disks->lock);
-	return taken ? report(error, -EEXIST, "disk '%s' has a snapshot '%s' already", disk->name, point) : 0;
+	return taken ? report(error, -EEXIST, "disk '%s' has a snapshot '%s' already", disk->name, snapshot) : 0;
 }
 
-void disk_free_point_name(struct disk *disk, const char *prefix, char name[POINT_MAX + 1])
+void disk_unused_snapshot_name(struct disk *disk, const char *prefix, char name[SNAPSHOT_NAME_MAX + 1])
 {
 	time_t now = time(NULL);
 	struct tm broken_down;
@@ -471,13 +471,13 @@ void disk_free_point_name(struct disk *disk, const char *prefix, char name[POINT
 
 	gmtime_r(&now, &broken_down);
 	strftime(when, sizeof(when), "%Y%m%dT%H%M%SZ", &broken_down);
-	snprintf(name, POINT_MAX + 1, "%s-%s", prefix, when);
+	snprintf(name, SNAPSHOT_NAME_MAX + 1, "%s-%s", prefix, when);
 	do {
 		pthread_mutex_lock(&disk->disks->lock);
-		taken = disk_find_point_locked(disk, name) != NULL;
+		taken = disk_find_snapshot_locked(disk, name) != NULL;
 		pthread_mutex_unlock(&disk->disks->lock);
 		if (taken)
-			snprintf(name, POINT_MAX + 1, "%s-%s-%d", prefix, when, ++n);
+			snprintf(name, SNAPSHOT_NAME_MAX + 1, "%s-%s-%d", prefix, when, ++n);
 	} while (taken);
 }
 

@@ -45,10 +45,10 @@ void disk_set_hold(struct disk *disk, struct layer *hold); /* NULL: none */
 void disk_set_last_error(struct disk *disk, const struct sentence *error);
 
 /* Whether a snapshot may have this name: -EINVAL or -EEXIST with a sentence. */
-int disk_check_new_point(struct disk *disk, const char *point, struct sentence *error);
+int disk_check_new_snapshot(struct disk *disk, const char *snapshot, struct sentence *error);
 
 /* A name of the form PREFIX-20261120T175749Z that no layer of the disk has yet. */
-void disk_free_point_name(struct disk *disk, const char *prefix, char name[POINT_MAX + 1]);
+void disk_unused_snapshot_name(struct disk *disk, const char *prefix, char name[SNAPSHOT_NAME_MAX + 1]);
 
 char *disk_directory_name(const char *name); /* escaped into one component; NULL when out of memory */
 int disk_name_of_directory(const char *directory, char **ret_name); /* the way back; -EINVAL */

@@ -62,7 +62,7 @@ struct handover_request {
 	uint32_t restarts;                  /* of the daemon that noted it */
 	uint32_t line;                      /* of a write of several commands: which one (once.h) */
 	uint8_t is_disk;                    /* the name was a disk's */
-	uint8_t has_point;                  /* which had this snapshot */
+	uint8_t has_snapshot;               /* which had this snapshot */
 	uint8_t announced;                  /* a prepare: a restore was expected */
 	uint8_t unused;
 	char head[36]; /* the disk's head; a prepare: how each disk starts */

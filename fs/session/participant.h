@@ -24,7 +24,7 @@ struct participant {
 	bool armed, consumed;
 	bool goes_on; /* a daemon that was killed has begun to continue its scratch */
 	bool done;    /* a prepare got as far as the session's record */
-	char name[POINT_MAX + 1];
+	char name[SNAPSHOT_NAME_MAX + 1];
 };
 
 struct participants {

@@ -288,14 +288,14 @@ static bool is_aside(const struct layer *hold, const struct disk *disk)
 static void let_hold_go(struct participant *participant, struct disk_record *after)
 {
 	struct disk *disk = participant->disk;
-	char point[POINT_MAX + 1];
+	char snapshot[SNAPSHOT_NAME_MAX + 1];
 
 	if (participant->hold_aside && !is_aside(disk->hold, disk)) {
-		disk_free_point_name(disk, "saved", point);
-		if (layer_add_name(disk->hold, disk->name, point) == 0)
+		disk_unused_snapshot_name(disk, "saved", snapshot);
+		if (layer_add_name(disk->hold, disk->name, snapshot) == 0)
 			log_info(
 				"disk '%s': domain '%s' was started afresh; what its saved state needs was sealed aside as '%s'",
-				disk->name, after->hold_domain, point);
+				disk->name, after->hold_domain, snapshot);
 	}
 	after->hold[0] = after->hold_uuid[0] = after->hold_domain[0] = '\0';
 	after->hold_managed = false;

@@ -16,7 +16,7 @@ static struct export
 }
 exports[EXPORTS];
 
-static struct point *any_point(struct disk *disk)
+static struct point *any_snapshot(struct disk *disk)
 {
 	return disk->point_count ? &disk->points[below((unsigned)disk->point_count)] : NULL;
 }
@@ -72,7 +72,7 @@ void do_live_snapshot(struct disk *disk)
 void do_clone(struct disk *disk)
 {
 	struct disk *clone = &disks[IMAGES + below(DISKS - IMAGES)];
-	struct point *point = one_in(3) ? any_point(disk) : NULL;
+	struct point *point = one_in(3) ? any_snapshot(disk) : NULL;
 	bool follow = !one_in(3);
 	struct allowed allowed = { 0 };
 
@@ -156,7 +156,7 @@ void forget_exports(void)
 
 void do_export(struct disk *disk)
 {
-	struct point *point = one_in(2) ? any_point(disk) : NULL;
+	struct point *point = one_in(2) ? any_snapshot(disk) : NULL;
 	struct export *export = &exports[below(EXPORTS)];
 	bool qcow2 = one_in(2), replace = !one_in(4);
 	struct allowed allowed = { 0 };
@@ -184,7 +184,7 @@ void do_export(struct disk *disk)
 void do_full_clone(struct disk *disk)
 {
 	struct disk *clone = &disks[below(IMAGES)];
-	struct point *point = one_in(3) ? any_point(disk) : NULL;
+	struct point *point = one_in(3) ? any_snapshot(disk) : NULL;
 	struct allowed allowed = { 0 };
 	char path[PATH_MAX + 64];
 

@@ -51,7 +51,7 @@ struct json_object *capture_describe(const struct live_plan *plan, const struct 
 
 	json_set_bool(object, "ok", true);
 	json_set_string(object, "domain", plan->domain);
-	json_set_string(object, "point", plan->point);
+	json_set_string(object, "point", plan->snapshot);
 	if (result->answers) {
 		json_set_string(object, "consistency", result->consistency);
 		json_set_string(object, "not_quiesced", result->warning.text[0] ? result->warning.text : NULL);
@@ -78,7 +78,7 @@ void capture_say(const struct context *context, const struct live_plan *plan, co
 		fprintf(stderr, "revertctl: warning: not quiesced: %s\n", result->warning.text);
 	if (context->json)
 		return;
-	printf("%s: snapshot '%s' of", plan->domain, plan->point);
+	printf("%s: snapshot '%s' of", plan->domain, plan->snapshot);
 	for (size_t i = 0; i < result->domain.count; i++)
 		printf("%s %s", i ? "," : "", result->domain.disks[i].target);
 	printf(" is %s", result->consistency);
@@ -97,7 +97,7 @@ static int run_live_snapshot(const struct context *context, const struct argumen
 	struct virsh virsh = { .uri = context->connect };
 	int r;
 
-	plan->point = arguments->words[1];
+	plan->snapshot = arguments->words[1];
 	r = served_domain_find(&virsh, plan->domain, &result.domain, error);
 	if (r == 0)
 		r = live_snapshot(&virsh, plan, &result, error);

@@ -101,7 +101,7 @@ static void give_option(struct arguments *arguments, const char *name, const cha
 		arguments->option_count++;
 }
 
-static int copy_out(const struct context *context, const struct arguments *arguments, const char *point,
+static int copy_out(const struct context *context, const struct arguments *arguments, const char *snapshot,
 		    struct copy *copy, struct sentence *error)
 {
 	CLEANUP(freep) char *line = NULL;
@@ -112,18 +112,18 @@ static int copy_out(const struct context *context, const struct arguments *argum
 	int r;
 
 	give_option(&own, "to", copy->path);
-	if (point)
-		give_option(&own, "point", point);
+	if (snapshot)
+		give_option(&own, "point", snapshot);
 	r = verb_line(&own, copy->name, &line, error);
 	work.line = line;
 	return r < 0 ? r : work_run(&work, &copy->answer, error);
 }
 
-static int copy_all(const struct context *context, const struct arguments *arguments, const char *point,
+static int copy_all(const struct context *context, const struct arguments *arguments, const char *snapshot,
 		    struct copies *copies, struct sentence *error)
 {
 	for (size_t i = 0; i < copies->count; i++) {
-		int r = copy_out(context, arguments, point, &copies->items[i], error);
+		int r = copy_out(context, arguments, snapshot, &copies->items[i], error);
 
 		if (r < 0)
 			return r;
@@ -144,7 +144,7 @@ static int run_hook(const struct context *context, const struct arguments *argum
 					       .disk = copy->name,
 					       .domain = domain,
 					       .target = copy->target,
-					       .point = arguments_value(arguments, "point"),
+					       .snapshot = arguments_value(arguments, "point"),
 					       .format = format ? format : "qcow2" };
 		int r;
 
@@ -263,17 +263,17 @@ static int export_domain(const struct context *context, const struct arguments *
 {
 	CLEANUP(live_result_clear) struct live_result result = { 0 };
 	CLEANUP(copies_clear) struct copies copies = { 0 };
-	char own_point[64];
+	char own_snapshot[64];
 	sigset_t before;
 	int r;
 
-	name_point(own_point, sizeof(own_point));
-	plan.point = arguments_has(arguments, "point") ? arguments_value(arguments, "point") : own_point;
+	name_point(own_snapshot, sizeof(own_snapshot));
+	plan.snapshot = arguments_has(arguments, "point") ? arguments_value(arguments, "point") : own_snapshot;
 	block_interrupt(&before);
 	r = capture(context, arguments, &plan, &result, &copies, error);
 	if (r == 0)
-		r = copy_all(context, arguments, plan.point, &copies, error);
-	live_forget(&result, plan.point);
+		r = copy_all(context, arguments, plan.snapshot, &copies, error);
+	live_forget(&result, plan.snapshot);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	if (r < 0)
 		return r;

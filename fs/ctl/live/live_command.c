@@ -34,7 +34,7 @@ static int snapshot_line(const struct served_disk *disk, const struct live_plan 
 	int r = line ? command_append(&line, NULL, disk->name) : -ENOMEM;
 
 	if (r == 0)
-		r = command_append(&line, NULL, plan->point);
+		r = command_append(&line, NULL, plan->snapshot);
 	if (r == 0)
 		r = command_append(&line, "live", "yes");
 	if (r == 0)
@@ -45,7 +45,7 @@ static int snapshot_line(const struct served_disk *disk, const struct live_plan 
 	return r;
 }
 
-static void forget_one(const struct served_disk *disk, const char *point, bool is_there)
+static void forget_one(const struct served_disk *disk, const char *snapshot, bool is_there)
 {
 	CLEANUP(json_putp) struct json_object *answer = NULL;
 	CLEANUP(freep) char *line = strdup("delete");
@@ -53,27 +53,27 @@ static void forget_one(const struct served_disk *disk, const char *point, bool i
 	int r = line ? command_append(&line, NULL, disk->name) : -ENOMEM;
 
 	if (r == 0)
-		r = command_append(&line, NULL, point);
+		r = command_append(&line, NULL, snapshot);
 	if (r == 0)
 		r = ask(disk->point, line, ASK_TIMEOUT_MS, &answer, &why);
 	if (r < 0 && (is_there || r != -ENOENT))
-		log_warning("snapshot '%s' of disk '%s' may be left: %s", point, disk->name, why.text);
+		log_warning("snapshot '%s' of disk '%s' may be left: %s", snapshot, disk->name, why.text);
 }
 
-void live_forget(const struct live_result *result, const char *point)
+void live_forget(const struct live_result *result, const char *snapshot)
 {
 	for (size_t i = 0; result->answers && i < result->domain.count; i++)
 		if (result->answers[i])
-			forget_one(&result->domain.disks[i], point, true);
+			forget_one(&result->domain.disks[i], snapshot, true);
 }
 
 /* What was made is deleted again, and what may have been: of a daemon that was late. One that refused has made nothing. */
-static void undo(const struct live_result *result, const struct copying *items, const char *point)
+static void undo(const struct live_result *result, const struct copying *items, const char *snapshot)
 {
-	live_forget(result, point);
+	live_forget(result, snapshot);
 	for (size_t i = 0; i < result->domain.count; i++)
 		if (!result->answers[i] && items[i].question.error == -ETIMEDOUT)
-			forget_one(&result->domain.disks[i], point, false);
+			forget_one(&result->domain.disks[i], snapshot, false);
 }
 
 static const char *label_of(const struct live_result *result, const struct served_disk *disk, const struct guard *guard)
@@ -92,10 +92,10 @@ static int prepare(const struct live_result *result, const struct live_plan *pla
 		int r = snapshot_line(disk, plan, label_of(result, disk, guard), &line);
 
 		items[i] = (struct copying){ .name = disk->name,
-					     .point = plan->point,
+					     .snapshot = plan->snapshot,
 					     .question = { .point = disk->point, .line = line } };
 		if (r < 0)
-			return report(error, r, "'%s': %s", plan->point, error_text(r));
+			return report(error, r, "'%s': %s", plan->snapshot, error_text(r));
 	}
 	return 0;
 }
@@ -156,7 +156,7 @@ static int take_items(struct live_result *result, const struct live_plan *plan, 
 	if (r == 0)
 		r = take_answers(result, items, error);
 	if (r < 0 || going_on == -ETIME)
-		undo(result, items, plan->point);
+		undo(result, items, plan->snapshot);
 	if (r == 0 && going_on == -ETIME)
 		return report(error, going_on, "no snapshot was made: %s", why.text);
 	if (r < 0 && going_on < 0)

@@ -11,7 +11,7 @@
 #define LIVE_TIMEOUT_S 30 /* that a guest stands still at most, unless another is asked for */
 
 struct live_plan {
-	const char *domain, *point;
+	const char *domain, *snapshot;
 	const char *note; /* or NULL */
 	enum quiesce quiesce;
 	unsigned timeout_s;
@@ -35,6 +35,6 @@ int live_snapshot(const struct virsh *virsh, const struct live_plan *plan, struc
 void live_result_clear(struct live_result *result); /* for CLEANUP() */
 
 /* Delete the snapshots again; errors are warnings. */
-void live_forget(const struct live_result *result, const char *point);
+void live_forget(const struct live_result *result, const char *snapshot);
 
 #endif

@@ -94,7 +94,7 @@ static void note_copied(struct copying *items, size_t count, const struct questi
 		if (strcmp(items[i].question.point, question->point) == 0 &&
 		    ask_find_disk(status, items[i].name, &disk, NULL) == 0 &&
 		    json_get_string(disk, "copied", &copied) > 0)
-			items[i].copied |= strcmp(copied, items[i].point) == 0;
+			items[i].copied |= strcmp(copied, items[i].snapshot) == 0;
 }
 
 /* ---- the loop */

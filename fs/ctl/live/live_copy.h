@@ -9,8 +9,8 @@
 #include "client.h"
 
 struct copying {
-	const char *name, *point; /* the disk, and the snapshot's name; borrowed */
-	struct question question; /* its line is borrowed */
+	const char *name, *snapshot; /* the disk, and the snapshot's name; borrowed */
+	struct question question;    /* its line is borrowed */
 	struct inquiry inquiry;
 	bool open;   /* not settled */
 	bool copied; /* as the status says */

@@ -42,7 +42,7 @@ static void become_hook(const char *path, const struct post_hook_file *file, con
 	set_variable("REVERTFS_DISK", file->disk);
 	set_variable("REVERTFS_DOMAIN", file->domain);
 	set_variable("REVERTFS_TARGET", file->target);
-	set_variable("REVERTFS_POINT", file->point);
+	set_variable("REVERTFS_POINT", file->snapshot);
 	set_variable("REVERTFS_FORMAT", file->format);
 	set_variable("REVERTFS_CONSISTENCY", file->consistency);
 	set_variable("REVERTFS_SHA256", file->sha256);

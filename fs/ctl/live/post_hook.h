@@ -15,7 +15,7 @@ struct post_hook_file {
 	const char *file; /* absolute */
 	const char *disk;
 	/* NULL: unknown, or there is none */
-	const char *domain, *target, *point, *format, *consistency, *sha256;
+	const char *domain, *target, *snapshot, *format, *consistency, *sha256;
 };
 
 /* Before anything is exported for it: whether it is there. */

@@ -33,7 +33,7 @@ static void new_hold(const char *more)
 	check_str(answered("disks.0.action"), "held");
 }
 
-static bool has_point(const char *prefix)
+static bool has_snapshot(const char *prefix)
 {
 	char path[64];
 
@@ -52,8 +52,8 @@ static const struct row {
 	const char *reason;
 	bool armed_at_start, armed_now, named, moved;
 	const char *action;
-	int reads;         /* in block 0, once the session is over */
-	const char *point; /* the beginning of a name that must be there, or NULL */
+	int reads;            /* in block 0, once the session is over */
+	const char *snapshot; /* the beginning of a name that must be there, or NULL */
 } rows[] = {
 	{ "shutdown", false, false, true, false, "reset", 1, NULL },
 	{ "destroyed", false, false, true, false, "reset", 1, NULL },
@@ -85,10 +85,10 @@ static void check_row(const struct row *row)
 	check_str(answered("disks.0.action"), row->action);
 	check_str(answered("disks.0.target"), "vda");
 	check_reads("d", 0, 1, row->reads);
-	check(!row->point || has_point(row->point));
+	check(!row->snapshot || has_snapshot(row->snapshot));
 	check_str(status_of("d", "session"), "");
 	check_int(strcmp(row->action, "committed") == 0 ? layer_count("d") == 2
-							: layer_count("d") == 1 + (row->point != NULL),
+							: layer_count("d") == 1 + (row->snapshot != NULL),
 		  true);
 	check(image_reads("d", 0, BLOCKS, 1));
 	world_end();

@@ -258,7 +258,7 @@ TEST(a_layer_is_loaded_as_it_was_saved)
 	check_int(loaded.name_count, 2);
 	for (size_t i = 0; i < 2; i++) {
 		check_str(loaded.names[i].disk, layer_names[i].disk);
-		check_str(loaded.names[i].point, layer_names[i].point);
+		check_str(loaded.names[i].snapshot, layer_names[i].snapshot);
 	}
 	check(loaded.becomes_head);
 	check_str(loaded.domain, "win10");
@@ -586,7 +586,7 @@ TEST(names_of_a_layer_are_checked_and_counted)
 		struct json_object *last = i < ARRAY_SIZE(bad) ? layer_name(bad[i]) : layer_name("{\"disk\":\"a\"}");
 
 		if (i == ARRAY_SIZE(bad))
-			json_object_object_add(last, "point", long_text(POINT_MAX + 1));
+			json_object_object_add(last, "point", long_text(SNAPSHOT_NAME_MAX + 1));
 		names = json_object_new_array();
 		json_object_array_add(names, layer_name("{\"disk\":\"a\",\"point\":\"p\"}"));
 		json_object_array_add(names, last);
