@@ -597,7 +597,7 @@ static void note_unfinished(struct disks *disks, const char *name)
 		io_unlink(disks->outputs_fd, name);
 }
 
-int start_load(struct disks *disks, struct sentence *error)
+int load_state(struct disks *disks, struct sentence *error)
 {
 	int r;
 

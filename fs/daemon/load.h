@@ -8,6 +8,6 @@
 #include "model.h"
 
 /* Complete promised releases, load layers and disks, mend what a crash left. Fails only when nothing can be served at all. */
-int start_load(struct disks *disks, struct sentence *error);
+int load_state(struct disks *disks, struct sentence *error);
 
 #endif

@@ -120,9 +120,9 @@ static void tell_ready(void *context)
 		log_warning("cannot tell systemd that the mount answers: %s", error_text(r));
 	log_info("'%s' is served at '%s'", revertfs->options.images, revertfs->options.mount);
 	if (revertfs->ready_fd >= 0)
-		background_ready(steal_fd(&revertfs->ready_fd));
+		daemonize_ready(steal_fd(&revertfs->ready_fd));
 	if (revertfs->quiet)
-		background_leave_terminal();
+		daemonize_leave_terminal();
 }
 
 /* An operator who wonders why the disks are gone finds who wanted it. Whether the mount is to stay for a successor. */
@@ -359,7 +359,7 @@ static int print_and_free(char *text)
 /* Whether to go on in this process; else *ret_status is what to exit with. */
 static bool go_into_background(struct revertfs *revertfs, struct sentence *error, int *ret_status)
 {
-	int r = background_enter(&revertfs->ready_fd, ret_status);
+	int r = daemonize_enter(&revertfs->ready_fd, ret_status);
 
 	if (r == 0)
 		return true;

@@ -175,7 +175,7 @@ int disks_new(struct options *options, int images_fd, struct handover *handover,
 		r = open_directories(disks, error);
 	options->lock_fd = disks->state_lock;
 	if (r == 0)
-		r = start_load(disks, error);
+		r = load_state(disks, error);
 	if (r < 0)
 		disks_free(disks);
 	else
@@ -185,7 +185,7 @@ int disks_new(struct options *options, int images_fd, struct handover *handover,
 
 int disks_start(struct disks *disks, struct sentence *error)
 {
-	int r = job_start_workers(disks);
+	int r = workers_start(disks);
 
 	if (r < 0)
 		return report(error, r, "threads for background work cannot be started: %s", error_text(r));
@@ -221,7 +221,7 @@ void disks_free(struct disks *disks)
 {
 	if (!disks)
 		return;
-	job_stop_workers(disks);
+	workers_stop(disks);
 	while (disks->first) {
 		struct disk *disk = disks->first;
 

@@ -330,7 +330,7 @@ static int start_thread(struct disks *disks, void *(*run)(void *))
 	return -r;
 }
 
-int job_start_workers(struct disks *disks)
+int workers_start(struct disks *disks)
 {
 	unsigned count = disks->options->max_jobs;
 	int r;
@@ -344,7 +344,7 @@ int job_start_workers(struct disks *disks)
 	return r;
 }
 
-void job_stop_workers(struct disks *disks)
+void workers_stop(struct disks *disks)
 {
 	pthread_mutex_lock(&disks->lock);
 	disks->stopping = true;

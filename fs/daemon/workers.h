@@ -7,7 +7,7 @@
 
 #include "model.h"
 
-int job_start_workers(struct disks *disks);
-void job_stop_workers(struct disks *disks); /* waits until they are gone; running folds stop first */
+int workers_start(struct disks *disks);
+void workers_stop(struct disks *disks); /* waits until they are gone; running folds stop first */
 
 #endif

@@ -40,7 +40,7 @@ static void redirect(int flags, int fd)
 		log_warning("cannot redirect descriptor %d to /dev/null: %s", fd, error_text(-errno));
 }
 
-int background_enter(int *ret_ready_fd, int *ret_status)
+int daemonize_enter(int *ret_ready_fd, int *ret_status)
 {
 	int pipe_fds[2];
 	pid_t child;
@@ -72,14 +72,14 @@ int background_enter(int *ret_ready_fd, int *ret_status)
 	return 0;
 }
 
-void background_leave_terminal(void)
+void daemonize_leave_terminal(void)
 {
 	redirect(O_WRONLY, STDERR_FILENO);
 }
 
-void background_ready(int ready_fd)
+void daemonize_ready(int ready_fd)
 {
-	background_leave_terminal();
+	daemonize_leave_terminal();
 	if (write(ready_fd, "r", 1) < 0)
 		log_warning("nobody waits for the mount any more: %s", error_text(-errno));
 	close(ready_fd);

@@ -6,13 +6,13 @@
 #define REVERTFS_RESTART_DAEMONIZE_H
 
 /*
- * Fork. In the child, which is the daemon, 0, with a descriptor for background_ready(); stderr is still the caller's, for
+ * Fork. In the child, which is the daemon, 0, with a descriptor for daemonize_ready(); stderr is still the caller's, for
  * the reason of a failure. In the parent, 1, when the child is ready or gone: *ret_status is what to exit with.
  */
-int background_enter(int *ret_ready_fd, int *ret_status);
+int daemonize_enter(int *ret_ready_fd, int *ret_status);
 
 /* Let the parent go, and let go of the terminal. */
-void background_ready(int ready_fd);
-void background_leave_terminal(void);
+void daemonize_ready(int ready_fd);
+void daemonize_leave_terminal(void);
 
 #endif

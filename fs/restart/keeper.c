@@ -111,7 +111,7 @@ static void obey(struct keeper *keeper, char *message, int *fd)
 		keeper->serves = keeper->has_served = true;
 		keeper->delay_ms = 0;
 		if (keeper->ready_fd >= 0)
-			background_ready(steal_fd(&keeper->ready_fd));
+			daemonize_ready(steal_fd(&keeper->ready_fd));
 		return;
 	}
 	if (!name)

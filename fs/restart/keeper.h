@@ -15,7 +15,7 @@
 #define KEEPER_AGAIN 75
 
 /*
- * Be the keeper of daemons that are started with these arguments, in this directory (consumed): paths may be relative to it. `ready_fd` is for background_ready(), or -1. Returns what to exit with, when the
+ * Be the keeper of daemons that are started with these arguments, in this directory (consumed): paths may be relative to it. `ready_fd` is for daemonize_ready(), or -1. Returns what to exit with, when the
  * last daemon has ended, or the first could not start (it has said why).
  */
 int keeper_run(char **argv, int directory, bool in_background, int ready_fd);
