@@ -31,7 +31,7 @@ struct call {
 };
 
 struct state {
-	const struct work *work;
+	const struct long_command *long_command;
 	struct style style;
 	struct call main, look, cancel;
 	struct progress progress;
@@ -68,11 +68,11 @@ static void end_call(struct call *call)
 
 /* ---- how far it is */
 
-static bool is_ours(const struct work *work, struct json_object *job)
+static bool is_ours(const struct long_command *long_command, struct json_object *job)
 {
-	if (strcmp(string_of(job, "kind", ""), work->kind) != 0)
+	if (strcmp(string_of(job, "kind", ""), long_command->kind) != 0)
 		return false;
-	return !work->to || strcmp(string_of(job, "to", ""), work->to) == 0;
+	return !long_command->to || strcmp(string_of(job, "to", ""), long_command->to) == 0;
 }
 
 static struct json_object *find_job(const struct state *state, struct json_object *status)
@@ -80,11 +80,11 @@ static struct json_object *find_job(const struct state *state, struct json_objec
 	struct json_object *disk = NULL, *jobs = NULL;
 	struct sentence ignored;
 
-	if (ask_find_disk(status, state->work->name, &disk, &ignored) < 0)
+	if (ask_find_disk(status, state->long_command->name, &disk, &ignored) < 0)
 		return NULL;
 	json_get_array(disk, "jobs", &jobs);
 	for (size_t i = 0; jobs && i < json_object_array_length(jobs); i++)
-		if (is_ours(state->work, json_object_array_get_idx(jobs, i)))
+		if (is_ours(state->long_command, json_object_array_get_idx(jobs, i)))
 			return json_object_array_get_idx(jobs, i);
 	return NULL;
 }
@@ -105,7 +105,7 @@ static void paint(struct state *state)
 {
 	CLEANUP(freep) char *text = NULL;
 
-	if (state->work->quiet)
+	if (state->long_command->quiet)
 		return;
 	if (!state->style.is_terminal) {
 		text = progress_line(&state->progress);
@@ -145,15 +145,15 @@ static void ask_to_cancel(struct state *state)
 	char number[24];
 	int r;
 
-	if (state->cancel.open || state->cancel_line || (state->work->to && !state->number))
+	if (state->cancel.open || state->cancel_line || (state->long_command->to && !state->number))
 		return;
 	snprintf(number, sizeof(number), "%llu", (unsigned long long)state->number);
 	state->cancel_line = strdup("cancel");
-	r = state->cancel_line ? command_append(&state->cancel_line, NULL, state->work->name) : -ENOMEM;
+	r = state->cancel_line ? command_append(&state->cancel_line, NULL, state->long_command->name) : -ENOMEM;
 	if (r == 0)
-		r = command_append(&state->cancel_line, "job", state->work->to ? number : "fold");
+		r = command_append(&state->cancel_line, "job", state->long_command->to ? number : "fold");
 	if (r == 0)
-		start_call(&state->cancel, state->work->point, state->cancel_line, NULL);
+		start_call(&state->cancel, state->long_command->point, state->cancel_line, NULL);
 }
 
 static void take_signal(struct state *state)
@@ -192,7 +192,7 @@ static void attend(struct state *state)
 {
 	while (state->main.open && state->interrupts < 2) {
 		if (!state->look.open && monotonic_ms() >= state->look_at)
-			start_call(&state->look, state->work->point, NULL, "status.json");
+			start_call(&state->look, state->long_command->point, NULL, "status.json");
 		if (!state->look.open && monotonic_ms() >= state->look_at)
 			state->look_at = monotonic_ms() + LOOK_MS; /* it could not be asked */
 		if (state->interrupts)
@@ -216,7 +216,8 @@ static int judge(struct state *state, struct json_object **ret_answer, struct se
 	r = ask_result(&state->main.question, ret_answer, error);
 	if (r < 0 && state->interrupts)
 		return report(error, -EINTR, "%s was cancelled; %s", state->what,
-			      state->work->to ? "nothing is left of it" : "nothing is lost, and it can go on later");
+			      state->long_command->to ? "nothing is left of it"
+						      : "nothing is lost, and it can go on later");
 	return r;
 }
 
@@ -230,19 +231,19 @@ static int block_interrupt(sigset_t *ret_before)
 	return signalfd(-1, &interrupt, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-int work_run(const struct work *work, struct json_object **ret_answer, struct sentence *error)
+int long_command_run(const struct long_command *long_command, struct json_object **ret_answer, struct sentence *error)
 {
-	struct state state = { .work = work, .look_at = monotonic_ms() + FIRST_LOOK_MS };
+	struct state state = { .long_command = long_command, .look_at = monotonic_ms() + FIRST_LOOK_MS };
 	sigset_t before;
 	int r;
 
 	terminal_look(STDERR_FILENO, &state.style);
-	state.what = format_text("%s %s", work->kind, work->name);
+	state.what = format_text("%s %s", long_command->kind, long_command->name);
 	if (!state.what)
 		return report(error, -ENOMEM, "out of memory");
 	state.progress = (struct progress){ .what = state.what, .shown_tenth = -1 };
 	state.signal_fd = block_interrupt(&before);
-	start_call(&state.main, work->point, work->line, NULL);
+	start_call(&state.main, long_command->point, long_command->line, NULL);
 	attend(&state);
 	r = judge(&state, ret_answer, error);
 	end_call(&state.main);

@@ -7,7 +7,7 @@
 
 #include "ask.h"
 
-struct work {
+struct long_command {
 	const char *point; /* the mount */
 	const char *name;  /* the disk whose job it is */
 	const char *line;  /* the command, which returns when the job has ended */
@@ -20,6 +20,6 @@ struct work {
  * As ask(), without a deadline. -EINTR with a sentence when it was cancelled by Ctrl-C; a second Ctrl-C does not wait for that. The bar
  * goes to stderr: a terminal has one, elsewhere it is a line for each tenth.
  */
-int work_run(const struct work *work, struct json_object **ret_answer, struct sentence *error);
+int long_command_run(const struct long_command *long_command, struct json_object **ret_answer, struct sentence *error);
 
 #endif

@@ -149,17 +149,18 @@ int verb_run_long(const struct context *context, const struct arguments *argumen
 	CLEANUP(json_putp) struct json_object *answer = NULL;
 	CLEANUP(free_verbp) struct verb verb = { 0 };
 	bool detach = arguments_has(arguments, "detach");
-	struct work work = { .kind = kind, .to = to, .quiet = context->json };
+	struct long_command long_command = { .kind = kind, .to = to, .quiet = context->json };
 	int r = prepare(context, arguments, &verb, error);
 
 	if (r < 0)
 		return r;
-	work.point = verb.point;
-	work.name = verb.name;
-	work.line = verb.line;
+	long_command.point = verb.point;
+	long_command.name = verb.name;
+	long_command.line = verb.line;
 	if (to && path_is_beneath(to, verb.point)) /* a clone's name, as the status has it */
-		work.to = to + strlen(verb.point) + strspn(to + strlen(verb.point), "/");
-	r = detach ? ask(verb.point, verb.line, ASK_TIMEOUT_MS, &answer, error) : work_run(&work, &answer, error);
+		long_command.to = to + strlen(verb.point) + strspn(to + strlen(verb.point), "/");
+	r = detach ? ask(verb.point, verb.line, ASK_TIMEOUT_MS, &answer, error)
+		   : long_command_run(&long_command, &answer, error);
 	if (r == 0)
 		verb_print(context, arguments, verb.name,
 			   detach ? "queued; 'revertctl status' shows how far it is" : arguments->subcommand->done,
@@ -206,12 +207,14 @@ static int wait_for_fold(const struct context *context, const struct verb *verb,
 			 struct sentence *error)
 {
 	CLEANUP(freep) char *line = strdup("fold");
-	struct work work = { .point = verb->point, .name = verb->name, .kind = "fold", .quiet = context->json };
+	struct long_command long_command = {
+		.point = verb->point, .name = verb->name, .kind = "fold", .quiet = context->json
+	};
 
 	if (!line || command_append(&line, NULL, verb->name) < 0)
 		return report(error, -ENOMEM, "out of memory");
-	work.line = line;
-	return work_run(&work, ret_answer, error);
+	long_command.line = line;
+	return long_command_run(&long_command, ret_answer, error);
 }
 
 static int run_commit(const struct context *context, const struct arguments *arguments, struct sentence *error)

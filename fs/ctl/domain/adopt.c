@@ -25,9 +25,9 @@ static bool may_be_a_disk(const struct domain_disk *disk)
 	return !disk->device || strcmp(disk->device, "disk") == 0;
 }
 
-static int choose(struct moving *moving, const struct arguments *arguments, struct sentence *error)
+static int choose(struct conversion *conversion, const struct arguments *arguments, struct sentence *error)
 {
-	const struct domain *domain = moving->guest.domain;
+	const struct domain *domain = conversion->guest.domain;
 	const char *target;
 	size_t place = 0;
 
@@ -36,20 +36,20 @@ static int choose(struct moving *moving, const struct arguments *arguments, stru
 
 		if (!disk)
 			return report(error, -ENOENT, "domain '%s' has no disk '%s'", domain->name, target);
-		if (!moving_add(moving, disk->target))
+		if (!conversion_add(conversion, disk->target))
 			return report(error, -ENOMEM, "out of memory");
 	}
 	for (size_t i = 0; i < domain->count && !arguments_has(arguments, "target"); i++)
-		if (may_be_a_disk(&domain->disks[i]) && !moving_add(moving, domain->disks[i].target))
+		if (may_be_a_disk(&domain->disks[i]) && !conversion_add(conversion, domain->disks[i].target))
 			return report(error, -ENOMEM, "out of memory");
-	return moving->count ? 0 : report(error, -ENOENT, "domain '%s' has no disk", domain->name);
+	return conversion->count ? 0 : report(error, -ENOENT, "domain '%s' has no disk", domain->name);
 }
 
 /* ---- where they are */
 
-static int refuse_place(const struct moving *moving, const struct moving_disk *disk, struct sentence *error)
+static int refuse_place(const struct conversion *conversion, const struct conversion_disk *disk, struct sentence *error)
 {
-	const struct mount *first = mounts_next(moving->mounts, NULL);
+	const struct mount *first = mounts_next(conversion->mounts, NULL);
 
 	return report(error, -EINVAL,
 		      "disk '%s': '%s' lies in no images directory of a revertfs (there is '%s'): move it there, "
@@ -58,32 +58,32 @@ static int refuse_place(const struct moving *moving, const struct moving_disk *d
 }
 
 /* A symbolic link in the path is followed only where the path as it stands is nowhere, so that no mount is touched. */
-static int place_image(const struct moving *moving, struct moving_disk *disk, struct sentence *error)
+static int place_image(const struct conversion *conversion, struct conversion_disk *disk, struct sentence *error)
 {
 	CLEANUP(freep) char *real = NULL;
 	const char *path = disk->from;
 
-	disk->mount = mounts_of_path(moving->mounts, path);
+	disk->mount = mounts_of_path(conversion->mounts, path);
 	if (disk->mount) {
 		disk->to = strdup(path);
 		disk->name = strdup(path + strlen(disk->mount->point) + 1);
 		return disk->to && disk->name ? 0 : report(error, -ENOMEM, "out of memory");
 	}
-	disk->mount = mounts_of_image(moving->mounts, path);
+	disk->mount = mounts_of_image(conversion->mounts, path);
 	if (!disk->mount) {
 		path = real = realpath(path, NULL);
-		disk->mount = real ? mounts_of_image(moving->mounts, real) : NULL;
+		disk->mount = real ? mounts_of_image(conversion->mounts, real) : NULL;
 	}
 	if (!disk->mount)
-		return refuse_place(moving, disk, error);
+		return refuse_place(conversion, disk, error);
 	disk->name = strdup(path + strlen(disk->mount->images) + 1);
 	disk->to = disk->name ? format_text("%s/%s", disk->mount->point, disk->name) : NULL;
 	return disk->to ? 0 : report(error, -ENOMEM, "out of memory");
 }
 
-static int place_disk(const struct moving *moving, struct moving_disk *disk, struct sentence *error)
+static int place_disk(const struct conversion *conversion, struct conversion_disk *disk, struct sentence *error)
 {
-	const struct domain_disk *xml = domain_find(moving->guest.domain, disk->target);
+	const struct domain_disk *xml = domain_find(conversion->guest.domain, disk->target);
 
 	if (!may_be_a_disk(xml))
 		return report(error, -EINVAL, "'%s' is a %s, and only disks can be protected", disk->target,
@@ -102,16 +102,16 @@ static int place_disk(const struct moving *moving, struct moving_disk *disk, str
 	if (strcmp(disk->from_format, "raw") != 0 && strcmp(disk->from_format, "qcow2") != 0)
 		return report(error, -EINVAL, "disk '%s' is of format '%s', and images are raw or qcow2", disk->target,
 			      disk->from_format);
-	return place_image(moving, disk, error);
+	return place_image(conversion, disk, error);
 }
 
 /* ---- whether they are free */
 
-static int check_free(struct moving_disk *disk, struct sentence *error)
+static int check_free(struct conversion_disk *disk, struct sentence *error)
 {
 	CLEANUP(json_putp) struct json_object *status = NULL;
 	struct json_object *session = NULL, *hold = NULL;
-	int r = moving_status(disk, &status, error);
+	int r = conversion_status(disk, &status, error);
 
 	if (r < 0 || !status)
 		return r;
@@ -127,36 +127,36 @@ static int check_free(struct moving_disk *disk, struct sentence *error)
 	return 0;
 }
 
-static int check_domain(const struct moving *moving, const char *name, struct sentence *error)
+static int check_domain(const struct conversion *conversion, const char *name, struct sentence *error)
 {
 	CLEANUP(domain_freep) struct domain *domain = NULL;
 	CLEANUP(freep) char *xml = NULL;
 	struct sentence ignored;
 
 	/* One that goes away meanwhile is none. */
-	if (virsh_domain_xml(&moving->guest.virsh, name, true, &xml, &ignored) < 0 ||
+	if (virsh_domain_xml(&conversion->guest.virsh, name, true, &xml, &ignored) < 0 ||
 	    domain_parse(xml, strlen(xml), &domain, &ignored) < 0 ||
-	    strcmp(domain->uuid, moving->guest.domain->uuid) == 0)
+	    strcmp(domain->uuid, conversion->guest.domain->uuid) == 0)
 		return 0;
-	for (size_t i = 0; i < moving->count; i++)
+	for (size_t i = 0; i < conversion->count; i++)
 		for (size_t k = 0; k < domain->count; k++)
-			if (domain->disks[k].path && strcmp(domain->disks[k].path, moving->disks[i].from) == 0 &&
-			    strcmp(moving->disks[i].from, moving->disks[i].to) != 0)
+			if (domain->disks[k].path && strcmp(domain->disks[k].path, conversion->disks[i].from) == 0 &&
+			    strcmp(conversion->disks[i].from, conversion->disks[i].to) != 0)
 				return report(
 					error, -EBUSY,
 					"disk '%s': domain '%s' uses '%s', too, and would go on with the real image: "
 					"give it another disk first",
-					moving->disks[i].target, name, moving->disks[i].from);
+					conversion->disks[i].target, name, conversion->disks[i].from);
 	return 0;
 }
 
-static int check_other_domains(const struct moving *moving, struct sentence *error)
+static int check_other_domains(const struct conversion *conversion, struct sentence *error)
 {
 	CLEANUP(guest_free_names) char **names = NULL;
-	int r = guest_names(&moving->guest.virsh, &names, error);
+	int r = guest_names(&conversion->guest.virsh, &names, error);
 
 	for (char **name = names; r == 0 && *name; name++)
-		r = check_domain(moving, *name, error);
+		r = check_domain(conversion, *name, error);
 	return r;
 }
 
@@ -170,61 +170,61 @@ static const struct config_disk *find_entry(const struct config *config, const c
 	return NULL;
 }
 
-static int compose_file(struct moving *moving, struct sentence *error)
+static int compose_file(struct conversion *conversion, struct sentence *error)
 {
-	const struct config *config = moving->guest.config;
-	CLEANUP(freep) const char **targets = calloc(moving->count + 1, sizeof(*targets));
+	const struct config *config = conversion->guest.config;
+	CLEANUP(freep) const char **targets = calloc(conversion->count + 1, sizeof(*targets));
 	size_t count = 0;
 
-	for (size_t i = 0; targets && i < moving->count; i++)
-		if (!find_entry(config, moving->disks[i].target))
-			targets[count++] = moving->disks[i].target;
+	for (size_t i = 0; targets && i < conversion->count; i++)
+		if (!find_entry(config, conversion->disks[i].target))
+			targets[count++] = conversion->disks[i].target;
 	if (targets && config)
-		moving->file = count ? config_text_add(config->text, targets, count) : strdup(config->text);
+		conversion->file = count ? config_text_add(config->text, targets, count) : strdup(config->text);
 	else if (targets)
-		moving->file = config_text_new(targets, count);
-	return moving->file ? 0 : report(error, -ENOMEM, "out of memory");
+		conversion->file = config_text_new(targets, count);
+	return conversion->file ? 0 : report(error, -ENOMEM, "out of memory");
 }
 
 /* What the hook will say to the new definition when the domain starts. */
-static int ask_the_hook(const struct moving *moving, struct sentence *error)
+static int ask_the_hook(const struct conversion *conversion, struct sentence *error)
 {
-	CLEANUP(freep) struct config_disk *entries = calloc(moving->count, sizeof(*entries));
+	CLEANUP(freep) struct config_disk *entries = calloc(conversion->count, sizeof(*entries));
 	CLEANUP(domain_freep) struct domain *domain = NULL;
-	struct config config = { .shown = (char *)"its file", .disks = entries, .count = moving->count };
-	int r = entries ? domain_parse(moving->after, strlen(moving->after), &domain, error)
+	struct config config = { .shown = (char *)"its file", .disks = entries, .count = conversion->count };
+	int r = entries ? domain_parse(conversion->after, strlen(conversion->after), &domain, error)
 			: report(error, -ENOMEM, "out of memory");
 
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < moving->count; i++)
-		entries[i].target = moving->disks[i].target;
-	return guest_ask_hook(domain, &config, moving->mounts, error);
+	for (size_t i = 0; i < conversion->count; i++)
+		entries[i].target = conversion->disks[i].target;
+	return guest_ask_hook(domain, &config, conversion->mounts, error);
 }
 
-static int check(struct moving *moving, const struct context *context, const struct arguments *arguments,
+static int check(struct conversion *conversion, const struct context *context, const struct arguments *arguments,
 		 struct sentence *error)
 {
-	int r = guest_load(context, arguments->words[0], &moving->guest, error);
+	int r = guest_load(context, arguments->words[0], &conversion->guest, error);
 
 	if (r == 0)
-		r = guest_check_off(&moving->guest, error);
+		r = guest_check_off(&conversion->guest, error);
 	if (r == 0)
-		r = ask_mounts(&moving->mounts, error);
+		r = ask_mounts(&conversion->mounts, error);
 	if (r == 0)
-		r = choose(moving, arguments, error);
-	for (size_t i = 0; i < moving->count && r == 0; i++)
-		r = place_disk(moving, &moving->disks[i], error);
-	for (size_t i = 0; i < moving->count && r == 0; i++)
-		r = check_free(&moving->disks[i], error);
+		r = choose(conversion, arguments, error);
+	for (size_t i = 0; i < conversion->count && r == 0; i++)
+		r = place_disk(conversion, &conversion->disks[i], error);
+	for (size_t i = 0; i < conversion->count && r == 0; i++)
+		r = check_free(&conversion->disks[i], error);
 	if (r == 0)
-		r = moving_rewrite(moving, error);
+		r = conversion_edit(conversion, error);
 	if (r == 0)
-		r = compose_file(moving, error);
+		r = compose_file(conversion, error);
 	if (r == 0)
-		r = ask_the_hook(moving, error);
+		r = ask_the_hook(conversion, error);
 	if (r == 0)
-		r = check_other_domains(moving, error);
+		r = check_other_domains(conversion, error);
 	return r < 0 ? r : host_check_hook(error);
 }
 
@@ -233,11 +233,11 @@ static int check(struct moving *moving, const struct context *context, const str
 /* The definition knows what the image is; found out again it could be something that a guest wrote. */
 static int protect(void *subject, struct sentence *error)
 {
-	struct moving *moving = subject;
+	struct conversion *conversion = subject;
 
-	for (size_t i = 0; i < moving->count; i++) {
-		struct moving_disk *disk = &moving->disks[i];
-		int r = disk->is_disk ? 0 : moving_ask(disk, "protect", "format", disk->from_format, error);
+	for (size_t i = 0; i < conversion->count; i++) {
+		struct conversion_disk *disk = &conversion->disks[i];
+		int r = disk->is_disk ? 0 : conversion_ask(disk, "protect", "format", disk->from_format, error);
 
 		if (r < 0)
 			return r;
@@ -248,11 +248,13 @@ static int protect(void *subject, struct sentence *error)
 
 static int unprotect(void *subject, struct sentence *error)
 {
-	struct moving *moving = subject;
+	struct conversion *conversion = subject;
 	int result = 0;
 
-	for (size_t i = 0; i < moving->count; i++) {
-		int r = moving->disks[i].acted ? moving_ask(&moving->disks[i], "unprotect", NULL, NULL, error) : 0;
+	for (size_t i = 0; i < conversion->count; i++) {
+		int r = conversion->disks[i].acted
+				? conversion_ask(&conversion->disks[i], "unprotect", NULL, NULL, error)
+				: 0;
 
 		result = r < 0 ? r : result;
 	}
@@ -261,27 +263,27 @@ static int unprotect(void *subject, struct sentence *error)
 
 static const struct step steps[] = {
 	{ protect, unprotect },
-	{ moving_write_file, moving_unwrite_file },
-	{ moving_define, moving_undefine },
-	{ moving_verify, NULL },
+	{ conversion_write_file, conversion_unwrite_file },
+	{ conversion_define, conversion_undefine },
+	{ conversion_verify, NULL },
 };
 
 static int run_adopt(const struct context *context, const struct arguments *arguments, struct sentence *error)
 {
-	CLEANUP(moving_clear) struct moving moving = { 0 };
-	int r = check(&moving, context, arguments, error);
+	CLEANUP(conversion_clear) struct conversion conversion = { 0 };
+	int r = check(&conversion, context, arguments, error);
 
 	if (r < 0)
 		return r;
 	if (arguments_has(arguments, "dry-run"))
-		return moving_show(&moving, error);
-	r = steps_run(steps, ARRAY_SIZE(steps), &moving, "everything is as it was", error);
+		return conversion_show(&conversion, error);
+	r = transaction_run(steps, ARRAY_SIZE(steps), &conversion, "everything is as it was", error);
 	if (r < 0)
 		return r;
-	moving_print(context, &moving, "adopted");
+	conversion_print(context, &conversion, "adopted");
 	if (!context->json)
 		printf("Its disks revert whenever it ends. 'revertctl commit-once %s' keeps what one session writes.\n",
-		       moving.guest.domain->name);
+		       conversion.guest.domain->name);
 	return 0;
 }
 

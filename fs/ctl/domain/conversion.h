@@ -14,7 +14,7 @@
 #include "transaction.h"
 
 /* A disk of the domain; texts are owned but for the target. */
-struct moving_disk {
+struct conversion_disk {
 	const char *target;
 	const struct mount *mount;
 	char *name;                     /* in the mount */
@@ -25,42 +25,42 @@ struct moving_disk {
 	bool acted;                     /* for the undo: protect or unprotect was done */
 };
 
-struct moving {
+struct conversion {
 	struct guest guest;
 	struct mounts *mounts;
-	struct moving_disk *disks;
+	struct conversion_disk *disks;
 	size_t count;
 	char *before, *after; /* the definition, written alike */
 	char *file;           /* the domain's file as it is to be; NULL: none */
 	bool file_written, defined;
 };
 
-void moving_clear(struct moving *moving); /* for CLEANUP() */
+void conversion_clear(struct conversion *conversion); /* for CLEANUP() */
 
 /* Make room for a disk; its target is borrowed. NULL when out of memory. */
-struct moving_disk *moving_add(struct moving *moving, const char *target);
+struct conversion_disk *conversion_add(struct conversion *conversion, const char *target);
 
 /* From the disks: fill in `before` and `after`. */
-int moving_rewrite(struct moving *moving, struct sentence *error);
+int conversion_edit(struct conversion *conversion, struct sentence *error);
 
 /* Show what would be changed: both diffs, on stdout. */
-int moving_show(const struct moving *moving, struct sentence *error);
+int conversion_show(const struct conversion *conversion, struct sentence *error);
 
 /* The status of the disk in its mount, as a reference; *ret_disk is NULL when it is none. */
-int moving_status(const struct moving_disk *disk, struct json_object **ret_disk, struct sentence *error);
+int conversion_status(const struct conversion_disk *disk, struct json_object **ret_disk, struct sentence *error);
 
 /* One command about a disk: verb, name, and a setting where it is not NULL. */
-int moving_ask(const struct moving_disk *disk, const char *verb, const char *key, const char *value,
-	       struct sentence *error);
+int conversion_ask(const struct conversion_disk *disk, const char *verb, const char *key, const char *value,
+		   struct sentence *error);
 
 /* Steps: the subject is a struct moving. */
-int moving_write_file(void *subject, struct sentence *error);
-int moving_unwrite_file(void *subject, struct sentence *error);
-int moving_define(void *subject, struct sentence *error);
-int moving_undefine(void *subject, struct sentence *error);
-int moving_verify(void *subject, struct sentence *error);
+int conversion_write_file(void *subject, struct sentence *error);
+int conversion_unwrite_file(void *subject, struct sentence *error);
+int conversion_define(void *subject, struct sentence *error);
+int conversion_undefine(void *subject, struct sentence *error);
+int conversion_verify(void *subject, struct sentence *error);
 
 /* Say, or with --json print, what was done: `verb` is "adopted" or "disowned". */
-void moving_print(const struct context *context, const struct moving *moving, const char *verb);
+void conversion_print(const struct context *context, const struct conversion *conversion, const char *verb);
 
 #endif

@@ -24,7 +24,7 @@
 enum changes { CHANGES_ASK, CHANGES_COMMIT, CHANGES_DISCARD };
 
 struct leaving {
-	struct moving moving;
+	struct conversion conversion;
 	bool *which; /* of the file's entries */
 	enum changes changes;
 	bool brought_home; /* something was committed or folded, which cannot be taken back */
@@ -32,22 +32,22 @@ struct leaving {
 
 static void clear_leaving(struct leaving *leaving)
 {
-	moving_clear(&leaving->moving);
+	conversion_clear(&leaving->conversion);
 	free(leaving->which);
 }
 
 /* ---- looking at it */
 
-static int place(struct leaving *leaving, struct moving_disk *disk, struct sentence *error)
+static int place(struct leaving *leaving, struct conversion_disk *disk, struct sentence *error)
 {
-	const struct moving *moving = &leaving->moving;
-	const struct domain_disk *xml = domain_find(moving->guest.domain, disk->target);
+	const struct conversion *conversion = &leaving->conversion;
+	const struct domain_disk *xml = domain_find(conversion->guest.domain, disk->target);
 
 	if (!xml || !xml->path)
 		return report(error, -ENOENT,
 			      "'%s' names the target '%s', but the domain has no such disk: take it out there",
-			      moving->guest.config->shown, disk->target);
-	disk->mount = mounts_of_path(moving->mounts, xml->path);
+			      conversion->guest.config->shown, disk->target);
+	disk->mount = mounts_of_path(conversion->mounts, xml->path);
 	if (!disk->mount)
 		return report(error, -EINVAL, "disk '%s': '%s' lies in no revertfs mount", disk->target, xml->path);
 	disk->from = strdup(xml->path);
@@ -79,7 +79,7 @@ static size_t list_points(struct json_object *status, char *out, size_t size)
 	return count;
 }
 
-static int check_status(const struct moving_disk *disk, struct json_object *status, struct sentence *error)
+static int check_status(const struct conversion_disk *disk, struct json_object *status, struct sentence *error)
 {
 	struct json_object *session = NULL, *hold = NULL;
 	char points[256];
@@ -111,7 +111,7 @@ static int check_status(const struct moving_disk *disk, struct json_object *stat
 }
 
 /* On a terminal, in words; elsewhere it must have been said. */
-static int ask_about_changes(struct leaving *leaving, const struct moving_disk *disk, struct sentence *error)
+static int ask_about_changes(struct leaving *leaving, const struct conversion_disk *disk, struct sentence *error)
 {
 	char line[16] = "";
 
@@ -139,13 +139,13 @@ static struct json_object *properties_of(struct json_object *status)
 	return json_object_get(properties);
 }
 
-static int look_at(struct leaving *leaving, struct moving_disk *disk, struct sentence *error)
+static int look_at(struct leaving *leaving, struct conversion_disk *disk, struct sentence *error)
 {
 	CLEANUP(json_putp) struct json_object *status = NULL;
 	int r = place(leaving, disk, error);
 
 	if (r == 0)
-		r = moving_status(disk, &status, error);
+		r = conversion_status(disk, &status, error);
 	if (r < 0)
 		return r;
 	disk->is_disk = status != NULL;
@@ -178,75 +178,77 @@ static int parse_changes(const struct arguments *arguments, enum changes *ret_ch
 /* Without any entry left the file goes: an empty one says nothing more than none. */
 static int compose_file(struct leaving *leaving, struct sentence *error)
 {
-	const struct config *config = leaving->moving.guest.config;
+	const struct config *config = leaving->conversion.guest.config;
 
-	if (leaving->moving.count == config->count)
+	if (leaving->conversion.count == config->count)
 		return 0;
-	leaving->moving.file = config_text_remove(config->text, leaving->which, config->count);
-	return leaving->moving.file ? 0 : report(error, -ENOMEM, "out of memory");
+	leaving->conversion.file = config_text_remove(config->text, leaving->which, config->count);
+	return leaving->conversion.file ? 0 : report(error, -ENOMEM, "out of memory");
 }
 
 static int check(struct leaving *leaving, const struct context *context, const struct arguments *arguments,
 		 struct sentence *error)
 {
-	struct moving *moving = &leaving->moving;
+	struct conversion *conversion = &leaving->conversion;
 	int r = parse_changes(arguments, &leaving->changes, error);
 
 	if (r == 0)
-		r = guest_load(context, arguments->words[0], &moving->guest, error);
+		r = guest_load(context, arguments->words[0], &conversion->guest, error);
 	if (r == 0)
-		r = guest_choose(&moving->guest, arguments, &leaving->which, error);
+		r = guest_choose(&conversion->guest, arguments, &leaving->which, error);
 	if (r == 0)
-		r = guest_check_off(&moving->guest, error);
+		r = guest_check_off(&conversion->guest, error);
 	if (r == 0)
-		r = ask_mounts(&moving->mounts, error);
-	for (size_t i = 0; r == 0 && i < moving->guest.config->count; i++)
-		if (leaving->which[i] && !moving_add(moving, moving->guest.config->disks[i].target))
+		r = ask_mounts(&conversion->mounts, error);
+	for (size_t i = 0; r == 0 && i < conversion->guest.config->count; i++)
+		if (leaving->which[i] && !conversion_add(conversion, conversion->guest.config->disks[i].target))
 			r = report(error, -ENOMEM, "out of memory");
-	for (size_t i = 0; r == 0 && i < moving->count; i++)
-		r = look_at(leaving, &moving->disks[i], error);
+	for (size_t i = 0; r == 0 && i < conversion->count; i++)
+		r = look_at(leaving, &conversion->disks[i], error);
 	if (r == 0)
 		r = compose_file(leaving, error);
-	return r < 0 ? r : moving_rewrite(moving, error);
+	return r < 0 ? r : conversion_edit(conversion, error);
 }
 
 /* ---- what the images have not */
 
-static int fold(const struct moving_disk *disk, bool quiet, struct sentence *error)
+static int fold(const struct conversion_disk *disk, bool quiet, struct sentence *error)
 {
 	CLEANUP(json_putp) struct json_object *answer = NULL;
 	CLEANUP(freep) char *line = strdup("fold");
-	struct work work = { .point = disk->mount->point, .name = disk->name, .kind = "fold", .quiet = quiet };
+	struct long_command long_command = {
+		.point = disk->mount->point, .name = disk->name, .kind = "fold", .quiet = quiet
+	};
 
 	if (!line || command_append(&line, NULL, disk->name) < 0)
 		return report(error, -ENOMEM, "out of memory");
-	work.line = line;
-	return work_run(&work, &answer, error);
+	long_command.line = line;
+	return long_command_run(&long_command, &answer, error);
 }
 
 /* keep-revisions would keep commits out of the image. */
-static int fold_all(const struct moving_disk *disk, bool quiet, struct sentence *error)
+static int fold_all(const struct conversion_disk *disk, bool quiet, struct sentence *error)
 {
 	CLEANUP(json_putp) struct json_object *status = NULL;
-	int r = moving_status(disk, &status, error);
+	int r = conversion_status(disk, &status, error);
 
 	if (r < 0 || !status || !number_of(status, "depth"))
 		return r;
-	r = moving_ask(disk, "set", "keep-revisions", "0", error);
+	r = conversion_ask(disk, "set", "keep-revisions", "0", error);
 	return r < 0 ? r : fold(disk, quiet, error);
 }
 
 static int bring_home(struct leaving *leaving, bool quiet, struct sentence *error)
 {
-	if (virsh_define(&leaving->moving.guest.virsh, leaving->moving.guest.xml, error) < 0)
+	if (virsh_define(&leaving->conversion.guest.virsh, leaving->conversion.guest.xml, error) < 0)
 		return report_context(error, -EIO, "nothing was changed: ");
 	leaving->brought_home = leaving->changes == CHANGES_COMMIT;
-	for (size_t i = 0; i < leaving->moving.count; i++) {
-		const struct moving_disk *disk = &leaving->moving.disks[i];
+	for (size_t i = 0; i < leaving->conversion.count; i++) {
+		const struct conversion_disk *disk = &leaving->conversion.disks[i];
 		int r = 0;
 
 		if (disk->is_disk && leaving->changes == CHANGES_COMMIT)
-			r = moving_ask(disk, "commit", NULL, NULL, error);
+			r = conversion_ask(disk, "commit", NULL, NULL, error);
 		if (r == 0 && disk->is_disk)
 			r = fold_all(disk, quiet, error);
 		if (r < 0)
@@ -258,14 +260,14 @@ static int bring_home(struct leaving *leaving, bool quiet, struct sentence *erro
 /* When it goes no further, the disks stay, and so do their properties; one that was protected again has lost them all. */
 static void restore_properties(const struct leaving *leaving)
 {
-	for (size_t i = 0; i < leaving->moving.count; i++) {
-		const struct moving_disk *disk = &leaving->moving.disks[i];
+	for (size_t i = 0; i < leaving->conversion.count; i++) {
+		const struct conversion_disk *disk = &leaving->conversion.disks[i];
 		struct sentence ignored;
 
 		if (!disk->properties)
 			continue;
 		json_object_object_foreach (disk->properties, key, value)
-			moving_ask(disk, "set", key, json_object_get_string(value), &ignored);
+			conversion_ask(disk, "set", key, json_object_get_string(value), &ignored);
 	}
 }
 
@@ -275,16 +277,16 @@ static int unprotect(void *subject, struct sentence *error)
 {
 	struct leaving *leaving = subject;
 
-	for (size_t i = 0; i < leaving->moving.count; i++) {
-		struct moving_disk *disk = &leaving->moving.disks[i];
+	for (size_t i = 0; i < leaving->conversion.count; i++) {
+		struct conversion_disk *disk = &leaving->conversion.disks[i];
 		int r = 0;
 
 		if (!disk->is_disk)
 			continue;
 		if (leaving->changes == CHANGES_DISCARD)
-			r = moving_ask(disk, "reset", NULL, NULL, error);
+			r = conversion_ask(disk, "reset", NULL, NULL, error);
 		if (r == 0)
-			r = moving_ask(disk, "unprotect", NULL, NULL, error);
+			r = conversion_ask(disk, "unprotect", NULL, NULL, error);
 		if (r < 0)
 			return r;
 		disk->acted = true;
@@ -297,9 +299,9 @@ static int protect_again(void *subject, struct sentence *error)
 	struct leaving *leaving = subject;
 	int result = 0;
 
-	for (size_t i = 0; i < leaving->moving.count; i++) {
-		const struct moving_disk *disk = &leaving->moving.disks[i];
-		int r = disk->acted ? moving_ask(disk, "protect", "format", disk->to_format, error) : 0;
+	for (size_t i = 0; i < leaving->conversion.count; i++) {
+		const struct conversion_disk *disk = &leaving->conversion.disks[i];
+		int r = disk->acted ? conversion_ask(disk, "protect", "format", disk->to_format, error) : 0;
 
 		result = r < 0 ? r : result;
 	}
@@ -307,12 +309,12 @@ static int protect_again(void *subject, struct sentence *error)
 }
 
 /* The steps that are shared know the moving alone, which stands first. */
-_Static_assert(offsetof(struct leaving, moving) == 0, "a leaving is a moving");
+_Static_assert(offsetof(struct leaving, conversion) == 0, "a leaving is a moving");
 
 static const struct step steps[] = {
-	{ moving_write_file, moving_unwrite_file },
-	{ moving_define, moving_undefine },
-	{ moving_verify, NULL },
+	{ conversion_write_file, conversion_unwrite_file },
+	{ conversion_define, conversion_undefine },
+	{ conversion_verify, NULL },
 	{ unprotect, protect_again },
 };
 
@@ -324,15 +326,16 @@ static int run_disown(const struct context *context, const struct arguments *arg
 	if (r < 0)
 		return r;
 	if (arguments_has(arguments, "dry-run"))
-		return moving_show(&leaving.moving, error);
+		return conversion_show(&leaving.conversion, error);
 	r = bring_home(&leaving, context->json, error);
 	if (r == 0)
-		r = steps_run(steps, ARRAY_SIZE(steps), &leaving,
-			      leaving.brought_home ? "the domain is protected as before, and its changes are committed"
-						   : "everything is as it was",
-			      error);
+		r = transaction_run(steps, ARRAY_SIZE(steps), &leaving,
+				    leaving.brought_home
+					    ? "the domain is protected as before, and its changes are committed"
+					    : "everything is as it was",
+				    error);
 	if (r == 0)
-		moving_print(context, &leaving.moving, "disowned");
+		conversion_print(context, &leaving.conversion, "disowned");
 	else
 		restore_properties(&leaving);
 	return r;

@@ -71,8 +71,8 @@ static int change_disk(xmlNodePtr disk, const struct disk_change *change)
 	return 0;
 }
 
-int rewrite_disks(const char *xml, const struct disk_change *changes, size_t count, char **ret_before, char **ret_after,
-		  struct sentence *error)
+int domain_edit_disks(const char *xml, const struct disk_change *changes, size_t count, char **ret_before,
+		      char **ret_after, struct sentence *error)
 {
 	CLEANUP(xml_free_documentp) xmlDocPtr document = NULL;
 	CLEANUP(freep) char *before = NULL;
@@ -130,7 +130,7 @@ static void print_diff(char *text)
 	}
 }
 
-int rewrite_show(const char *name, const char *before, const char *after, struct sentence *error)
+int domain_edit_show(const char *name, const char *before, const char *after, struct sentence *error)
 {
 	CLEANUP(close_fdp) int old = put_in_memory(before);
 	CLEANUP(close_fdp) int new = put_in_memory(after);

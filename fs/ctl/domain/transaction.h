@@ -19,6 +19,6 @@ struct step {
  * Act in order. When one fails, it and those before it are undone, the last first; the sentence says what failed, and then `undone`
  * ("everything is as it was"), or what could not be taken back.
  */
-int steps_run(const struct step *steps, size_t count, void *subject, const char *undone, struct sentence *error);
+int transaction_run(const struct step *steps, size_t count, void *subject, const char *undone, struct sentence *error);
 
 #endif

@@ -14,7 +14,7 @@
 #include <time.h>
 
 #include "ask.h"
-#include "capture.h"
+#include "live_command.h"
 #include "post_hook.h"
 #include "subcommands.h"
 #include "verbs.h"
@@ -105,7 +105,7 @@ static int copy_out(const struct context *context, const struct arguments *argum
 		    struct copy *copy, struct sentence *error)
 {
 	CLEANUP(freep) char *line = NULL;
-	struct work work = {
+	struct long_command long_command = {
 		.kind = "export", .point = copy->point, .name = copy->name, .to = copy->path, .quiet = context->json
 	};
 	struct arguments own = *arguments;
@@ -115,8 +115,8 @@ static int copy_out(const struct context *context, const struct arguments *argum
 	if (snapshot)
 		give_option(&own, "point", snapshot);
 	r = verb_line(&own, copy->name, &line, error);
-	work.line = line;
-	return r < 0 ? r : work_run(&work, &copy->answer, error);
+	long_command.line = line;
+	return r < 0 ? r : long_command_run(&long_command, &copy->answer, error);
 }
 
 static int copy_all(const struct context *context, const struct arguments *arguments, const char *snapshot,
@@ -210,7 +210,7 @@ static void say_copies(const struct context *context, const struct live_plan *pl
 		fflush(stdout);
 		return;
 	}
-	description = capture_describe(plan, result);
+	description = live_command_describe(plan, result);
 	json_get_array(description, "disks", &disks);
 	for (size_t i = 0; disks && i < copies->count; i++)
 		json_object_object_add(json_object_array_get_idx(disks, i), "export",
@@ -234,7 +234,7 @@ static int capture(const struct context *context, const struct arguments *argume
 		return r;
 	r = live_snapshot(&virsh, plan, result, error);
 	if (r == 0)
-		capture_say(context, plan, result);
+		live_command_say(context, plan, result);
 	return r;
 }
 
@@ -248,7 +248,7 @@ static void name_point(char *name, size_t size)
 	strftime(name, size, "export-%Y%m%dT%H%M%SZ", &broken_down);
 }
 
-/* Ctrl-C is seen by work_run() alone, so that the snapshot is deleted in any case. */
+/* Ctrl-C is seen by long_command_run() alone, so that the snapshot is deleted in any case. */
 static void block_interrupt(sigset_t *ret_before)
 {
 	sigset_t interrupt;
@@ -286,7 +286,7 @@ static int run_export(const struct context *context, const struct arguments *arg
 	const char *program = arguments_value(arguments, "post-hook");
 	bool live = arguments_has(arguments, "live");
 	struct live_plan plan = { 0 };
-	int r = capture_parse(arguments, &plan, error);
+	int r = live_command_parse(arguments, &plan, error);
 
 	if (r < 0)
 		return r;
@@ -314,7 +314,7 @@ static const struct option_spec export_options[] = {
 	{ "rate", "BYTES", "at most so many bytes a second: 50M", "rate=" },
 	{ "replace", NULL, "overwrite FILE", "replace=yes" },
 	{ "detach", NULL, "do not wait for the end", "wait=no" },
-	CAPTURE_OPTIONS,
+	LIVE_COMMAND_OPTIONS,
 	{ "post-hook", "PROGRAM", "run it with the finished file and its sidecar", NULL },
 	{ 0 },
 };

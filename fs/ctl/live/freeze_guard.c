@@ -35,13 +35,13 @@ struct notice {
 	bool quiesced;     /* the first's */
 	bool too_late;     /* the last's: it had gone on before the word came */
 	uint64_t deadline; /* the first's */
-	struct guard_times times;
+	struct freeze_guard_times times;
 	struct sentence text; /* of the error; or why it is not quiesced */
 };
 
 /* What the guard, or revertctl in its place, knows of the guest. */
 struct watch {
-	const struct guard_plan *plan;
+	const struct freeze_guard_plan *plan;
 	int fd; /* to revertctl */
 	uint64_t deadline;
 	bool may_be_frozen, may_be_paused;
@@ -137,7 +137,7 @@ static void begin_time(struct watch *watch)
 
 static int freeze(struct watch *watch, struct sentence *error)
 {
-	const struct guard_plan *plan = watch->plan;
+	const struct freeze_guard_plan *plan = watch->plan;
 	bool frozen = false;
 	int r = agent_is_frozen(plan->virsh, plan->domain, AGENT_TIMEOUT_S, &frozen, error);
 
@@ -334,7 +334,7 @@ static int start(struct guard *guard, struct sentence *error)
 	return report(error, -errno, "no process can be started: %s", error_text(-errno));
 }
 
-int guard_begin(const struct guard_plan *plan, struct guard *ret_guard, struct sentence *error)
+int freeze_guard_begin(const struct freeze_guard_plan *plan, struct guard *ret_guard, struct sentence *error)
 {
 	struct guard guard = { .plan = *plan, .fd = -1 };
 	struct notice first = { 0 }, last = { 0 };
@@ -360,7 +360,7 @@ int guard_begin(const struct guard_plan *plan, struct guard *ret_guard, struct s
 	return r;
 }
 
-int guard_end(struct guard *guard, struct guard_times *ret_times, struct sentence *error)
+int freeze_guard_end(struct guard *guard, struct freeze_guard_times *ret_times, struct sentence *error)
 {
 	struct notice last = { 0 };
 	int r;
@@ -379,11 +379,11 @@ int guard_end(struct guard *guard, struct guard_times *ret_times, struct sentenc
 	return 0;
 }
 
-void guard_endp(struct guard *guard)
+void freeze_guard_endp(struct guard *guard)
 {
-	struct guard_times times;
+	struct freeze_guard_times times;
 	struct sentence why;
 
-	if (guard->fd >= 0 && guard_end(guard, &times, &why) < 0)
+	if (guard->fd >= 0 && freeze_guard_end(guard, &times, &why) < 0)
 		log_warning("%s", why.text);
 }

@@ -15,7 +15,7 @@
 
 enum quiesce { QUIESCE_NO, QUIESCE_TRY, QUIESCE_REQUIRE };
 
-struct guard_plan {
+struct freeze_guard_plan {
 	const struct virsh *virsh;
 	const char *domain; /* a running one's UUID */
 	enum quiesce quiesce;
@@ -24,7 +24,7 @@ struct guard_plan {
 };
 
 struct guard {
-	struct guard_plan plan;
+	struct freeze_guard_plan plan;
 	pid_t pid;
 	int fd; /* to the guard; -1: none, or all is over */
 	bool quiesced;
@@ -33,7 +33,7 @@ struct guard {
 };
 
 /* How long the guest stood still at most: from before it was asked for until the end was answered. */
-struct guard_times {
+struct freeze_guard_times {
 	double paused_ms, frozen_ms;
 };
 
@@ -41,15 +41,15 @@ struct guard_times {
  * Freeze and pause the guest. Fails when it cannot be paused, and with QUIESCE_REQUIRE when it cannot be frozen; it then goes
  * on, or the sentence says that it does not yet. Nothing that revertctl has locked or open is with the guard.
  */
-int guard_begin(const struct guard_plan *plan, struct guard *ret_guard, struct sentence *error);
+int freeze_guard_begin(const struct freeze_guard_plan *plan, struct guard *ret_guard, struct sentence *error);
 
 /*
  * Let the guest go on. -ETIME when it had gone on before, because its time was over or somebody else had thawed it: what was done in
  * between was not done of a guest that stood still. Other errors: it may still stand still; the sentence says what happens next.
  */
-int guard_end(struct guard *guard, struct guard_times *ret_times, struct sentence *error);
+int freeze_guard_end(struct guard *guard, struct freeze_guard_times *ret_times, struct sentence *error);
 
-/* For CLEANUP(): let it go on where guard_end() was not called. */
-void guard_endp(struct guard *guard);
+/* For CLEANUP(): let it go on where freeze_guard_end() was not called. */
+void freeze_guard_endp(struct guard *guard);
 
 #endif

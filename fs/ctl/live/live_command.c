@@ -1,250 +1,131 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The guest stands still (freeze_guard.h) while all disks are copied (live_copy.h), and goes on while the copies are synced. Ctrl-C waits
- * meanwhile: all or none is a promise.
+ * snapshot: what keeps a state of a disk under a name. With --live, of all disks of a domain.
  */
 #include "live_command.h"
 
 #include <errno.h>
-#include <signal.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
-#include "ask.h"
-#include "command.h"
-#include "live_copy.h"
-#include "log.h"
+#include "subcommands.h"
+#include "verbs.h"
 
-#define LEAST_MS 1000  /* for a daemon to copy, also where the time is nearly over */
-#define SEAL_MS 600000 /* for it to check and sync the copies */
-
-void live_result_clear(struct live_result *result)
+static int parse_quiesce(const struct arguments *arguments, enum quiesce *ret_quiesce, struct sentence *error)
 {
-	for (size_t i = 0; result->answers && i < result->domain.count; i++)
-		json_object_put(result->answers[i]);
-	free(result->answers);
-	served_domain_clear(&result->domain);
-	*result = (struct live_result){ 0 };
-}
+	const char *how = arguments_value(arguments, "quiesce");
 
-static int snapshot_line(const struct served_disk *disk, const struct live_plan *plan, const char *consistency,
-			 char **ret_line)
-{
-	CLEANUP(freep) char *line = strdup("snapshot");
-	int r = line ? command_append(&line, NULL, disk->name) : -ENOMEM;
-
-	if (r == 0)
-		r = command_append(&line, NULL, plan->snapshot);
-	if (r == 0)
-		r = command_append(&line, "live", "yes");
-	if (r == 0)
-		r = command_append(&line, "consistency", consistency);
-	if (r == 0 && plan->note)
-		r = command_append(&line, "note", plan->note);
-	*ret_line = steal_pointer(&line);
-	return r;
-}
-
-static void forget_one(const struct served_disk *disk, const char *snapshot, bool is_there)
-{
-	CLEANUP(json_putp) struct json_object *answer = NULL;
-	CLEANUP(freep) char *line = strdup("delete");
-	struct sentence why = { "out of memory" };
-	int r = line ? command_append(&line, NULL, disk->name) : -ENOMEM;
-
-	if (r == 0)
-		r = command_append(&line, NULL, snapshot);
-	if (r == 0)
-		r = ask(disk->point, line, ASK_TIMEOUT_MS, &answer, &why);
-	if (r < 0 && (is_there || r != -ENOENT))
-		log_warning("snapshot '%s' of disk '%s' may be left: %s", snapshot, disk->name, why.text);
-}
-
-void live_forget(const struct live_result *result, const char *snapshot)
-{
-	for (size_t i = 0; result->answers && i < result->domain.count; i++)
-		if (result->answers[i])
-			forget_one(&result->domain.disks[i], snapshot, true);
-}
-
-/* What was made is deleted again, and what may have been: of a daemon that was late. One that refused has made nothing. */
-static void undo(const struct live_result *result, const struct copying *items, const char *snapshot)
-{
-	live_forget(result, snapshot);
-	for (size_t i = 0; i < result->domain.count; i++)
-		if (!result->answers[i] && items[i].question.error == -ETIMEDOUT)
-			forget_one(&result->domain.disks[i], snapshot, false);
-}
-
-static const char *label_of(const struct live_result *result, const struct served_disk *disk, const struct guard *guard)
-{
-	if (result->domain.state == DOMAIN_OFF)
-		return disk->is_leftover ? "crash-consistent" : "clean";
-	return guard->quiesced ? "quiesced" : "crash-consistent";
-}
-
-static int prepare(const struct live_result *result, const struct live_plan *plan, const struct guard *guard,
-		   struct copying *items, struct sentence *error)
-{
-	for (size_t i = 0; i < result->domain.count; i++) {
-		const struct served_disk *disk = &result->domain.disks[i];
-		char *line = NULL;
-		int r = snapshot_line(disk, plan, label_of(result, disk, guard), &line);
-
-		items[i] = (struct copying){ .name = disk->name,
-					     .snapshot = plan->snapshot,
-					     .question = { .point = disk->point, .line = line } };
-		if (r < 0)
-			return report(error, r, "'%s': %s", plan->snapshot, error_text(r));
-	}
+	*ret_quiesce = QUIESCE_NO;
+	if (!arguments_has(arguments, "quiesce"))
+		return 0;
+	if (how && strcmp(how, "require") != 0)
+		return report(error, -EINVAL, "'--quiesce=%s': it is --quiesce, or --quiesce=require", how);
+	*ret_quiesce = how ? QUIESCE_REQUIRE : QUIESCE_TRY;
 	return 0;
 }
 
-static void copy(const struct live_plan *plan, const struct guard *guard, struct copying *items, size_t count)
+int live_command_parse(const struct arguments *arguments, struct live_plan *plan, struct sentence *error)
 {
-	uint64_t now = monotonic_ms(), deadline = now + (uint64_t)plan->timeout_s * 1000;
+	int r = parse_quiesce(arguments, &plan->quiesce, error);
 
-	if (guard->fd >= 0)
-		deadline = guard->deadline > now + LEAST_MS ? guard->deadline : now + LEAST_MS;
-	for (size_t i = 0; i < count; i++)
-		copying_begin(&items[i]);
-	copying_until_copied(items, count, deadline);
+	if (!arguments_has(arguments, "live") &&
+	    (arguments_has(arguments, "quiesce") || arguments_has(arguments, "freeze-timeout")))
+		return report(error, -EINVAL, "--quiesce and --freeze-timeout are for --live");
+	plan->domain = arguments->words[0];
+	plan->note = arguments_value(arguments, "note");
+	return r < 0 ? r
+		     : arguments_number(arguments, "freeze-timeout", 1, 3600, LIVE_TIMEOUT_S, &plan->timeout_s, error);
 }
 
-/* The first refusal is the one that is told. */
-static int take_answers(struct live_result *result, struct copying *items, struct sentence *error)
+static void describe_times(struct json_object *object, const struct live_result *result)
 {
-	int r = 0;
+	if (!result->was_paused)
+		return;
+	json_object_object_add(object, "paused_ms", json_object_new_double(result->times.paused_ms));
+	json_object_object_add(object, "frozen_ms", json_object_new_double(result->times.frozen_ms));
+}
 
-	copying_until_settled(items, result->domain.count, monotonic_ms() + SEAL_MS);
+struct json_object *live_command_describe(const struct live_plan *plan, const struct live_result *result)
+{
+	struct json_object *object = json_object_new_object(), *disks = json_object_new_array();
+
+	json_set_bool(object, "ok", true);
+	json_set_string(object, "domain", plan->domain);
+	json_set_string(object, "point", plan->snapshot);
+	if (result->answers) {
+		json_set_string(object, "consistency", result->consistency);
+		json_set_string(object, "not_quiesced", result->warning.text[0] ? result->warning.text : NULL);
+	}
+	describe_times(object, result);
 	for (size_t i = 0; i < result->domain.count; i++) {
-		struct sentence why = { "" };
-		int one = ask_result(&items[i].question, &result->answers[i], &why);
+		const struct served_disk *disk = &result->domain.disks[i];
+		struct json_object *entry =
+			result->answers ? json_object_get(result->answers[i]) : json_object_new_object();
 
-		if (one < 0 && r == 0)
-			r = report(error, one, "%s", why.text);
+		json_object_object_del(entry, "ok");
+		json_set_string(entry, "target", disk->target);
+		json_set_string(entry, "mount", disk->point);
+		json_set_string(entry, "disk", disk->name);
+		json_object_array_add(disks, entry);
 	}
-	return r;
+	json_object_object_add(object, "disks", disks);
+	return object;
 }
 
-static void free_items(struct copying *items, size_t count)
+void live_command_say(const struct context *context, const struct live_plan *plan, const struct live_result *result)
 {
-	for (size_t i = 0; i < count; i++) {
-		copying_clear(&items[i]);
-		free((char *)items[i].question.line);
-	}
-	free(items);
+	if (result->warning.text[0])
+		fprintf(stderr, "revertctl: warning: not quiesced: %s\n", result->warning.text);
+	if (context->json)
+		return;
+	printf("%s: snapshot '%s' of", plan->domain, plan->snapshot);
+	for (size_t i = 0; i < result->domain.count; i++)
+		printf("%s %s", i ? "," : "", result->domain.disks[i].target);
+	printf(" is %s", result->consistency);
+	if (result->was_paused)
+		printf("; the guest was paused for %.0f ms", result->times.paused_ms);
+	if (result->times.frozen_ms > 0)
+		printf(", its filesystems frozen for %.0f ms", result->times.frozen_ms);
+	printf("\n");
 }
 
-static int let_go_on(struct guard *guard, struct live_result *result, struct sentence *error)
+static int run_live_snapshot(const struct context *context, const struct arguments *arguments, struct live_plan *plan,
+			     struct sentence *error)
 {
-	if (guard->fd < 0)
-		return 0;
-	result->was_paused = true;
-	return guard_end(guard, &result->times, error);
-}
+	CLEANUP(live_result_clear) struct live_result result = { 0 };
+	CLEANUP(json_putp) struct json_object *description = NULL;
+	struct virsh virsh = { .uri = context->connect };
+	int r;
 
-static int take_items(struct live_result *result, const struct live_plan *plan, struct guard *guard,
-		      struct copying *items, struct sentence *error)
-{
-	struct sentence why = { "" };
-	int r = prepare(result, plan, guard, items, error), going_on;
-
+	plan->snapshot = arguments->words[1];
+	r = served_domain_find(&virsh, plan->domain, &result.domain, error);
 	if (r == 0)
-		copy(plan, guard, items, result->domain.count);
-	going_on = let_go_on(guard, result, &why);
-	if (r == 0)
-		r = take_answers(result, items, error);
-	if (r < 0 || going_on == -ETIME)
-		undo(result, items, plan->snapshot);
-	if (r == 0 && going_on == -ETIME)
-		return report(error, going_on, "no snapshot was made: %s", why.text);
-	if (r < 0 && going_on < 0)
-		return report_context(error, r, "%s; and no snapshot was made: ", why.text);
+		r = live_snapshot(&virsh, plan, &result, error);
 	if (r < 0)
-		return report_context(error, r, "no snapshot was made: ");
-	return going_on < 0 ? report(error, going_on, "the snapshot was made, but %s", why.text) : 0;
-}
-
-/* The guest stands still, by the guard or by itself. */
-static int take_all(struct live_result *result, const struct live_plan *plan, struct guard *guard,
-		    struct sentence *error)
-{
-	size_t count = result->domain.count;
-	struct copying *items = calloc(count, sizeof(*items));
-	int r;
-
-	result->answers = calloc(count, sizeof(struct json_object *));
-	r = items && result->answers ? take_items(result, plan, guard, items, error)
-				     : report(error, -ENOMEM, "out of memory");
-	if (items)
-		free_items(items, count);
-	return r;
-}
-
-/* The layers that got the name have labels, also an older one, of a disk without changes. The weakest counts for all. */
-static void find_consistency(struct live_result *result)
-{
-	static const char *const from_the_weakest[] = { "crash-consistent", "quiesced", "clean" };
-
-	for (size_t label = 0; label < ARRAY_SIZE(from_the_weakest); label++) {
-		for (size_t i = 0; i < result->domain.count; i++) {
-			const char *found = "";
-
-			json_get_string(result->answers[i], "consistency", &found);
-			if (strcmp(found, from_the_weakest[label]) == 0) {
-				result->consistency = from_the_weakest[label];
-				return;
-			}
-		}
-	}
-}
-
-static int stand_still(const struct virsh *virsh, const struct live_plan *plan, struct live_result *result,
-		       struct guard *guard, struct sentence *error)
-{
-	struct guard_plan still = {
-		.virsh = virsh, .domain = result->domain.uuid, .quiesce = plan->quiesce, .timeout_s = plan->timeout_s
-	};
-	int r;
-
-	if (result->domain.state == DOMAIN_RUNNING) {
-		r = guard_begin(&still, guard, error);
-		result->warning = guard->why_not;
 		return r;
-	}
-	if (result->domain.state == DOMAIN_OFF || plan->quiesce == QUIESCE_NO)
-		return 0;
-	report(&result->warning, 0, "the guest is paused, so that its agent cannot answer");
-	return plan->quiesce == QUIESCE_REQUIRE ? report(error, -EBUSY, "%s", result->warning.text) : 0;
+	live_command_say(context, plan, &result);
+	description = live_command_describe(plan, &result);
+	if (context->json)
+		print_json(description);
+	return 0;
 }
 
-static int snapshot_found(const struct virsh *virsh, const struct live_plan *plan, struct live_result *result,
-			  struct sentence *error)
+static int run_snapshot(const struct context *context, const struct arguments *arguments, struct sentence *error)
 {
-	CLEANUP(guard_endp) struct guard guard = { .fd = -1 };
-	int r = stand_still(virsh, plan, result, &guard, error);
+	struct live_plan plan = { 0 };
+	int r = live_command_parse(arguments, &plan, error);
 
 	if (r < 0)
-		return report_context(error, r, "no snapshot was made: ");
-	r = take_all(result, plan, &guard, error);
-	if (r == 0)
-		find_consistency(result);
-	return r;
+		return r;
+	return arguments_has(arguments, "live") ? run_live_snapshot(context, arguments, &plan, error)
+						: verb_run(context, arguments, error);
 }
 
-int live_snapshot(const struct virsh *virsh, const struct live_plan *plan, struct live_result *result,
-		  struct sentence *error)
-{
-	sigset_t interrupting, before;
-	int r;
-
-	sigemptyset(&interrupting);
-	sigaddset(&interrupting, SIGINT);
-	sigaddset(&interrupting, SIGTERM);
-	sigaddset(&interrupting, SIGHUP);
-	sigprocmask(SIG_BLOCK, &interrupting, &before);
-	r = snapshot_found(virsh, plan, result, error);
-	sigprocmask(SIG_SETMASK, &before, NULL);
-	return r;
-}
+static const struct option_spec snapshot_options[] = {
+	{ "note", "TEXT", "remembered with the layer", "note=" },
+	LIVE_COMMAND_OPTIONS,
+	{ 0 },
+};
+const struct subcommand snapshot_subcommand = {
+	"snapshot", "NAME POINT", "keep what was written, and name it", snapshot_options, run_snapshot, "snapshot made",
+};

@@ -1,40 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A snapshot of all protected disks of a domain, at one instant, whether it runs or not.
+ * What snapshot --live and export --live have in common on the command line, and what they say.
  */
 #ifndef REVERTFS_CTL_LIVE_LIVE_COMMAND_H
 #define REVERTFS_CTL_LIVE_LIVE_COMMAND_H
 
-#include "domain_disks.h"
-#include "freeze_guard.h"
+#include "arguments.h"
+#include "live_snapshot.h"
 
-#define LIVE_TIMEOUT_S 30 /* that a guest stands still at most, unless another is asked for */
+/* Rows for a table of options; they belong to --live. */
+#define LIVE_COMMAND_OPTIONS                                                                                \
+	{ "live", NULL, "NAME is a domain: all its protected disks at one\ninstant, while it runs", NULL }, \
+		{ "quiesce", "[=require]",                                                                  \
+		  "have the guest's agent freeze its filesystems first;\nrequire: or make nothing", NULL }, \
+	{                                                                                                   \
+		"freeze-timeout", "S", "seconds after which the guest goes on in any case (30)", NULL       \
+	}
 
-struct live_plan {
-	const char *domain, *snapshot;
-	const char *note; /* or NULL */
-	enum quiesce quiesce;
-	unsigned timeout_s;
-};
+/* The domain, how, and how long; -EINVAL with a sentence when there is no --live for it. */
+int live_command_parse(const struct arguments *arguments, struct live_plan *plan, struct sentence *error);
 
-struct live_result {
-	struct served_domain domain;
-	struct json_object **answers; /* the daemon's, one for each disk */
-	bool was_paused;              /* by us, for `times` */
-	struct guard_times times;
-	const char *consistency; /* the weakest of their labels */
-	struct sentence warning; /* why it is not quiesced, though it was to be tried; empty: nothing to say */
-};
-
-/*
- * Of result->domain, which served_domain_find() has found: all of its disks, or none. A guest that does not go on afterwards is an
- * error, too, though the snapshots are then there. Clear the result in any case.
- */
-int live_snapshot(const struct virsh *virsh, const struct live_plan *plan, struct live_result *result,
-		  struct sentence *error);
-void live_result_clear(struct live_result *result); /* for CLEANUP() */
-
-/* Delete the snapshots again; errors are warnings. */
-void live_forget(const struct live_result *result, const char *snapshot);
+/* A warning on stderr, if there is one; for people, what it came to, on stdout; and the same as an object. */
+void live_command_say(const struct context *context, const struct live_plan *plan, const struct live_result *result);
+struct json_object *live_command_describe(const struct live_plan *plan, const struct live_result *result);
 
 #endif

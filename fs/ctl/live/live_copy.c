@@ -22,35 +22,35 @@ struct look {
 	uint64_t next;          /* when */
 };
 
-void copying_begin(struct copying *copying)
+void live_copy_begin(struct live_copy *live_copy)
 {
-	copying->open = client_begin(&copying->question, &copying->inquiry) == 0;
+	live_copy->open = client_begin(&live_copy->question, &live_copy->inquiry) == 0;
 }
 
-void copying_clear(struct copying *copying)
+void live_copy_clear(struct live_copy *live_copy)
 {
-	if (copying->open)
-		client_endp(&copying->inquiry);
-	free(copying->question.answer);
+	if (live_copy->open)
+		client_endp(&live_copy->inquiry);
+	free(live_copy->question.answer);
 }
 
-static void settle(struct copying *copying)
+static void settle(struct live_copy *live_copy)
 {
-	copying->open = false;
-	client_endp(&copying->inquiry);
+	live_copy->open = false;
+	client_endp(&live_copy->inquiry);
 }
 
-static void give_up(struct copying *copying)
+static void give_up(struct live_copy *live_copy)
 {
-	kill(copying->inquiry.pid, SIGKILL);
-	settle(copying);
-	copying->question.error =
-		report(&copying->question.why, -ETIMEDOUT,
+	kill(live_copy->inquiry.pid, SIGKILL);
+	settle(live_copy);
+	live_copy->question.error =
+		report(&live_copy->question.why, -ETIMEDOUT,
 		       "disk '%s': the revertfs daemon of '%s' was not done in time; its log may say why",
-		       copying->name, copying->question.point);
+		       live_copy->name, live_copy->question.point);
 }
 
-static struct copying *first_uncopied(struct copying *items, size_t count)
+static struct live_copy *first_uncopied(struct live_copy *items, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		if (items[i].open && !items[i].copied)
@@ -58,7 +58,7 @@ static struct copying *first_uncopied(struct copying *items, size_t count)
 	return NULL;
 }
 
-static struct copying *first_open(struct copying *items, size_t count)
+static struct live_copy *first_open(struct live_copy *items, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		if (items[i].open)
@@ -82,7 +82,7 @@ static void end_look(struct look *look)
 	look->question.answer = NULL;
 }
 
-static void note_copied(struct copying *items, size_t count, const struct question *question)
+static void note_copied(struct live_copy *items, size_t count, const struct question *question)
 {
 	CLEANUP(json_putp) struct json_object *status = NULL;
 	struct json_object *disk = NULL;
@@ -100,7 +100,7 @@ static void note_copied(struct copying *items, size_t count, const struct questi
 /* ---- the loop */
 
 /* Wait for one of them, until the time given at most, and take what has come. */
-static void wait_and_take(struct copying *items, size_t count, struct look *look, uint64_t until)
+static void wait_and_take(struct live_copy *items, size_t count, struct look *look, uint64_t until)
 {
 	CLEANUP(freep) struct pollfd *polls = calloc(count + 1, sizeof(*polls));
 	uint64_t now = monotonic_ms();
@@ -122,10 +122,10 @@ static void wait_and_take(struct copying *items, size_t count, struct look *look
 	ask_reap();
 }
 
-void copying_until_copied(struct copying *items, size_t count, uint64_t deadline)
+void live_copy_until_copied(struct live_copy *items, size_t count, uint64_t deadline)
 {
 	struct look look = { .inquiry = { .fd = -1 }, .next = monotonic_ms() + FIRST_LOOK_MS };
-	struct copying *waiting;
+	struct live_copy *waiting;
 
 	while ((waiting = first_uncopied(items, count)) && monotonic_ms() < deadline) {
 		bool may_look = look.inquiry.fd < 0;
@@ -139,10 +139,10 @@ void copying_until_copied(struct copying *items, size_t count, uint64_t deadline
 	end_look(&look);
 }
 
-void copying_until_settled(struct copying *items, size_t count, uint64_t deadline)
+void live_copy_until_settled(struct live_copy *items, size_t count, uint64_t deadline)
 {
 	struct look none = { .inquiry = { .fd = -1 } };
-	struct copying *waiting;
+	struct live_copy *waiting;
 
 	while (first_open(items, count) && monotonic_ms() < deadline)
 		wait_and_take(items, count, &none, deadline);

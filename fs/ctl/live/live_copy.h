@@ -8,7 +8,7 @@
 
 #include "client.h"
 
-struct copying {
+struct live_copy {
 	const char *name, *snapshot; /* the disk, and the snapshot's name; borrowed */
 	struct question question;    /* its line is borrowed */
 	struct inquiry inquiry;
@@ -17,17 +17,17 @@ struct copying {
 };
 
 /* Ask. What cannot be asked is settled at once. */
-void copying_begin(struct copying *copying);
+void live_copy_begin(struct live_copy *live_copy);
 
 /*
  * Come back when each has its copy or an answer, or at the deadline (of monotonic_ms()): what has no copy then is taken back as far as
  * possible, and settled with -ETIMEDOUT.
  */
-void copying_until_copied(struct copying *items, size_t count, uint64_t deadline);
+void live_copy_until_copied(struct live_copy *items, size_t count, uint64_t deadline);
 
 /* Come back when each is settled, as after client_ask(), the rest at the deadline with -ETIMEDOUT. */
-void copying_until_settled(struct copying *items, size_t count, uint64_t deadline);
+void live_copy_until_settled(struct live_copy *items, size_t count, uint64_t deadline);
 
-void copying_clear(struct copying *copying);
+void live_copy_clear(struct live_copy *live_copy);
 
 #endif

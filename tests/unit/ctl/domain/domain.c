@@ -89,7 +89,7 @@ TEST(the_source_and_the_driver_are_changed_and_nothing_else)
 	CLEANUP(freep) char *after = NULL;
 	struct sentence why = { "" };
 
-	check_int(rewrite_disks(xml, &change, 1, &before, &after, &why), 0);
+	check_int(domain_edit_disks(xml, &change, 1, &before, &after, &why), 0);
 	check_contains(after, "<driver name=\"qemu\" type=\"qcow2\" cache=\"none\"/>");
 	check_contains(after, "<source file=\"/m/a &amp; 'b'.img\"/>");
 	check_contains(after, "<!-- mine -->");
@@ -105,7 +105,7 @@ TEST(a_volume_becomes_a_file_and_a_missing_driver_is_made)
 	CLEANUP(freep) char *after = NULL;
 	struct sentence why = { "" };
 
-	check_int(rewrite_disks(xml, &change, 1, &before, &after, &why), 0);
+	check_int(domain_edit_disks(xml, &change, 1, &before, &after, &why), 0);
 	check_contains(after, "<disk type=\"file\"><driver type=\"qcow2\"/>");
 	check_contains(after, "<source file=\"/m/v\"/>");
 	check(!strstr(after, "pool="));
@@ -117,9 +117,9 @@ TEST(a_disk_that_is_not_there_and_no_XML_are_refused)
 	char *before = NULL, *after = NULL;
 	struct sentence why = { "" };
 
-	check_errno(rewrite_disks(xml, &change, 1, &before, &after, &why), ENOENT);
+	check_errno(domain_edit_disks(xml, &change, 1, &before, &after, &why), ENOENT);
 	check_contains(why.text, "no disk 'vdz'");
-	check_errno(rewrite_disks("<domain", &change, 1, &before, &after, &why), EBADMSG);
+	check_errno(domain_edit_disks("<domain", &change, 1, &before, &after, &why), EBADMSG);
 }
 
 /* ---- steps */
@@ -161,11 +161,11 @@ TEST(steps_that_fail_are_undone_from_the_last_to_the_first)
 	struct trace trace = { .fail_at = 3 };
 	struct sentence why = { "" };
 
-	check_errno(steps_run(steps, 3, &trace, "all is as it was", &why), EIO);
+	check_errno(transaction_run(steps, 3, &trace, "all is as it was", &why), EIO);
 	check_str(trace.text, "+1+2+3-3-2-1");
 	check_str(why.text, "step 3 failed; all is as it was");
 	trace = (struct trace){ 0 };
-	check_int(steps_run(steps, 3, &trace, "", &why), 0);
+	check_int(transaction_run(steps, 3, &trace, "", &why), 0);
 	check_str(trace.text, "+1+2+3");
 }
 
@@ -174,7 +174,7 @@ TEST(an_undo_that_fails_is_told_and_keeps_nothing_else_from_being_undone)
 	struct trace trace = { .fail_at = 2, .stuck_at = 2 };
 	struct sentence why = { "" };
 
-	check_errno(steps_run(steps, 3, &trace, "all is as it was", &why), EIO);
+	check_errno(transaction_run(steps, 3, &trace, "all is as it was", &why), EIO);
 	check_str(trace.text, "+1+2-2-1");
 	check_str(why.text, "step 2 failed; and this could not be taken back: step 2 is stuck");
 }
