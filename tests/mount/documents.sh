@@ -173,11 +173,11 @@ promise "each setting of the control file is an option of revertctl" ctl_says_al
 map_is_true() {
 	local directory file
 	for directory in fs fs/ctl hook; do
-		sed -n "/^| ${directory//\//\\/}\/ |/,/^$/p" "$top/README.md" | grep -oE '^\|[^|]*\|' | grep -oE '[a-z0-9_]+\.[ch]' >map
+		sed -n "/^| ${directory//\//\\/}\/ |/,/^$/p" "$top/fs/README.md" | grep -oE '^\|[^|]*\|' | grep -oE '[a-z0-9_]+\.[ch]' >map
 		[[ -s map ]]
 		while read -r file; do
-			[[ $(find "$top/fs" "$top/hook" -name "$file") ]] || { echo "$directory/$file is in the README alone" >&2; return 1; }
+			[[ -e $top/$directory/$file ]] || { echo "$directory/$file is in fs/README.md alone" >&2; return 1; }
 		done <map
 	done
 }
-promise "the README's map names files that are there" map_is_true
+promise "the map of fs/README.md names files that are there" map_is_true
