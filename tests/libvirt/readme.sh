@@ -14,7 +14,7 @@ here() {
 
 # The blocks of the section, in files 1, 2 ...
 mkdir "$WORK/blocks" && cd "$WORK/blocks" || exit
-sed -n '/^## On a libvirt host/,/^## Configuration/p' "$top/README.md" | here |
+sed -n '/^## On a libvirt host/,/^## revertctl/p' "$top/README.md" | here |
 	awk '/^```/ { on = !on; n += on; next } on { print > n }'
 
 make() {
