@@ -85,11 +85,16 @@ promise "the example of revertfs-domain.json(5) is one" domain_file
 people() {
 	new_host
 	start_daemon
+	mkdir -p "$HOST/usr/local/src/revertfs"
+	ln -sf "$(dirname "$TESTS")/conf" "$HOST/usr/local/src/revertfs"
+	: >"$HOST/usr/local/src/revertfs/openrc.sh"
 	# Nothing is sent anywhere.
+	printf '#!/bin/sh\nprintf "%%s\\n" "$@" >"%s"\n' "$WORK/uploaded" >"$HOST/usr/local/bin/openstack"
 	printf '#!/bin/sh\nprintf "%%s\\n" "$@" >"%s"\n' "$WORK/sent" >"$HOST/usr/local/bin/scp"
-	chmod 755 "$HOST/usr/local/bin/scp"
+	chmod 755 "$HOST/usr/local/bin"/{scp,openstack}
 	sessions revertctl.8
 	same "$(cat "$WORK/sent")" "$(printf '%s\n' "$HOST"/srv/web1.qcow2{,.json} "backup.example.org:$HOST/srv/images/")"
+	grep -qx -- "--file=$HOST/srv/web1.qcow2" "$WORK/uploaded"
 }
 promise "the examples of revertctl(8) work" people
 
