@@ -17,6 +17,7 @@ new_host() {
 	cd "$WORK" || return
 	stop_daemon
 	! mountpoint -q "$MNT" || umount "$MNT"
+	[[ ! -e $STATE/lock ]] || wait_until 20 flock -n "$STATE/lock" true
 	rm -rf --one-file-system "${HOST:?}"/{var,etc,srv}
 	mkdir -p "$IMAGES" "$MNT" "$CONFIG" "$HOST"/{etc/revertfs,var/log/libvirt/qemu,var/tmp,srv}
 	make_image web1.qcow2 qcow2 16M 0x11
