@@ -376,7 +376,7 @@ map_is_true() {
 		sed -n "/^| ${directory//\//\\/}\/ |/,/^$/p" "$top/fs/README.md" | grep -oE '^\|[^|]*\|' | grep -oE '[a-z0-9_]+\.[ch]' >map
 		[[ -s map ]]
 		while read -r file; do
-			[[ -e $top/$directory/$file ]] || { echo "$directory/$file is in fs/README.md alone" >&2; return 1; }
+			[[ $(find "$top/fs" "$top/hook" -name "$file") ]] || { echo "$directory/$file is in fs/README.md alone" >&2; return 1; }
 		done <map
 	done
 }
