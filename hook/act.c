@@ -2,13 +2,13 @@
 /*
  * Gather what is known, have the plan made, ask, and see to what was answered.
  *
- * The configuration is looked at first: for the domains that have none, a start costs one open(2), and nothing is
- * read from stdin.
+ * The configuration is looked at first: for the domains that have none, a start costs one open(2),
+ * and nothing is read from stdin.
  *
- * one-shot-commit is taken back after the daemon has committed. Between the two, anything may fail; so a daemon
- * remembers which version of the file (config->token) it consumed, says so at the next prepare, and the flag is taken back then.
- * That works as long as the file stays as it is: while a daemon with an armed disk has not said how its release
- * ended, nothing is written.
+ * one-shot-commit is taken back after the daemon has committed. Between the two, anything may fail;
+ * so a daemon remembers which version of the file (config->token) it consumed, says so at the next
+ * prepare, and the flag is taken back then. That works as long as the file stays as it is: while a
+ * daemon with an armed disk has not said how its release ended, nothing is written.
  */
 #include "act.h"
 
@@ -27,8 +27,8 @@
 #include "plan.h"
 
 /*
- * For what is only a courtesy: a mount where the domain has no configured disk, taking back a refused start, and the end of a failed
- * one, which has waited for a hung daemon already.
+ * For what is only a courtesy: a mount where the domain has no configured disk, taking back a
+ * refused start, and the end of a failed one, which has waited for a hung daemon already.
  */
 #define SHORT_DEADLINE_S 5
 
@@ -236,7 +236,10 @@ static bool a_commit_is_open(const struct plan *plan, const struct outcomes *out
 
 /* ---- the events */
 
-/* What other mounts have prepared is taken back; libvirt's own `release` would do it, if libvirt comes to it. */
+/*
+ * What other mounts have prepared is taken back; libvirt's own `release` would do it, if libvirt
+ * comes to it.
+ */
 static void undo(const struct situation *situation, const struct plan *plan, const struct outcomes *outcomes,
 		 unsigned deadline_s)
 {
@@ -290,9 +293,10 @@ static bool is_configured(const void *context, const char *target)
 }
 
 /*
- * libvirt spells a disk's chain out in what it saves when it was restarted while the domain ran, and would then start QEMU on
- * that chain without a look at the disk. But the disk now stands on one layer more, the one that holds what the saved guest
- * wrote. `restore` is the one event where the hook may give another XML back: without the chain, libvirt looks for it.
+ * libvirt spells a disk's chain out in what it saves when it was restarted while the domain ran,
+ * and would then start QEMU on that chain without a look at the disk. But the disk now stands on
+ * one layer more, the one that holds what the saved guest wrote. `restore` is the one event where
+ * the hook may give another XML back: without the chain, libvirt looks for it.
  */
 static int forget_chains(struct knowledge *knowledge, char **ret_xml, struct sentence *error)
 {
@@ -346,7 +350,10 @@ int act_migrate(const struct settings *settings, struct event *event, struct sen
 		      config->shown);
 }
 
-/* A configuration that is not valid is as good as none: the daemon then keeps what it cannot decide. */
+/*
+ * A configuration that is not valid is as good as none: the daemon then keeps what it cannot
+ * decide.
+ */
 static bool load_for_release(const struct settings *settings, const struct event *event, struct config **ret_config)
 {
 	struct sentence why;
@@ -368,7 +375,10 @@ static void log_release(const struct settings *settings, const struct event *eve
 			hooklog(settings->log, event->shown, "%s: %s", what, outcomes->items[i].why.text);
 }
 
-/* What the daemons are to be told. 0 when there is nobody to tell, and nothing that should have been told. */
+/*
+ * What the daemons are to be told. 0 when there is nobody to tell, and nothing that should have
+ * been told.
+ */
 static int plan_after(const struct settings *settings, struct event *event, struct knowledge *knowledge,
 		      bool configured, struct plan **ret_plan, struct sentence *error)
 {

@@ -23,8 +23,9 @@ struct settings {
 };
 
 /*
- * Each returns 0, or a negative errno with the one sentence for the administrator. Where libvirt still listens (all but
- * release), that keeps the domain from starting, or from being restored or migrated.
+ * Each returns 0, or a negative errno with the one sentence for the administrator. Where libvirt
+ * still listens (all but release), that keeps the domain from starting, or from being restored or
+ * migrated.
  */
 int act_prepare(const struct settings *settings, struct event *event, struct sentence *error);
 int act_restore(const struct settings *settings, struct event *event, struct sentence *error);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * {"ok":true,"disks":[{"name":"win10.qcow2","target":"vda","action":"reset"}]}, or
- * {"ok":false,"errno":"EBUSY","error":"a sentence"}. Members that are not known here are left alone.
+ * {"ok":false,"errno":"EBUSY","error":"a sentence"}. Members that are not known here are left
+ * alone.
  */
 #include "answer.h"
 

@@ -25,7 +25,10 @@ struct answer {
 	size_t count;
 };
 
-/* A refusal is a negative errno with the daemon's sentence; so is what is no answer. Free with answer_free(). */
+/*
+ * A refusal is a negative errno with the daemon's sentence; so is what is no answer. Free with
+ * answer_free().
+ */
 int answer_parse(const char *text, struct answer **ret_answer, struct sentence *error);
 void answer_free(struct answer *answer); /* NULL is fine */
 

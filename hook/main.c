@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * revertfs-hook: what libvirt calls when a domain starts or ends, as /etc/libvirt/hooks/qemu.d/revertfs.
+ * revertfs-hook: what libvirt calls when a domain starts or ends, as
+ * /etc/libvirt/hooks/qemu.d/revertfs.
  *
- * libvirt holds the domain's lock and waits, without a limit, for the end of this process and of everyone who has its
- * stdout and stderr. Calling libvirt from here would therefore wait for ever. stdout stays empty, since what stands there replaces
- * the domain's XML at `restore` (act.c does so in one case); stderr holds one sentence, which `virsh start` shows when the exit status is not 0.
- * libvirt kills a running guest whose `reconnect` hook fails: an event that is not in the table is none of our business,
- * exits 0 and is not even read from stdin.
+ * libvirt holds the domain's lock and waits, without a limit, for the end of this process and of
+ * everyone who has its stdout and stderr. Calling libvirt from here would therefore wait for ever.
+ * stdout stays empty, since what stands there replaces the domain's XML at `restore` (act.c does so
+ * in one case); stderr holds one sentence, which `virsh start` shows when the exit status is not 0.
+ * libvirt kills a running guest whose `reconnect` hook fails: an event that is not in the table is
+ * none of our business, exits 0 and is not even read from stdin.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -108,8 +110,9 @@ static int set_option(struct settings *settings, int option, const char *value)
 }
 
 /*
- * Four arguments are an event, whatever they look like: libvirt passes names as they are, and a domain may be called
- * "--help". Returns the index of the domain, 0 when help was asked for, or -EINVAL.
+ * Four arguments are an event, whatever they look like: libvirt passes names as they are, and a
+ * domain may be called "--help". Returns the index of the domain, 0 when help was asked for, or
+ * -EINVAL.
  */
 static int parse_arguments(int argc, char **argv, struct settings *settings)
 {

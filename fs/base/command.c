@@ -48,8 +48,8 @@ static size_t key_length(const char *text)
 }
 
 /*
- * Take one word off the text: quoted stretches lose their quotes. Returns how many bytes were used, or
- * -EINVAL. `out` has room for the whole text.
+ * Take one word off the text: quoted stretches lose their quotes. Returns how many bytes were used,
+ * or -EINVAL. `out` has room for the whole text.
  */
 static ssize_t take_word(const char *text, char *out, struct sentence *error)
 {

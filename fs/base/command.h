@@ -2,10 +2,11 @@
 /*
  * A control line: a verb, words, and key=value settings, in the order they stand.
  *
- * Words are separated by blanks; a word with blanks goes in double quotes, inside which \" and \\ are
- * escapes. A word is a setting when an unquoted '=' follows a key of lower-case letters, digits and '-'; so
- * a file called a=b is written "a=b". Control characters and invalid UTF-8 are refused anywhere.
- * The daemon parses lines and the hook writes them; both use this file, so that they cannot disagree.
+ * Words are separated by blanks; a word with blanks goes in double quotes, inside which \" and \\
+ * are escapes. A word is a setting when an unquoted '=' follows a key of lower-case letters, digits
+ * and '-'; so a file called a=b is written "a=b". Control characters and invalid UTF-8 are refused
+ * anywhere. The daemon parses lines and the hook writes them; both use this file, so that they
+ * cannot disagree.
  */
 #ifndef REVERTFS_BASE_COMMAND_H
 #define REVERTFS_BASE_COMMAND_H
@@ -30,16 +31,18 @@ struct command {
 };
 
 /*
- * Parse one line (no newline in it). 0, with *ret_command NULL for a blank line; or -EINVAL, -E2BIG (longer than
- * COMMAND_LINE_MAX or more words than COMMAND_WORDS_MAX), -ENOMEM with a sentence. Free with command_free().
+ * Parse one line (no newline in it). 0, with *ret_command NULL for a blank line; or -EINVAL, -E2BIG
+ * (longer than COMMAND_LINE_MAX or more words than COMMAND_WORDS_MAX), -ENOMEM with a sentence.
+ * Free with command_free().
  */
 int command_parse(const char *line, size_t length, struct command **ret_command, struct sentence *error);
 void command_free(struct command *command); /* NULL is fine */
 void command_freep(struct command **command);
 
 /*
- * Append " word" or " key=word", quoted so that command_parse() gives it back exactly; the first word of an empty line has no
- * blank in front. `*line` is reallocated. -EINVAL where the value cannot stand in a line (control character, invalid UTF-8).
+ * Append " word" or " key=word", quoted so that command_parse() gives it back exactly; the first
+ * word of an empty line has no blank in front. `*line` is reallocated. -EINVAL where the value
+ * cannot stand in a line (control character, invalid UTF-8).
  */
 int command_append(char **line, const char *key, const char *value);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A thin, typed face on json-c. json-c keeps the members of an object in the order they were read or added.
+ * A thin, typed face on json-c. json-c keeps the members of an object in the order they were read
+ * or added.
  */
 #include "json.h"
 
@@ -14,8 +15,8 @@ void json_putp(struct json_object **object)
 }
 
 /*
- * json-c's strict mode still takes single quotes, NaN, Infinity, raw newlines in strings, and a NUL for the end. Returns where
- * the first of them stands, or `length`.
+ * json-c's strict mode still takes single quotes, NaN, Infinity, raw newlines in strings, and a NUL
+ * for the end. Returns where the first of them stands, or `length`.
  */
 static size_t find_stray(const char *text, size_t length)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A line is "36 35 0:32 / /mnt rw,nosuid shared:1 - fuse.revertfs /images rw": five fields that everybody needs, options, any number of
- * optional fields, a dash, and three fields more.
+ * A line is "36 35 0:32 / /mnt rw,nosuid shared:1 - fuse.revertfs /images rw": five fields that
+ * everybody needs, options, any number of optional fields, a dash, and three fields more.
  */
 #include "mountinfo.h"
 

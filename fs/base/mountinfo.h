@@ -26,8 +26,8 @@ struct mountinfo {
 int mountinfo_read(const char *file, char **ret_text);
 
 /*
- * Take the next mount out of the text that *cursor points to, which is changed. Lines that are not as proc(5) says are
- * skipped. False at the end.
+ * Take the next mount out of the text that *cursor points to, which is changed. Lines that are not
+ * as proc(5) says are skipped. False at the end.
  */
 bool mountinfo_next(char **cursor, struct mountinfo *ret_mount);
 
@@ -35,8 +35,9 @@ bool mountinfo_next(char **cursor, struct mountinfo *ret_mount);
 dev_t mountinfo_device(const struct mountinfo *mount);
 
 /*
- * The number (st_dev) of the mount that is on top at exactly this path: a later line lies on top of an earlier one. 0, -ENOENT
- * when nothing is mounted there, or another error. *ret_ours says whether it is a revertfs.
+ * The number (st_dev) of the mount that is on top at exactly this path: a later line lies on top of
+ * an earlier one. 0, -ENOENT when nothing is mounted there, or another error. *ret_ours says
+ * whether it is a revertfs.
  */
 int mountinfo_find(const char *path, dev_t *ret_device, bool *ret_ours);
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A run is: fork and exec with just the given descriptors, then one poll loop over stdout, stderr and the stop descriptor, then wait.
+ * A run is: fork and exec with just the given descriptors, then one poll loop over stdout, stderr
+ * and the stop descriptor, then wait.
  *
- * stdout is kept up to OUTPUT_MAX (the JSON of `qemu-img info`) and scanned for the "(12.34/100%)" of qemu-img's -p; the last of
- * stderr becomes the sentence. Between fork and exec only async-signal-safe calls are made, since the daemon has threads.
+ * stdout is kept up to OUTPUT_MAX (the JSON of `qemu-img info`) and scanned for the "(12.34/100%)"
+ * of qemu-img's -p; the last of stderr becomes the sentence. Between fork and exec only
+ * async-signal-safe calls are made, since the daemon has threads.
  */
 #include "program.h"
 
@@ -103,7 +105,8 @@ static void become_program(const struct program *program, const char *path, int 
 }
 
 /*
- * The descriptors a child gets are first copied above all the numbers they are to have, so that placing one cannot overwrite another.
+ * The descriptors a child gets are first copied above all the numbers they are to have, so that
+ * placing one cannot overwrite another.
  */
 static int copy_files(const struct program *program, size_t count, int *ret_files)
 {
@@ -250,7 +253,10 @@ static bool is_stuck(struct program *program)
 	return now - program->last_progress_ms > (uint64_t)program->timeout_s * 1000;
 }
 
-/* Read what the child says until it has closed both ends. 0, -ECANCELED, -ETIMEDOUT or -ENOMEM: the child must then be killed. */
+/*
+ * Read what the child says until it has closed both ends. 0, -ECANCELED, -ETIMEDOUT or -ENOMEM: the
+ * child must then be killed.
+ */
 static int attend(struct program *program)
 {
 	struct pollfd polled[] = {
@@ -280,7 +286,10 @@ static int attend(struct program *program)
 	return 0;
 }
 
-/* Wait for the child's end, but not for ever: one that is stuck in the kernel (a dead disk) cannot even be killed. */
+/*
+ * Wait for the child's end, but not for ever: one that is stuck in the kernel (a dead disk) cannot
+ * even be killed.
+ */
 static int reap(struct program *program, bool patient, int *ret_status)
 {
 	uint64_t deadline = monotonic_ms() + REAP_MS;

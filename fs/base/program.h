@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Running a program that works on given files: progress, deadline, exit status, and its stderr turned into a sentence.
+ * Running a program that works on given files: progress, deadline, exit status, and its stderr
+ * turned into a sentence.
  *
- * Files are handed over as descriptors and named /proc/self/fd/N, so no path is resolved again and nothing outside the
- * given files is opened. No shell is involved. A child dies with its daemon (PDEATHSIG) and keeps a lock until it has, runs at low
- * priority when the work is background work, and is killed when it makes no progress (CPU time or bytes read and written) for timeout_s
+ * Files are handed over as descriptors and named /proc/self/fd/N, so no path is resolved again and
+ * nothing outside the given files is opened. No shell is involved. A child dies with its daemon
+ * (PDEATHSIG) and keeps a lock until it has, runs at low priority when the work is background work,
+ * and is killed when it makes no progress (CPU time or bytes read and written) for timeout_s
  * seconds, or has not ended after deadline_s.
  */
 #ifndef REVERTFS_BASE_PROGRAM_H
@@ -58,7 +60,10 @@ struct program {
 	unsigned long long work; /* what /proc said the child had done when last looked at */
 };
 
-/* Where it is: free() it. A name with a slash is taken as it is; others are looked for in PATH, and NULL is not found. */
+/*
+ * Where it is: free() it. A name with a slash is taken as it is; others are looked for in PATH, and
+ * NULL is not found.
+ */
 char *program_find(const char *name);
 
 void program_add(struct program *program, const char *argument);
@@ -67,8 +72,9 @@ void program_add(struct program *program, const char *argument);
 int program_hand_over(struct program *program, int fd);
 
 /*
- * Run it and wait for its end. -ENOENT it is not there, -ETIMEDOUT it hung or was late and was killed, -ECANCELED it was stopped, -ENOSPC and
- * the like as its stderr says, else -EIO; always with a sentence.
+ * Run it and wait for its end. -ENOENT it is not there, -ETIMEDOUT it hung or was late and was
+ * killed, -ECANCELED it was stopped, -ENOSPC and the like as its stderr says, else -EIO; always
+ * with a sentence.
  */
 int program_run(struct program *program, struct sentence *error);
 

@@ -11,7 +11,10 @@
 /* Whether a name is a single component, so that a file can be called after it. */
 bool name_is_usable(const char *name);
 
-/* Copy text, with '?' for each control character and each byte that is not valid UTF-8; cut between characters. */
+/*
+ * Copy text, with '?' for each control character and each byte that is not valid UTF-8; cut between
+ * characters.
+ */
 void shown_text(const char *text, char *out, size_t size);
 
 #endif

@@ -47,7 +47,10 @@ void *steal_pointer(void *pointer)
 	return taken;
 }
 
-/* The length of one UTF-8 sequence at `p`, or 0 where there is none (overlong forms and surrogates included). */
+/*
+ * The length of one UTF-8 sequence at `p`, or 0 where there is none (overlong forms and surrogates
+ * included).
+ */
 static size_t utf8_sequence(const unsigned char *p)
 {
 	uint32_t code;
@@ -79,7 +82,10 @@ static size_t utf8_sequence(const unsigned char *p)
 	return length;
 }
 
-/* What is quoted may come from a hostile header or another program; a sentence goes into a log line and into JSON. */
+/*
+ * What is quoted may come from a hostile header or another program; a sentence goes into a log line
+ * and into JSON.
+ */
 static void clean_sentence(struct sentence *sentence)
 {
 	char *p = sentence->text;

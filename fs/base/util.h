@@ -19,7 +19,10 @@
 /* Room for an RFC 3339 time in UTC: "2026-11-20T17:57:49Z". */
 #define TIME_TEXT_SIZE 32
 
-/* For CLEANUP(): each accepts "nothing there" (NULL, -1). close_fdp() keeps errno, and leaves -1 behind. */
+/*
+ * For CLEANUP(): each accepts "nothing there" (NULL, -1). close_fdp() keeps errno, and leaves -1
+ * behind.
+ */
 void freep(void *pointer);
 void close_fdp(int *fd);
 
@@ -36,12 +39,15 @@ struct sentence {
 };
 
 /*
- * Fill the sentence (NULL: nobody asked) and return `error`, so that a failing call ends in one line. Whatever was quoted, it is one
- * line of valid UTF-8: other bytes become '?'.
+ * Fill the sentence (NULL: nobody asked) and return `error`, so that a failing call ends in one
+ * line. Whatever was quoted, it is one line of valid UTF-8: other bytes become '?'.
  */
 int report(struct sentence *sentence, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* As report(), but puts the words in front of the sentence that an inner call has already left there. */
+/*
+ * As report(), but puts the words in front of the sentence that an inner call has already left
+ * there.
+ */
 int report_context(struct sentence *sentence, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* Tell clang's analyzer what it cannot see from outside: a failing call fails. */
@@ -65,7 +71,10 @@ void time_text(time_t when, char text[TIME_TEXT_SIZE]);
 /* Seconds and milliseconds of the monotonic clock, for deadlines. */
 uint64_t monotonic_ms(void);
 
-/* Decimal without sign, blanks or overflow: 0, or -EINVAL. A suffix K, M, G or T multiplies by powers of 1024. */
+/*
+ * Decimal without sign, blanks or overflow: 0, or -EINVAL. A suffix K, M, G or T multiplies by
+ * powers of 1024.
+ */
 int parse_size(const char *text, uint64_t *ret_size);
 
 /* What people read: at most four characters, "812B", "1.3M", "20G". */
@@ -81,10 +90,16 @@ bool text_is_clean(const char *text);
  */
 int check_relative_name(const char *name);
 
-/* Whether `path` is `directory` itself or lies beneath it, compared as text, component by component. */
+/*
+ * Whether `path` is `directory` itself or lies beneath it, compared as text, component by
+ * component.
+ */
 bool path_is_beneath(const char *path, const char *directory);
 
-/* Read all of a file of at most `limit` bytes; NUL-terminated, the caller frees. -EFBIG when it is larger. */
+/*
+ * Read all of a file of at most `limit` bytes; NUL-terminated, the caller frees. -EFBIG when it is
+ * larger.
+ */
 int read_all(int fd, size_t limit, char **ret_text, size_t *ret_length);
 
 /* Write or read all of it; a short file is -EIO for pread_all(). */

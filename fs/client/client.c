@@ -2,13 +2,14 @@
 /*
  * One child for each question; the parent never touches a mount.
  *
- * A process that waits for a hung FUSE daemon sleeps in the kernel and cannot be killed. libvirt waits for the hook
- * without a limit, with the domain locked, and, what is more, until nobody holds the hook's stdout and stderr any more. So
- * the child has /dev/null as 0, 1 and 2 and nothing else but its pipe, and a child that is late is abandoned: it is never
- * waited for, also not when it has ended, since the hook itself ends in a moment and init takes the rest.
+ * A process that waits for a hung FUSE daemon sleeps in the kernel and cannot be killed. libvirt
+ * waits for the hook without a limit, with the domain locked, and, what is more, until nobody holds
+ * the hook's stdout and stderr any more. So the child has /dev/null as 0, 1 and 2 and nothing else
+ * but its pipe, and a child that is late is abandoned: it is never waited for, also not when it has
+ * ended, since the hook itself ends in a moment and init takes the rest.
  *
- * What comes through the pipe is a header and the answer's text, and then its end. A child that dies without a
- * header (it was killed) is an error as well.
+ * What comes through the pipe is a header and the answer's text, and then its end. A child that
+ * dies without a header (it was killed) is an error as well.
  */
 #include "client.h"
 
@@ -90,7 +91,10 @@ static int read_file(const char *point, const char *file, enum stage *stage, cha
 	return read_all(fd, FILE_ANSWER_MAX, ret_answer, NULL);
 }
 
-/* In a session of its own: who interrupts the parent on a terminal does not interrupt what was asked of the daemon. */
+/*
+ * In a session of its own: who interrupts the parent on a terminal does not interrupt what was
+ * asked of the daemon.
+ */
 static void run_child(const struct question *question, int result)
 {
 	struct header header = { 0 };
@@ -203,7 +207,10 @@ static void abandon(struct question *question, struct inquiry *child, bool withd
 				 question->point, (question->timeout_ms + 999) / 1000);
 }
 
-/* Fill in whom to wait for, and give up those whose time is over. How long to wait in milliseconds, or -1 when nobody is left. */
+/*
+ * Fill in whom to wait for, and give up those whose time is over. How long to wait in milliseconds,
+ * or -1 when nobody is left.
+ */
 static int prepare_to_wait(struct question *questions, struct inquiry *children, struct pollfd *polls, size_t count,
 			   bool withdraw)
 {

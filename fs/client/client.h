@@ -22,8 +22,8 @@ struct question {
 	unsigned timeout_ms;
 
 	/*
-	 * What came of it: an answer (NUL-terminated, free() it), or NULL, an errno and a sentence. -ENOTCONN: no daemon
-	 * runs there; -ETIMEDOUT: it did not answer in time.
+	 * What came of it: an answer (NUL-terminated, free() it), or NULL, an errno and a sentence.
+	 * -ENOTCONN: no daemon runs there; -ETIMEDOUT: it did not answer in time.
 	 */
 	char *answer;
 	int error;
@@ -31,12 +31,16 @@ struct question {
 };
 
 /*
- * Ask all of them at the same time; returns when each has answered, or its time is over. `withdraw`: what is late is taken back
- * as far as the kernel can; otherwise the daemon may still do it.
+ * Ask all of them at the same time; returns when each has answered, or its time is over.
+ * `withdraw`: what is late is taken back as far as the kernel can; otherwise the daemon may still
+ * do it.
  */
 void client_ask(struct question *questions, size_t count, bool withdraw);
 
-/* A question under way, for who has a poll loop of its own, and his own idea of when it is too late. */
+/*
+ * A question under way, for who has a poll loop of its own, and his own idea of when it is too
+ * late.
+ */
 struct inquiry {
 	pid_t pid;
 	int fd; /* readable when something has come; -1 when the question is settled */

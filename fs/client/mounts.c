@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A path is compared with mount points as text, component by component: anything else (stat, realpath) may
- * touch a mount whose daemon hangs, and then this process hangs too. A path that reaches a mount through a
- * symbolic link is therefore in no mount, which is refused and not a danger.
+ * A path is compared with mount points as text, component by component: anything else (stat,
+ * realpath) may touch a mount whose daemon hangs, and then this process hangs too. A path that
+ * reaches a mount through a symbolic link is therefore in no mount, which is refused and not a
+ * danger.
  *
- * All mounts are kept, of whatever type: a tmpfs mounted inside a revertfs hides what is beneath it.
+ * All mounts are kept, of whatever type: a tmpfs mounted inside a revertfs hides what is beneath
+ * it.
  */
 #include "mounts.h"
 

@@ -35,8 +35,8 @@ const struct mount *mounts_of_path(const struct mounts *mounts, const char *path
 const struct mount *mounts_of_image(const struct mounts *mounts, const char *path);
 
 /*
- * Step through the revertfs mounts, each filesystem once: NULL for the first, then what was returned last. NULL at
- * the end.
+ * Step through the revertfs mounts, each filesystem once: NULL for the first, then what was
+ * returned last. NULL at the end.
  */
 const struct mount *mounts_next(const struct mounts *mounts, const struct mount *last);
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Options: one table says what each is called, what it takes, where it goes and what --help says of it.
+ * Options: one table says what each is called, what it takes, where it goes and what --help says of
+ * it.
  *
- * The same names are keys of the JSON configuration; the command line wins, key by key. A list that the command line begins
- * replaces the configuration's. Splitting `-o a,b=c\,d` is libfuse's, so that what an fstab line escapes means
- * here what it means for every FUSE filesystem. What mount(8) passes for itself is accepted and dropped;
- * what mount(2) knows becomes flags, since channel.c mounts by itself; the rest is left for libfuse to judge.
+ * The same names are keys of the JSON configuration; the command line wins, key by key. A list that
+ * the command line begins replaces the configuration's. Splitting `-o a,b=c\,d` is libfuse's, so
+ * that what an fstab line escapes means here what it means for every FUSE filesystem. What mount(8)
+ * passes for itself is accepted and dropped; what mount(2) knows becomes flags, since channel.c
+ * mounts by itself; the rest is left for libfuse to judge.
  */
 #include "options.h"
 
@@ -72,7 +74,10 @@ static const struct definition definitions[] = {
 	  "how long a qemu-img may go without any progress (default 60)" },
 };
 
-/* The two that have no name on the command line have one in the configuration, so that a service needs one file alone. */
+/*
+ * The two that have no name on the command line have one in the configuration, so that a service
+ * needs one file alone.
+ */
 static const struct definition places[] = {
 	{ "images", KIND_TEXT, offsetof(struct options, images), true, NULL, NULL },
 	{ "mount", KIND_TEXT, offsetof(struct options, mount), true, NULL, NULL },

@@ -2,8 +2,8 @@
 /*
  * What the administrator chose, from the command line and the JSON configuration.
  *
- * Filled once by main.c before anything is started and never changed afterwards, so everyone may read it
- * without a lock.
+ * Filled once by main.c before anything is started and never changed afterwards, so everyone may
+ * read it without a lock.
  */
 #ifndef REVERTFS_CONFIG_OPTIONS_H
 #define REVERTFS_CONFIG_OPTIONS_H
@@ -47,8 +47,9 @@ struct options {
 };
 
 /*
- * Read the command line, then the configuration for what it leaves open, then the defaults. Paths are still as they were
- * written: paths.c makes them absolute. -EINVAL (or what reading the configuration failed with) and a sentence.
+ * Read the command line, then the configuration for what it leaves open, then the defaults. Paths
+ * are still as they were written: paths.c makes them absolute. -EINVAL (or what reading the
+ * configuration failed with) and a sentence.
  */
 int options_read(int argc, char **argv, struct options *ret_options, struct sentence *error);
 void options_free(struct options *options); /* of one that options_read() has touched, also when it failed */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Paths are settled before anything is opened, in this order: a mount that a killed daemon left on the mountpoint goes first,
- * because every path that leads into it fails with ENOTCONN, the images directory among them when revertfs is mounted
- * over the very directory it serves.
+ * Paths are settled before anything is opened, in this order: a mount that a killed daemon left on
+ * the mountpoint goes first, because every path that leads into it fails with ENOTCONN, the images
+ * directory among them when revertfs is mounted over the very directory it serves.
  *
- * Nothing here looks into a mount that might be a live revertfs with a hanging daemon but realpath(3) and open(2) of what
- * the administrator named.
+ * Nothing here looks into a mount that might be a live revertfs with a hanging daemon but
+ * realpath(3) and open(2) of what the administrator named.
  */
 #include "paths.h"
 
@@ -21,7 +21,10 @@
 #include "log.h"
 #include "mountinfo.h"
 
-/* "a/b/" is "b" in "a"; a lone "b" is in ".". EINVAL for "/", and for "." and "..", which name no entry. */
+/*
+ * "a/b/" is "b" in "a"; a lone "b" is in ".". EINVAL for "/", and for "." and "..", which name no
+ * entry.
+ */
 static int split(const char *path, char **ret_directory, char **ret_last)
 {
 	CLEANUP(freep) char *directory = NULL;
@@ -48,7 +51,9 @@ static char *join(const char *directory, const char *last)
 	return format_text("%s/%s", strcmp(directory, "/") == 0 ? "" : directory, last);
 }
 
-/* Every component but the last is resolved: what mountinfo has for a mount that no longer answers. */
+/*
+ * Every component but the last is resolved: what mountinfo has for a mount that no longer answers.
+ */
 static char *resolve_all_but_last(const char *path)
 {
 	CLEANUP(freep) char *directory = NULL;
@@ -100,7 +105,10 @@ static int detach_dead_mounts(const char *mountpoint, struct sentence *error)
 	return 0;
 }
 
-/* The deepest part that exists is resolved, the rest appended: the state directory may still have to be made. */
+/*
+ * The deepest part that exists is resolved, the rest appended: the state directory may still have
+ * to be made.
+ */
 static char *resolve_what_exists(const char *path)
 {
 	CLEANUP(freep) char *directory = NULL;
@@ -161,7 +169,9 @@ static int check_nesting(const struct options *options, struct sentence *error)
 	const char *state = options->state, *scratch = options->scratch;
 	int r = refuse_nesting("state directory", state, "images directory", options->images, error);
 
-	/* Over the images directory is fine; further inside, the mount would show itself in itself. */
+	/*
+	 * Over the images directory is fine; further inside, the mount would show itself in itself.
+	 */
 	if (r == 0 && strcmp(options->mount, options->images) != 0)
 		r = refuse_nesting("mountpoint", options->mount, "images directory", options->images, error);
 	if (r == 0)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Lines in, one JSON object out. A table says what each verb takes; one function per verb checks its words and calls the model.
+ * Lines in, one JSON object out. A table says what each verb takes; one function per verb checks
+ * its words and calls the model.
  *
- * A line that fails is logged once, here, with who asked; the sentence is also the disk's last_error and part of the answer.
+ * A line that fails is logged once, here, with who asked; the sentence is also the disk's
+ * last_error and part of the answer.
  */
 #include "control.h"
 
@@ -42,7 +44,7 @@ struct verb {
 
 #define WORDS_ANY SIZE_MAX
 
-/* --- words --------------------------------------------------------------------------------------- */
+/* --- words ------------------------------------------------------------------------------------ */
 
 static const char *find_setting(const struct command *command, const char *key)
 {
@@ -65,8 +67,8 @@ static int find_flag(const struct command *command, const char *key, bool *ret_v
 }
 
 /*
- * A name relative to the mount's root. An absolute path that begins with the mount's own path is one too; it is compared as text, for the daemon
- * must never resolve a path in its own mount.
+ * A name relative to the mount's root. An absolute path that begins with the mount's own path is
+ * one too; it is compared as text, for the daemon must never resolve a path in its own mount.
  */
 static int relative_name(const struct disks *disks, const char *word, char **ret_name, struct sentence *error)
 {
@@ -88,7 +90,7 @@ static int relative_name(const struct disks *disks, const char *word, char **ret
 	return *ret_name ? 0 : report(error, -ENOMEM, "out of memory");
 }
 
-/* --- verbs --------------------------------------------------------------------------------------- */
+/* --- verbs ------------------------------------------------------------------------------------ */
 
 static int run_protect(const struct request *request, struct sentence *error)
 {
@@ -308,7 +310,7 @@ static int run_cancel(const struct request *request, struct sentence *error)
 	return r;
 }
 
-/* --- the hook's verbs ---------------------------------------------------------------------------- */
+/* --- the hook's verbs ------------------------------------------------------------------------- */
 
 struct hook_request {
 	struct session_request session;
@@ -372,7 +374,10 @@ static int parse_item_setting(struct session_item *item, const struct command_wo
 	return 0;
 }
 
-/* "UUID domain=.. config=.. ITEM key=value... ITEM ...": settings belong to the item before them, or else to the session. */
+/*
+ * "UUID domain=.. config=.. ITEM key=value... ITEM ...": settings belong to the item before them,
+ * or else to the session.
+ */
 static int parse_hook_request(const struct request *request, bool items_are_disks, struct hook_request *hook,
 			      struct sentence *error)
 {
@@ -468,7 +473,7 @@ static int run_release(const struct request *request, struct sentence *error)
 	return r;
 }
 
-/* --- dispatch ------------------------------------------------------------------------------------ */
+/* --- dispatch --------------------------------------------------------------------------------- */
 
 static const char *const no_keys[] = { NULL };
 static const char *const protect_keys[] = { "format", NULL };

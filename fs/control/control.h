@@ -2,7 +2,8 @@
 /*
  * The control file: lines in, one JSON object out.
  *
- * control.c has one function per verb and a table that dispatches; it knows no FUSE and can be driven by a test.
+ * control.c has one function per verb and a table that dispatches; it knows no FUSE and can be
+ * driven by a test.
  */
 #ifndef REVERTFS_CONTROL_CONTROL_H
 #define REVERTFS_CONTROL_CONTROL_H
@@ -15,10 +16,10 @@
 #define CONTROL_WRITE_MAX 65536 /* bytes in one write */
 
 /*
- * Do the lines of one write, in order, stopping at the first that fails. Blocks until they are done, for as long as a
- * fold takes; -EINTR when interrupted meanwhile (what was queued goes on). Returns 0 or the negative errno of the line that
- * failed; *ret_answer is the JSON object for the last line done, with a newline, NULL only when out of memory; the
- * caller frees it.
+ * Do the lines of one write, in order, stopping at the first that fails. Blocks until they are
+ * done, for as long as a fold takes; -EINTR when interrupted meanwhile (what was queued goes on).
+ * Returns 0 or the negative errno of the line that failed; *ret_answer is the JSON object for the
+ * last line done, with a newline, NULL only when out of memory; the caller frees it.
  */
 int control_run(struct disks *disks, struct caller *caller, const char *text, size_t length, char **ret_answer);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A note is a struct handover_request: `line` is the line that is about to be done, the lines before it are done.
+ * A note is a struct handover_request: `line` is the line that is about to be done, the lines
+ * before it are done.
  */
 #include "once.h"
 
@@ -13,7 +14,10 @@
 #include "model.h"
 #include "table.h"
 
-/* The disk's own, whose file becomes the layer's: a fresh one is another inode as long as that layer is there. */
+/*
+ * The disk's own, whose file becomes the layer's: a fresh one is another inode as long as that
+ * layer is there.
+ */
 static void look_at_scratch(struct disk *disk, struct handover_request *ret)
 {
 	struct scratch *scratch = disk_scratch(disk);
@@ -59,7 +63,10 @@ static struct handover_request look(struct disks *disks, const struct once_comma
 	return found;
 }
 
-/* What was the head and is not because it was undone; a fold moves the head too, away from a layer that is folding. */
+/*
+ * What was the head and is not because it was undone; a fold moves the head too, away from a layer
+ * that is folding.
+ */
 static bool was_left(struct disks *disks, const char *id)
 {
 	const struct layer *layer;
@@ -136,7 +143,10 @@ bool once_was_done(struct disks *disks, struct replay *replay, const struct once
 	const struct handover_request *before;
 	struct handover_request now;
 
-	/* The one line of a write that may be done again, as the hook's and a reset's are, need not be noted. */
+	/*
+	 * The one line of a write that may be done again, as the hook's and a reset's are, need not
+	 * be noted.
+	 */
 	if (command->effect == EFFECT_NONE && command->line == 0)
 		return false;
 	before = replay_recall(disks->handover, replay);

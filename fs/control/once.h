@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Commands that must not be done twice, where a daemon is killed before it has answered and the kernel asks the next one again (replay.h).
+ * Commands that must not be done twice, where a daemon is killed before it has answered and the
+ * kernel asks the next one again (replay.h).
  *
- * Most may be: a second reset finds a pristine disk. Of the others it is noted, before they begin, what they are about to change; whether that has
- * changed tells whether they were done. Nothing else can have changed it meanwhile: the state directory is what the killed daemon left.
+ * Most may be: a second reset finds a pristine disk. Of the others it is noted, before they begin,
+ * what they are about to change; whether that has changed tells whether they were done. Nothing
+ * else can have changed it meanwhile: the state directory is what the killed daemon left.
  */
 #ifndef REVERTFS_CONTROL_ONCE_H
 #define REVERTFS_CONTROL_ONCE_H
@@ -31,12 +33,15 @@ struct once_command {
 	const char *file;     /* or NULL */
 };
 
-/* How many lines of the write an earlier daemon has done for certain, and has answered had it come to that. */
+/*
+ * How many lines of the write an earlier daemon has done for certain, and has answered had it come
+ * to that.
+ */
 unsigned once_lines_done(struct disks *disks, struct replay *replay);
 
 /*
- * Whether this line was done, when it is the one that the earlier daemon was at; else it is noted, to be done now. `answer` receives "restarted" and
- * what can still be told of what was made.
+ * Whether this line was done, when it is the one that the earlier daemon was at; else it is noted,
+ * to be done now. `answer` receives "restarted" and what can still be told of what was made.
  */
 bool once_was_done(struct disks *disks, struct replay *replay, const struct once_command *command,
 		   struct json_object *answer);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Two renderings of the same model. The lock is taken for one disk at a time, so that thousands of disks do not hold up the mount; what is shown
- * of each disk is consistent, the whole is as of a short while.
+ * Two renderings of the same model. The lock is taken for one disk at a time, so that thousands of
+ * disks do not hold up the mount; what is shown of each disk is consistent, the whole is as of a
+ * short while.
  */
 #include "status.h"
 
@@ -26,7 +27,10 @@ static const char *const state_names[] = {
 	[DISK_PRISTINE] = "pristine", [DISK_DIRTY] = "dirty", [DISK_FAILED] = "failed"
 };
 
-/* What the kernel writes without the daemon does not change the state before a verb looks; here it shows at once. */
+/*
+ * What the kernel writes without the daemon does not change the state before a verb looks; here it
+ * shows at once.
+ */
 static const char *state_name_locked(const struct disk *disk)
 {
 	if (disk->state == DISK_PRISTINE && disk->scratch && scratch_looks_dirty_locked(disk->scratch))
@@ -67,7 +71,7 @@ static uint64_t layer_bytes(const struct layer *layer)
 	return r == 0 ? (uint64_t)stat.st_blocks * 512 : 0;
 }
 
-/* --- JSON ---------------------------------------------------------------------------------------- */
+/* --- JSON ------------------------------------------------------------------------------------- */
 
 static struct json_object *describe_layer(const struct disk *disk, const struct layer *layer)
 {
@@ -120,7 +124,10 @@ static bool has_name_of(const struct layer *layer, const char *disk)
 	return false;
 }
 
-/* The disk's own story: what its head, its hold and its names stand on; not what clones made of the same layers. */
+/*
+ * The disk's own story: what its head, its hold and its names stand on; not what clones made of the
+ * same layers.
+ */
 static struct json_object *describe_layers(const struct disk *disk)
 {
 	struct json_object *list = json_object_new_array();
@@ -178,7 +185,10 @@ static bool is_folding(const struct disk *disk)
 	return false;
 }
 
-/* What all kinds of job have in common. The estimate takes it that the rest goes as the first part did. */
+/*
+ * What all kinds of job have in common. The estimate takes it that the rest goes as the first part
+ * did.
+ */
 static struct json_object *begin_job(const char *kind, enum job_state state, double percent, uint64_t bytes,
 				     uint64_t started)
 {
@@ -332,7 +342,7 @@ char *status_json(struct disks *disks, const struct mount_facts *facts)
 		"%s\n", json_object_to_json_string_ext(root, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
 }
 
-/* --- the table ----------------------------------------------------------------------------------- */
+/* --- the table -------------------------------------------------------------------------------- */
 
 /* The one that runs, or else the first that waits. */
 static void describe_job_shortly(const struct disk *disk, char *text, size_t size)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the mount's disks are doing: a table for people and JSON for programs. Reads, never changes, never waits for a verb.
+ * What the mount's disks are doing: a table for people and JSON for programs. Reads, never changes,
+ * never waits for a verb.
  */
 #ifndef REVERTFS_CONTROL_STATUS_H
 #define REVERTFS_CONTROL_STATUS_H

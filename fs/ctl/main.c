@@ -2,8 +2,9 @@
 /*
  * revertctl: what people reach for, over the control file, and over virsh where a domain is meant.
  *
- * The table below is all of it: parsing, help and completion follow it. A subcommand prints what came of it; a sentence about what
- * did not is printed here, once, on stderr, or with --json as the object that the control file would answer.
+ * The table below is all of it: parsing, help and completion follow it. A subcommand prints what
+ * came of it; a sentence about what did not is printed here, once, on stderr, or with --json as the
+ * object that the control file would answer.
  */
 #include <errno.h>
 #include <signal.h>
@@ -16,7 +17,10 @@
 #include "subcommands.h"
 #include "version.h"
 
-/* In the order of the help. clang-format would make columns of them, and each new one would move all. */
+/*
+ * In the order of the help. clang-format would make columns of them, and each new one would move
+ * all.
+ */
 /* clang-format off */
 static const struct subcommand *const subcommands[] = {
 	&status_subcommand,

@@ -9,8 +9,9 @@
 #include "options.h"
 
 /*
- * Protect every regular file beneath the images directory whose name, relative to it, matches one of the globs; '*' matches
- * slashes too. What cannot be protected is logged and served as it is. Returns how many were protected now.
+ * Protect every regular file beneath the images directory whose name, relative to it, matches one
+ * of the globs; '*' matches slashes too. What cannot be protected is logged and served as it is.
+ * Returns how many were protected now.
  */
 unsigned protect_matching(const struct options *options, int images_fd, struct disks *disks);
 

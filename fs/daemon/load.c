@@ -2,15 +2,22 @@
 /*
  * Loading, in this order:
  *
- *   1. intents       a release of several disks that was promised is completed, so that the records below are whole
- *   2. layers        records, then the tree; a layer whose parent is not there is not used, and nothing is removed
- *   3. disks         records, sessions, scratches. A scratch that is the same file as a layer was sealed: it is replaced. At the first
- *                    start of a boot, scratches that may be thrown away are replaced too, for they were never synced
- *   4. headers       of layers whose parent's path is another than the header says: the mount has moved, or a fold was cut short
- *   5. leftovers     names of disks that are gone, layers that nothing reaches, files without a record
+ *   1. intents       a release of several disks that was promised is completed, so that the records
+ *                    below are whole
+ *   2. layers        records, then the tree; a layer whose parent is not there is not used, and
+ *                    nothing is removed
+ *   3. disks         records, sessions, scratches. A scratch that is the same file as a layer was
+ *                    sealed: it is replaced. At the first
+ *                    start of a boot, scratches that may be thrown away are replaced too, for they
+ *                    were never synced
+ *   4. headers       of layers whose parent's path is another than the header says: the mount has
+ *                    moved, or a fold was cut short
+ *   5. leftovers     names of disks that are gone, layers that nothing reaches, files without a
+ *                    record
  *
- * When any record cannot be read, disks->incomplete is set and nothing is removed from then on: what looks unreached may be what the
- * unreadable record needs. A disk whose record cannot be read stays protected and has failed.
+ * When any record cannot be read, disks->incomplete is set and nothing is removed from then on:
+ * what looks unreached may be what the unreadable record needs. A disk whose record cannot be read
+ * stays protected and has failed.
  */
 #include "load.h"
 
@@ -75,7 +82,7 @@ static void set_incomplete(struct disks *disks, const char *what, const char *na
 	disks->incomplete = true;
 }
 
-/* --- 1. intents ---------------------------------------------------------------------------------- */
+/* --- 1. intents ------------------------------------------------------------------------------- */
 
 static void complete_intent(struct disks *disks, const char *name)
 {
@@ -92,7 +99,7 @@ static void complete_intent(struct disks *disks, const char *name)
 	}
 }
 
-/* --- 2. layers ----------------------------------------------------------------------------------- */
+/* --- 2. layers -------------------------------------------------------------------------------- */
 
 /* A live snapshot that was cut off between its record and its name (live_snapshot.c, step 5). */
 static void complete_copy(struct disks *disks, const struct layer_record *record)
@@ -129,7 +136,10 @@ static void load_layer(struct disks *disks, const char *name)
 	disks->loading = layer;
 }
 
-/* Insert all whose parent is there; turn after turn, since a parent may come later in the directory. What is left has none. */
+/*
+ * Insert all whose parent is there; turn after turn, since a parent may come later in the
+ * directory. What is left has none.
+ */
 static void build_tree(struct disks *disks)
 {
 	bool progress = true;
@@ -165,7 +175,7 @@ static void build_tree(struct disks *disks)
 	pthread_mutex_unlock(&disks->lock);
 }
 
-/* --- 3. disks ------------------------------------------------------------------------------------ */
+/* --- 3. disks --------------------------------------------------------------------------------- */
 
 static void fail_disk(struct disk *disk, int error, const char *what)
 {
@@ -179,7 +189,10 @@ static void load_session(struct disk *disk)
 {
 	struct session_record record = { 0 };
 
-	/* Another boot's session is over, and a torn record was never synced: both mean that nobody writes. */
+	/*
+	 * Another boot's session is over, and a torn record was never synced: both mean that nobody
+	 * writes.
+	 */
 	if (record_load_session(disk->directory, "session.json", &record) < 0)
 		return;
 	if (strcmp(record.boot, disk->disks->boot) != 0) {
@@ -227,7 +240,10 @@ static bool is_reached(const struct layer *layer)
 	return false;
 }
 
-/* Step 5 of a seal that a crash cut off: the scratch's file has become a layer's. The layer, or NULL. */
+/*
+ * Step 5 of a seal that a crash cut off: the scratch's file has become a layer's. The layer, or
+ * NULL.
+ */
 static struct layer *sealed_as(struct disk *disk)
 {
 	struct stat scratch, stat;
@@ -244,7 +260,10 @@ static struct layer *sealed_as(struct disk *disk)
 	return NULL;
 }
 
-/* A seal under a name that was cut off before step 4: what the scratch has become is to be the head. */
+/*
+ * A seal under a name that was cut off before step 4: what the scratch has become is to be the
+ * head.
+ */
 static int complete_head(struct disk *disk, struct layer *layer)
 {
 	struct disk_record record = disk->record;
@@ -266,8 +285,9 @@ static int complete_head(struct disk *disk, struct layer *layer)
 }
 
 /*
- * Whether nothing but whom it names tells the header from the one we wrote, and it names a view, as we do. Anything else a QEMU may have
- * written: that is neither mended, for then it would pass for ours, nor shown to qemu-img, which would open a data file.
+ * Whether nothing but whom it names tells the header from the one we wrote, and it names a view, as
+ * we do. Anything else a QEMU may have written: that is neither mended, for then it would pass for
+ * ours, nor shown to qemu-img, which would open a data file.
  */
 static bool stands_on_a_view(const struct scratch *scratch)
 {
@@ -282,7 +302,9 @@ static bool stands_on_a_view(const struct scratch *scratch)
 	return qcow2_check_scratch(&found, blank_header(blank), NULL) == 0;
 }
 
-/* The mount has moved, or a fold was cut short after it had given the scratch its new backing file. */
+/*
+ * The mount has moved, or a fold was cut short after it had given the scratch its new backing file.
+ */
 static void rebase_scratch(struct disk *disk)
 {
 	struct sentence why;
@@ -301,7 +323,10 @@ static void rebase_scratch(struct disk *disk)
 			disk->name, why.text);
 }
 
-/* A running guest may have it open, which nobody has counted yet, and have changed its header (virsh blockresize): it is looked at when sealed. */
+/*
+ * A running guest may have it open, which nobody has counted yet, and have changed its header
+ * (virsh blockresize): it is looked at when sealed.
+ */
 static bool is_open(const struct disk *disk)
 {
 	struct stat stat;
@@ -343,7 +368,10 @@ static void load_scratch(struct disk *disk, bool first_of_boot)
 	}
 }
 
-/* A filesystem's device number may change from boot to boot; the tree compares it when it looks for protected files. */
+/*
+ * A filesystem's device number may change from boot to boot; the tree compares it when it looks for
+ * protected files.
+ */
 static void refresh_device(struct layer *root)
 {
 	struct image_stamp stamp;
@@ -450,7 +478,7 @@ static void load_disk(struct disks *disks, const char *directory_name)
 	disk_put(disk);
 }
 
-/* --- 4. headers ---------------------------------------------------------------------------------- */
+/* --- 4. headers ------------------------------------------------------------------------------- */
 
 static void mend_header(struct layer *layer)
 {
@@ -477,7 +505,7 @@ static void mend_headers(struct disks *disks)
 			mend_header(layer);
 }
 
-/* --- 5. leftovers -------------------------------------------------------------------------------- */
+/* --- 5. leftovers ----------------------------------------------------------------------------- */
 
 static struct layer *first_unreached(struct disks *disks)
 {
@@ -516,8 +544,8 @@ static void put_away(struct disks *disks, const char *name)
 }
 
 /*
- * The removal of a clone, or an unprotect by force, was cut off: the disk that knows the name is gone. The next one that is called so
- * must not find it.
+ * The removal of a clone, or an unprotect by force, was cut off: the disk that knows the name is
+ * gone. The next one that is called so must not find it.
  */
 static void drop_orphaned_names(struct disks *disks)
 {
@@ -545,7 +573,10 @@ static void remove_unreached(struct disks *disks)
 	while ((layer = first_unreached(disks))) {
 		CLEANUP(freep) char *file = layer_file_name(layer->record.id, LAYER_FILE_SUFFIX);
 
-		/* One that was folding, and that nothing stands on, has been folded: its data is in its parent. */
+		/*
+		 * One that was folding, and that nothing stands on, has been folded: its data is in
+		 * its parent.
+		 */
 		if (file && !layer->record.image && layer->record.state == LAYER_SEALED)
 			put_away(disks, file);
 		if (layer_remove(layer) < 0) {
@@ -575,9 +606,12 @@ static void remove_unrecorded_file(struct disks *disks, const char *name)
 		put_away(disks, name);
 }
 
-/* --- the whole ----------------------------------------------------------------------------------- */
+/* --- the whole -------------------------------------------------------------------------------- */
 
-/* Scratches of the last boot may be torn. The record is not synced: after a crash it is at worst the boot before last. */
+/*
+ * Scratches of the last boot may be torn. The record is not synced: after a crash it is at worst
+ * the boot before last.
+ */
 static void find_boot(struct disks *disks)
 {
 	CLEANUP(close_fdp) int fd = openat(disks->state_fd, BOOT_RECORD, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);

@@ -7,7 +7,10 @@
 
 #include "model.h"
 
-/* Complete promised releases, load layers and disks, mend what a crash left. Fails only when nothing can be served at all. */
+/*
+ * Complete promised releases, load layers and disks, mend what a crash left. Fails only when
+ * nothing can be served at all.
+ */
 int load_state(struct disks *disks, struct sentence *error);
 
 #endif

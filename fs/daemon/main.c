@@ -2,16 +2,20 @@
 /*
  * The daemon from start to end; the only file that exits.
  *
- *   options     read, then the paths settled (paths.c), with the terminal still there for complaints
+ *   options     read, then the paths settled (paths.c), with the terminal still there for
+ *               complaints
  *   background  unless -f: everything that follows happens in the child
- *   inherited   what an earlier daemon left in the descriptor store: then its mount is taken over (tree_restore.c)
+ *   inherited   what an earlier daemon left in the descriptor store: then its mount is taken over
+ *               (tree_restore.c)
  *   images      opened by descriptor: the mount may cover the very path
  *   disks       the state directory loaded and mended
  *   mount       the kernel's first message is answered; from here on requests queue
  *   work        background work started, `protect` globs applied
  *   ready       the threads run, so requests are answered: systemd and the waiting command are told
- *   end         SIGTERM, SIGINT or umount(8): requests are finished, then the mount goes, then the disks rest
- *   or          SIGUSR1: as after a SIGKILL, but with no request in hand; the mount and all that is open wait for the next daemon
+ *   end         SIGTERM, SIGINT or umount(8): requests are finished, then the mount goes, then the
+ *               disks rest
+ *   or          SIGUSR1: as after a SIGKILL, but with no request in hand; the mount and all that is
+ *               open wait for the next daemon
  *
  * Signals are blocked in all threads and read from a descriptor.
  */
@@ -125,7 +129,10 @@ static void tell_ready(void *context)
 		daemonize_leave_terminal();
 }
 
-/* An operator who wonders why the disks are gone finds who wanted it. Whether the mount is to stay for a successor. */
+/*
+ * An operator who wonders why the disks are gone finds who wanted it. Whether the mount is to stay
+ * for a successor.
+ */
 static bool is_left(void *context)
 {
 	const struct revertfs *revertfs = context;
@@ -164,7 +171,10 @@ static void drop_left(struct revertfs *revertfs)
 	fdstore_drop_rest(&revertfs->store);
 }
 
-/* What an earlier daemon left, if it can be used; else a mount of its is replaced, since who has files open there may still write to them. */
+/*
+ * What an earlier daemon left, if it can be used; else a mount of its is replaced, since who has
+ * files open there may still write to them.
+ */
 static int inherit(struct revertfs *revertfs, struct sentence *error)
 {
 	CLEANUP(close_fdp) int fuse_fd = fdstore_take(&revertfs->store, FDSTORE_FUSE);
@@ -193,7 +203,10 @@ static int inherit(struct revertfs *revertfs, struct sentence *error)
 	return r < 0 ? report(error, r, "no memory for what outlives the daemon: %s", error_text(r)) : 0;
 }
 
-/* Nothing may look into a mount whose requests nobody answers yet: its paths are the ones that were settled when it was made. */
+/*
+ * Nothing may look into a mount whose requests nobody answers yet: its paths are the ones that were
+ * settled when it was made.
+ */
 static int settle_paths(struct revertfs *revertfs, struct sentence *error)
 {
 	struct options *options = &revertfs->options;
@@ -327,8 +340,9 @@ static void stop(struct revertfs *revertfs)
 }
 
 /*
- * Everything stays as it is, in the handover and in the state directory, as if we were killed here. A kernel that does not send again what
- * is not answered gets its answers first: commands that wait are interrupted.
+ * Everything stays as it is, in the handover and in the state directory, as if we were killed here.
+ * A kernel that does not send again what is not answered gets its answers first: commands that wait
+ * are interrupted.
  */
 static int leave(struct revertfs *revertfs)
 {
@@ -405,7 +419,10 @@ static int be_daemon(struct revertfs *revertfs, bool has_keeper, struct sentence
 		return leave(revertfs);
 	if (r < 0) {
 		complain(error, logged);
-		/* What an earlier daemon has left stays as it is, for the next try: nothing is given back in order. */
+		/*
+		 * What an earlier daemon has left stays as it is, for the next try: nothing is
+		 * given back in order.
+		 */
 		if (handover_mount(revertfs->handover)->restarts && !revertfs->served)
 			_exit(EXIT_FAILURE);
 	}

@@ -2,7 +2,8 @@
 /*
  * All of a mount's disks: opened from the state directory at start, closed at the end.
  *
- * state/ is made with mode 0700 and needs no rights for anyone: all that QEMU and libvirt open lies in the mount.
+ * state/ is made with mode 0700 and needs no rights for anyone: all that QEMU and libvirt open lies
+ * in the mount.
  */
 #include "state.h"
 
@@ -66,8 +67,9 @@ static int open_directory(const char *path)
 }
 
 /*
- * A daemon that was just unmounted has the locks a moment longer than the mount. The successor of one that was killed waits for that one's children,
- * which were killed with it and may still have to finish a write.
+ * A daemon that was just unmounted has the locks a moment longer than the mount. The successor of
+ * one that was killed waits for that one's children, which were killed with it and may still have
+ * to finish a write.
  */
 static bool take_lock(const struct disks *disks, int fd)
 {
@@ -83,8 +85,8 @@ static bool take_lock(const struct disks *disks, int fd)
 }
 
 /*
- * One daemon per state and per images directory. flock() belongs to the open file, so it survives the fork into the background and goes with the
- * last process that has it.
+ * One daemon per state and per images directory. flock() belongs to the open file, so it survives
+ * the fork into the background and goes with the last process that has it.
  */
 static int lock_directories(struct disks *disks, struct sentence *error)
 {

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Two kinds of thread. The workers (options.max_jobs) take a disk whose fold is queued and may run, and fold its layers one after the other, or
- * what somebody asked to be copied out (transfer.c). The housekeeper cleans up behind a daemon that was killed, makes the blank for each disk's next layer, closes old scratches (which frees their blocks) and starts write-back.
+ * Two kinds of thread. The workers (options.max_jobs) take a disk whose fold is queued and may run,
+ * and fold its layers one after the other, or what somebody asked to be copied out (transfer.c).
+ * The housekeeper cleans up behind a daemon that was killed, makes the blank for each disk's next
+ * layer, closes old scratches (which frees their blocks) and starts write-back.
  *
  *   NONE --job_queue--> QUEUED --a worker--> RUNNING --nothing left--> NONE
  *                          ^                    |
- *                          +--somebody came-----+   (stopped within a second: qemu-img is killed, the layer stays `folding`)
+ *                          +--somebody came-----+   (stopped within a second: qemu-img is killed,
+ *                                                   the layer stays `folding`)
  *                          +--it failed---------+   (tried again after a while)
  *
- * Everything is driven by disks->changed, or, while nothing is queued, by disks->queued; the timeouts below are for what changes with time alone.
+ * Everything is driven by disks->changed, or, while nothing is queued, by disks->queued; the
+ * timeouts below are for what changes with time alone.
  */
 #include "workers.h"
 
@@ -39,7 +43,7 @@
 #define RETRY_MAX_MS 600000
 #define WORKER_STACK (512 * 1024)
 
-/* --- folding ------------------------------------------------------------------------------------- */
+/* --- folding ---------------------------------------------------------------------------------- */
 
 static bool may_run_locked(struct disk *disk, uint64_t now, struct layer **ret_layer)
 {
@@ -121,7 +125,10 @@ static void end_fold_locked(struct disk *disk, int result, const struct sentence
 	pthread_cond_broadcast(&disks->changed);
 }
 
-/* Clones that are behind their origin keep its old layers from being folded; the idle ones need not. */
+/*
+ * Clones that are behind their origin keep its old layers from being folded; the idle ones need
+ * not.
+ */
 static void move_followers_locked(struct disks *disks)
 {
 	struct disk *disk = disks->first;
@@ -208,7 +215,7 @@ static void *work(void *context)
 	return NULL;
 }
 
-/* --- housekeeping -------------------------------------------------------------------------------- */
+/* --- housekeeping ----------------------------------------------------------------------------- */
 
 static void drop_from_store(uint64_t serial)
 {
@@ -239,7 +246,10 @@ static bool close_old_files_locked(struct disks *disks)
 	return true;
 }
 
-/* The layer that the disk's next seal will make: an id and a blank, so that no process is started then. */
+/*
+ * The layer that the disk's next seal will make: an id and a blank, so that no process is started
+ * then.
+ */
 static void make_next(struct disk *disk, uint64_t virtual_size)
 {
 	struct layer *layer = layer_new(disk->disks);
@@ -309,7 +319,7 @@ static void *housekeeping(void *context)
 	return NULL;
 }
 
-/* --- life ---------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 static int start_thread(struct disks *disks, void *(*run)(void *))
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Background work: threads that fold layers, make blanks ahead, free the blocks of old scratches and start write-back.
+ * Background work: threads that fold layers, make blanks ahead, free the blocks of old scratches
+ * and start write-back.
  */
 #ifndef REVERTFS_DAEMON_WORKERS_H
 #define REVERTFS_DAEMON_WORKERS_H

@@ -2,8 +2,9 @@
 /*
  * A clone is a record, a scratch, and a place in the tree of layers; it costs two small files.
  *
- * It keeps its head in its own record, like every disk, and so the layers that it stands on are kept from being folded (fold.c). Its origin is
- * found by name each time: an origin cannot be unprotected while a clone is there.
+ * It keeps its head in its own record, like every disk, and so the layers that it stands on are
+ * kept from being folded (fold.c). Its origin is found by name each time: an origin cannot be
+ * unprotected while a clone is there.
  */
 #include "clone.h"
 
@@ -26,7 +27,7 @@
 #include "claim.h"
 #include "job.h"
 
-/* --- following ----------------------------------------------------------------------------------- */
+/* --- following -------------------------------------------------------------------------------- */
 
 static struct disk *find_origin_locked(const struct disk *disk)
 {
@@ -44,14 +45,19 @@ bool clone_is_behind_locked(const struct disk *disk)
 	return origin && origin->head && origin->head != disk->head;
 }
 
-/* The head that a follower should have, with a reference, and counted as read; NULL when it has it. */
+/*
+ * The head that a follower should have, with a reference, and counted as read; NULL when it has it.
+ */
 static struct layer *find_new_head(struct disk *disk)
 {
 	struct disks *disks = disk->disks;
 	struct layer *head = NULL;
 
 	pthread_mutex_lock(&disks->lock);
-	/* A fold that has the head gives way, or makes the parent the origin's head: then it is asked for again. */
+	/*
+	 * A fold that has the head gives way, or makes the parent the origin's head: then it is
+	 * asked for again.
+	 */
 	while (!head && clone_is_behind_locked(disk) && !disk->hold) {
 		head = layer_get_locked(find_origin_locked(disk)->head);
 		if (layer_pin_locked(head, false) < 0) {
@@ -150,7 +156,7 @@ void clone_move_followers_on(struct disk *origin)
 	}
 }
 
-/* --- making and removing ------------------------------------------------------------------------- */
+/* --- making and removing ---------------------------------------------------------------------- */
 
 int clone_check_free_name(struct disks *disks, const char *name, struct sentence *error)
 {
@@ -175,7 +181,9 @@ int clone_check_free_name(struct disks *disks, const char *name, struct sentence
 	return 0;
 }
 
-/* The layer to begin at, kept for the caller (layer_unpin): the snapshot's, or the origin's head. */
+/*
+ * The layer to begin at, kept for the caller (layer_unpin): the snapshot's, or the origin's head.
+ */
 static struct layer *choose_layer(struct disk *origin, const char *snapshot, struct sentence *error)
 {
 	struct layer *layer;

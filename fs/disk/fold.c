@@ -2,19 +2,23 @@
 /*
  * A fold of a layer into its parent destroys what the parent was, in this order:
  *
- *   1. the layer's record says `folding`           from here on the parent alone means nothing, and nothing may choose it
- *   2. qemu-img commit, with the chain given       through the layer everything reads the same at every moment
+ *   1. the layer's record says `folding`           from here on the parent alone means nothing, and
+ *                                                  nothing may choose it
+ *   2. qemu-img commit, with the chain given       through the layer everything reads the same at
+ *                                                  every moment
  *   3. sync the parent; record what an image looks like now
- *   4. children and dirty scratches get the parent named in their headers (rebase.c), and in their records
+ *   4. children and dirty scratches get the parent named in their headers (rebase.c), and in their
+ *      records
  *   5. the layer's names move to the parent
  *   6. disk.json: heads and holds move to the parent; scratches without data are made fresh on it
  *   7. the layer's record goes, then its file
  *
- * Cut short before 6 is done for all, it is run again from 2, which changes nothing that was done. After 6 nothing reaches the layer, and start-up removes it: a
- * layer that is folding and that nothing stands on has been folded.
+ * Cut short before 6 is done for all, it is run again from 2, which changes nothing that was done.
+ * After 6 nothing reaches the layer, and start-up removes it: a layer that is folding and that
+ * nothing stands on has been folded.
  *
- * Exclusion: the disk's job is RUNNING meanwhile, so every open and claim over the two layers waits, and asks it to stop; it stops only
- * within step 2.
+ * Exclusion: the disk's job is RUNNING meanwhile, so every open and claim over the two layers
+ * waits, and asks it to stop; it stops only within step 2.
  */
 #include "fold.h"
 
@@ -37,7 +41,7 @@
 #include "session.h"
 #include "table.h"
 
-/* --- step 1 and 2 -------------------------------------------------------------------------------- */
+/* --- step 1 and 2 ----------------------------------------------------------------------------- */
 
 /* For the status: how much there is to fold. */
 static void note_bytes(struct disk *disk, int fd)
@@ -70,7 +74,10 @@ static int mark_folding(struct layer *layer)
 	return layer_update(layer, &record);
 }
 
-/* Somebody outside the mount, who does not know of layers. Asked before we open it for writing ourselves. */
+/*
+ * Somebody outside the mount, who does not know of layers. Asked before we open it for writing
+ * ourselves.
+ */
 static int check_parent_is_idle(const struct layer *parent, struct sentence *error)
 {
 	CLEANUP(close_fdp) int fd = layer_open_file(parent, O_RDONLY);
@@ -81,7 +88,10 @@ static int check_parent_is_idle(const struct layer *parent, struct sentence *err
 	return 0;
 }
 
-/* A qemu-img that was killed may have left clusters that are allocated and that nothing refers to: harmless, but lost space. */
+/*
+ * A qemu-img that was killed may have left clusters that are allocated and that nothing refers to:
+ * harmless, but lost space.
+ */
 static int drop_leaks(const struct disk *disk, const struct layer *parent, const struct chain *chain,
 		      const struct program_watch *watch)
 {
@@ -125,7 +135,7 @@ static int copy_into_parent(struct disk *disk, struct layer *layer, struct sente
 		     : 0;
 }
 
-/* --- steps 3 to 7 -------------------------------------------------------------------------------- */
+/* --- steps 3 to 7 ----------------------------------------------------------------------------- */
 
 static int accept_parent(struct layer *layer, struct sentence *error)
 {
@@ -198,7 +208,10 @@ static int move_children(struct layer *layer, struct sentence *error)
 	return r;
 }
 
-/* The layer keeps its names too until it is gone: which of the two has them first does not matter, for both read the same. */
+/*
+ * The layer keeps its names too until it is gone: which of the two has them first does not matter,
+ * for both read the same.
+ */
 static int move_names(struct layer *layer, struct sentence *error)
 {
 	int r = layer_take_names(layer->parent, layer);

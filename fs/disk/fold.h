@@ -7,7 +7,10 @@
 
 #include "model.h"
 
-/* Fold it. The caller has made disk->job RUNNING with this layer under the lock, so that nobody else touches the chain. -ECANCELED when it was stopped. */
+/*
+ * Fold it. The caller has made disk->job RUNNING with this layer under the lock, so that nobody
+ * else touches the chain. -ECANCELED when it was stopped.
+ */
 int fold_run(struct disk *disk, struct layer *layer, struct sentence *error);
 
 #endif

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is done to a disk's history: the work tree is thrown away (reset) or becomes a commit (commit, snapshot), and the branch moves (undo,
- * revert). Nothing is lost by a move: a scratch with data and a head without a name are sealed aside under names made for them.
+ * What is done to a disk's history: the work tree is thrown away (reset) or becomes a commit
+ * (commit, snapshot), and the branch moves (undo, revert). Nothing is lost by a move: a scratch
+ * with data and a head without a name are sealed aside under names made for them.
  *
- * Each verb is: claim the disk, check that it is idle, change files in an order that a crash cannot hurt, then the memory.
+ * Each verb is: claim the disk, check that it is idle, change files in an order that a crash cannot
+ * hurt, then the memory.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -23,7 +25,7 @@
 #include "claim.h"
 #include "job.h"
 
-/* --- reset and commit ---------------------------------------------------------------------------- */
+/* --- reset and commit ------------------------------------------------------------------------- */
 
 static int reset_claimed(struct disk *disk, bool force, struct sentence *error)
 {
@@ -154,9 +156,11 @@ int disk_commit_at_release(struct disks *disks, const char *name, struct sentenc
 	return r;
 }
 
-/* --- undo and revert: another head ---------------------------------------------------------------- */
+/* --- undo and revert: another head ------------------------------------------------------------ */
 
-/* Whether the head that is left would be lost: it is neither named nor what the new head stands on. */
+/*
+ * Whether the head that is left would be lost: it is neither named nor what the new head stands on.
+ */
 static bool needs_name_locked(const struct layer *head, const struct layer *to)
 {
 	return head->parent && !head->record.name_count && !layer_is_below_locked(head, to);
@@ -270,7 +274,7 @@ int disk_undo(struct disks *disks, const char *name, struct json_object *answer,
 	return r;
 }
 
-/* --- snapshots ----------------------------------------------------------------------------------- */
+/* --- snapshots -------------------------------------------------------------------------------- */
 
 /* The layer of a snapshot, kept for the caller (layer_unpin), or NULL with a sentence. */
 static struct layer *pin_snapshot(struct disk *disk, const char *snapshot, struct sentence *error)
@@ -285,7 +289,10 @@ static struct layer *pin_snapshot(struct disk *disk, const char *snapshot, struc
 	return layer;
 }
 
-/* A head that is being folded may be named: its names move to its parent with it, which reads the same by then. */
+/*
+ * A head that is being folded may be named: its names move to its parent with it, which reads the
+ * same by then.
+ */
 static int name_head(struct disk *disk, const char *snapshot, struct json_object *answer, struct sentence *error)
 {
 	int r = layer_add_name(disk->head, disk->name, snapshot);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The format is found once, when the image is protected, and pinned: a guest can write a qcow2 header into a raw disk, so a later
- * probe would be the guest's choice. Changes are found by inode, size and modification time.
+ * The format is found once, when the image is protected, and pinned: a guest can write a qcow2
+ * header into a raw disk, so a later probe would be the guest's choice. Changes are found by inode,
+ * size and modification time.
  */
 #include "image.h"
 
@@ -32,7 +33,10 @@ static int check_file(int fd, const char *name, struct sentence *error)
 	return 0;
 }
 
-/* qemu-img would follow a data file that a header names; so such an image does not get as far as qemu-img. */
+/*
+ * qemu-img would follow a data file that a header names; so such an image does not get as far as
+ * qemu-img.
+ */
 static int check_header(int fd, const char *name, enum image_format format, struct sentence *error)
 {
 	struct qcow2_header header = { 0 };

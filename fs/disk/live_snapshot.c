@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A snapshot of a disk that is being used: a copy of its scratch becomes a layer beside the head, and the session goes on undisturbed.
+ * A snapshot of a disk that is being used: a copy of its scratch becomes a layer beside the head,
+ * and the session goes on undisturbed.
  *
- * Whoever asks has paused the guest: QEMU then has written what it keeps of the qcow2's tables, and writes nothing. The guest may go on
- * after step 1, which the status says: checking and syncing take longer than copying. The disk is claimed all along, so that opens and
- * verbs wait; descriptors that are open are not touched. In this order, so that a crash leaves the whole layer or nothing:
+ * Whoever asks has paused the guest: QEMU then has written what it keeps of the qcow2's tables, and
+ * writes nothing. The guest may go on after step 1, which the status says: checking and syncing
+ * take longer than copying. The disk is claimed all along, so that opens and verbs wait;
+ * descriptors that are open are not touched. In this order, so that a crash leaves the whole layer
+ * or nothing:
  *
  *   1. copy the scratch to layers/ID.qcow2.new     start-up removes it
  *      see that it was not written meanwhile       the guest may go on
@@ -161,7 +164,10 @@ static int seal_copy(struct copy *copy, const struct live_request *request)
 	r = record_save_layer(directory, file, &copy->layer->record);
 	if (r == 0)
 		r = io_rename(directory, copy->new_name, directory, copy->name);
-	/* The record may be on the medium whatever the error was, and as long as it is, its file must be there. */
+	/*
+	 * The record may be on the medium whatever the error was, and as long as it is, its file
+	 * must be there.
+	 */
 	if (r < 0 && io_unlink(directory, file) == 0)
 		io_sync_directory(directory);
 	else if (r < 0)

@@ -44,7 +44,10 @@ static int parse_property(struct disk_record *record, const char *key, const cha
 	return 0;
 }
 
-/* Make the larger, empty layer's file and record: steps 2 and 3 of a seal (seal.c), with a file that qemu-img makes. */
+/*
+ * Make the larger, empty layer's file and record: steps 2 and 3 of a seal (seal.c), with a file
+ * that qemu-img makes.
+ */
 static int make_larger_layer(struct disk *disk, struct layer *layer, struct sentence *error)
 {
 	CLEANUP(freep) char *file = layer_file_name(layer->record.id, LAYER_FILE_SUFFIX);
@@ -132,7 +135,10 @@ static int set_size(struct disk *disk, const char *value, struct sentence *error
 	return r < 0 ? r : grow(disk, size, error);
 }
 
-/* The administrator's word that a changed inode, size or time means nothing: a backup was put back, or somebody touched it. */
+/*
+ * The administrator's word that a changed inode, size or time means nothing: a backup was put back,
+ * or somebody touched it.
+ */
 static int set_image(struct disk *disk, const char *value, struct sentence *error)
 {
 	struct layer_record record;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Making and unmaking disks, and their properties. What is done to a disk's history is in history.c.
+ * Making and unmaking disks, and their properties. What is done to a disk's history is in
+ * history.c.
  *
- * Each verb is: claim the disk, check that it is idle, change files in an order that a crash cannot hurt, then the memory.
+ * Each verb is: claim the disk, check that it is idle, change files in an order that a crash cannot
+ * hurt, then the memory.
  */
 #include "disk.h"
 
@@ -54,8 +56,8 @@ static int make_root(struct disks *disks, const char *name, const char *format, 
 }
 
 /*
- * From the moment that the disk is in the table nobody opens its image for writing through the mount any more; so whoever has it open for
- * writing now is found, here or in another process.
+ * From the moment that the disk is in the table nobody opens its image for writing through the
+ * mount any more; so whoever has it open for writing now is found, here or in another process.
  */
 static int check_image_is_idle(struct layer *root, struct sentence *error)
 {
@@ -184,7 +186,10 @@ static int check_may_unprotect(struct disk *disk, bool force, struct sentence *e
 	return r;
 }
 
-/* What an unprotect by force gives up is not gone: the files wait in lost/ for whoever finds out that they were needed. */
+/*
+ * What an unprotect by force gives up is not gone: the files wait in lost/ for whoever finds out
+ * that they were needed.
+ */
 static void give_up_layers(struct disk *disk)
 {
 	struct disks *disks = disk->disks;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  *   1. write the old header as `saved`, durably    a crash before: nothing has happened
- *   2. qemu-img rebase -u, sync                    a crash in between: the old header is put back, and step 2 done again
+ *   2. qemu-img rebase -u, sync                    a crash in between: the old header is put back,
+ *                                                  and step 2 done again
  *   3. remove `saved`
  */
 #include "rebase.h"

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A scratch is a file that may lose its name (a reset renames a fresh one over it) and lives on for its open descriptors.
+ * A scratch is a file that may lose its name (a reset renames a fresh one over it) and lives on for
+ * its open descriptors.
  *
- * Making one: write a new file from the layer's blank, give it the image's owner, mode and xattrs, set the blank's
- * modification time, have it take the old one's place. Nothing is synced: a crash leaves a scratch that is discarded anyway, or an
- * old one. Only what somebody may want to keep is ever synced, by a guest's flush in a strict session and by seal.c.
+ * Making one: write a new file from the layer's blank, give it the image's owner, mode and xattrs,
+ * set the blank's modification time, have it take the old one's place. Nothing is synced: a crash
+ * leaves a scratch that is discarded anyway, or an old one. Only what somebody may want to keep is
+ * ever synced, by a guest's flush in a strict session and by seal.c.
  */
 #include "scratch.h"
 
@@ -61,7 +63,10 @@ int scratch_fd(struct scratch *scratch)
 	return scratch->fd;
 }
 
-/* Make `fd` the disk's scratch in memory; the disk's references are taken and the old scratch is let go. */
+/*
+ * Make `fd` the disk's scratch in memory; the disk's references are taken and the old scratch is
+ * let go.
+ */
 static int install(struct disk *disk, struct layer *layer, int fd)
 {
 	struct scratch *scratch = calloc(1, sizeof(*scratch)), *old;
@@ -123,7 +128,10 @@ int scratch_set_attributes(const struct disk *disk, int fd)
 	return 0;
 }
 
-/* Whoever has the old one open keeps it, in the next daemon too. The disk is claimed, so nobody opens it meanwhile. */
+/*
+ * Whoever has the old one open keeps it, in the next daemon too. The disk is claimed, so nobody
+ * opens it meanwhile.
+ */
 static void store_for_openers(struct disk *disk)
 {
 	struct scratch *old = disk->scratch;
@@ -155,8 +163,9 @@ static int make_file(struct disk *disk, const struct blank *blank, const char *n
 }
 
 /*
- * What is to be discarded may itself be what fills the filesystem (RAM, above all), and then gives way first. Not where somebody
- * reads it still, or where it has become a layer. Nobody opens it meanwhile: the disk is claimed.
+ * What is to be discarded may itself be what fills the filesystem (RAM, above all), and then gives
+ * way first. Not where somebody reads it still, or where it has become a layer. Nobody opens it
+ * meanwhile: the disk is claimed.
  */
 static bool empty_old_file(struct disk *disk)
 {
@@ -294,9 +303,12 @@ int scratch_to_lost(struct disk *disk, const char *with, struct sentence *error)
 	return 0;
 }
 
-/* --- what the mount asks ------------------------------------------------------------------------- */
+/* --- what the mount asks ---------------------------------------------------------------------- */
 
-/* A scratch that is written without a session is nobody's to discard: say so in the record before the first write. */
+/*
+ * A scratch that is written without a session is nobody's to discard: say so in the record before
+ * the first write.
+ */
 static int record_unhooked(struct disk *disk)
 {
 	struct disk_record record = disk->record;
@@ -400,7 +412,10 @@ static bool is_file(int fd, const struct handover_node *noted)
 	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_dev == noted->device && st.st_ino == noted->inode;
 }
 
-/* A scratch that was reset while somebody had it open; it stands on what the disk stands on now, which nobody asks of it. */
+/*
+ * A scratch that was reset while somebody had it open; it stands on what the disk stands on now,
+ * which nobody asks of it.
+ */
 static struct scratch *revive(struct disk *disk, uint64_t serial, int fd)
 {
 	struct scratch *scratch = calloc(1, sizeof(*scratch));
@@ -507,7 +522,10 @@ static struct scratch *next_unwritten(struct disks *disks)
 	return found;
 }
 
-/* What the kernel writes by itself we do not see: as long as there are writers, there may be something. */
+/*
+ * What the kernel writes by itself we do not see: as long as there are writers, there may be
+ * something.
+ */
 static void suspect_passed(struct disks *disks)
 {
 	pthread_mutex_lock(&disks->lock);

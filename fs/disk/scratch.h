@@ -11,12 +11,16 @@
 #include "model.h"
 
 /*
- * Put a fresh scratch on `layer` in the place of the disk's scratch: the old one is gone for whoever opens the disk from here on, and
- * lives on for those who have it open. Well under a millisecond; nothing is synced and, once the layer has its blank, no process started.
+ * Put a fresh scratch on `layer` in the place of the disk's scratch: the old one is gone for
+ * whoever opens the disk from here on, and lives on for those who have it open. Well under a
+ * millisecond; nothing is synced and, once the layer has its blank, no process started.
  */
 int scratch_replace(struct disk *disk, struct layer *layer, struct sentence *error);
 
-/* Take the file that lies there as the disk's scratch on `layer`. -ENOENT, or -EBADMSG when it is not a regular file. */
+/*
+ * Take the file that lies there as the disk's scratch on `layer`. -ENOENT, or -EBADMSG when it is
+ * not a regular file.
+ */
 int scratch_adopt(struct disk *disk, struct layer *layer);
 
 /* Whether it has been written to; looks at the file. */
@@ -31,12 +35,15 @@ int scratch_check(struct scratch *scratch, struct sentence *error);
 int scratch_set_attributes(const struct disk *disk, int fd);
 
 /*
- * Move the scratch to lost/, where nothing uses it: it has `with` ("a header that ...") and cannot be sealed. The disk has no file then, until
- * scratch_replace().
+ * Move the scratch to lost/, where nothing uses it: it has `with` ("a header that ...") and cannot
+ * be sealed. The disk has no file then, until scratch_replace().
  */
 int scratch_to_lost(struct disk *disk, const char *with, struct sentence *error);
 
-/* Start writing back what strict scratches hold, so that the sync at a seal is short. Called now and then by a worker. */
+/*
+ * Start writing back what strict scratches hold, so that the sync at a seal is short. Called now
+ * and then by a worker.
+ */
 void scratch_write_back(struct disks *disks);
 
 #endif

@@ -1,18 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Sealing becomes durable in this order; a crash after any step leaves the disk as before or as after.
+ * Sealing becomes durable in this order; a crash after any step leaves the disk as before or as
+ * after.
  *
- *   1. check the header, sync the scratch    what the guest wrote is on the medium, and leads nowhere
- *   2. link it as layers/ID.qcow2            an unreached file that is the scratch itself: start-up removes the link
- *   3. write layers/ID.json                  still unreached; for one that is sealed aside, its name makes this the commit point
+ *   1. check the header, sync the scratch    what the guest wrote is on the medium, and leads
+ *                                            nowhere
+ *   2. link it as layers/ID.qcow2            an unreached file that is the scratch itself: start-up
+ *                                            removes the link
+ *   3. write layers/ID.json                  still unreached; for one that is sealed aside, its
+ *                                            name makes this the commit point
  *   4. write disk.json, head or hold = ID    the commit point
- *   5. rename a fresh scratch over the old   start-up does it if we did not: the scratch then is the layer's file
+ *   5. rename a fresh scratch over the old   start-up does it if we did not: the scratch then is
+ *                                            the layer's file
  *
- * Several disks go through each step together, and before step 4 an intent is written that names all new heads: from then on the
- * release is promised, and start-up goes through step 4 for those that are missing.
+ * Several disks go through each step together, and before step 4 an intent is written that names
+ * all new heads: from then on the release is promised, and start-up goes through step 4 for those
+ * that are missing.
  *
- * A layer's id and the blank for scratches on it are made ahead where possible (workers.c), so that no process is
- * started here. Between 2 and 5 scratch and layer are one file; nobody can write it, for the disk is claimed.
+ * A layer's id and the blank for scratches on it are made ahead where possible (workers.c), so that
+ * no process is started here. Between 2 and 5 scratch and layer are one file; nobody can write it,
+ * for the disk is claimed.
  */
 #include "seal.h"
 
@@ -135,7 +142,10 @@ static int name_layer(struct seal *seal)
 	}
 	if (!name)
 		return 0;
-	/* With a name the layer is reached before it is the head: should that never come, start-up makes it so. */
+	/*
+	 * With a name the layer is reached before it is the head: should that never come, start-up
+	 * makes it so.
+	 */
 	record->becomes_head = seal->kind == SEAL_COMMIT;
 	record->names = calloc(2, sizeof(*record->names));
 	return record->names ? record_append_name(record, seal->disk->name, name) : -ENOMEM;
@@ -220,7 +230,10 @@ static int record_intent(struct disks *disks, const struct seal *seals, size_t c
 	}
 	r = record_save_intent(disks->intents_fd, file, &intent);
 	if (r < 0) {
-		/* Whether the rename reached the medium is not known; without the file there is no promise. */
+		/*
+		 * Whether the rename reached the medium is not known; without the file there is no
+		 * promise.
+		 */
 		io_unlink(disks->intents_fd, file);
 		return report(error, r,
 			      "the intent to seal %zu disks of domain '%s' cannot be recorded, nothing was sealed: %s",
@@ -243,8 +256,8 @@ static void fill_after(struct seal *seal)
 }
 
 /*
- * Step 4 for one disk. When writing the record fails, the old one is written back, for it is not known which of the two the medium has; when that
- * fails too, the disk has failed.
+ * Step 4 for one disk. When writing the record fails, the old one is written back, for it is not
+ * known which of the two the medium has; when that fails too, the disk has failed.
  */
 static int move_head(struct seal *seal, struct sentence *error)
 {
@@ -320,7 +333,9 @@ static int do_steps(struct disks *disks, struct seal *seals, size_t count, const
 	return r;
 }
 
-/* The caller gets none of them: the tree has what was adopted, and the next start finds the rest. */
+/*
+ * The caller gets none of them: the tree has what was adopted, and the next start finds the rest.
+ */
 static void put_layers(struct seal *seals, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
@@ -329,7 +344,10 @@ static void put_layers(struct seal *seals, size_t count)
 	}
 }
 
-/* From the intent on there is no way back: a disk whose record cannot be written waits for the next start. */
+/*
+ * From the intent on there is no way back: a disk whose record cannot be written waits for the next
+ * start.
+ */
 static int fulfil_intent(struct disks *disks, struct seal *seals, size_t count, const char *uuid,
 			 struct sentence *error)
 {
@@ -370,7 +388,10 @@ int seal_scratches(struct disks *disks, struct seal *seals, size_t count, const 
 
 	if (r == 0 && promised)
 		return fulfil_intent(disks, seals, count, uuid, error);
-	/* Without an intent at most one head moves; it goes first, so that a failure still leaves everything as it was. */
+	/*
+	 * Without an intent at most one head moves; it goes first, so that a failure still leaves
+	 * everything as it was.
+	 */
 	for (size_t i = 0; i < count && r == 0; i++)
 		if (seals[i].kind != SEAL_ASIDE)
 			r = move_head(&seals[i], error);
@@ -390,8 +411,8 @@ int seal_scratches(struct disks *disks, struct seal *seals, size_t count, const 
 }
 
 /*
- * Whether the layer still is what comes next. Where the intent could not be removed, or not be kept for another disk, the daemon went
- * on: a head that has moved since must not be moved back.
+ * Whether the layer still is what comes next. Where the intent could not be removed, or not be kept
+ * for another disk, the daemon went on: a head that has moved since must not be moved back.
  */
 static bool is_still_promised(struct disks *disks, const struct disk_record *record, const struct intent_entry *entry)
 {

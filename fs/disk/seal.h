@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Sealing: what a guest wrote becomes an immutable layer. Commit, hold and "aside" differ only in who points to it.
+ * Sealing: what a guest wrote becomes an immutable layer. Commit, hold and "aside" differ only in
+ * who points to it.
  */
 #ifndef REVERTFS_DISK_SEAL_H
 #define REVERTFS_DISK_SEAL_H
@@ -26,9 +27,10 @@ struct seal {
 };
 
 /*
- * Seal the scratches of several disks, all or none, and give each a fresh one. Blocks for the sync of what the guests wrote. On failure every disk
- * is as it was, unless the sentence says that the outcome on disk is unknown: then those disks have failed and nothing was removed.
- * `uuid` and `domain` say whose release it is; NULL for a verb of the control file.
+ * Seal the scratches of several disks, all or none, and give each a fresh one. Blocks for the sync
+ * of what the guests wrote. On failure every disk is as it was, unless the sentence says that the
+ * outcome on disk is unknown: then those disks have failed and nothing was removed. `uuid` and
+ * `domain` say whose release it is; NULL for a verb of the control file.
  */
 int seal_scratches(struct disks *disks, struct seal *seals, size_t count, const char *uuid, const char *domain,
 		   struct sentence *error);

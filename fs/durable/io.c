@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Each step is one system call between fault_before() and fault_after(), which do nothing in the program that is installed.
+ * Each step is one system call between fault_before() and fault_after(), which do nothing in the
+ * program that is installed.
  *
- * A failed fsync is not tried again: the kernel may have dropped the dirty pages and would answer the next one with
- * success (Linux reports an error once per descriptor). The caller must treat the file as unsynced for good.
+ * A failed fsync is not tried again: the kernel may have dropped the dirty pages and would answer
+ * the next one with success (Linux reports an error once per descriptor). The caller must treat the
+ * file as unsynced for good.
  */
 #include "io.h"
 
@@ -105,7 +107,10 @@ int io_rename_unsynced(int directory, const char *name, const char *to_name)
 	return r;
 }
 
-/* Not every filesystem (NFS, for one) knows RENAME_NOREPLACE; a second name fails just as well when there is one. */
+/*
+ * Not every filesystem (NFS, for one) knows RENAME_NOREPLACE; a second name fails just as well when
+ * there is one.
+ */
 static int rename_new(int directory, const char *name, int to_directory, const char *to_name)
 {
 	int r = renameat2(directory, name, to_directory, to_name, RENAME_NOREPLACE);
@@ -213,12 +218,18 @@ int io_reopen(int fd, int flags)
 
 int io_check_no_writer(int fd)
 {
-	/* A read lease is granted only where nobody has the file open for writing; it is given back at once. */
+	/*
+	 * A read lease is granted only where nobody has the file open for writing; it is given back
+	 * at once.
+	 */
 	CLEANUP(close_fdp) int reader = io_reopen(fd, O_RDONLY);
 
 	if (reader < 0)
 		return reader;
-	/* A child that another thread has just forked has our own descriptors too, until it is another program. */
+	/*
+	 * A child that another thread has just forked has our own descriptors too, until it is
+	 * another program.
+	 */
 	for (int i = 0; i < NO_WRITER_TRIES; i++) {
 		if (fcntl(reader, F_SETLEASE, F_RDLCK) == 0) {
 			fcntl(reader, F_SETLEASE, F_UNLCK);

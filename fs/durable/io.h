@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Every durable byte: what is synced, linked, renamed or unlinked in the state directory goes through here and nowhere else, which
- * `make lint` checks.
+ * Every durable byte: what is synced, linked, renamed or unlinked in the state directory goes
+ * through here and nowhere else, which `make lint` checks.
  *
- * That makes it the one place where a test injects failures, kills and power cuts: the build with REVERTFS_FAULTS calls
- * fault_before() and fault_after() around each step (tests/fault). All functions block for as long as the medium takes and
- * return 0 or a negative errno. Names are single components beneath the directory descriptor they come with.
+ * That makes it the one place where a test injects failures, kills and power cuts: the build with
+ * REVERTFS_FAULTS calls fault_before() and fault_after() around each step (tests/fault). All
+ * functions block for as long as the medium takes and return 0 or a negative errno. Names are
+ * single components beneath the directory descriptor they come with.
  */
 #ifndef REVERTFS_DURABLE_IO_H
 #define REVERTFS_DURABLE_IO_H
@@ -44,7 +45,10 @@ void fault_after(const struct io_step *step);
 int io_sync(int fd);
 int io_sync_directory(int directory);
 
-/* Have the kernel begin to write what is dirty; nothing is promised, and an error comes back at the sync. */
+/*
+ * Have the kernel begin to write what is dirty; nothing is promised, and an error comes back at the
+ * sync.
+ */
 void io_start_write_back(int fd);
 
 /* Give an open file another name. -EXDEV when the directory lies on another filesystem. */
@@ -54,8 +58,9 @@ int io_link(int fd, int directory, const char *name);
 int io_rename(int directory, const char *name, int to_directory, const char *to_name);
 
 /*
- * The same within one directory, for what need not be on the medium: ext4 begins to write a file that is renamed over another,
- * and takes several times as long. A crash may leave the old file under the new one's name.
+ * The same within one directory, for what need not be on the medium: ext4 begins to write a file
+ * that is renamed over another, and takes several times as long. A crash may leave the old file
+ * under the new one's name.
  */
 int io_rename_unsynced(int directory, const char *name, const char *to_name);
 
@@ -68,28 +73,39 @@ int io_unlink(int directory, const char *name);
 /* -ENOTEMPTY when there is something in it. */
 int io_remove_directory(int directory, const char *name);
 
-/* Create a directory (mode 0700, an existing one is fine) and open it. A descriptor or a negative errno. */
+/*
+ * Create a directory (mode 0700, an existing one is fine) and open it. A descriptor or a negative
+ * errno.
+ */
 int io_directory(int parent, const char *name);
 
 /*
- * Replace a record: write `name`.new, sync it, rename it over the old, sync the directory. Without `durable` nothing is synced:
- * the record may be torn after a power cut, and its reader must bear that.
+ * Replace a record: write `name`.new, sync it, rename it over the old, sync the directory. Without
+ * `durable` nothing is synced: the record may be torn after a power cut, and its reader must bear
+ * that.
  */
 int io_replace(int directory, const char *name, const void *data, size_t length, bool durable);
 
 /*
- * Open beneath a directory: no symlink on the way, no way out, close-on-exec. `name` may have several components. A descriptor
- * or a negative errno (-ELOOP for a symlink, -EXDEV for a way out).
+ * Open beneath a directory: no symlink on the way, no way out, close-on-exec. `name` may have
+ * several components. A descriptor or a negative errno (-ELOOP for a symlink, -EXDEV for a way
+ * out).
  */
 int io_open_beneath(int directory, const char *name, int flags);
 
 /* Open a file again by its descriptor (which may be O_PATH), with other flags. */
 int io_reopen(int fd, int flags);
 
-/* -EBUSY when any process has the file open for writing and keeps it for half a second, 0 when none has or the filesystem cannot tell. `fd` is open for reading. */
+/*
+ * -EBUSY when any process has the file open for writing and keeps it for half a second, 0 when none
+ * has or the filesystem cannot tell. `fd` is open for reading.
+ */
 int io_check_no_writer(int fd);
 
-/* Make the empty file `to` share the blocks of `from`. -EOPNOTSUPP where the filesystem cannot. Not synced. */
+/*
+ * Make the empty file `to` share the blocks of `from`. -EOPNOTSUPP where the filesystem cannot. Not
+ * synced.
+ */
 int io_reflink(int from, int to);
 
 /* Copy a file's data, holes kept, to the empty file `to`; not synced. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Struct to JSON and back, a pair of functions per record. Reading goes through a small cursor that remembers the first thing
- * that was wrong, so that each record's reader is a list of its members.
+ * Struct to JSON and back, a pair of functions per record. Reading goes through a small cursor that
+ * remembers the first thing that was wrong, so that each record's reader is a list of its members.
  */
 #include "record.h"
 
@@ -92,7 +92,7 @@ bool snapshot_name_is_valid(const char *name)
 	return name[0] && strlen(name) <= SNAPSHOT_NAME_MAX && text_is_clean(name) && !strchr(name, '/');
 }
 
-/* --- reading ------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 struct reader {
 	struct json_object *object;
@@ -191,7 +191,7 @@ static int load(int directory, const char *file, struct json_object **ret_object
 	return r == -EFBIG || r == -EISDIR ? -EBADMSG : r;
 }
 
-/* --- writing ------------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 static struct json_object *new_record(void)
 {
@@ -218,7 +218,7 @@ static int save(int directory, const char *file, struct json_object *object, boo
 	return text ? io_replace(directory, file, text, strlen(text), durable) : -ENOMEM;
 }
 
-/* --- disks --------------------------------------------------------------------------------------- */
+/* --- disks ------------------------------------------------------------------------------------ */
 
 int record_load_disk(int directory, const char *file, struct disk_record *ret_record)
 {
@@ -281,7 +281,7 @@ int record_save_disk(int directory, const char *file, const struct disk_record *
 	return save(directory, file, object, true);
 }
 
-/* --- layers -------------------------------------------------------------------------------------- */
+/* --- layers ----------------------------------------------------------------------------------- */
 
 void record_clear_layer(struct layer_record *record)
 {
@@ -421,7 +421,7 @@ int record_save_layer(int directory, const char *file, const struct layer_record
 	return save(directory, file, object, true);
 }
 
-/* --- sessions ------------------------------------------------------------------------------------ */
+/* --- sessions --------------------------------------------------------------------------------- */
 
 void record_clear_session(struct session_record *record)
 {
@@ -479,7 +479,7 @@ int record_save_session(int directory, const char *file, const struct session_re
 	return save(directory, file, object, false);
 }
 
-/* --- intents ------------------------------------------------------------------------------------- */
+/* --- intents ---------------------------------------------------------------------------------- */
 
 void record_clear_intent(struct intent_record *record)
 {
@@ -554,7 +554,7 @@ int record_save_intent(int directory, const char *file, const struct intent_reco
 	return save(directory, file, object, true);
 }
 
-/* --- files being made outside -------------------------------------------------------------------- */
+/* --- files being made outside ----------------------------------------------------------------- */
 
 void record_clear_output(struct output_record *record)
 {

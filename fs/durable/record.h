@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The records under the state directory: what is known of a disk, a layer, a session and a promised release.
+ * The records under the state directory: what is known of a disk, a layer, a session and a promised
+ * release.
  *
- * A record is a plain struct that mirrors its file. Loading validates everything: ids, names, sizes and texts may come
- * from a torn write or another's hand. -EBADMSG means that the file is there and cannot be trusted; -ENOENT that it is not
- * there. Saving replaces the file durably (store.c says where durability is left out).
+ * A record is a plain struct that mirrors its file. Loading validates everything: ids, names, sizes
+ * and texts may come from a torn write or another's hand. -EBADMSG means that the file is there and
+ * cannot be trusted; -ENOENT that it is not there. Saving replaces the file durably (store.c says
+ * where durability is left out).
  */
 #ifndef REVERTFS_DURABLE_RECORD_H
 #define REVERTFS_DURABLE_RECORD_H
@@ -27,7 +29,10 @@
 #define NOTE_SIZE 256         /* why somebody committed */
 #define LAYER_NAMES_MAX 256   /* names that one layer may have */
 
-/* What is to become of a scratch that has data in it when its session is over, besides being discarded. */
+/*
+ * What is to become of a scratch that has data in it when its session is over, besides being
+ * discarded.
+ */
 enum fate {
 	FATE_DISCARD,
 	FATE_LEFTOVER,    /* leftover=keep: sealed aside should the host crash */
@@ -68,7 +73,10 @@ struct image_stamp {
 	struct timespec modified;
 };
 
-/* A snapshot: the name under which a disk knows a layer. Clones share layers, and each has its own names. */
+/*
+ * A snapshot: the name under which a disk knows a layer. Clones share layers, and each has its own
+ * names.
+ */
 struct layer_name {
 	char *disk;
 	char *snapshot;
@@ -120,7 +128,10 @@ struct intent_record {
 	size_t count;
 };
 
-/* A file that is being made outside the state directory: what start-up has to look after when the daemon did not come to the end. */
+/*
+ * A file that is being made outside the state directory: what start-up has to look after when the
+ * daemon did not come to the end.
+ */
 struct output_record {
 	char *directory; /* its path, free of symlinks; NULL: beneath the images directory */
 	char *name;      /* what it is to be called; beneath the images directory it may have several components */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * root may have a file put anywhere but where it would harm revertfs itself. Others may only beneath options.export_dirs: the way down from
- * there is opened without following a link, and each directory but the first must be one that the caller can write.
+ * root may have a file put anywhere but where it would harm revertfs itself. Others may only
+ * beneath options.export_dirs: the way down from there is opened without following a link, and each
+ * directory but the first must be one that the caller can write.
  *
- * The directory is compared by inode, all the way up, with those that revertfs lives on: a path's text may lead there by another name.
+ * The directory is compared by inode, all the way up, with those that revertfs lives on: a path's
+ * text may lead there by another name.
  */
 #include "destination.h"
 
@@ -42,13 +44,15 @@ static int check_text(const struct disks *disks, const char *path, struct senten
 		return report(error, -EINVAL, "'%s' does not name a file", path);
 	if (strlen(path) >= PATH_MAX || strlen(slash + 1) > NAME_MAX - strlen(".json"))
 		return report(error, -ENAMETOOLONG, "'%s' is too long", path);
-	/* Before the path is looked at: our own mount is not to be asked where it can be avoided. */
+	/*
+	 * Before the path is looked at: our own mount is not to be asked where it can be avoided.
+	 */
 	if (path_is_beneath(path, disks->options->mount))
 		return report(error, -EINVAL, "'%s' lies in the mount itself", path);
 	return 0;
 }
 
-/* --- not among our own files --------------------------------------------------------------------- */
+/* --- not among our own files ------------------------------------------------------------------ */
 
 static bool same_file(const struct stat *a, const struct stat *b)
 {
@@ -112,9 +116,12 @@ static int check_not_ours(const struct disks *disks, int directory, const char *
 	return report(error, -ENAMETOOLONG, "'%s' lies too deep", path);
 }
 
-/* --- the caller's rights ------------------------------------------------------------------------- */
+/* --- the caller's rights ---------------------------------------------------------------------- */
 
-/* What the kernel would say to a thread of that user. With fsuid the rights over all files go; they come back with it. */
+/*
+ * What the kernel would say to a thread of that user. With fsuid the rights over all files go; they
+ * come back with it.
+ */
 static bool may_write_as(int directory, uid_t uid, gid_t gid)
 {
 	bool may;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Checked while the caller waits: the destination, the layer, the space. Then a worker lets qemu-img write a flat copy under a temporary
- * name, has its checksum taken, and output.c gives it its name and a sidecar that says what it is.
+ * Checked while the caller waits: the destination, the layer, the space. Then a worker lets
+ * qemu-img write a flat copy under a temporary name, has its checksum taken, and output.c gives it
+ * its name and a sidecar that says what it is.
  */
 #include "export.h"
 
@@ -44,7 +45,7 @@ static void free_export(void *work)
 	free(export);
 }
 
-/* --- before -------------------------------------------------------------------------------------- */
+/* --- before ----------------------------------------------------------------------------------- */
 
 static int check_destination(const struct export *export, struct sentence *error)
 {
@@ -65,7 +66,10 @@ static struct json_object *list_layers(const struct layer *layer)
 	return list;
 }
 
-/* The sidecar's part that is known when it begins. The layers are counted as read, so that their records stay. */
+/*
+ * The sidecar's part that is known when it begins. The layers are counted as read, so that their
+ * records stay.
+ */
 static struct json_object *begin_sidecar(const struct transfer *transfer, const struct export *export)
 {
 	const struct layer_record *record = &transfer->layer->record;
@@ -89,7 +93,7 @@ static struct json_object *begin_sidecar(const struct transfer *transfer, const 
 	return sidecar;
 }
 
-/* --- in the background --------------------------------------------------------------------------- */
+/* --- in the background ------------------------------------------------------------------------ */
 
 static int finish_sidecar(struct json_object *sidecar, int fd, const char *digest)
 {
@@ -160,7 +164,7 @@ static int run_export(struct transfer *transfer, struct sentence *error)
 		     : 0;
 }
 
-/* --- the verb ------------------------------------------------------------------------------------ */
+/* --- the verb --------------------------------------------------------------------------------- */
 
 static void answer_with(struct json_object *answer, struct json_object *sidecar)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Flat copies of a layer: files outside the mount that need nothing of revertfs any more, and full clones.
+ * Flat copies of a layer: files outside the mount that need nothing of revertfs any more, and full
+ * clones.
  */
 #ifndef REVERTFS_EXPORT_EXPORT_H
 #define REVERTFS_EXPORT_EXPORT_H
@@ -21,8 +22,8 @@ struct export_request {
 };
 
 /*
- * [waits] For the end of the work, unless told not to. `answer` receives what was made, and the number of the job; -EINTR when the caller went
- * away meanwhile (it goes on).
+ * [waits] For the end of the work, unless told not to. `answer` receives what was made, and the
+ * number of the job; -EINTR when the caller went away meanwhile (it goes on).
  */
 int disk_export(struct disks *disks, struct caller *caller, const struct export_request *request,
 		struct json_object *answer, struct sentence *error);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is looked at while the caller still waits, so that most of what can go wrong is told at once.
+ * What is looked at while the caller still waits, so that most of what can go wrong is told at
+ * once.
  */
 #include "flat_copy.h"
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A full clone is an export into the images directory, with its origin's owner, mode and xattrs, that is protected when it is there.
+ * A full clone is an export into the images directory, with its origin's owner, mode and xattrs,
+ * that is protected when it is there.
  *
- * From the moment that it is asked for its name is taken. A crash before the image has its name leaves nothing; after it the next start
- * protects it (output.c).
+ * From the moment that it is asked for its name is taken. A crash before the image has its name
+ * leaves nothing; after it the next start protects it (output.c).
  */
 #include <errno.h>
 #include <fcntl.h>

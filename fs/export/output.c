@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A file is made in this order; a crash after any step leaves the name as it was or with the whole new file.
+ * A file is made in this order; a crash after any step leaves the name as it was or with the whole
+ * new file.
  *
- *   1. write makings/ID.json                      from here on the next start removes the temporary names
+ *   1. write makings/ID.json                      from here on the next start removes the temporary
+ *                                                 names
  *   2. create DIRECTORY/.revertfs-ID              and let somebody fill it
  *   3. its owner and mode, sync it; write and sync DIRECTORY/.revertfs-ID.json, the sidecar
- *   4. the inode into makings/ID.json             so that step 5 can be told from somebody else's file of that name
+ *   4. the inode into makings/ID.json             so that step 5 can be told from somebody else's
+ *                                                 file of that name
  *   5. rename the file                            the commit point
  *   6. rename the sidecar, sync the directory     start-up does it if we did not
  *   7. remove makings/ID.json
  *
- * Until step 3 the file is root's alone: qemu-img reads back what it writes, and must not be led elsewhere by whoever gets it.
+ * Until step 3 the file is root's alone: qemu-img reads back what it writes, and must not be led
+ * elsewhere by whoever gets it.
  */
 #include "output.h"
 
@@ -47,7 +51,10 @@ static int make_names(struct output *output)
 	return output->record_file && output->temporary && output->sidecar_temporary && output->sidecar ? 0 : -ENOMEM;
 }
 
-/* What never got its name, and the record last: as long as it is there, the next start looks after the rest. */
+/*
+ * What never got its name, and the record last: as long as it is there, the next start looks after
+ * the rest.
+ */
 static void end(struct output *output)
 {
 	int r = output->finished ? 0 : io_unlink(output->directory, output->temporary);
@@ -124,7 +131,8 @@ static int give_name(const struct output *output, const char *temporary, const c
 }
 
 /*
- * A file without its sidecar is half of what was asked for: it goes again, but where it has replaced another, which would then be gone too.
+ * A file without its sidecar is half of what was asked for: it goes again, but where it has
+ * replaced another, which would then be gone too.
  */
 static int give_sidecar_name(struct output *output, struct sentence *error)
 {
@@ -165,7 +173,7 @@ int output_finish(struct output *output, const char *sidecar, struct sentence *e
 	return r;
 }
 
-/* --- after a crash ------------------------------------------------------------------------------- */
+/* --- after a crash ---------------------------------------------------------------------------- */
 
 void output_note_unfinished(struct disks *disks, const char *file)
 {

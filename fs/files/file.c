@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * An O_PATH descriptor can be looked at and named, not used; the magic link /proc/self/fd/N leads to the very inode,
- * whatever has become of its name, and a path that ends in it is not followed any further, even where
- * the inode is a symlink.
+ * An O_PATH descriptor can be looked at and named, not used; the magic link /proc/self/fd/N leads
+ * to the very inode, whatever has become of its name, and a path that ends in it is not followed
+ * any further, even where the inode is a symlink.
  */
 #include "file.h"
 
@@ -78,7 +78,10 @@ int file_kill_privileges(int fd)
 	return result(chmod(magic_link(fd).text, st.st_mode & 07777 & ~bits));
 }
 
-/* The size first, since it may fail for want of space; the owner before the mode, since chown clears suid and sgid. */
+/*
+ * The size first, since it may fail for want of space; the owner before the mode, since chown
+ * clears suid and sgid.
+ */
 int file_change(int fd, const struct change *change)
 {
 	struct link_text link = magic_link(fd);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Real files by descriptor: what system calls offer by path, done to exactly the file that an O_PATH descriptor stands for.
+ * Real files by descriptor: what system calls offer by path, done to exactly the file that an
+ * O_PATH descriptor stands for.
  *
- * Nothing here follows a symlink: a name is one component and is opened with O_NOFOLLOW; an operation on the
- * descriptor goes by /proc/self/fd or AT_EMPTY_PATH, so also on a symlink itself. Every descriptor may be an ordinary one
- * as well. Functions return 0, a count or a descriptor, or a negative errno.
+ * Nothing here follows a symlink: a name is one component and is opened with O_NOFOLLOW; an
+ * operation on the descriptor goes by /proc/self/fd or AT_EMPTY_PATH, so also on a symlink itself.
+ * Every descriptor may be an ordinary one as well. Functions return 0, a count or a descriptor, or
+ * a negative errno.
  */
 #ifndef REVERTFS_FILES_FILE_H
 #define REVERTFS_FILES_FILE_H
@@ -22,9 +24,10 @@ int file_find(int directory, const char *name, struct stat *ret_stat);
 int file_stat(int fd, struct stat *ret_stat);
 
 /*
- * Open what the descriptor stands for. Flags that belong to the making or the finding of the name are left out, and O_DIRECT,
- * which would want our buffers aligned, and O_APPEND, with which pwrite(2) pays no heed to where the kernel wants it: a write that comes
- * twice, for its daemon was killed, would be there twice.
+ * Open what the descriptor stands for. Flags that belong to the making or the finding of the name
+ * are left out, and O_DIRECT, which would want our buffers aligned, and O_APPEND, with which
+ * pwrite(2) pays no heed to where the kernel wants it: a write that comes twice, for its daemon was
+ * killed, would be there twice.
  */
 int file_open(int fd, int flags);
 
@@ -48,7 +51,10 @@ struct change {
 };
 int file_change(int fd, const struct change *change);
 
-/* Take suid and sgid from it, as the kernel does when somebody writes who has no right to leave them. */
+/*
+ * Take suid and sgid from it, as the kernel does when somebody writes who has no right to leave
+ * them.
+ */
 int file_kill_privileges(int fd);
 
 ssize_t file_get_xattr(int fd, const char *name, void *value, size_t size);
@@ -61,7 +67,8 @@ bool file_has_xattrs(int fd);
 bool file_has_acls(int fd);
 
 /*
- * A new entry. `umask` counts where the directory has no default ACL; the mode is otherwise exactly what was asked for.
+ * A new entry. `umask` counts where the directory has no default ACL; the mode is otherwise exactly
+ * what was asked for.
  */
 struct creation {
 	struct creator creator;

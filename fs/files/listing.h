@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a directory held at one moment, so that a directory that changes while it is being read (rm -r) neither repeats nor
- * skips a name, and names that lie in no real directory can be mixed in.
+ * What a directory held at one moment, so that a directory that changes while it is being read (rm
+ * -r) neither repeats nor skips a name, and names that lie in no real directory can be mixed in.
  *
- * A position comes from the name that stands before it, so that it means the same in another listing of the same directory: the one that the
- * next daemon makes for somebody who was reading.
+ * A position comes from the name that stands before it, so that it means the same in another
+ * listing of the same directory: the one that the next daemon makes for somebody who was reading.
  */
 #ifndef REVERTFS_FILES_LISTING_H
 #define REVERTFS_FILES_LISTING_H
@@ -37,7 +37,9 @@ void listing_sort(struct listing *listing);
 /* An entry of a sorted listing, or NULL. */
 struct listing_entry *listing_find(const struct listing *listing, const char *name);
 
-/* Give each entry its position, and sort by it; and the index of the first entry behind a position. */
+/*
+ * Give each entry its position, and sort by it; and the index of the first entry behind a position.
+ */
 void listing_place(struct listing *listing);
 size_t listing_behind(const struct listing *listing, off_t position);
 

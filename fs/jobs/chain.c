@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A chain that is counted as read stays as it is from its top to its root: a fold moves a layer only while neither it nor its parent has a
- * reader, and what stands above the top is nobody's business here.
+ * A chain that is counted as read stays as it is from its top to its root: a fold moves a layer
+ * only while neither it nor its parent has a reader, and what stands above the top is nobody's
+ * business here.
  */
 #include "chain.h"
 
@@ -56,7 +57,10 @@ int chain_begin_reading(struct layer *layer)
 	int r;
 
 	pthread_mutex_lock(&disks->lock);
-	/* Counted before the fold is gone, so that it does not begin again in between. What it folds away on the way takes its count along. */
+	/*
+	 * Counted before the fold is gone, so that it does not begin again in between. What it
+	 * folds away on the way takes its count along.
+	 */
 	count_locked(layer, true);
 	while (!layer->removed && fold_owns_chain_locked(layer)) {
 		fold_ask_to_stop_locked(layer);

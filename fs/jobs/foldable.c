@@ -2,8 +2,9 @@
 /*
  * A pure look at the tree of layers: which fold is next, and whether it may begin. fold.c does it.
  *
- * A fold of a layer destroys what its parent was. So the parent must have no other child and mean nothing by itself: no name, no disk's head or hold, no
- * revision that a disk keeps; and to begin, nobody may have either of the two files in use.
+ * A fold of a layer destroys what its parent was. So the parent must have no other child and mean
+ * nothing by itself: no name, no disk's head or hold, no revision that a disk keeps; and to begin,
+ * nobody may have either of the two files in use.
  */
 #include "foldable.h"
 
@@ -56,7 +57,10 @@ static bool may_be_folded_locked(const struct layer *layer)
 	       (!parent_is_chosen_locked(layer) && !is_revision_of_any_locked(layer));
 }
 
-/* The lowest foldable layer of a chain: so each byte is copied once on its way to the image. One that is folding already comes first. */
+/*
+ * The lowest foldable layer of a chain: so each byte is copied once on its way to the image. One
+ * that is folding already comes first.
+ */
 static struct layer *lowest_foldable_locked(struct layer *layer)
 {
 	struct layer *candidate = NULL;
@@ -101,7 +105,10 @@ static const struct layer_name *find_keeper_locked(const struct layer *layer, co
 	return NULL;
 }
 
-/* The first disk that begins at the layer or at something that stands on it, but on the branch `except`; and how many there are. */
+/*
+ * The first disk that begins at the layer or at something that stands on it, but on the branch
+ * `except`; and how many there are.
+ */
 static const struct disk *find_user_locked(const struct layer *layer, const struct layer *except, size_t *ret_count)
 {
 	const struct disk *first = NULL;
@@ -161,7 +168,9 @@ bool fold_is_obstructed(struct disk *disk, struct sentence *ret_why)
 	return obstructed;
 }
 
-/* `asking`, which may be NULL, is the disk whose verb wants to know: its own claim does not count. */
+/*
+ * `asking`, which may be NULL, is the disk whose verb wants to know: its own claim does not count.
+ */
 static bool disk_is_used_locked(const struct disk *disk, const struct disk *asking, struct sentence *why)
 {
 	const char *how = NULL;
@@ -177,7 +186,10 @@ static bool disk_is_used_locked(const struct disk *disk, const struct disk *aski
 	return how != NULL;
 }
 
-/* Of the layers that a fold changes one that somebody reads, or NULL: the two, and what stands on the layer, which gets another parent. */
+/*
+ * Of the layers that a fold changes one that somebody reads, or NULL: the two, and what stands on
+ * the layer, which gets another parent.
+ */
 static const struct layer *find_open_locked(const struct layer *layer)
 {
 	const struct layer *child = layer->disks->layers;
@@ -212,7 +224,10 @@ static bool may_run_locked(const struct layer *layer, const struct disk *asking,
 	return true;
 }
 
-/* One writes what the other reads: the layer's own file, its parent's, and all below these for reading. */
+/*
+ * One writes what the other reads: the layer's own file, its parent's, and all below these for
+ * reading.
+ */
 static const struct disk *find_rival_locked(const struct layer *layer)
 {
 	for (const struct disk *disk = layer->disks->first; disk; disk = disk->next_disk)

@@ -64,7 +64,10 @@ void job_warn(struct disk *disk, struct json_object *answer)
 	json_set_string(answer, "warning", why.text);
 }
 
-/* Whether a queued fold waits for somebody who stays: a verb at work ends by itself, a session does not. */
+/*
+ * Whether a queued fold waits for somebody who stays: a verb at work ends by itself, a session does
+ * not.
+ */
 static int check_not_kept_waiting_locked(struct disk *disk, struct sentence *error)
 {
 	struct layer *layer = fold_candidate_locked(disk);
@@ -75,7 +78,10 @@ static int check_not_kept_waiting_locked(struct disk *disk, struct sentence *err
 	return -EBUSY;
 }
 
-/* That a run which was told to stop has stopped; not the next run, which may have begun before we look. */
+/*
+ * That a run which was told to stop has stopped; not the next run, which may have begun before we
+ * look.
+ */
 static void await_stopped_locked(struct disk *disk)
 {
 	while (disk->job.state == JOB_RUNNING && disk->job.stop)
@@ -117,7 +123,10 @@ int job_fold_now(struct disk *disk, struct caller *caller, struct sentence *erro
 	return r;
 }
 
-/* What was asked for meanwhile does not count: a fold goes back to the queue or ends, and never runs twice in one go. */
+/*
+ * What was asked for meanwhile does not count: a fold goes back to the queue or ends, and never
+ * runs twice in one go.
+ */
 bool job_stop_fold(struct disk *disk)
 {
 	bool any;

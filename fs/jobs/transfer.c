@@ -3,7 +3,8 @@
  *   transfer_queue --> QUEUED --a worker--> RUNNING --> NONE
  *                         +----------cancel----------->
  *
- * The list holds a reference until the end, and whoever waits has one. The layers are let go at the end, not with the last reference.
+ * The list holds a reference until the end, and whoever waits has one. The layers are let go at the
+ * end, not with the last reference.
  */
 #include "transfer.h"
 
@@ -19,7 +20,7 @@
 
 #define COPIED 90.0 /* per cent when the copy is there: checksum and sync come after it */
 
-/* --- making one ---------------------------------------------------------------------------------- */
+/* --- making one ------------------------------------------------------------------------------- */
 
 /* The layer of a snapshot, or the head, with a reference; NULL. */
 static struct layer *find_layer(struct disk *disk, const char *snapshot)
@@ -34,7 +35,10 @@ static struct layer *find_layer(struct disk *disk, const char *snapshot)
 	return layer;
 }
 
-/* Counted as read. A fold may take the layer away while it is being waited for; its names are its parent's then. */
+/*
+ * Counted as read. A fold may take the layer away while it is being waited for; its names are its
+ * parent's then.
+ */
 static struct layer *find_and_read(struct disk *disk, const char *snapshot, int *ret_error, struct sentence *error)
 {
 	struct layer *layer;
@@ -135,7 +139,7 @@ void transfer_putp(struct transfer **transfer)
 	transfer_put(*transfer);
 }
 
-/* --- asking -------------------------------------------------------------------------------------- */
+/* --- asking ----------------------------------------------------------------------------------- */
 
 int transfer_queue(struct transfer *transfer, struct sentence *error)
 {
@@ -236,7 +240,7 @@ void transfer_drop_all(struct disks *disks)
 		transfer_end(disks->transfers, -ECANCELED, NULL);
 }
 
-/* --- questions ----------------------------------------------------------------------------------- */
+/* --- questions -------------------------------------------------------------------------------- */
 
 bool transfer_runs_locked(const struct disk *disk)
 {
@@ -271,7 +275,7 @@ const struct transfer *transfer_reading_locked(const struct layer *layer)
 	return NULL;
 }
 
-/* --- running ------------------------------------------------------------------------------------- */
+/* --- running ---------------------------------------------------------------------------------- */
 
 struct transfer *transfer_take_locked(struct disks *disks)
 {

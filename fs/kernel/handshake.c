@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The INIT is answered here and not by libfuse, since what we want of the kernel (passthrough, resending) is newer than many a
- * libfuse, and since a daemon that takes an open connection over gets no INIT any more. libfuse is told afterwards
- * (channel.c), with the same bytes, in a first start as in a restart.
+ * The INIT is answered here and not by libfuse, since what we want of the kernel (passthrough,
+ * resending) is newer than many a libfuse, and since a daemon that takes an open connection over
+ * gets no INIT any more. libfuse is told afterwards (channel.c), with the same bytes, in a first
+ * start as in a restart.
  *
- * HANDLE_KILLPRIV_V2 goes with passthrough and with nothing else. With it, clearing suid bits is the daemon's business; without
- * it, the kernel asks before every write that it passes through whether the file has capabilities: slow, and for as long
- * as no daemon runs it hangs. Without atomic O_TRUNC the kernel truncates by a request of its own. Where
- * the kernel enforces ACLs, it is ours to apply the umask, which does not count in a directory with a default ACL.
+ * HANDLE_KILLPRIV_V2 goes with passthrough and with nothing else. With it, clearing suid bits is
+ * the daemon's business; without it, the kernel asks before every write that it passes through
+ * whether the file has capabilities: slow, and for as long as no daemon runs it hangs. Without
+ * atomic O_TRUNC the kernel truncates by a request of its own. Where the kernel enforces ACLs, it
+ * is ours to apply the umask, which does not count in a directory with a default ACL.
  */
 #include "handshake.h"
 

@@ -9,14 +9,15 @@
 #include <stdint.h>
 
 /*
- * Have the kernel send again, with WIRE_RESENT in their numbers and before any other, the requests that an earlier daemon has read and not
- * answered. To be called before anything is read. 0 or a negative errno.
+ * Have the kernel send again, with WIRE_RESENT in their numbers and before any other, the requests
+ * that an earlier daemon has read and not answered. To be called before anything is read. 0 or a
+ * negative errno.
  */
 int notification_resend(int fuse_fd);
 
 /*
- * Whether the kernel has this node. It is told that the attributes have changed, which it never remembers anyway, and answers
- * that there is no such node where there is none.
+ * Whether the kernel has this node. It is told that the attributes have changed, which it never
+ * remembers anyway, and answers that there is no such node where there is none.
  */
 bool notification_knows(int fuse_fd, uint64_t nodeid);
 

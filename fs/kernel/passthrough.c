@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The kernel lets go of its side of an open file before it tells us (RELEASE), and takes hold of it after we have answered, so
- * whatever it still has open is counted here: a backing file is only let go when no descriptor can refer to it.
+ * The kernel lets go of its side of an open file before it tells us (RELEASE), and takes hold of it
+ * after we have answered, so whatever it still has open is counted here: a backing file is only let
+ * go when no descriptor can refer to it.
  *
- * Files with suid or sgid bits are served by the daemon: who writes to one takes the bits from it, and the kernel, writing on the
- * daemon's behalf, would leave them. The bits that somebody adds while the file is open stay until the next open; the mount
- * is nosuid anyway.
+ * Files with suid or sgid bits are served by the daemon: who writes to one takes the bits from it,
+ * and the kernel, writing on the daemon's behalf, would leave them. The bits that somebody adds
+ * while the file is open stay until the next open; the mount is nosuid anyway.
  */
 #include "passthrough.h"
 
@@ -50,7 +51,10 @@ static bool may_pass(int fd)
 	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && !(st.st_mode & (S_ISUID | S_ISGID));
 }
 
-/* Also a filesystem that is stacked too deep already, or a limit that is reached: served by the daemon, it works as well. */
+/*
+ * Also a filesystem that is stacked too deep already, or a limit that is reached: served by the
+ * daemon, it works as well.
+ */
 static int32_t register_file(struct passthrough *passthrough, int fd)
 {
 	struct wire_backing backing = { .fd = fd };
@@ -83,7 +87,10 @@ int32_t passthrough_enter(struct passthrough *passthrough, struct passthrough_fi
 	return id;
 }
 
-/* Written off when it is gone: an id that is let go twice does not exist the second time, one that is forgotten stays. */
+/*
+ * Written off when it is gone: an id that is let go twice does not exist the second time, one that
+ * is forgotten stays.
+ */
 void passthrough_leave(struct passthrough *passthrough, struct passthrough_file *file, int32_t *noted)
 {
 	if (!passthrough_is_allowed(passthrough))

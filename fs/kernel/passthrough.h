@@ -2,9 +2,9 @@
 /*
  * Passthrough: which open files the kernel reads and writes by itself, without asking the daemon.
  *
- * The kernel wants one way for one inode: as long as one descriptor on it is open, all are passed through to the same backing
- * file, or none is; otherwise the later open fails. So it is decided when a node is opened and nobody has it open, and
- * holds until nobody has.
+ * The kernel wants one way for one inode: as long as one descriptor on it is open, all are passed
+ * through to the same backing file, or none is; otherwise the later open fails. So it is decided
+ * when a node is opened and nobody has it open, and holds until nobody has.
  */
 #ifndef REVERTFS_KERNEL_PASSTHROUGH_H
 #define REVERTFS_KERNEL_PASSTHROUGH_H
@@ -15,14 +15,17 @@
 #include <stdint.h>
 
 struct passthrough {
-	pthread_mutex_t
-		lock; /* guards every struct passthrough_file; held over the registering of a file, which waits for nothing */
+	/*
+	 * Guards every struct passthrough_file. Held while a file is registered, which waits for
+	 * nothing.
+	 */
+	pthread_mutex_t lock;
 	int fuse_fd;       /* borrowed; -1: none is passed through */
 	uint32_t *last_id; /* the largest that the kernel has given, for the next daemon */
 	atomic_bool complained;
 };
 
-/* Of one node. */
+/* Of one file in the mount. */
 struct passthrough_file {
 	unsigned opens;
 	int32_t backing_id; /* the kernel's number of the backing file; 0 when the daemon serves it */
@@ -37,8 +40,9 @@ void passthrough_allow(struct passthrough *passthrough, int fuse_fd);
 bool passthrough_is_allowed(const struct passthrough *passthrough);
 
 /*
- * One more has the node open, with `fd` as its file. The backing id for the answer, or 0: the daemon serves it. Each call is undone by a
- * passthrough_leave(). `noted` (NULL: nowhere) is where the id is written down for the next daemon.
+ * One more has the node open, with `fd` as its file. The backing id for the answer, or 0: the
+ * daemon serves it. Each call is undone by a passthrough_leave(). `noted` (NULL: nowhere) is where
+ * the id is written down for the next daemon.
  */
 int32_t passthrough_enter(struct passthrough *passthrough, struct passthrough_file *file, int fd, int32_t *noted);
 void passthrough_leave(struct passthrough *passthrough, struct passthrough_file *file, int32_t *noted);
@@ -49,7 +53,10 @@ void passthrough_restore(struct passthrough *passthrough, struct passthrough_fil
 /* Let a backing file go that an earlier daemon had registered and no descriptor uses. */
 void passthrough_let_go(struct passthrough *passthrough, uint32_t backing_id);
 
-/* The same for those that it may have registered without getting to write it down: all near the last that `is_used` does not know. */
+/*
+ * The same for those that it may have registered without getting to write it down: all near the
+ * last that `is_used` does not know.
+ */
 void passthrough_let_go_unknown(struct passthrough *passthrough, bool (*is_used)(void *context, uint32_t backing_id),
 				void *context);
 

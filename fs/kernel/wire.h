@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * FUSE's own messages, as far as we read and write them without libfuse: what is newer than the libfuse or the kernel headers
- * that we are built with. The layouts are the kernel's and never change (include/uapi/linux/fuse.h).
+ * FUSE's own messages, as far as we read and write them without libfuse: what is newer than the
+ * libfuse or the kernel headers that we are built with. The layouts are the kernel's and never
+ * change (include/uapi/linux/fuse.h).
  */
 #ifndef REVERTFS_KERNEL_WIRE_H
 #define REVERTFS_KERNEL_WIRE_H
@@ -41,7 +42,10 @@ struct wire_inval_inode {
 	int64_t offset, length;
 };
 
-/* The flags of an INIT: 32 in `flags`, the higher ones in `flags2`, where WIRE_INIT_EXT says that there are any. */
+/*
+ * The flags of an INIT: 32 in `flags`, the higher ones in `flags2`, where WIRE_INIT_EXT says that
+ * there are any.
+ */
 #define WIRE_ASYNC_READ (1ULL << 0)
 #define WIRE_BIG_WRITES (1ULL << 5)
 #define WIRE_DONT_MASK (1ULL << 6)
@@ -111,7 +115,9 @@ struct wire_create_reply {
 	struct wire_open_reply open;
 };
 
-/* With HANDLE_KILLPRIV_V2 these ask that suid and sgid bits be cleared, which is then our business. */
+/*
+ * With HANDLE_KILLPRIV_V2 these ask that suid and sgid bits be cleared, which is then our business.
+ */
 #define WIRE_WRITE_KILL_PRIVILEGES (1u << 2)
 #define WIRE_SETATTR_KILL_PRIVILEGES (1u << 11)
 

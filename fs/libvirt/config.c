@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The file is the administrator's. Keys that are not known here are allowed and kept, known ones must have the right
- * type: a typo that would leave a disk unprotected keeps the domain from starting. For the same reason a file that is
- * there but cannot be read is an error, and never taken as "no configuration".
+ * The file is the administrator's. Keys that are not known here are allowed and kept, known ones
+ * must have the right type: a typo that would leave a disk unprotected keeps the domain from
+ * starting. For the same reason a file that is there but cannot be read is an error, and never
+ * taken as "no configuration".
  *
- * Writing back becomes durable in this order; a crash after any step leaves the old file or the new one:
+ * Writing back becomes durable in this order; a crash after any step leaves the old file or the new
+ * one:
  *   1. write a new file beside the old one, with its owner and mode, and sync it
  *   2. see that the old one is still the one that was read
  *   3. rename the new one over it, and sync the directory
@@ -242,7 +244,10 @@ static int disarmed_text(const struct config *config, const bool *which, char **
 	return changed;
 }
 
-/* A new file with this text, owner and mode, synced. Its name is filled into `name`; removed again on failure. */
+/*
+ * A new file with this text, owner and mode, synced. Its name is filled into `name`; removed again
+ * on failure.
+ */
 static int write_beside(char *name, const char *text, const struct stat *like)
 {
 	CLEANUP(close_fdp) int fd = mkostemp(name, O_CLOEXEC);

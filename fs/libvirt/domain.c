@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The XML comes from libvirt, but names and paths in it are whatever the domain's owner chose. `type='volume'`
- * disks name a pool and a volume; libvirt resolves them only after `prepare`, so the pool's own XML is read: first
- * from /run, which is the truth for an active pool, and wraps it in an element of its own.
+ * The XML comes from libvirt, but names and paths in it are whatever the domain's owner chose.
+ * `type='volume'` disks name a pool and a volume; libvirt resolves them only after `prepare`, so
+ * the pool's own XML is read: first from /run, which is the truth for an active pool, and wraps it
+ * in an element of its own.
  */
 #include "domain.h"
 

@@ -39,8 +39,8 @@ void domain_free(struct domain *domain); /* NULL is fine */
 void domain_freep(struct domain **domain);
 
 /*
- * The XML without the <backingStore> of the disks that `is_ours` is true for. NULL in *ret_text when there is nothing to take
- * out. To be called for a text that domain_parse() has accepted.
+ * The XML without the <backingStore> of the disks that `is_ours` is true for. NULL in *ret_text
+ * when there is nothing to take out. To be called for a text that domain_parse() has accepted.
  */
 int domain_without_chains(const char *text, size_t length, bool (*is_ours)(const void *context, const char *target),
 			  const void *context, char **ret_text, struct sentence *error);
@@ -49,8 +49,8 @@ int domain_without_chains(const char *text, size_t length, bool (*is_ours)(const
 struct domain_disk *domain_find(const struct domain *domain, const char *target);
 
 /*
- * Give a disk of type volume its path, from the first of the directories that has the pool's XML. Without
- * success `problem` says why. Other disks are left alone.
+ * Give a disk of type volume its path, from the first of the directories that has the pool's XML.
+ * Without success `problem` says why. Other disks are left alone.
  */
 void domain_resolve_volume(struct domain_disk *disk, const char *const *storage_dirs, size_t count);
 

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What libvirt's arguments do not say by themselves: why a domain ended, and whether a managed save is there.
+ * What libvirt's arguments do not say by themselves: why a domain ended, and whether a managed save
+ * is there.
  *
- * From 10.5 on libvirt gives the reason as the fourth argument of `release`. Before, the same word stands in
- * the domain's log, written before the hook is called: the last "shutting down, reason=" line, unless a "starting
- * up" line comes after it. It need not be the log's last line (QEMU may complain after it), and it may follow
- * text of QEMU without a newline between. virtlogd may have moved it to NAME.log.0 a moment ago.
- * The log also holds what QEMU prints, so a QEMU that was broken out of can forge the line; all that it gains is
- * the choice between the ends that its domain could have had.
+ * From 10.5 on libvirt gives the reason as the fourth argument of `release`. Before, the same word
+ * stands in the domain's log, written before the hook is called: the last "shutting down, reason="
+ * line, unless a "starting up" line comes after it. It need not be the log's last line (QEMU may
+ * complain after it), and it may follow text of QEMU without a newline between. virtlogd may have
+ * moved it to NAME.log.0 a moment ago. The log also holds what QEMU prints, so a QEMU that was
+ * broken out of can forge the line; all that it gains is the choice between the ends that its
+ * domain could have had.
  */
 #include "event.h"
 
@@ -23,7 +25,10 @@
 #include "shown.h"
 #include "util.h"
 
-/* How much of a log's end is looked at: the second only when the first did not suffice. virtlogd rotates at 2 MiB. */
+/*
+ * How much of a log's end is looked at: the second only when the first did not suffice. virtlogd
+ * rotates at 2 MiB.
+ */
 static const size_t tail_sizes[] = { 64 << 10, 4 << 20 };
 
 static const char *const reasons[] = {
@@ -133,7 +138,9 @@ void event_find_reason(struct event *event, const char *libvirt_log_dir)
 	finding = look_at_log(libvirt_log_dir, event->domain, "", &event->reason);
 	if (finding == FOUND_NOTHING)
 		finding = look_at_log(libvirt_log_dir, event->domain, ".0", &event->reason);
-	/* Without a log, a managed save that is there now says enough: its disks must not change. */
+	/*
+	 * Without a log, a managed save that is there now says enough: its disks must not change.
+	 */
 	if (finding != FOUND_REASON && event->saved)
 		event->reason = "saved";
 }

@@ -18,7 +18,10 @@ struct event {
 	bool saved;                  /* a managed save of the domain exists */
 };
 
-/* The event of libvirt's arguments; `reason` and `saved` are not yet known. The strings are borrowed. */
+/*
+ * The event of libvirt's arguments; `reason` and `saved` are not yet known. The strings are
+ * borrowed.
+ */
 void event_new(const char *domain, const char *extra, struct event *ret_event);
 
 /* Find out whether a managed save exists. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Hooks of several domains run at the same time, and logrotate may move the file: each line opens it anew and is
- * one write to the end. Names and sentences may hold anything; a line stays one line.
+ * Hooks of several domains run at the same time, and logrotate may move the file: each line opens
+ * it anew and is one write to the end. Names and sentences may hold anything; a line stays one
+ * line.
  */
 #include "hooklog.h"
 

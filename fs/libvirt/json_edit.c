@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * json-c reads JSON, but writes it in its own way: 1.50 becomes 1.5, a large number a wrong one, and the
- * layout is gone. An administrator's file deserves better, so the place of a value is found in the text itself.
- * The text is known to be valid; still nothing here reads past its NUL.
+ * json-c reads JSON, but writes it in its own way: 1.50 becomes 1.5, a large number a wrong one,
+ * and the layout is gone. An administrator's file deserves better, so the place of a value is found
+ * in the text itself. The text is known to be valid; still nothing here reads past its NUL.
  */
 #include "json_edit.h"
 

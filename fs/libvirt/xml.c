@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * libxml2 with nothing from outside: no network, no DTD, no entities (a document type is refused). The caller bounds the text.
+ * libxml2 with nothing from outside: no network, no DTD, no entities (a document type is refused).
+ * The caller bounds the text.
  */
 #include "xml.h"
 
@@ -22,7 +23,10 @@ static void xml_free_parserp(xmlParserCtxtPtr *parser)
 	xmlFreeParserCtxt(*parser);
 }
 
-/* Some of libxml2's errors go to stderr whatever the options say, where only our own sentence may stand. */
+/*
+ * Some of libxml2's errors go to stderr whatever the options say, where only our own sentence may
+ * stand.
+ */
 static void ignore_message(void *context, const char *format, ...)
 {
 	(void)context;

@@ -12,11 +12,17 @@
 
 #include "util.h"
 
-/* -EBADMSG with the end of a sentence: "not valid XML (line 3)". The document is the caller's to free. */
+/*
+ * -EBADMSG with the end of a sentence: "not valid XML (line 3)". The document is the caller's to
+ * free.
+ */
 int xml_parse(const char *text, size_t length, xmlDocPtr *ret_document, struct sentence *error);
 void xml_free_documentp(xmlDocPtr *document); /* for CLEANUP() */
 
-/* Whether a node is an element of this name; the first such from `node` on, among its siblings; the first child. NULL where there is none. */
+/*
+ * Whether a node is an element of this name; the first such from `node` on, among its siblings; the
+ * first child. NULL where there is none.
+ */
 bool xml_is_element(xmlNodePtr node, const char *name);
 xmlNodePtr xml_element_from(xmlNodePtr node, const char *name);
 xmlNodePtr xml_child(xmlNodePtr parent, const char *name);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Whose turn it is. A claim belongs to one verb and excludes others and opens; a fold that runs owns the files of two layers and gives way.
+ * Whose turn it is. A claim belongs to one verb and excludes others and opens; a fold that runs
+ * owns the files of two layers and gives way.
  */
 #include "claim.h"
 
@@ -75,8 +76,9 @@ int layer_pin_locked(struct layer *layer, bool nonblock)
 	int r = 0;
 
 	/*
-	 * Counted before the fold is gone, so that it does not begin again in between: which is why only a fold of this very layer is waited
-	 * for. One further down would begin again at once, and be stopped again, for ever.
+	 * Counted before the fold is gone, so that it does not begin again in between: which is why
+	 * only a fold of this very layer is waited for. One further down would begin again at once,
+	 * and be stopped again, for ever.
 	 */
 	layer->pins++;
 	while (r == 0 && !layer->removed && (owner = find_owner_locked(layer))) {

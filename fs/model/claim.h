@@ -11,7 +11,10 @@
 
 #define WRITER_WAIT_MS 2000 /* the kernel closes a descriptor behind its owner's back: RELEASE comes late */
 
-/* Claim a disk for a verb, after a fold over its layers has given way. -ENOENT when it was removed meanwhile. Ended by disk_unclaim(). */
+/*
+ * Claim a disk for a verb, after a fold over its layers has given way. -ENOENT when it was removed
+ * meanwhile. Ended by disk_unclaim().
+ */
 int disk_claim(struct disk *disk);
 void disk_unclaim(struct disk *disk);
 void disk_unclaim_locked(struct disk *disk);
@@ -21,7 +24,10 @@ void disk_release_claim(struct disk *disk); /* unclaim, and give the reference u
 int disk_wait_for_writers(struct disk *disk, struct sentence *error);
 int disk_wait_for_all(struct disk *disk, struct sentence *error); /* readers too */
 
-/* Whether a fold that runs owns a file of the chain that ends in `base`; asking it to stop, which takes a second at most. */
+/*
+ * Whether a fold that runs owns a file of the chain that ends in `base`; asking it to stop, which
+ * takes a second at most.
+ */
 bool fold_owns_chain_locked(const struct layer *base);
 void fold_ask_to_stop_locked(const struct layer *base);
 void fold_stop_locked(struct disk *disk);
@@ -30,9 +36,10 @@ void fold_stop_locked(struct disk *disk);
 bool fold_owns_layer_locked(const struct layer *layer);
 
 /*
- * Keep folds away from one layer's file that no claim covers: somebody reads its view, or a verb is at work on it (a claim is for the chain of the
- * disk's scratch, not for what its names keep). Waits for the fold that owns it. -ESTALE when that has taken it away, so look again; -EAGAIN instead of
- * waiting. The caller has a reference; layer_unpin() puts it.
+ * Keep folds away from one layer's file that no claim covers: somebody reads its view, or a verb is
+ * at work on it (a claim is for the chain of the disk's scratch, not for what its names keep).
+ * Waits for the fold that owns it. -ESTALE when that has taken it away, so look again; -EAGAIN
+ * instead of waiting. The caller has a reference; layer_unpin() puts it.
  */
 int layer_pin_locked(struct layer *layer, bool nonblock);
 struct layer *layer_pin_snapshot_locked(struct disk *disk,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Who removes a layer keeps folds from beginning over it (layer->pins); what a fold is at work on is left to that fold's end (layer->given_up), for
- * it would write the record again that is removed here.
+ * Who removes a layer keeps folds from beginning over it (layer->pins); what a fold is at work on
+ * is left to that fold's end (layer->given_up), for it would write the record again that is removed
+ * here.
  */
 #include "gc.h"
 
@@ -9,7 +10,10 @@
 #include "log.h"
 #include "claim.h"
 
-/* A fold that was stopped halfway needs neither layer: nothing but the upper one gave the lower one a meaning. */
+/*
+ * A fold that was stopped halfway needs neither layer: nothing but the upper one gave the lower one
+ * a meaning.
+ */
 static bool is_needed_locked(const struct layer *layer)
 {
 	if (layer->children || layer->record.name_count || layer->record.image || layer->disks->incomplete)

@@ -8,8 +8,9 @@
 #include "model.h"
 
 /*
- * Remove the layer, and then its ancestors, as far as nothing needs them: no head, hold, name, child or fold. Never when a record could not be read.
- * The caller has a reference to the layer, and not disks->lock.
+ * Remove the layer, and then its ancestors, as far as nothing needs them: no head, hold, name,
+ * child or fold. Never when a record could not be read. The caller has a reference to the layer,
+ * and not disks->lock.
  */
 void gc_layer(struct layer *layer);
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A layer in the tree is a record and a file in layers/; in memory it lives as long as anyone points to it.
+ * A layer in the tree is a record and a file in layers/; in memory it lives as long as anyone
+ * points to it.
  *
- * The list in disks->layers holds one reference of each layer. A layer whose files are gone is taken off the list at once
- * and freed when its last view is closed.
+ * The list in disks->layers holds one reference of each layer. A layer whose files are gone is
+ * taken off the list at once and freed when its last view is closed.
  */
 #include "layer.h"
 
@@ -110,7 +111,9 @@ int layer_open_file(const struct layer *layer, int flags)
 	return name ? io_open_beneath(layer->disks->layers_fd, name, flags | O_NOFOLLOW) : -ENOMEM;
 }
 
-/* Whether a blank made earlier names this layer as it must be named now (the mount may have moved). */
+/*
+ * Whether a blank made earlier names this layer as it must be named now (the mount may have moved).
+ */
 static bool blank_fits(const struct layer *layer, const struct blank *blank, const char *path)
 {
 	const struct qcow2_header *header = blank_header(blank);
@@ -210,7 +213,10 @@ static void free_names(struct layer_record *record)
 	record_clear_layer(record);
 }
 
-/* Write the record with other names. What is not used in the end, the old names or the new, is freed. */
+/*
+ * Write the record with other names. What is not used in the end, the old names or the new, is
+ * freed.
+ */
 static int update_names(struct layer *layer, struct layer_record *changed)
 {
 	struct layer_record old = layer->record;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * References: who holds a pointer to a layer, a disk or a scratch, and what happens when the last one is given up.
+ * References: who holds a pointer to a layer, a disk or a scratch, and what happens when the last
+ * one is given up.
  */
 #include "model.h"
 
@@ -99,7 +100,10 @@ void scratch_put_locked(struct scratch *scratch)
 		return;
 	disk = scratch->disk;
 	layer_put_locked(scratch->layer);
-	/* Closing the last descriptor of a large unlinked file frees its blocks, which takes a while. */
+	/*
+	 * Closing the last descriptor of a large unlinked file frees its blocks, which takes a
+	 * while.
+	 */
 	hand_to_closer_locked(disk->disks, scratch);
 	free(scratch);
 	disk_put_locked(disk);

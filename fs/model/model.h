@@ -2,16 +2,21 @@
 /*
  * The model that the modules below control.c work on together; nothing above includes this.
  *
- * One lock, disks->lock, guards every member of the structs below that is not marked otherwise. It is held for the time of a few
- * assignments and never over a system call that can wait for a medium, so that looking a name up or printing the status never
- * waits for a commit. What may take time is excluded by claims instead:
+ * One lock, disks->lock, guards every member of the structs below that is not marked otherwise. It
+ * is held for the time of a few assignments and never over a system call that can wait for a
+ * medium, so that looking a name up or printing the status never waits for a commit. What may take
+ * time is excluded by claims instead:
  *
- *   a claim (disk_claim) belongs to one verb; it alone may then change the disk's record, head, hold, session and current
- *   scratch, and reads them without the lock. An open waits for the claim to end. Several claims are taken in the order of
+ *   a claim (disk_claim) belongs to one verb; it alone may then change the disk's record, head,
+ *   hold, session and current
+ *   scratch, and reads them without the lock. An open waits for the claim to end. Several claims
+ *   are taken in the order of
  *   the disks' names, so that two domains with the same disks cannot block each other.
  *
- *   a running fold owns the files of two layers. Whoever opens or claims a disk over these layers makes it stop first
- *   (claim.c) and is counted (open descriptors, claims, sessions), so that it does not start again before they are gone.
+ *   a running fold owns the files of two layers. Whoever opens or claims a disk over these layers
+ *   makes it stop first
+ *   (claim.c) and is counted (open descriptors, claims, sessions), so that it does not start again
+ *   before they are gone.
  *
  * disks->changed is broadcast whenever anything changes that somebody may wait for.
  */
@@ -65,7 +70,10 @@ struct scratch {
 
 enum job_state { JOB_NONE, JOB_QUEUED, JOB_RUNNING };
 
-/* A disk's own background work: folding. Its queue is the disks themselves. What somebody asks to be copied out is a transfer (transfer.h). */
+/*
+ * A disk's own background work: folding. Its queue is the disks themselves. What somebody asks to
+ * be copied out is a transfer (transfer.h).
+ */
 struct job {
 	enum job_state state;
 	struct layer *layer; /* being folded, while running: a reference */
@@ -157,7 +165,10 @@ struct disks {
 	unsigned worker_count;
 };
 
-/* References (model.c). A layer that nobody points to is freed; its files are layer_remove()'s business. NULL is fine for the puts. */
+/*
+ * References (model.c). A layer that nobody points to is freed; its files are layer_remove()'s
+ * business. NULL is fine for the puts.
+ */
 struct layer *layer_get_locked(struct layer *layer);
 void layer_put_locked(struct layer *layer);
 void layer_put(struct layer *layer);

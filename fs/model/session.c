@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is known of a session: whether its domain may still write, whether its flushes count, and the restores that were announced.
+ * What is known of a session: whether its domain may still write, whether its flushes count, and
+ * the restores that were announced.
  *
- * prepare.c begins sessions and release.c ends them. A session is over, and what it wrote a leftover for anyone, when its boot is over,
- * when it was recorded by a daemon that has died since, when its writers have all gone, or when none came in time.
+ * prepare.c begins sessions and release.c ends them. A session is over, and what it wrote a
+ * leftover for anyone, when its boot is over, when it was recorded by a daemon that has died since,
+ * when its writers have all gone, or when none came in time.
  */
 #include "session.h"
 
@@ -21,7 +23,7 @@
 #define WRITERS_GONE_MS 10000 /* libvirt's labelling opens and closes a disk before QEMU does */
 #define ANNOUNCEMENT_MS 60000 /* an announced restore lapses: it may fail before it reaches prepare */
 
-/* --- what is known of a session ------------------------------------------------------------------ */
+/* --- what is known of a session --------------------------------------------------------------- */
 
 bool session_is_active_locked(const struct disk *disk)
 {
@@ -85,11 +87,14 @@ void session_end(struct disk *disk)
 		record_clear_session(session);
 		free(session);
 	}
-	/* Not synced: after a host crash a session that comes back is one of another boot, which is over. */
+	/*
+	 * Not synced: after a host crash a session that comes back is one of another boot, which is
+	 * over.
+	 */
 	io_unlink(disk->directory, SESSION_RECORD);
 }
 
-/* --- announcements: in the handover alone, since a restart may fall between one and its prepare --------- */
+/* --- announcements, in the handover alone: a restart may fall between one and its prepare --- */
 
 struct announced {
 	struct handover *handover;

@@ -2,8 +2,8 @@
 /*
  * What is known of a session between a domain's start and its end.
  *
- * A session is one life of a domain on a disk, from `prepare` to `release`, keyed by the domain's UUID. Functions ending in _locked want
- * disks->lock held.
+ * A session is one life of a domain on a disk, from `prepare` to `release`, keyed by the domain's
+ * UUID. Functions ending in _locked want disks->lock held.
  */
 #ifndef REVERTFS_MODEL_SESSION_H
 #define REVERTFS_MODEL_SESSION_H
@@ -15,7 +15,10 @@
 /* A restore of this domain will follow. -ENOMEM when there is no room to remember it. */
 int session_announce(struct disks *disks, const char *uuid);
 
-/* Whether a restore of this domain is expected: announced a short while ago, and not used up by a prepare. */
+/*
+ * Whether a restore of this domain is expected: announced a short while ago, and not used up by a
+ * prepare.
+ */
 bool session_is_announced(struct disks *disks, const char *uuid);
 void session_forget_announcement(struct disks *disks, const char *uuid);
 

@@ -8,10 +8,12 @@
  *      |  +----------------------+                       v
  *      +------------------------------------- a fresh scratch on the new layer or head
  *
- *   any --> FAILED   no scratch can be served: image gone, record unreadable, outcome on disk unknown. A reset or prepare
+ *   any --> FAILED   no scratch can be served: image gone, record unreadable, outcome on disk
+ *                    unknown. A reset or prepare
  *                    that succeeds leads back to PRISTINE.
  *
- * The table (a search tree and a sorted list) holds one reference of each disk; finding one takes another.
+ * The table (a search tree and a sorted list) holds one reference of each disk; finding one takes
+ * another.
  */
 #include "table.h"
 
@@ -45,9 +47,12 @@ static const bool allowed[3][3] = {
 	[DISK_FAILED] = { true, false, true },
 };
 
-/* --- names --------------------------------------------------------------------------------------- */
+/* --- names ------------------------------------------------------------------------------------ */
 
-/* '%', '/' and a leading '.' become %XX, so that a name of several components is one, and none is hidden or ".". */
+/*
+ * '%', '/' and a leading '.' become %XX, so that a name of several components is one, and none is
+ * hidden or ".".
+ */
 char *disk_directory_name(const char *name)
 {
 	char *escaped = malloc(3 * strlen(name) + 1), *p = escaped;
@@ -84,7 +89,10 @@ int disk_name_of_directory(const char *directory, char **ret_name)
 		}
 	}
 	*p = '\0';
-	/* Only what we write ourselves counts: another spelling of the same name would be a second record of one disk. */
+	/*
+	 * Only what we write ourselves counts: another spelling of the same name would be a second
+	 * record of one disk.
+	 */
 	again = disk_directory_name(name);
 	if (!again || strcmp(again, directory) != 0 || check_relative_name(name) < 0)
 		return -EINVAL;
@@ -107,7 +115,7 @@ void disks_unlock_names(struct disks *disks)
 	pthread_rwlock_unlock(&disks->names);
 }
 
-/* --- life ---------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 static int compare_names(const void *a, const void *b)
 {
@@ -321,7 +329,7 @@ void disks_visit_names(struct disks *disks, const char *directory,
 	pthread_mutex_unlock(&disks->lock);
 }
 
-/* --- claims -------------------------------------------------------------------------------------- */
+/* --- claims ----------------------------------------------------------------------------------- */
 
 int disk_claim_name(struct disks *disks, const char *name, struct disk **ret_disk, struct sentence *error)
 {
@@ -364,7 +372,7 @@ int disk_check_not_held(const struct disk *disk, struct sentence *error)
 		disk->name, disk->record.hold_domain, disk->name);
 }
 
-/* --- state and record ---------------------------------------------------------------------------- */
+/* --- state and record ------------------------------------------------------------------------- */
 
 static void disk_check_locked(const struct disk *disk)
 {
@@ -441,12 +449,15 @@ void disk_set_hold(struct disk *disk, struct layer *hold)
 void disk_set_last_error(struct disk *disk, const struct sentence *error)
 {
 	pthread_mutex_lock(&disk->disks->lock);
-	/* A command may have done what was asked and left a disk that cannot be served: that is still to be told. */
+	/*
+	 * A command may have done what was asked and left a disk that cannot be served: that is
+	 * still to be told.
+	 */
 	disk->last_error = !error->text[0] && disk->state == DISK_FAILED ? disk->failure : *error;
 	pthread_mutex_unlock(&disk->disks->lock);
 }
 
-/* --- snapshots ----------------------------------------------------------------------------------- */
+/* --- snapshots -------------------------------------------------------------------------------- */
 
 int disk_check_new_snapshot(struct disk *disk, const char *snapshot, struct sentence *error)
 {

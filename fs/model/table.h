@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The table of disks as the modules below control.c see it: claims, states, records. disk.h has what the mount sees.
+ * The table of disks as the modules below control.c see it: claims, states, records. disk.h has
+ * what the mount sees.
  *
  * Functions ending in _locked want disks->lock held; the others must not have it.
  */
@@ -9,12 +10,18 @@
 
 #include "model.h"
 
-/* A disk in memory, claimed by the caller, not yet in the table; its directory is made. NULL with a sentence and an errno in *ret_error. */
+/*
+ * A disk in memory, claimed by the caller, not yet in the table; its directory is made. NULL with a
+ * sentence and an errno in *ret_error.
+ */
 struct disk *disk_new(struct disks *disks, const char *name, int *ret_error, struct sentence *error);
 int disk_insert(struct disk *disk);  /* -EEXIST when the name is taken, or lies beneath or above a disk's */
 void disk_remove(struct disk *disk); /* out of the table; whoever waits for it is told that it is gone */
 
-/* Find and claim; ended by disk_release_claim(). -ENOENT, or -EIO when the disk's record could not be read. */
+/*
+ * Find and claim; ended by disk_release_claim(). -ENOENT, or -EIO when the disk's record could not
+ * be read.
+ */
 int disk_claim_name(struct disks *disks, const char *name, struct disk **ret_disk, struct sentence *error);
 
 /* What a protect or a clone made in the state directory, taken back. */
@@ -27,7 +34,10 @@ int disk_check_new_name(const char *name, struct sentence *error);
 int disk_check_idle(struct disk *disk, struct sentence *error);
 int disk_check_not_held(const struct disk *disk, struct sentence *error);
 
-/* The only place where the state changes; checks the edge against a table and the invariants of the new state. */
+/*
+ * The only place where the state changes; checks the edge against a table and the invariants of the
+ * new state.
+ */
 void disk_set_state_locked(struct disk *disk, enum disk_state state);
 void disk_fail(struct disk *disk, const struct sentence *why);
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What stands in qcow2 headers as backing file: read-only views of real images and of sealed layers.
+ * What stands in qcow2 headers as backing file: read-only views of real images and of sealed
+ * layers.
  *
- * MOUNT/.revertfs/images/NAME is the image of the disk NAME, MOUNT/.revertfs/layers/ID a sealed layer. A view can be
- * opened for reading alone. chown and chmod on one are remembered in memory until nobody uses it: libvirt
- * labels the whole chain when a domain starts and restores only the top, and the real file must not
- * change. The daemon counts who reads what: a fold runs only while nobody reads either of its files.
+ * MOUNT/.revertfs/images/NAME is the image of the disk NAME, MOUNT/.revertfs/layers/ID a sealed
+ * layer. A view can be opened for reading alone. chown and chmod on one are remembered in memory
+ * until nobody uses it: libvirt labels the whole chain when a domain starts and restores only the
+ * top, and the real file must not change. The daemon counts who reads what: a fold runs only while
+ * nobody reads either of its files.
  */
 #ifndef REVERTFS_MODEL_VIEW_H
 #define REVERTFS_MODEL_VIEW_H
@@ -18,7 +20,10 @@
 
 struct view; /* a layer, seen from the mount */
 
-/* A reference on the view of a disk's image or of a sealed layer, or NULL when there is none. Release with view_put(). */
+/*
+ * A reference on the view of a disk's image or of a sealed layer, or NULL when there is none.
+ * Release with view_put().
+ */
 struct view *view_of_image(struct disks *disks, const char *name);
 struct view *view_of_layer(struct disks *disks, const char *id);
 void view_put(struct view *view); /* NULL is fine */
@@ -36,13 +41,16 @@ int view_stat(struct view *view, struct stat *ret_stat);
 void view_label(struct view *view, uid_t uid, gid_t gid, mode_t mode);
 
 /*
- * Open for reading: a descriptor that the caller hands back to view_close(). Waits until a fold on this file has given
- * way; -EAGAIN instead of waiting when `nonblock` is set.
+ * Open for reading: a descriptor that the caller hands back to view_close(). Waits until a fold on
+ * this file has given way; -EAGAIN instead of waiting when `nonblock` is set.
  */
 int view_open(struct view *view, bool nonblock);
 void view_close(struct view *view, int fd);
 
-/* The same of a descriptor that an earlier daemon had given, with the serial that it had: waits for nothing, since no fold runs yet. */
+/*
+ * The same of a descriptor that an earlier daemon had given, with the serial that it had: waits for
+ * nothing, since no fold runs yet.
+ */
 int view_reopen(struct view *view);
 void view_set_serial(struct view *view, uint64_t serial);
 

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The descriptor is opened, mounted and introduced to the kernel here (handshake.c), or an earlier daemon has done that and left it to us. Either way
- * it is then handed to libfuse as "/dev/fd/N",
- * which leaves all of that ours: libfuse neither mounts nor unmounts, and what it would do on the way (mtab, fusermount,
- * unmounting by path whatever lies there by now) does not happen. libfuse wants to see an INIT before anything else, so it is
- * given the kernel's once more, under a number that the kernel does not know: its answer gets ENOENT, which libfuse ignores.
+ * The descriptor is opened, mounted and introduced to the kernel here (handshake.c), or an earlier
+ * daemon has done that and left it to us. Either way it is then handed to libfuse as "/dev/fd/N",
+ * which leaves all of that ours: libfuse neither mounts nor unmounts, and what it would do on the
+ * way (mtab, fusermount, unmounting by path whatever lies there by now) does not happen. libfuse
+ * wants to see an INIT before anything else, so it is given the kernel's once more, under a number
+ * that the kernel does not know: its answer gets ENOENT, which libfuse ignores.
  *
- * A fixed number of threads reads requests from the one descriptor, each into a buffer of its own, which lies in memory and is locked
- * there: a SIGKILL that comes while the kernel copies a request would otherwise leave it half copied, and the
- * guest with an error. Threads are cancelled to end them, and can be cancelled only while they wait for a request. Whoever
- * asks for the end waits in channel_run(), in poll(2), not in a signal handler.
+ * A fixed number of threads reads requests from the one descriptor, each into a buffer of its own,
+ * which lies in memory and is locked there: a SIGKILL that comes while the kernel copies a request
+ * would otherwise leave it half copied, and the guest with an error. Threads are cancelled to end
+ * them, and can be cancelled only while they wait for a request. Whoever asks for the end waits in
+ * channel_run(), in poll(2), not in a signal handler.
  *
- * Where the mount is left to a successor, the threads end when they have answered what they have read, and nothing else is touched.
- * Else the mount goes first and the threads a moment later: writing back what a memory map has left, which
- * unmounting does, needs them.
+ * Where the mount is left to a successor, the threads end when they have answered what they have
+ * read, and nothing else is touched. Else the mount goes first and the threads a moment later:
+ * writing back what a memory map has left, which unmounting does, needs them.
  */
 #include "channel.h"
 
@@ -80,7 +82,10 @@ static int mount_fuse(struct channel *channel, int fd, struct sentence *error)
 	return r < 0 ? report(error, r, "cannot find the mount on '%s': %s", options->mount, error_text(r)) : 0;
 }
 
-/* Only if it is still ours that lies on top there: what somebody has mounted over us is not ours to remove. */
+/*
+ * Only if it is still ours that lies on top there: what somebody has mounted over us is not ours to
+ * remove.
+ */
 static void unmount(struct channel *channel)
 {
 	const char *path = channel->options->mount;
@@ -153,7 +158,10 @@ static int make_buffers(struct channel *channel, struct sentence *error)
 	if (memory == MAP_FAILED)
 		return report(error, -errno, "no memory for requests: %m");
 	channel->buffers = memory;
-	/* A fork would share its pages, and a huge page would be put together of them: either takes them away for a moment. */
+	/*
+	 * A fork would share its pages, and a huge page would be put together of them: either takes
+	 * them away for a moment.
+	 */
 	madvise(memory, THREADS * BUFFER_SIZE, MADV_DONTFORK);
 	madvise(memory, THREADS * BUFFER_SIZE, MADV_NOHUGEPAGE);
 	if (mlock(memory, THREADS * BUFFER_SIZE) < 0)
@@ -309,7 +317,10 @@ static bool is_passing(ssize_t error)
 	return error == -EINTR || error == -EAGAIN || error == -ENOENT;
 }
 
-/* A cancelled thread does not leave its functions one by one, so ASan would find its own marks on the stack. */
+/*
+ * A cancelled thread does not leave its functions one by one, so ASan would find its own marks on
+ * the stack.
+ */
 __attribute__((no_sanitize_address)) static void *serve(void *argument)
 {
 	struct server server = *(struct server *)argument;
@@ -393,7 +404,10 @@ int channel_run(struct channel *channel, const struct channel_events *events, st
 {
 	int r = 0;
 
-	/* Last of all: what is asked again is no longer waited for by those who are killed meanwhile. */
+	/*
+	 * Last of all: what is asked again is no longer waited for by those who are killed
+	 * meanwhile.
+	 */
 	if (channel->adopted && channel_can_resend(channel))
 		r = notification_resend(channel->fd);
 	if (r < 0)

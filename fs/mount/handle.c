@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A hash table of handles by number, under one lock that is held for a few instructions. Numbers count up, so the
- * low bits spread them evenly without any hashing.
+ * A hash table of handles by number, under one lock that is held for a few instructions. Numbers
+ * count up, so the low bits spread them evenly without any hashing.
  */
 #include "handle.h"
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Open descriptors of the mount: the numbers that the kernel hands back with every read and write, and what each stands for.
+ * Open descriptors of the mount: the numbers that the kernel hands back with every read and write,
+ * and what each stands for.
  *
- * A handle's number comes from a counter, is never used twice, and says nothing of our memory, so that it can outlive
- * the daemon that gave it: each is written down for the next one (handover.h) before the kernel is told.
+ * A handle's number comes from a counter, is never used twice, and says nothing of our memory, so
+ * that it can outlive the daemon that gave it: each is written down for the next one (handover.h)
+ * before the kernel is told.
  */
 #ifndef REVERTFS_MOUNT_HANDLE_H
 #define REVERTFS_MOUNT_HANDLE_H
@@ -55,8 +57,8 @@ struct handle {
 struct handle_table;
 
 /*
- * `destroy` gives back what a handle holds, not the handle itself; it is called without a lock held. `handover` (borrowed) is where handles
- * are written down.
+ * `destroy` gives back what a handle holds, not the handle itself; it is called without a lock
+ * held. `handover` (borrowed) is where handles are written down.
  */
 int handle_table_new(void (*destroy)(void *context, struct handle *handle), void *context, struct handover *handover,
 		     struct handle_table **ret_table);
@@ -75,8 +77,9 @@ void handle_restore(struct handle_table *table, struct handle *handle, struct ha
 void handle_take_back(struct handle_table *table, uint64_t asked_by);
 
 /*
- * The text of a HANDLE_CONTROL, an answer, is written down too, as far as there is room; the caller holds handle->lock. What an earlier daemon wrote
- * down for this number becomes the text; false when there is nothing.
+ * The text of a HANDLE_CONTROL, an answer, is written down too, as far as there is room; the caller
+ * holds handle->lock. What an earlier daemon wrote down for this number becomes the text; false
+ * when there is nothing.
  */
 void handle_note_answer(struct handle_table *table, struct handle *handle);
 bool handle_recall_answer(struct handle_table *table, struct handle *handle);

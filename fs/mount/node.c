@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Two hash tables over the same nodes: by nodeid, for every request; by what the node stands for, so that a thing
- * that is looked up twice has one nodeid, and hard links one inode in the kernel.
+ * Two hash tables over the same nodes: by nodeid, for every request; by what the node stands for,
+ * so that a thing that is looked up twice has one nodeid, and hard links one inode in the kernel.
  *
- * One lock guards both tables and the changing members of every node. It is held for a few instructions, never over a
- * system call, and of autoprotect.c nothing but the counting of a reference is called under it; what a dead node held is given
- * back after it has been released. A node dies when neither the kernel nor we refer to it.
+ * One lock guards both tables and the changing members of every node. It is held for a few
+ * instructions, never over a system call, and of autoprotect.c nothing but the counting of a
+ * reference is called under it; what a dead node held is given back after it has been released. A
+ * node dies when neither the kernel nor we refer to it.
  */
 #include "node.h"
 
@@ -243,8 +244,9 @@ static void enter_locked(struct node_table *table, struct node *node)
 }
 
 /*
- * The candidate becomes the node of what it stands for, unless there is one: then it is destroyed. It is written down before it can be
- * found, outside of the lock, since that takes a system call. The root is the same in every daemon. `fd` is its file, or -1.
+ * The candidate becomes the node of what it stands for, unless there is one: then it is destroyed.
+ * It is written down before it can be found, outside of the lock, since that takes a system call.
+ * The root is the same in every daemon. `fd` is its file, or -1.
  */
 static struct node *intern(struct node_table *table, struct node *candidate, int fd, struct handover_node *noted)
 {
@@ -430,7 +432,10 @@ static void drop_unknown_once(struct node_table *table)
 	}
 }
 
-/* Nodes that others stand on, or that are open, have references; what is dropped may give one of its parent back. */
+/*
+ * Nodes that others stand on, or that are open, have references; what is dropped may give one of
+ * its parent back.
+ */
 void node_drop_unknown(struct node_table *table)
 {
 	unsigned before;
@@ -442,8 +447,9 @@ void node_drop_unknown(struct node_table *table)
 }
 
 /*
- * Whether `parent` is known to lie beneath `node`. A directory cannot be in itself; it looks so when directories were moved
- * behind our back and someone works in one of them without having walked there since.
+ * Whether `parent` is known to lie beneath `node`. A directory cannot be in itself; it looks so
+ * when directories were moved behind our back and someone works in one of them without having
+ * walked there since.
  */
 static bool would_be_in_itself(const struct node *node, const struct node *parent)
 {

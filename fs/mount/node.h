@@ -2,13 +2,15 @@
 /*
  * Nodeids: the numbers by which the kernel speaks of files, and what each stands for.
  *
- * A nodeid comes from a counter and is never used twice, so a number can outlive its node: it then means nothing
- * (-ESTALE, the kernel looks the name up again) instead of something else. The kernel may use a
- * nodeid from the LOOKUP that told it until it has forgotten as many lookups; that count only decides when memory is
- * given back. Should it ever be too low, the answer is -ESTALE, and too high costs one node.
+ * A nodeid comes from a counter and is never used twice, so a number can outlive its node: it then
+ * means nothing (-ESTALE, the kernel looks the name up again) instead of something else. The kernel
+ * may use a nodeid from the LOOKUP that told it until it has forgotten as many lookups; that count
+ * only decides when memory is given back. Should it ever be too low, the answer is -ESTALE, and too
+ * high costs one node.
  *
- * Each node is written down for the next daemon (handover.h) before its number is told. Of a node that an earlier daemon left, the count is
- * doubtful, for what that daemon had read and not yet counted is lost: the kernel is asked instead whether it still has it.
+ * Each node is written down for the next daemon (handover.h) before its number is told. Of a node
+ * that an earlier daemon left, the count is doubtful, for what that daemon had read and not yet
+ * counted is lost: the kernel is asked instead whether it still has it.
  */
 #ifndef REVERTFS_MOUNT_NODE_H
 #define REVERTFS_MOUNT_NODE_H
@@ -47,7 +49,10 @@ struct node {
 	enum node_kind kind;
 	enum node_fixed fixed;
 
-	/* NODE_FILE: what it is, and a descriptor opened with O_PATH that pins the inode, so that its number stays its own. */
+	/*
+	 * NODE_FILE: what it is, and a descriptor opened with O_PATH that pins the inode, so that
+	 * its number stays its own.
+	 */
 	dev_t device; /* of a scratch, too */
 	ino_t inode;
 	mode_t type;
@@ -59,13 +64,18 @@ struct node {
 	char *path; /* NODE_IMAGES_DIRECTORY */
 
 	/* Guarded by the table's lock from here on. */
-	bool was_protected; /* NODE_FILE: a protected image when last looked up, so under another name than the disk's */
+	/*
+	 * NODE_FILE: a protected image when last looked up, so under another name than the disk's.
+	 */
+	bool was_protected;
 	struct node *parent; /* NODE_FILE, directories: where it was last seen, a reference; NULL at the root */
 	char *name;          /* and as what */
-	struct scratch
-		*pinned;  /* NODE_SCRATCH: held while a descriptor is open, so that a reset frees the space at once */
-	unsigned opens;   /* descriptors on it, of any kind of node */
-	uint64_t lookups; /* the kernel's count */
+	/*
+	 * NODE_SCRATCH: held while a descriptor is open, so that a reset frees the space at once.
+	 */
+	struct scratch *pinned;
+	unsigned opens;      /* descriptors on it, of any kind of node */
+	uint64_t lookups;    /* the kernel's count */
 	unsigned references; /* ours: requests at work, handles, children */
 	struct node *next_by_id, *next_by_key;
 	struct handover_node *noted; /* where it is written down; NULL: nowhere */
@@ -91,9 +101,10 @@ struct node *node_ref(struct node_table *table, struct node *node);
 void node_put(struct node_table *table, struct node *node); /* NULL is fine */
 
 /*
- * The node of a thing, found or made, with a reference. What is handed over (a descriptor, a reference on a scratch or
- * view) is the node's or gone when the call returns, whether it fails or not. `noted` is where an earlier daemon wrote it down: then it
- * has the number from there; NULL for all others.
+ * The node of a thing, found or made, with a reference. What is handed over (a descriptor, a
+ * reference on a scratch or view) is the node's or gone when the call returns, whether it fails or
+ * not. `noted` is where an earlier daemon wrote it down: then it has the number from there; NULL
+ * for all others.
  */
 int node_of_file(struct node_table *table, int fd, const struct stat *st, struct handover_node *noted,
 		 struct node **ret_node);
@@ -106,7 +117,10 @@ int node_of_views(struct node_table *table, const char *path, struct handover_no
 int node_of_fixed(struct node_table *table, enum node_fixed fixed, uint64_t serial, struct handover_node *noted,
 		  struct node **ret_node);
 
-/* Drop all inherited nodes that the kernel does not have and nobody refers to. To be called once, when what is open is there again. */
+/*
+ * Drop all inherited nodes that the kernel does not have and nobody refers to. To be called once,
+ * when what is open is there again.
+ */
 void node_drop_unknown(struct node_table *table);
 
 /* The kernel has been told of it, or has forgotten it that often. */
@@ -114,18 +128,21 @@ void node_looked_up(struct node_table *table, struct node *node);
 void node_forget(struct node_table *table, uint64_t id, uint64_t lookups);
 
 /*
- * A file was seen as `name` in `parent`, where it is, or is not, a protected image under another name. -ESTALE when that
- * contradicts what is known of the directories above.
+ * A file was seen as `name` in `parent`, where it is, or is not, a protected image under another
+ * name. -ESTALE when that contradicts what is known of the directories above.
  */
 int node_seen(struct node_table *table, struct node *node, struct node *parent, const char *name, bool is_protected);
 bool node_was_protected(struct node_table *table, struct node *node);
 
-/* The path beneath the images directory of `name` in a directory; the caller frees. NULL when out of memory. */
+/*
+ * The path beneath the images directory of `name` in a directory; the caller frees. NULL when out
+ * of memory.
+ */
 char *node_path(struct node_table *table, struct node *directory, const char *name);
 
 /*
- * The scratch of a NODE_SCRATCH, with a reference: the one it was made for, or NULL when the disk has another by now and nobody
- * has this one open.
+ * The scratch of a NODE_SCRATCH, with a reference: the one it was made for, or NULL when the disk
+ * has another by now and nobody has this one open.
  */
 struct scratch *node_scratch(struct node_table *table, struct node *node);
 
@@ -134,8 +151,8 @@ void node_opened(struct node_table *table, struct node *node, struct scratch *sc
 void node_closed(struct node_table *table, struct node *node);
 
 /*
- * A name of this file is about to go, the last one perhaps: where it is open, its inode goes into the descriptor store, so that those who
- * have it open still find it in the next daemon.
+ * A name of this file is about to go, the last one perhaps: where it is open, its inode goes into
+ * the descriptor store, so that those who have it open still find it in the next daemon.
  */
 void node_loses_name(struct node_table *table, dev_t device, ino_t inode);
 char *node_store_name(uint64_t id); /* its name there; the caller frees */

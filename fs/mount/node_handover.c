@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A name that a SIGKILL catches half-written leads nowhere or to another inode, which tree_restore.c sees.
+ * A name that a SIGKILL catches half-written leads nowhere or to another inode, which
+ * tree_restore.c sees.
  */
 #include "node_handover.h"
 

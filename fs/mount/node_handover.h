@@ -7,7 +7,10 @@
 
 #include "node.h"
 
-/* A slot with everything but the number, which node.c publishes; NULL when there is no room. `fd` is its file, or -1. */
+/*
+ * A slot with everything but the number, which node.c publishes; NULL when there is no room. `fd`
+ * is its file, or -1.
+ */
 struct handover_node *node_handover_note(struct handover *handover, const struct node *node, int fd);
 
 /* What changes while it lives; nothing where it is not written down. Under the table's lock. */

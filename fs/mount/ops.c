@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One function for each kind of request: look at what came, one call of the tree, one reply, no lock held.
+ * One function for each kind of request: look at what came, one call of the tree, one reply, no
+ * lock held.
  *
- * Three kinds may take long and are then answered from a thread of their own (thread_pool.c): a command, that is a write
- * on the control file; opening a disk or a view whose fold has to give way; truncating a disk that is not open. The tree
- * says so (-EAGAIN) when it is asked without waiting, which for the last two hardly ever happens. A command can be interrupted: the kernel says so in a message of its
- * own, which sets a flag that the command looks at.
+ * Three kinds may take long and are then answered from a thread of their own (thread_pool.c): a
+ * command, that is a write on the control file; opening a disk or a view whose fold has to give
+ * way; truncating a disk that is not open. The tree says so (-EAGAIN) when it is asked without
+ * waiting, which for the last two hardly ever happens. A command can be interrupted: the kernel
+ * says so in a message of its own, which sets a flag that the command looks at.
  *
- * Nothing is cached by name or attribute (timeouts are 0), since a reset changes what a name leads to at any time; but for
- * .revertfs, through which every command goes.
+ * Nothing is cached by name or attribute (timeouts are 0), since a reset changes what a name leads
+ * to at any time; but for .revertfs, through which every command goes.
  */
 #include "ops.h"
 
@@ -71,7 +73,9 @@ static void reply_result(fuse_req_t req, int r)
 
 /* ---- start and end */
 
-/* The kernel had its answer from handshake.c; here libfuse alone is told, as far as it acts on it. */
+/*
+ * The kernel had its answer from handshake.c; here libfuse alone is told, as far as it acts on it.
+ */
 static void ops_init(void *userdata, struct fuse_conn_info *conn)
 {
 	(void)userdata;
@@ -306,7 +310,9 @@ static void request_free(struct request *request)
 	free(request);
 }
 
-/* Answer from a thread of its own; the request is consumed, NULL when there was no memory for it. */
+/*
+ * Answer from a thread of its own; the request is consumed, NULL when there was no memory for it.
+ */
 static void defer(fuse_req_t req, struct request *request, void (*run)(void *request))
 {
 	int r = request ? thread_pool_run(ops_of(req)->pool, run, request) : -ENOMEM;
@@ -443,7 +449,10 @@ static struct wire_attributes wire_attributes(const struct stat *st)
 	};
 }
 
-/* The same for replies that hand out a handle. libfuse 3.14 has no word for a backing id, but sends what it is given. */
+/*
+ * The same for replies that hand out a handle. libfuse 3.14 has no word for a backing id, but sends
+ * what it is given.
+ */
 static void reply_open(fuse_req_t req, int r, const struct opening *opening)
 {
 	struct tree *tree = tree_of(req);
@@ -518,8 +527,9 @@ static void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *f
 }
 
 /*
- * A read's message is short, and the rest of the buffer that it came in has room for the data: memory that lies there already.
- * (Measured against splice(2): twice as fast with 1 MiB at a time, and as fast with 4 KiB.)
+ * A read's message is short, and the rest of the buffer that it came in has room for the data:
+ * memory that lies there already. (Measured against splice(2): twice as fast with 1 MiB at a time,
+ * and as fast with 4 KiB.)
  */
 static void reply_piece(fuse_req_t req, const struct piece *piece)
 {
@@ -588,7 +598,10 @@ static void command_leave(struct request *request)
 	pthread_mutex_unlock(&ops->lock);
 }
 
-/* libfuse calls this from the thread that has read the kernel's message, until it is told not to any more. */
+/*
+ * libfuse calls this from the thread that has read the kernel's message, until it is told not to
+ * any more.
+ */
 static void interrupt_command(fuse_req_t req, void *argument)
 {
 	struct request *request = argument;

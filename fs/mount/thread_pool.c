@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A thread for each, and one or two of those that have nothing left to do wait a while for more: a reset takes less time than
- * starting a thread and taking it down.
+ * A thread for each, and one or two of those that have nothing left to do wait a while for more: a
+ * reset takes less time than starting a thread and taking it down.
  *
  *   busy      what has been given to thread_pool_run() and has not ended; never more than the limit
- *   idle      threads that wait for work; work is queued only for one of them, else it comes with a new thread
+ *   idle      threads that wait for work; work is queued only for one of them, else it comes with a
+ *             new thread
  *   threads   all of them; the struct is theirs until the last has gone
  */
 #include "thread_pool.h"

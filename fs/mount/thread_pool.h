@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Threads for what takes long: a request that waits for a fold or a sync must not keep the few that serve reads and writes.
+ * Threads for what takes long: a request that waits for a fold or a sync must not keep the few that
+ * serve reads and writes.
  */
 #ifndef REVERTFS_MOUNT_THREAD_POOL_H
 #define REVERTFS_MOUNT_THREAD_POOL_H

@@ -2,14 +2,16 @@
 /*
  * What a name leads to, and the attributes of what was found.
  *
- * A name is looked up in this order: in the root, ".revertfs" is ours; the name of a disk leads to the scratch that the disk
- * has at this moment, whether or not its image is there; anything else is what lies in the images directory, found with one
- * openat(2) of one component beneath a descriptor of its directory, never following a symlink, so nothing leads out of it.
+ * A name is looked up in this order: in the root, ".revertfs" is ours; the name of a disk leads to
+ * the scratch that the disk has at this moment, whether or not its image is there; anything else is
+ * what lies in the images directory, found with one openat(2) of one component beneath a descriptor
+ * of its directory, never following a symlink, so nothing leads out of it.
  *
- * Protection is of the file: where a protected image turns up under another name (a link that was made behind our
- * back), it can be read there, and everything that would change it is EROFS.
+ * Protection is of the file: where a protected image turns up under another name (a link that was
+ * made behind our back), it can be read there, and everything that would change it is EROFS.
  *
- * No lock is held here, except that a file is changed under the lock on names: it cannot become protected meanwhile.
+ * No lock is held here, except that a file is changed under the lock on names: it cannot become
+ * protected meanwhile.
  */
 #include "tree.h"
 
@@ -25,7 +27,10 @@
 
 #define FOREIGN_INODE (1ULL << 61)
 
-/* A reset may fall between the finding of a scratch and its fstat(2); that many in a row are no coincidence. */
+/*
+ * A reset may fall between the finding of a scratch and its fstat(2); that many in a row are no
+ * coincidence.
+ */
 #define LOOKUP_TRIES 100
 
 /* ---- numbers */
@@ -294,7 +299,9 @@ static int change_scratch_node(struct tree *tree, struct node *node, uint64_t nu
 	return r;
 }
 
-/* libvirt labels the whole chain: it believes to have changed the owner, and the file is as it was. */
+/*
+ * libvirt labels the whole chain: it believes to have changed the owner, and the file is as it was.
+ */
 static int change_view(struct node *node, const struct change *change)
 {
 	struct stat st;
@@ -324,7 +331,10 @@ static int change_node(struct tree *tree, struct node *node, uint64_t handle, co
 	case NODE_IMAGES_DIRECTORY:
 		return -EPERM;
 	case NODE_FIXED:
-		/* The shell's "echo command >control" truncates first; where others than root do, the kernel adds CHANGE_KILL. */
+		/*
+		 * The shell's "echo command >control" truncates first; where others than root do,
+		 * the kernel adds CHANGE_KILL.
+		 */
 		return node->fixed == FIXED_CONTROL && (change->what & ~(unsigned)CHANGE_KILL) == CHANGE_SIZE ? 0
 													      : -EPERM;
 	}
@@ -405,8 +415,8 @@ static int target_get(struct tree *tree, uint64_t id, struct target *ret_target)
 }
 
 /*
- * The kernel, when it enforces ACLs, asks for the one of every file, and denies access where the answer is an error: what can
- * have none has an absent one.
+ * The kernel, when it enforces ACLs, asks for the one of every file, and denies access where the
+ * answer is an error: what can have none has an absent one.
  */
 static ssize_t no_xattr(const struct tree *tree, const char *name, int error)
 {
@@ -444,7 +454,10 @@ static bool has_xattr(const struct target *target, const char *name)
 	return file_get_xattr(target->fd, name, NULL, 0) >= 0;
 }
 
-/* XATTR_CREATE wants that there is none: what is there where we have noted that there was none is our own. */
+/*
+ * XATTR_CREATE wants that there is none: what is there where we have noted that there was none is
+ * our own.
+ */
 static int set_xattr_once(struct tree *tree, struct replay *replay, const struct target *target, const char *name,
 			  const void *value, size_t size, int flags)
 {

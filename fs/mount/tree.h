@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The mount as the kernel sees it: nodeids, names and handles on one side, files and disks on the other.
+ * The mount as the kernel sees it: nodeids, names and handles on one side, files and disks on the
+ * other.
  *
- * ops.c calls one function here for each request. Nodeids and handles are numbers (node.h, handle.h), and nothing here knows
- * of FUSE's own types. All functions may be called from any thread; they return 0, a count or a descriptor, or a
- * negative errno. Those with `nonblock` return -EAGAIN where they would wait for a disk, to be called again without.
+ * ops.c calls one function here for each request. Nodeids and handles are numbers (node.h,
+ * handle.h), and nothing here knows of FUSE's own types. All functions may be called from any
+ * thread; they return 0, a count or a descriptor, or a negative errno. Those with `nonblock` return
+ * -EAGAIN where they would wait for a disk, to be called again without.
  */
 #ifndef REVERTFS_MOUNT_TREE_H
 #define REVERTFS_MOUNT_TREE_H
@@ -33,23 +35,31 @@ void tree_free(struct tree *tree); /* closes what is still open; NULL is fine */
 bool tree_has_acls(const struct tree *tree);
 
 /*
- * The connection to the kernel (borrowed). Where it has granted passthrough it reads and writes open files by itself wherever it can,
- * and clearing suid bits is the tree's business. To be called before the first request; -1 when there is none any more.
+ * The connection to the kernel (borrowed). Where it has granted passthrough it reads and writes
+ * open files by itself wherever it can, and clearing suid bits is the tree's business. To be called
+ * before the first request; -1 when there is none any more.
  */
 void tree_connect(struct tree *tree, int fuse_fd, bool passthrough);
 
 /*
- * Put back what the kernel has open, and what it knows, as the handover says (tree_restore.c). To be called once, before the first request and before
- * background work begins, on a mount that an earlier daemon has left.
+ * Put back what the kernel has open, and what it knows, as the handover says (tree_restore.c). To
+ * be called once, before the first request and before background work begins, on a mount that an
+ * earlier daemon has left.
  */
 void tree_restore(struct tree *tree, struct fdstore *store);
 
-/* Requests that must not be done twice are noted (replay.h). The kernel has been answered: it is no longer needed. */
+/*
+ * Requests that must not be done twice are noted (replay.h). The kernel has been answered: it is no
+ * longer needed.
+ */
 void tree_settle(struct tree *tree, struct replay *replay);
 
 /* ---- names and attributes (tree.c) */
 
-/* What a name leads to. The lookup has been counted: tree_forget() it when the kernel was not told after all. */
+/*
+ * What a name leads to. The lookup has been counted: tree_forget() it when the kernel was not told
+ * after all.
+ */
 struct entry {
 	uint64_t id;
 	struct stat attributes;
@@ -115,7 +125,10 @@ struct piece {
 
 int tree_read(struct tree *tree, uint64_t handle, size_t size, off_t offset, struct piece *ret_piece);
 void tree_read_done(struct tree *tree, struct piece *piece);
-/* -EAGAIN when it is a command, for tree_control(). With `kill`, here and below, the file loses its suid and sgid bits. */
+/*
+ * -EAGAIN when it is a command, for tree_control(). With `kill`, here and below, the file loses its
+ * suid and sgid bits.
+ */
 ssize_t tree_write(struct tree *tree, uint64_t handle, const void *data, size_t size, off_t offset, bool kill);
 int tree_flush(struct tree *tree, uint64_t handle);
 int tree_sync(struct tree *tree, uint64_t handle, bool data_only);
@@ -124,12 +137,18 @@ off_t tree_seek(struct tree *tree, uint64_t handle, off_t offset, int whence);
 ssize_t tree_copy(struct tree *tree, uint64_t from, off_t from_offset, uint64_t to, off_t to_offset, size_t length,
 		  unsigned flags, bool kill);
 
-/* Call `visit` for each entry from position `offset` on until it returns false; `next` is the position behind the entry. */
+/*
+ * Call `visit` for each entry from position `offset` on until it returns false; `next` is the
+ * position behind the entry.
+ */
 int tree_read_directory(struct tree *tree, uint64_t handle, off_t offset,
 			bool (*visit)(void *context, const char *name, uint64_t inode, mode_t type, off_t next),
 			void *context);
 
-/* A command was written (tree_write() says -EAGAIN): do it, which takes as long as it takes, and keep the answer. */
+/*
+ * A command was written (tree_write() says -EAGAIN): do it, which takes as long as it takes, and
+ * keep the answer.
+ */
 int tree_control(struct tree *tree, uint64_t handle, struct caller *caller, const char *text, size_t length,
 		 off_t offset);
 

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * .revertfs: a directory that lies in no filesystem. It is in the mount's root, and no listing shows it.
+ * .revertfs: a directory that lies in no filesystem. It is in the mount's root, and no listing
+ * shows it.
  *
  *   control            commands; what is read on the same descriptor is the answer
  *   status[.json]      rendered when opened, so that one reader sees one moment
- *   images/NAME        views of real images, by the names of their disks, in directories that mirror those names alone
+ *   images/NAME        views of real images, by the names of their disks, in directories that
+ *                      mirror those names alone
  *   layers/ID          views of sealed layers
  *
- * Nothing here can be created, removed or renamed, and opening and reading has no effect: a storage pool's refresh opens
- * whatever it finds.
+ * Nothing here can be created, removed or renamed, and opening and reading has no effect: a storage
+ * pool's refresh opens whatever it finds.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -39,8 +41,9 @@ bool admin_is_directory(const struct node *node)
 /* ---- names */
 
 /*
- * The kernel holds an inode's lock while somebody writes to it, which here is as long as the command takes. So that commands
- * do not wait for one another, each lookup of the control file finds another inode.
+ * The kernel holds an inode's lock while somebody writes to it, which here is as long as the
+ * command takes. So that commands do not wait for one another, each lookup of the control file
+ * finds another inode.
  */
 static uint64_t serial_of(struct tree *tree, enum node_fixed fixed)
 {
@@ -246,8 +249,9 @@ int admin_reopen(struct tree *tree, const struct node *node, struct handle *hand
 }
 
 /*
- * Where the answer begins: who writes and then reads on goes on behind what was written, who uses pread(2) or seeks begins at 0. The
- * first read after a write decides; a read at 0 always means the beginning.
+ * Where the answer begins: who writes and then reads on goes on behind what was written, who uses
+ * pread(2) or seeks begins at 0. The first read after a write decides; a read at 0 always means the
+ * beginning.
  */
 static off_t text_start(struct handle *handle, off_t offset)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the files that make up the tree share: tree.c, tree_names.c, tree_open.c, tree_restore.c and tree_admin.c. Nobody else includes this.
+ * What the files that make up the tree share: tree.c, tree_names.c, tree_open.c, tree_restore.c and
+ * tree_admin.c. Nobody else includes this.
  */
 #ifndef REVERTFS_MOUNT_TREE_INTERNAL_H
 #define REVERTFS_MOUNT_TREE_INTERNAL_H
@@ -53,7 +54,10 @@ bool tree_is_protected(struct tree *tree, const struct node *node);
 
 void tree_take_back(struct tree *tree, const struct replay *replay);
 
-/* The handle becomes the kernel's: how its file is read and written is settled, and it gets its number. */
+/*
+ * The handle becomes the kernel's: how its file is read and written is settled, and it gets its
+ * number.
+ */
 void tree_tell_opening(struct tree *tree, const struct replay *replay, struct handle *handle,
 		       struct opening *ret_opening);
 

@@ -2,12 +2,13 @@
 /*
  * Changes of names: create, link, rename, remove.
  *
- * Each is done under disks_lock_names(), between looking whether a disk is concerned and the system call, so that no name
- * becomes a disk in between. A disk's name cannot be taken, removed or moved, and neither can a directory above one; a
- * protected file gets no second name. What the daemon itself looks like (.revertfs) never changes.
+ * Each is done under disks_lock_names(), between looking whether a disk is concerned and the system
+ * call, so that no name becomes a disk in between. A disk's name cannot be taken, removed or moved,
+ * and neither can a directory above one; a protected file gets no second name. What the daemon
+ * itself looks like (.revertfs) never changes.
  *
- * Each is done once, also where a daemon is killed between doing it and saying so (replay.h): what the names stand for is noted
- * before, and compared where the request comes again.
+ * Each is done once, also where a daemon is killed between doing it and saying so (replay.h): what
+ * the names stand for is noted before, and compared where the request comes again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -185,7 +186,9 @@ int tree_make_symlink(struct tree *tree, struct replay *replay, uint64_t parent,
 	return make(tree, replay, parent, name, &step, ret_entry);
 }
 
-/* Whether the file is protected is asked under the lock on names, which protecting it would need. */
+/*
+ * Whether the file is protected is asked under the lock on names, which protecting it would need.
+ */
 static int link_unprotected(struct tree *tree, struct replay *replay, const struct node *node, struct slot *slot,
 			    struct entry *ret_entry)
 {
@@ -287,7 +290,10 @@ static int check_rename(struct tree *tree, const struct slot *from, const struct
 	return 0;
 }
 
-/* A directory that has moved has another path from now on; should finding it fail, its next lookup tells. */
+/*
+ * A directory that has moved has another path from now on; should finding it fail, its next lookup
+ * tells.
+ */
 static void see_again(struct tree *tree, const struct slot *slot)
 {
 	struct node *node;
@@ -296,7 +302,10 @@ static void see_again(struct tree *tree, const struct slot *slot)
 		node_put(tree->nodes, node);
 }
 
-/* Whether a rename that found `before` has been done: the one file is where the other name is, and not under its own any more. */
+/*
+ * Whether a rename that found `before` has been done: the one file is where the other name is, and
+ * not under its own any more.
+ */
 static bool was_renamed(const struct handover_request *before, const struct stat *from, const struct stat *to,
 			unsigned flags)
 {
@@ -375,8 +384,8 @@ static int open_created(const struct slot *slot, int flags)
 }
 
 /*
- * What exists by now was not there when the kernel looked, so nobody has checked whether the caller may open it: -ESTALE
- * makes the kernel look, check and open again.
+ * What exists by now was not there when the kernel looked, so nobody has checked whether the caller
+ * may open it: -ESTALE makes the kernel look, check and open again.
  */
 static int create_file(struct tree *tree, struct replay *replay, const struct slot *slot, int flags,
 		       const struct creation *creation)

@@ -2,9 +2,10 @@
 /*
  * Open files: from a node to a handle, and everything that is done through one.
  *
- * A handle keeps what it was opened on: a scratch that has been reset meanwhile is still read and written by those
- * who have it open. Whether a file is protected is asked before and after it is opened: protecting looks for writers after it
- * has announced the inode, so one of the two sees the other.
+ * A handle keeps what it was opened on: a scratch that has been reset meanwhile is still read and
+ * written by those who have it open. Whether a file is protected is asked before and after it is
+ * opened: protecting looks for writers after it has announced the inode, so one of the two sees the
+ * other.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,10 +15,16 @@
 
 #include "tree_internal.h"
 
-/* A copy is answered in parts of this size at most: it occupies one of the few threads as long as it takes. */
+/*
+ * A copy is answered in parts of this size at most: it occupies one of the few threads as long as
+ * it takes.
+ */
 #define COPY_SIZE_MAX ((size_t)64 << 20)
 
-/* The name of a protected file that leads here was looked up before it was protected, unless it is another name. */
+/*
+ * The name of a protected file that leads here was looked up before it was protected, unless it is
+ * another name.
+ */
 static int check_protection(struct tree *tree, struct node *node, bool writer)
 {
 	if (!tree_is_protected(tree, node))
@@ -103,10 +110,11 @@ static int open_node(struct tree *tree, struct node *node, int flags, bool nonbl
 }
 
 /*
- * What the daemon serves goes past the mount's page cache where the caller asked for that, where it is a scratch (the file itself is
- * read and written through its own cache, and who writes it is a QEMU, which reads little of that again: a second copy takes as
- * long as the first), and where the size that stat(2) shows is not how much there is to read. A view's pages may stay: it
- * hardly ever changes, and then its modification time does.
+ * What the daemon serves goes past the mount's page cache where the caller asked for that, where it
+ * is a scratch (the file itself is read and written through its own cache, and who writes it is a
+ * QEMU, which reads little of that again: a second copy takes as long as the first), and where the
+ * size that stat(2) shows is not how much there is to read. A view's pages may stay: it hardly ever
+ * changes, and then its modification time does.
  */
 void tree_tell_opening(struct tree *tree, const struct replay *replay, struct handle *handle,
 		       struct opening *ret_opening)
@@ -191,7 +199,10 @@ void tree_read_done(struct tree *tree, struct piece *piece)
 	handle_put(tree->handles, piece->handle);
 }
 
-/* The handle of a file that may be changed through it, announced to the disk; -EBADF when there is none. */
+/*
+ * The handle of a file that may be changed through it, announced to the disk; -EBADF when there is
+ * none.
+ */
 static int writable(struct tree *tree, uint64_t number, bool kill, struct handle **ret_handle)
 {
 	struct handle *handle = handle_get(tree->handles, number);
@@ -355,7 +366,10 @@ static uint64_t disk_inode(struct tree *tree, struct node *directory, const char
 	return inode;
 }
 
-/* Disks are regular files, whatever lies behind their names; `inode` marks those that have been listed. */
+/*
+ * Disks are regular files, whatever lies behind their names; `inode` marks those that have been
+ * listed.
+ */
 static int merge(struct tree *tree, struct node *directory, const struct listing *real, const struct listing *disks,
 		 struct listing *listing)
 {

@@ -2,11 +2,15 @@
 /*
  * What the kernel knows and has open, put back from what earlier daemons wrote down (handover.h).
  *
- *   1. nodes      each under its number. A file is found by its inode; where its filesystem does not offer that, by the name under which it was
- *                 last seen. What cannot be found again is dropped: the kernel then gets -ESTALE and looks the name up anew
+ *   1. nodes      each under its number. A file is found by its inode; where its filesystem does
+ *                 not offer that, by the name under which it was
+ *                 last seen. What cannot be found again is dropped: the kernel then gets -ESTALE
+ *                 and looks the name up anew
  *   2. handles    their files opened again, counted with the scratches and views that they are on
- *   3. backing    ids of files that the kernel passes through stay what they are; those that no descriptor uses are let go
- *   4. the rest   nodes that the kernel has forgotten without our hearing of it, and descriptors that nobody has asked for, are dropped
+ *   3. backing    ids of files that the kernel passes through stay what they are; those that no
+ *                 descriptor uses are let go
+ *   4. the rest   nodes that the kernel has forgotten without our hearing of it, and descriptors
+ *                 that nobody has asked for, are dropped
  *
  * Nothing is asked of the mount here, for nobody answers yet, and no fold runs.
  */
@@ -104,7 +108,10 @@ static int find_file(struct restore *restore, const struct handover_node *noted,
 	return fd;
 }
 
-/* ---- where a directory is: asked of the directory itself, since it may have moved while nobody wrote that down */
+/*
+ * ---- where a directory is: asked of the directory itself, since it may have moved while nobody
+ * wrote that down
+ */
 
 static int find_own_name(int parent, int fd, char name[NAME_MAX + 1])
 {
@@ -176,7 +183,10 @@ static struct scratch *find_scratch(struct restore *restore, const struct handov
 	return scratch;
 }
 
-/* Until its handles are back, nobody but the node has one that has lost its name: settle_slot() lets go. */
+/*
+ * Until its handles are back, nobody but the node has one that has lost its name: settle_slot()
+ * lets go.
+ */
 static struct node *restore_scratch(struct restore *restore, struct handover_node *noted)
 {
 	struct scratch *scratch = find_scratch(restore, noted);
@@ -229,7 +239,10 @@ static struct node *make_node(struct restore *restore, struct handover_node *not
 	}
 }
 
-/* Out of the array while it is being made, so that one which names itself as its parent does not come back here. */
+/*
+ * Out of the array while it is being made, so that one which names itself as its parent does not
+ * come back here.
+ */
 static struct node *restore_node(struct restore *restore, struct handover_node *noted)
 {
 	struct handover_node **place = bsearch(&noted, restore->nodes, restore->count, sizeof(noted), compare_ids);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Everything that the hook refuses by itself is refused here, in one sentence that says what to do, before anything has been
- * sent. What only the daemon can know (holds, sessions, open writers, formats) is left to it.
+ * Everything that the hook refuses by itself is refused here, in one sentence that says what to do,
+ * before anything has been sent. What only the daemon can know (holds, sessions, open writers,
+ * formats) is left to it.
  *
- * At prepare the XML decides what the domain's disks are. At release it does not: after an external snapshot it
- * names other files, after a hot-unplug it lacks disks. So a release names targets, with whatever the configuration
- * and the XML say of them now, and the daemon goes by what it recorded.
+ * At prepare the XML decides what the domain's disks are. At release it does not: after an external
+ * snapshot it names other files, after a hot-unplug it lacks disks. So a release names targets,
+ * with whatever the configuration and the XML say of them now, and the daemon goes by what it
+ * recorded.
  */
 #include "plan.h"
 
@@ -54,7 +56,10 @@ void plan_freep(struct plan **plan)
 
 /* ---- paths */
 
-/* Without doubled slashes and "." components, so that it can be compared as text. NULL when out of memory. */
+/*
+ * Without doubled slashes and "." components, so that it can be compared as text. NULL when out of
+ * memory.
+ */
 static char *tidy_path(const char *path)
 {
 	char *tidy = malloc(strlen(path) + 1), *out = tidy;
@@ -172,8 +177,9 @@ static int check_kind(const struct domain_disk *disk, struct sentence *refusal)
 }
 
 /*
- * libvirt would go by what is written there, and not by what the mount serves. A restore takes it out (act.c). Looked at when the
- * path is known to be ours: an external snapshot leaves both another path and a chain, and the path is what is wrong then.
+ * libvirt would go by what is written there, and not by what the mount serves. A restore takes it
+ * out (act.c). Looked at when the path is known to be ours: an external snapshot leaves both
+ * another path and a chain, and the path is what is wrong then.
  */
 static int check_no_chain(const struct domain_disk *disk, struct sentence *refusal)
 {
@@ -258,7 +264,10 @@ static int place_disks(const struct situation *s, struct placement *placement, s
 
 /* ---- lines */
 
-/* Settings whose value is NULL are left out. Stops at the first failure, so that a row of calls needs one check. */
+/*
+ * Settings whose value is NULL are left out. Stops at the first failure, so that a row of calls
+ * needs one check.
+ */
 static void append(char **line, int *r, const char *key, const char *value)
 {
 	if (*r == 0 && value)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The policy: from what happened and what is configured to what is asked of which mount, or why not.
+ * The policy: from what happened and what is configured to what is asked of which mount, or why
+ * not.
  *
- * Pure: nothing is read, opened or asked here, so that every case can be tested as a line in a table.
+ * Pure: nothing is read, opened or asked here, so that every case can be tested as a line in a
+ * table.
  */
 #ifndef REVERTFS_POLICY_PLAN_H
 #define REVERTFS_POLICY_PLAN_H
@@ -38,8 +40,9 @@ struct plan {
 };
 
 /*
- * What to ask; -EINVAL (or -E2BIG) with the one sentence that keeps the domain from starting. plan_prepare() carries all of the
- * domain's disks in a mount in one command, plan_announce() says to the same mounts that a saved state will be restored.
+ * What to ask; -EINVAL (or -E2BIG) with the one sentence that keeps the domain from starting.
+ * plan_prepare() carries all of the domain's disks in a mount in one command, plan_announce() says
+ * to the same mounts that a saved state will be restored.
  */
 int plan_prepare(const struct situation *situation, struct plan **ret_plan, struct sentence *refusal);
 int plan_announce(const struct situation *situation, struct plan **ret_plan, struct sentence *refusal);
@@ -48,8 +51,8 @@ int plan_announce(const struct situation *situation, struct plan **ret_plan, str
 int plan_release(const struct situation *situation, struct plan **ret_plan, struct sentence *refusal);
 
 /*
- * A release that says "failed" to each mount of `prepared` that `done` is true for (one bool for each request): a prepare
- * that another mount has refused is taken back.
+ * A release that says "failed" to each mount of `prepared` that `done` is true for (one bool for
+ * each request): a prepare that another mount has refused is taken back.
  */
 int plan_undo(const struct situation *situation, const struct plan *prepared, const bool *done, struct plan **ret_plan,
 	      struct sentence *refusal);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The file is read in blocks of BLOCK_SIZE; runs of blocks that are not all zero become extents. There are two blanks of each disk in
- * memory, so what an extent has after its last byte that is not zero is left to the file's holes.
+ * The file is read in blocks of BLOCK_SIZE; runs of blocks that are not all zero become extents.
+ * There are two blanks of each disk in memory, so what an extent has after its last byte that is
+ * not zero is left to the file's holes.
  */
 #include "blank.h"
 
@@ -178,7 +179,10 @@ int blank_make(const struct options *options, int directory, const char *name, c
 	    (strcmp(blank->header.backing, backing) != 0 || strcmp(blank->header.backing_format, backing_format) != 0))
 		r = report(error, -EBADMSG, "qemu-img create wrote another backing file than it was told");
 	if (r == 0) {
-		/* A torn blank would make torn scratches; its name alone may be lost, then it is made again. */
+		/*
+		 * A torn blank would make torn scratches; its name alone may be lost, then it is
+		 * made again.
+		 */
 		r = io_sync(fd);
 		if (r == 0)
 			r = io_rename(directory, new_name, directory, name);

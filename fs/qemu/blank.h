@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Making scratches without a process: qemu-img writes one empty overlay per head, and every scratch is a copy of it.
+ * Making scratches without a process: qemu-img writes one empty overlay per head, and every scratch
+ * is a copy of it.
  *
- * A blank is held in memory as the few stretches of the file that are not zero (about 1 KiB), so that a reset is a handful of
- * small writes. Its modification time is set to a whole second in the past and copied to every scratch: a scratch whose
- * modification time or size differs from its blank's has been written to, whoever wrote it and whoever was watching.
+ * A blank is held in memory as the few stretches of the file that are not zero (about 1 KiB), so
+ * that a reset is a handful of small writes. Its modification time is set to a whole second in the
+ * past and copied to every scratch: a scratch whose modification time or size differs from its
+ * blank's has been written to, whoever wrote it and whoever was watching.
  */
 #ifndef REVERTFS_QEMU_BLANK_H
 #define REVERTFS_QEMU_BLANK_H
@@ -18,7 +20,10 @@
 
 struct blank;
 
-/* Have qemu-img make an overlay on `backing` as `name` in `directory` (replaced when there). Starts a process. */
+/*
+ * Have qemu-img make an overlay on `backing` as `name` in `directory` (replaced when there). Starts
+ * a process.
+ */
 int blank_make(const struct options *options, int directory, const char *name, const char *backing,
 	       const char *backing_format, uint64_t virtual_size, struct blank **ret_blank, struct sentence *error);
 
@@ -34,7 +39,10 @@ const struct qcow2_header *blank_header(const struct blank *blank);
 /* Fill an empty file with it. Not synced. */
 int blank_fill(const struct blank *blank, int fd);
 
-/* Give a file that was filled the blank's modification time: the last thing to be done to a fresh scratch. */
+/*
+ * Give a file that was filled the blank's modification time: the last thing to be done to a fresh
+ * scratch.
+ */
 int blank_stamp(const struct blank *blank, int fd);
 
 /* Whether a file is still as blank_fill() and blank_stamp() left it. */

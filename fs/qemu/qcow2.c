@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A bounded reader: header and extensions lie in the first cluster, of which the first 64 KiB are read at most.
+ * A bounded reader: header and extensions lie in the first cluster, of which the first 64 KiB are
+ * read at most.
  */
 #include "qcow2.h"
 

@@ -2,9 +2,9 @@
 /*
  * What the header of a qcow2 file says, read without starting a process.
  *
- * qemu-img writes and interprets qcow2; this reads the few fields that decide whether a file that a QEMU had in its hands may be
- * sealed (a commit may start no process), and keeps qemu-img away from files that would lead it elsewhere. Layout: QEMU's
- * docs/interop/qcow2.txt.
+ * qemu-img writes and interprets qcow2; this reads the few fields that decide whether a file that a
+ * QEMU had in its hands may be sealed (a commit may start no process), and keeps qemu-img away from
+ * files that would lead it elsewhere. Layout: QEMU's docs/interop/qcow2.txt.
  */
 #ifndef REVERTFS_QEMU_QCOW2_H
 #define REVERTFS_QEMU_QCOW2_H
@@ -35,14 +35,16 @@ struct qcow2_header {
 };
 
 /*
- * Read the header. 0; -ENOEXEC when the file is no qcow2 at all; -EBADMSG with a sentence when it is one that contradicts itself.
+ * Read the header. 0; -ENOEXEC when the file is no qcow2 at all; -EBADMSG with a sentence when it
+ * is one that contradicts itself.
  */
 int qcow2_read_header(int fd, struct qcow2_header *ret_header, struct sentence *error);
 
 /*
- * Whether a scratch still is what revertfs made of its blank: same backing file, format and size, no data file, no encryption, no
- * feature that was not there. 0, or -EBADMSG with a sentence that says what was changed. Internal snapshots and bitmaps
- * (libvirt's checkpoints) are allowed: they add data and lead nowhere.
+ * Whether a scratch still is what revertfs made of its blank: same backing file, format and size,
+ * no data file, no encryption, no feature that was not there. 0, or -EBADMSG with a sentence that
+ * says what was changed. Internal snapshots and bitmaps (libvirt's checkpoints) are allowed: they
+ * add data and lead nowhere.
  */
 int qcow2_check_scratch(const struct qcow2_header *found, const struct qcow2_header *made, struct sentence *error);
 

@@ -95,7 +95,8 @@ int qemu_img_create(const struct options *options, int fd, const char *backing, 
 }
 
 /*
- * Hand a chain over and describe it: {"driver":"qcow2","file":{"driver":"file","filename":"/proc/self/fd/3"},"backing":{...}}, so that
+ * Hand a chain over and describe it:
+ * {"driver":"qcow2","file":{"driver":"file","filename":"/proc/self/fd/3"},"backing":{...}}, so that
  * nothing is left to the headers. The caller frees the text.
  */
 static int add_chain(struct program *run, const struct qemu_node *chain, size_t length, char **ret_text,

@@ -2,8 +2,8 @@
 /*
  * What qemu-img is asked to do; program.h says how it is run and what its errors are.
  *
- * Files are handed over as descriptors, and a chain is always given in full (struct qemu_node), never left to follow a header. Every
- * function blocks until the child is gone.
+ * Files are handed over as descriptors, and a chain is always given in full (struct qemu_node),
+ * never left to follow a header. Every function blocks until the child is gone.
  */
 #ifndef REVERTFS_QEMU_QEMU_IMG_H
 #define REVERTFS_QEMU_QEMU_IMG_H
@@ -56,7 +56,10 @@ int qemu_img_convert(const struct options *options, const struct qemu_node *chai
 int qemu_img_measure(const struct options *options, const struct qemu_node *chain, size_t length, const char *format,
 		     uint64_t *ret_bytes, struct sentence *error);
 
-/* Whether a qcow2 file's tables are consistent; clusters that nothing refers to any more are no harm. Its backing file is not opened. */
+/*
+ * Whether a qcow2 file's tables are consistent; clusters that nothing refers to any more are no
+ * harm. Its backing file is not opened.
+ */
 int qemu_img_check(const struct options *options, int fd, struct sentence *error);
 
 /* Free the clusters of chain[0] that nothing in it refers to. Background work. */

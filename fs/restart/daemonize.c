@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The fork comes before anything is opened, locked or started, since neither threads nor some kinds of locks survive
- * it. The parent reads a pipe: a byte says ready, its end without one says that the child has failed.
+ * The fork comes before anything is opened, locked or started, since neither threads nor some kinds
+ * of locks survive it. The parent reads a pipe: a byte says ready, its end without one says that
+ * the child has failed.
  */
 #include "daemonize.h"
 

@@ -99,8 +99,8 @@ void fdstore_drop_rest(struct fdstore *store)
 }
 
 /*
- * systemd watches what it keeps, and drops a /dev/fuse whose mount is gone; what cannot be watched, as a descriptor opened with O_PATH, it refuses
- * unless it is told not to.
+ * systemd watches what it keeps, and drops a /dev/fuse whose mount is gone; what cannot be watched,
+ * as a descriptor opened with O_PATH, it refuses unless it is told not to.
  */
 static int tell(const char *verb, const char *name, int fd)
 {

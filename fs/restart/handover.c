@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The memfd is as long as all its slots would be, and sparse: memory is taken, piece by piece and with fallocate(2), when slots are first
- * used, so that a lack of it is an error here and no SIGBUS anywhere else. Which slots are free is known in this process alone and found
- * out again by the next one.
+ * The memfd is as long as all its slots would be, and sparse: memory is taken, piece by piece and
+ * with fallocate(2), when slots are first used, so that a lack of it is an error here and no SIGBUS
+ * anywhere else. Which slots are free is known in this process alone and found out again by the
+ * next one.
  */
 #include "handover.h"
 
@@ -246,7 +247,10 @@ static struct handover *allocate(int fd)
 	return handover;
 }
 
-/* Newer kernels want to be told that nothing in it is to be executed, older ones do not know the flag. */
+/*
+ * Newer kernels want to be told that nothing in it is to be executed, older ones do not know the
+ * flag.
+ */
 static int make_memfd(void)
 {
 	int fd = memfd_create("revertfs", MFD_CLOEXEC | MFD_NOEXEC_SEAL);

@@ -2,13 +2,15 @@
 /*
  * What a daemon leaves to the next one: a memory that both of them map.
  *
- * Where somebody keeps /dev/fuse (fdstore.h), the mount outlives its daemon, at whatever instruction that ends, and the kernel goes
- * on to use the nodeids and handles that it was told of. So each is written down here before the kernel hears of it: in a slot of
- * a memfd, which is kept beside /dev/fuse. tree_restore.c makes nodes and handles of the slots again.
+ * Where somebody keeps /dev/fuse (fdstore.h), the mount outlives its daemon, at whatever
+ * instruction that ends, and the kernel goes on to use the nodeids and handles that it was told of.
+ * So each is written down here before the kernel hears of it: in a slot of a memfd, which is kept
+ * beside /dev/fuse. tree_restore.c makes nodes and handles of the slots again.
  *
- * A slot begins with a number that is never 0 while the slot means something. It is written last and cleared first, so that a
- * slot which a SIGKILL caught half-written means nothing. Slots of a kind have one size and a largest number; where they run out,
- * what has none does not survive its daemon. Nothing here is ever synced: it ends with the boot, as the mount does.
+ * A slot begins with a number that is never 0 while the slot means something. It is written last
+ * and cleared first, so that a slot which a SIGKILL caught half-written means nothing. Slots of a
+ * kind have one size and a largest number; where they run out, what has none does not survive its
+ * daemon. Nothing here is ever synced: it ends with the boot, as the mount does.
  */
 #ifndef REVERTFS_RESTART_HANDOVER_H
 #define REVERTFS_RESTART_HANDOVER_H
@@ -21,7 +23,9 @@
 #include "handshake.h"
 #include "util.h"
 
-/* An inode, so that it can be opened again whatever has become of its names: open_by_handle_at(2). */
+/*
+ * An inode, so that it can be opened again whatever has become of its names: open_by_handle_at(2).
+ */
 #define HANDOVER_FILE_MAX 64
 struct handover_file {
 	uint32_t length; /* 0: its filesystem has no such thing */
@@ -111,8 +115,8 @@ struct handover;
 int handover_new(struct handover **ret_handover);
 
 /*
- * The one that an earlier daemon left, and `restarts` one more; the descriptor is consumed. -EPROTO with a sentence when it is not one, or
- * another version's.
+ * The one that an earlier daemon left, and `restarts` one more; the descriptor is consumed. -EPROTO
+ * with a sentence when it is not one, or another version's.
  */
 int handover_adopt(int fd, struct handover **ret_handover, struct sentence *error);
 void handover_free(struct handover *handover); /* unmapped; the slots stay. NULL is fine */
@@ -124,8 +128,9 @@ struct handover_header *handover_mount(struct handover *handover);
 uint64_t handover_first_number(struct handover *handover);
 
 /*
- * An empty slot, zeroed, the caller's until handover_give(); NULL when there is none, which the caller can live with. What it is published by is the
- * caller's first store to its first member, with handover_publish().
+ * An empty slot, zeroed, the caller's until handover_give(); NULL when there is none, which the
+ * caller can live with. What it is published by is the caller's first store to its first member,
+ * with handover_publish().
  */
 void *handover_take(struct handover *handover, enum handover_kind kind);
 void handover_give(struct handover *handover, enum handover_kind kind, void *slot); /* NULL is fine */
@@ -141,7 +146,10 @@ bool handover_has_open(struct handover *handover, dev_t device, ino_t inode);
 /* The inode of a descriptor, of any kind. */
 void handover_file_note(int fd, struct handover_file *ret_file);
 
-/* A descriptor (O_PATH) on it, found in the filesystem that `directory` lies in; -ESTALE when it is gone. */
+/*
+ * A descriptor (O_PATH) on it, found in the filesystem that `directory` lies in; -ESTALE when it is
+ * gone.
+ */
 int handover_file_open(const struct handover_file *file, int directory);
 
 #endif

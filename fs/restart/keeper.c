@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One loop over three descriptors: what the daemon says, signals, and /dev/fuse, which shows an error when the mount is gone. The
- * daemon speaks as to systemd, but on a socket that it is started with (notify.h): one with a name could be written to by others.
+ * One loop over three descriptors: what the daemon says, signals, and /dev/fuse, which shows an
+ * error when the mount is gone. The daemon speaks as to systemd, but on a socket that it is started
+ * with (notify.h): one with a name could be written to by others.
  *
  *   the daemon ends with 0            it was asked to, or somebody unmounted: the keeper ends too
- *   the daemon ends in any other way  it is started again: at once when it had been serving, else after a while that doubles
+ *   the daemon ends in any other way  it is started again: at once when it had been serving, else
+ *                                     after a while that doubles
  *   the first one never serves        its exit status is the keeper's
- *   SIGTERM, SIGINT                   are the daemon's; where there is none, one is started for it, since unmounting takes one
+ *   SIGTERM, SIGINT                   are the daemon's; where there is none, one is started for it,
+ *                                     since unmounting takes one
  *   SIGHUP, SIGUSR1                   the daemon is asked to let a new one take over
  */
 #include "keeper.h"
@@ -183,7 +186,10 @@ static void set_environment(struct keeper *keeper)
 	setenv("LISTEN_FDNAMES", names, 1);
 }
 
-/* First above all the numbers that they are to have, so that placing one overwrites no other. The socket comes behind them. */
+/*
+ * First above all the numbers that they are to have, so that placing one overwrites no other. The
+ * socket comes behind them.
+ */
 static int place_descriptors(struct keeper *keeper)
 {
 	struct fdstore *store = &keeper->store;
@@ -201,7 +207,10 @@ static int place_descriptors(struct keeper *keeper)
 	return dup2(keeper->daemon_socket, above - 1) < 0 ? -errno : 0;
 }
 
-/* Those that end it stay blocked: it reads them from a descriptor, and until it does, none may end it in a way that is not in order. */
+/*
+ * Those that end it stay blocked: it reads them from a descriptor, and until it does, none may end
+ * it in a way that is not in order.
+ */
 static void restore_signals(const struct keeper *keeper)
 {
 	sigset_t mask = keeper->old_mask;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * NOTIFY_SOCKET is a path, or a name in the abstract namespace where it begins with '@'. A receiver that does not listen is not waited for.
+ * NOTIFY_SOCKET is a path, or a name in the abstract namespace where it begins with '@'. A receiver
+ * that does not listen is not waited for.
  */
 #include "notify.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Telling whoever has started us: sd_notify(3) without the library, which is one datagram. systemd listens at NOTIFY_SOCKET, our own keeper
- * (keeper.h) at the other end of a socket whose number stands in NOTIFY_DESCRIPTOR.
+ * Telling whoever has started us: sd_notify(3) without the library, which is one datagram. systemd
+ * listens at NOTIFY_SOCKET, our own keeper (keeper.h) at the other end of a socket whose number
+ * stands in NOTIFY_DESCRIPTOR.
  */
 #ifndef REVERTFS_RESTART_NOTIFY_H
 #define REVERTFS_RESTART_NOTIFY_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A note stays where its answer reached the kernel and the daemon did not get to strike it. It does no harm, since numbers are never
- * used twice, and goes a few restarts later: a request may have to be sent again and again while daemons die early.
+ * A note stays where its answer reached the kernel and the daemon did not get to strike it. It does
+ * no harm, since numbers are never used twice, and goes a few restarts later: a request may have to
+ * be sent again and again while daemons die early.
  */
 #include "replay.h"
 

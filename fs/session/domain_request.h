@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the hook asks for a domain: `prepare` when it starts (prepare.c), `release` when it has ended (release.c).
+ * What the hook asks for a domain: `prepare` when it starts (prepare.c), `release` when it has
+ * ended (release.c).
  */
 #ifndef REVERTFS_SESSION_DOMAIN_REQUEST_H
 #define REVERTFS_SESSION_DOMAIN_REQUEST_H

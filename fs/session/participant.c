@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Claims are taken in the order of the names, so that two domains with the same disks cannot block each other.
+ * Claims are taken in the order of the names, so that two domains with the same disks cannot block
+ * each other.
  */
 #include "participant.h"
 
@@ -26,7 +27,10 @@ static int compare_participants(const void *a, const void *b)
 		      disk_name(((const struct participant *)b)->disk));
 }
 
-/* Claim what was found, in the order of the names. On failure only what was claimed is let go as claimed. */
+/*
+ * Claim what was found, in the order of the names. On failure only what was claimed is let go as
+ * claimed.
+ */
 int participants_claim(struct participants *participants, struct sentence *error)
 {
 	qsort(participants->list, participants->count, sizeof(*participants->list), compare_participants);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The disks of one prepare or release: claimed in the order of their names, all checked, then all acted on.
+ * The disks of one prepare or release: claimed in the order of their names, all checked, then all
+ * acted on.
  */
 #ifndef REVERTFS_SESSION_PARTICIPANT_H
 #define REVERTFS_SESSION_PARTICIPANT_H
@@ -36,8 +37,8 @@ struct participants {
 void participants_release(struct participants *participants);
 
 /*
- * Claim what was found (each entry has a reference), in the order of the names. On failure parts->count is what was claimed, and the
- * references of the rest are dropped.
+ * Claim what was found (each entry has a reference), in the order of the names. On failure
+ * parts->count is what was claimed, and the references of the rest are dropped.
  */
 int participants_claim(struct participants *participants, struct sentence *error);
 
@@ -48,7 +49,10 @@ void participants_put(struct participants *participants);
 void participant_answer(struct json_object *list, const struct participant *participant, const char *target,
 			const char *action);
 
-/* Whether disk.json has to be written: a reset of an ordinary session leaves it alone, and so syncs nothing. */
+/*
+ * Whether disk.json has to be written: a reset of an ordinary session leaves it alone, and so syncs
+ * nothing.
+ */
 bool records_differ(const struct disk_record *a, const struct disk_record *b);
 
 #endif

@@ -3,21 +3,26 @@
  * What a disk does when a domain starts.
  *
  * prepare, no hold of the disk:
- *   no restore is announced                     FRESH     the leftover's policy, then a fresh scratch on the head
+ *   no restore is announced                     FRESH     the leftover's policy, then a fresh
+ *                                               scratch on the head
  *   a revert to a libvirt snapshot just ended   CONTINUE  with the scratch that was kept for it
  *   restore announced, scratch left undecided   CONTINUE  it holds the bytes the saved guest left
- *   restore announced, nothing kept             refuse    the layer that this saved state needs is gone
+ *   restore announced, nothing kept             refuse    the layer that this saved state needs is
+ *                                               gone
  * prepare, a hold of this domain:
  *   restore announced, or DOMAIN.save exists    RESUME    a fresh scratch on the hold
  *   managed save is gone                        FRESH     the hold is dropped
- *   saved to a file of the user's               FRESH     the hold is sealed aside, the file may still come back
+ *   saved to a file of the user's               FRESH     the hold is sealed aside, the file may
+ *                                               still come back
  * prepare, a hold or an active session of another domain: refuse.
  *
  * leftover: data in a scratch whose session is over
  *   armed, or a commit that failed              sealed aside as uncommitted-TIME
  *   written without a session                   sealed aside as unhooked-TIME
- *   undecided                                   sealed aside as uncommitted-TIME if it was armed or is a file's backing
- *   else                                        discarded, or sealed aside as crash-TIME with leftover=keep
+ *   undecided                                   sealed aside as uncommitted-TIME if it was armed or
+ *                                               is a file's backing
+ *   else                                        discarded, or sealed aside as crash-TIME with
+ *                                               leftover=keep
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -45,7 +50,7 @@
 
 #define SNAPSHOT_REVERT_S 60 /* a revert to a libvirt snapshot starts the domain at once */
 
-/* --- the disks ----------------------------------------------------------------------------------- */
+/* --- the disks -------------------------------------------------------------------------------- */
 
 static struct disk *find_or_protect(struct disks *disks, const struct session_item *item, int *ret_error,
 				    struct sentence *error)
@@ -90,7 +95,7 @@ static int find_participants(struct disks *disks, const struct session_request *
 	return participants_claim(participants, error);
 }
 
-/* --- checking ------------------------------------------------------------------------------------- */
+/* --- checking --------------------------------------------------------------------------------- */
 
 static int check_owner(const struct disk *disk, const char *uuid, struct sentence *error)
 {
@@ -194,7 +199,10 @@ static int check_standing(const struct participant *participant, struct sentence
 	return r < 0 ? report(error, r, "disk '%s' cannot resume the saved guest: %s", disk->name, why.text) : 0;
 }
 
-/* A chain that nothing folds would grow with each session, and each start would take longer. Hooks never wait for a fold. */
+/*
+ * A chain that nothing folds would grow with each session, and each start would take longer. Hooks
+ * never wait for a fold.
+ */
 static int check_depth(const struct participant *participant, struct sentence *error)
 {
 	struct disks *disks = participant->disk->disks;
@@ -237,7 +245,7 @@ static int check_participant(struct participant *participant, const struct sessi
 	return r < 0 ? r : check_standing(participant, error);
 }
 
-/* --- acting --------------------------------------------------------------------------------------- */
+/* --- acting ----------------------------------------------------------------------------------- */
 
 static int seal_leftovers(struct disks *disks, struct participants *participants, struct sentence *error)
 {
@@ -402,8 +410,9 @@ static int act_on_participants(struct disks *disks, struct participants *partici
 }
 
 /*
- * What was chosen is noted before anything is changed, for what is found afterwards no longer says it: the announcement is used up, and a scratch that
- * goes on is no longer kept for anyone. An earlier daemon may have been killed anywhere from there on.
+ * What was chosen is noted before anything is changed, for what is found afterwards no longer says
+ * it: the announcement is used up, and a scratch that goes on is no longer kept for anyone. An
+ * earlier daemon may have been killed anywhere from there on.
  */
 static void note_choice(struct disks *disks, const struct session_request *request,
 			const struct participants *participants, bool announced)
@@ -418,7 +427,9 @@ static void note_choice(struct disks *disks, const struct session_request *reque
 	replay_note_next(disks->handover, request->replay, &found);
 }
 
-/* What an earlier daemon noted, or NULL. A write of several lines may have a note of another one. */
+/*
+ * What an earlier daemon noted, or NULL. A write of several lines may have a note of another one.
+ */
 static const struct handover_request *recall_choice(struct disks *disks, const struct session_request *request)
 {
 	const struct handover_request *before =

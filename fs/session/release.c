@@ -2,8 +2,8 @@
 /*
  * What a disk does when a domain ends: outcome_of_session() has the table.
  *
- * The disks are those that were recorded at prepare for this UUID, whatever the release's XML says. What is to be kept is sealed first, all or none;
- * then records, scratches and sessions follow.
+ * The disks are those that were recorded at prepare for this UUID, whatever the release's XML says.
+ * What is to be kept is sealed first, all or none; then records, scratches and sessions follow.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -67,7 +67,10 @@ static const struct session_item *find_item(const struct session_request *reques
 	return NULL;
 }
 
-/* An external snapshot was taken: the path that libvirt uses now is another, and ours is its backing file. */
+/*
+ * An external snapshot was taken: the path that libvirt uses now is another, and ours is its
+ * backing file.
+ */
 static bool became_backing(const struct participant *participant)
 {
 	const struct session_record *session = participant->disk->session;
@@ -88,7 +91,8 @@ static bool has_data(const struct participant *participant)
  *   shutdown, destroyed             else            RESET
  *   saved                                           HOLD
  *   failed                          on a hold       DROP: the scratch goes, the hold stays
- *   failed                          continued       KEEP, undecided: what the session went on with is still needed
+ *   failed                          continued       KEEP, undecided: what the session went on with
+ *                                   is still needed
  *   failed, crashed, daemon         armed, written  ASIDE
  *   failed, crashed, daemon         else            RESET
  *   from snapshot                                   KEEP for the prepare that follows at once
@@ -156,7 +160,10 @@ static struct disk_record record_after(const struct participant *participant, co
 	return after;
 }
 
-/* A pristine scratch has nothing to commit or put aside; a hold is always sealed, since the saved guest needs its very own layer. */
+/*
+ * A pristine scratch has nothing to commit or put aside; a hold is always sealed, since the saved
+ * guest needs its very own layer.
+ */
 static bool needs_seal(const struct participant *participant, enum outcome outcome)
 {
 	if (outcome == OUTCOME_HOLD)
@@ -169,7 +176,10 @@ static enum seal_kind seal_kind_of(enum outcome outcome)
 	return outcome == OUTCOME_COMMIT ? SEAL_COMMIT : outcome == OUTCOME_HOLD ? SEAL_HOLD : SEAL_ASIDE;
 }
 
-/* The sealing of a release failed: the scratch stays as it is, and the record says what it is, in memory at least. */
+/*
+ * The sealing of a release failed: the scratch stays as it is, and the record says what it is, in
+ * memory at least.
+ */
 static void record_failure(struct participant *participant, const struct session_request *request, enum outcome outcome)
 {
 	struct disk *disk = participant->disk;
@@ -202,7 +212,9 @@ static int seal_outcomes(struct disks *disks, struct participants *participants,
 	for (size_t i = 0; i < participants->count; i++) {
 		if (!needs_seal(&participants->list[i], outcomes[i]))
 			continue;
-		/* What is held or sealed aside is safe as a layer; a commit would become the disk. */
+		/*
+		 * What is held or sealed aside is safe as a layer; a commit would become the disk.
+		 */
 		r = outcomes[i] == OUTCOME_COMMIT ? image_check(participants->list[i].disk, true, error) : 0;
 		if (r < 0)
 			return r;
@@ -221,7 +233,9 @@ static int seal_outcomes(struct disks *disks, struct participants *participants,
 	return r;
 }
 
-/* A clone that wrote nothing still lets go of its template's old head, whose fold waits for that. */
+/*
+ * A clone that wrote nothing still lets go of its template's old head, whose fold waits for that.
+ */
 static bool is_behind(const struct disk *disk)
 {
 	bool behind;

@@ -3,10 +3,12 @@
  * What a power cut would leave, kept in a directory of its own (the store) while the daemon runs:
  *
  *   KEY.content   a file as it was at its last fsync: data, owner, mode and times
- *   KEY.entries   a directory as it was at its last fsync: a line "f KEY NAME" or "d KEY NAME" for each entry
+ *   KEY.entries   a directory as it was at its last fsync: a line "f KEY NAME" or "d KEY NAME" for
+ *                 each entry
  *
- * A key is a file's inode and its time of birth, since inodes are used again. What was never synced has no content and no
- * entries. Included by fault.c, which notes each sync of the daemon, and by tests/tools/power.c, which begins and cuts.
+ * A key is a file's inode and its time of birth, since inodes are used again. What was never synced
+ * has no content and no entries. Included by fault.c, which notes each sync of the daemon, and by
+ * tests/tools/power.c, which begins and cuts.
  */
 #ifndef DURABLE_H
 #define DURABLE_H

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Failures on command, in the build of the daemon that is made for tests alone: io.c calls fault_before() and fault_after()
- * around each durable step.
+ * Failures on command, in the build of the daemon that is made for tests alone: io.c calls
+ * fault_before() and fault_after() around each durable step.
  *
- * FAULT_PLAN names a file. Without it everything works; it is looked at before each step, and steps are counted anew when it has
- * changed, so that one daemon can be healthy, failing and recovered. It holds one line:
+ * FAULT_PLAN names a file. Without it everything works; it is looked at before each step, and steps
+ * are counted anew when it has changed, so that one daemon can be healthy, failing and recovered.
+ * It holds one line:
  *
  *   kill N [WORDS]         SIGKILL to ourselves instead of the Nth step from now
  *   kill-after N [WORDS]   ... right after it
@@ -13,8 +14,9 @@
  *
  * A plan that kills is removed first: the daemon that a keeper starts next lives.
  *
- * With WORDS only steps whose description holds them count. FAULT_TRACE names a file that gets a line for each step: its number
- * (of all steps so far) and its description, such as "rename /state/layers disk.json.new disk.json", and "failed" or "killed".
+ * With WORDS only steps whose description holds them count. FAULT_TRACE names a file that gets a
+ * line for each step: its number (of all steps so far) and its description, such as "rename
+ * /state/layers disk.json.new disk.json", and "failed" or "killed".
  *
  * FAULT_STORE names the store (durable.h) that is to know what a power cut would leave.
  */

@@ -6,7 +6,7 @@
 
 #include <fcntl.h>
 
-/* --- files ---------------------------------------------------------------------------------------- */
+/* --- files ------------------------------------------------------------------------------------ */
 
 /* Empty when it is so; else what qemu-io said. */
 static const char *look(const struct disk *disk)
@@ -44,7 +44,10 @@ static bool fold_may_be_at_work(void)
 	return any;
 }
 
-/* Every layer reads, through its view, what the model says; but one whose child is being folded into it reads nothing. */
+/*
+ * Every layer reads, through its view, what the model says; but one whose child is being folded
+ * into it reads nothing.
+ */
 void check_layers(void)
 {
 	for (size_t i = 0; i < layer_count && !fold_may_be_at_work(); i++) {
@@ -85,7 +88,7 @@ void check_with_qemu_img(struct disk *disk)
 		run("qemu-img check -q -U -f qcow2 '%s/%s'", images, disk->name);
 }
 
-/* --- folds ---------------------------------------------------------------------------------------- */
+/* --- folds ------------------------------------------------------------------------------------ */
 
 static bool is_chosen(const char *id)
 {
@@ -115,7 +118,9 @@ static bool is_kept_revision(const char *id)
 	return false;
 }
 
-/* Whether the model's tree has a layer that a fold would take: what `fold` must have done all of. */
+/*
+ * Whether the model's tree has a layer that a fold would take: what `fold` must have done all of.
+ */
 void check_nothing_to_fold(struct disk *disk)
 {
 	for (struct layer *layer = find_layer(disk->head); layer && layer->parent[0];
@@ -129,7 +134,7 @@ void check_nothing_to_fold(struct disk *disk)
 	}
 }
 
-/* --- answers -------------------------------------------------------------------------------------- */
+/* --- answers ---------------------------------------------------------------------------------- */
 
 void may_fail(struct allowed *allowed, int error)
 {

@@ -21,7 +21,7 @@ static struct point *any_snapshot(struct disk *disk)
 	return disk->point_count ? &disk->points[below((unsigned)disk->point_count)] : NULL;
 }
 
-/* --- of a disk that is being used ----------------------------------------------------------------- */
+/* --- of a disk that is being used ------------------------------------------------------------- */
 
 /* The guest has it open, has flushed, and waits; it goes on afterwards. */
 static void while_it_is_open(struct disk *disk, const char *name, struct allowed *allowed)
@@ -67,7 +67,7 @@ void do_live_snapshot(struct disk *disk)
 		expect_point(disk, name, &disk->scratch);
 }
 
-/* --- thin clones ---------------------------------------------------------------------------------- */
+/* --- thin clones ------------------------------------------------------------------------------ */
 
 void do_clone(struct disk *disk)
 {
@@ -113,7 +113,7 @@ void do_remove_clone(struct disk *disk)
 		*disk = (struct disk){ .name = disk->name };
 }
 
-/* --- flat copies ---------------------------------------------------------------------------------- */
+/* --- flat copies ------------------------------------------------------------------------------ */
 
 /* The content of a point, or of the head. */
 static const struct content *source(struct disk *disk, const struct point *point)

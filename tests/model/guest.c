@@ -58,7 +58,8 @@ static void io_wait(size_t *length)
 }
 
 /*
- * Feed lines to qemu-io; what it printed. One at a time: it waits with poll() for input that its stdio has read already.
+ * Feed lines to qemu-io; what it printed. One at a time: it waits with poll() for input that its
+ * stdio has read already.
  */
 const char *io(const char *lines)
 {

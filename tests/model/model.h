@@ -2,7 +2,8 @@
 /*
  * One process plays one model of one mount: what all its files look at is declared here, once.
  *
- * Content is counted in blocks of 4 KiB, each filled with one byte. Disks 0 to IMAGES-1 have an image, the others are clones, or are not there.
+ * Content is counted in blocks of 4 KiB, each filled with one byte. Disks 0 to IMAGES-1 have an
+ * image, the others are clones, or are not there.
  */
 #ifndef MODEL_H
 #define MODEL_H
@@ -98,7 +99,7 @@ extern char top[PATH_MAX], images[PATH_MAX + 16], mnt[PATH_MAX + 16], state[PATH
 extern unsigned step;
 extern struct json_object *answer; /* of the last command */
 
-/* --- base.c: chance, failing, and text ------------------------------------------------------------ */
+/* --- base.c: chance, failing, and text -------------------------------------------------------- */
 
 double now(void);
 void random_seed(uint64_t seed);
@@ -122,7 +123,7 @@ __attribute__((format(printf, 2, 3))) void add(struct text *text, const char *fo
 const char *member(struct json_object *object, const char *key); /* as text; "" when there is none */
 bool present(struct json_object *object, const char *key, struct json_object **ret_inner);
 
-/* --- guest.c: one qemu-io is every guest ---------------------------------------------------------- */
+/* --- guest.c: one qemu-io is every guest ------------------------------------------------------ */
 
 void io_start(void);
 const char *io(const char *lines);
@@ -130,7 +131,7 @@ const char *io(const char *lines);
 /* Empty when the file reads like the content; else what qemu-io said. */
 const char *compare(const char *path, bool qcow2, const struct content *content);
 
-/* --- daemon.c ------------------------------------------------------------------------------------- */
+/* --- daemon.c --------------------------------------------------------------------------------- */
 
 void daemon_setup(const char *program);
 bool daemon_answers(void);
@@ -141,7 +142,7 @@ void daemon_end(int signal);
 __attribute__((format(printf, 1, 2))) int command(const char *format, ...);
 struct json_object *read_status(void);
 
-/* --- strikes.c: the daemon is killed at a random durable step ------------------------------------- */
+/* --- strikes.c: the daemon is killed at a random durable step --------------------------------- */
 
 extern bool strikes; /* whether this run has any */
 void strikes_setup(void);
@@ -150,7 +151,7 @@ void strike_end(void);
 bool was_struck(void); /* since the last strike_begin() */
 unsigned strike_count(void);
 
-/* --- tree.c: the model of the layers, kept in step with status.json ------------------------------- */
+/* --- tree.c: the model of the layers, kept in step with status.json --------------------------- */
 
 struct layer *find_layer(const char *id);
 struct layer *layer_of(struct disk *disk, const char *id);
@@ -177,7 +178,7 @@ void same_text(struct disk *disk, const char *what, const char *found, const cha
 /* What an answer says was done, which the daemon that gives it may not have begun. */
 void same_answer(struct disk *disk, const char *what, const char *found, const char *expected);
 
-/* --- check.c -------------------------------------------------------------------------------------- */
+/* --- check.c ---------------------------------------------------------------------------------- */
 
 void check_content(struct disk *disk);
 void check_layers(void); /* while no fold is at work */
@@ -199,7 +200,7 @@ enum maybe session_is_active(const struct disk *disk);
 void want_idle(const struct disk *disk, struct allowed *allowed);
 bool want_protected(const struct disk *disk, struct allowed *allowed);
 
-/* --- verbs.c, sessions.c, clones.c ---------------------------------------------------------------- */
+/* --- verbs.c, sessions.c, clones.c ------------------------------------------------------------ */
 
 struct disk *any_disk(void);
 void catch_up(struct disk *disk); /* with its origin, if it follows it */
@@ -235,7 +236,7 @@ void do_full_clone(struct disk *disk);
 void check_export(void);
 void forget_exports(void);
 
-/* --- worlds.c ------------------------------------------------------------------------------------- */
+/* --- worlds.c --------------------------------------------------------------------------------- */
 
 void new_boot(void);
 void make_image(struct disk *disk);

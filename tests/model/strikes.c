@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The daemon is killed at a random durable step of a verb, and the daemon that its keeper starts next is asked the same again by the kernel.
+ * The daemon is killed at a random durable step of a verb, and the daemon that its keeper starts
+ * next is asked the same again by the kernel.
  *
- * What the disks are afterwards is the same as without. What an answer says of how they became so may be less: the daemon that gives it
- * finds some of the work done. Of prepare and release, whose outcome depends on what is found, each step is cut short in mount/crash_*.sh
- * instead.
+ * What the disks are afterwards is the same as without. What an answer says of how they became so
+ * may be less: the daemon that gives it finds some of the work done. Of prepare and release, whose
+ * outcome depends on what is found, each step is cut short in mount/crash_*.sh instead.
  *
- * FAULT_PLAN in the environment asks for it, and needs the build of the daemon that obeys it (tests/fault/fault.c).
+ * FAULT_PLAN in the environment asks for it, and needs the build of the daemon that obeys it
+ * (tests/fault/fault.c).
  */
 #include "model.h"
 

@@ -2,9 +2,10 @@
 /*
  * What every layer reads, and who stands on it, kept in step with status.json.
  *
- * Verbs change the model as they should change the disks; then observe() compares. Two things happen by themselves, in the background, and are
- * taken from the status: a layer that disappears while something stands on it has been folded, and then its parent reads what it read; and a
- * clone that follows, and that nobody uses, may have taken its origin's head.
+ * Verbs change the model as they should change the disks; then observe() compares. Two things
+ * happen by themselves, in the background, and are taken from the status: a layer that disappears
+ * while something stands on it has been folded, and then its parent reads what it read; and a clone
+ * that follows, and that nobody uses, may have taken its origin's head.
  */
 #include "model.h"
 
@@ -14,7 +15,7 @@ struct disk disks[DISKS];
 struct layer layers[LAYERS_MAX];
 size_t layer_count;
 
-/* --- layers and what they read -------------------------------------------------------------------- */
+/* --- layers and what they read ---------------------------------------------------------------- */
 
 struct layer *find_layer(const char *id)
 {
@@ -130,7 +131,7 @@ void fresh_scratch(struct disk *disk)
 	disk->dirty = false;
 }
 
-/* --- one status ----------------------------------------------------------------------------------- */
+/* --- one status ------------------------------------------------------------------------------- */
 
 struct view {
 	struct json_object *status;
@@ -192,7 +193,9 @@ static bool any_listed(const struct view *view,
 	return false;
 }
 
-/* A fold moves heads and holds first and takes the layer away then: for a moment status has both. */
+/*
+ * A fold moves heads and holds first and takes the layer away then: for a moment status has both.
+ */
 static bool is_in_transit(const struct view *view, struct disk *lister, struct json_object *layer)
 {
 	const char *id = member(layer, "id"), *parent = member(layer, "parent");
@@ -234,7 +237,7 @@ static bool take_layer(const struct view *view, struct disk *lister, struct json
 	return false;
 }
 
-/* --- what happened by itself: clones that have moved on ------------------------------------------- */
+/* --- what happened by itself: clones that have moved on --------------------------------------- */
 
 /* Where a layer that is not listed any more went, if it was folded. */
 static const char *folded_into(const char *id)
@@ -274,7 +277,7 @@ static void move_on(const struct view *view, struct disk *disk, bool *ret_moved)
 	*ret_moved = true;
 }
 
-/* --- ... and folds -------------------------------------------------------------------------------- */
+/* --- ... and folds ---------------------------------------------------------------------------- */
 
 static bool stands_on(const char *id, const char *below_id)
 {
@@ -319,7 +322,10 @@ static void replace_everywhere(const char *from, const char *to)
 		replace_id(layers[i].parent, from, to);
 }
 
-/* A layer is not there any more: folded into its parent, when something stood on it; else it was given up. */
+/*
+ * A layer is not there any more: folded into its parent, when something stood on it; else it was
+ * given up.
+ */
 static void forget_layer(struct layer *place)
 {
 	struct layer gone = *place, *parent = find_layer(gone.parent);
@@ -356,9 +362,12 @@ static void forget_gone_layers(void)
 	}
 }
 
-/* --- names ---------------------------------------------------------------------------------------- */
+/* --- names ------------------------------------------------------------------------------------ */
 
-/* A name that status has and the model does not: one that the last verb must have made, known by its beginning. */
+/*
+ * A name that status has and the model does not: one that the last verb must have made, known by
+ * its beginning.
+ */
 static struct point *take_point(struct disk *disk, const char *name, const char *id)
 {
 	for (size_t i = 0; i < disk->pending_count; i++) {
@@ -376,7 +385,10 @@ static struct point *take_point(struct disk *disk, const char *name, const char 
 		*pending = disk->pending[--disk->pending_count];
 		return &disk->points[disk->point_count - 1];
 	}
-	/* A daemon was killed when it had named the old head, and the next one, which moved on, did not say so. */
+	/*
+	 * A daemon was killed when it had named the old head, and the next one, which moved on, did
+	 * not say so.
+	 */
 	if (strncmp(name, "undone-", 7) == 0 && was_struck()) {
 		name_layer(disk, name, id);
 		return &disk->points[disk->point_count - 1];
@@ -400,7 +412,10 @@ static void take_points(struct disk *disk, struct json_object *list)
 			if (!point)
 				point = take_point(disk, name, member(entry, "id"));
 			found[point - disk->points] = true;
-			/* A fold hands the names down before the layer goes: for a moment both have them. */
+			/*
+			 * A fold hands the names down before the layer goes: for a moment both have
+			 * them.
+			 */
 			if (strcmp(point->id, member(entry, "id")) != 0 && !disk->job && !find_layer(point->id))
 				fail("'%s': the name '%s' went to another layer", disk->name, name);
 		}
@@ -412,7 +427,7 @@ static void take_points(struct disk *disk, struct json_object *list)
 		fail("'%s': nothing was named '%s...'", disk->name, disk->pending[0].name);
 }
 
-/* --- all of it ------------------------------------------------------------------------------------ */
+/* --- all of it -------------------------------------------------------------------------------- */
 
 void same_answer(struct disk *disk, const char *what, const char *found, const char *expected)
 {
@@ -444,7 +459,10 @@ static void take_sealed(struct disk *disk, struct json_object *entry)
 	}
 }
 
-/* What a command ends, an idle session, may outlive the daemon that was killed over the command; it lapses, or the next prepare ends it. */
+/*
+ * What a command ends, an idle session, may outlive the daemon that was killed over the command; it
+ * lapses, or the next prepare ends it.
+ */
 static void take_idle_session(struct disk *disk, struct json_object *entry)
 {
 	struct json_object *session = NULL;
@@ -467,7 +485,10 @@ static void compare_disk(struct disk *disk, struct json_object *entry)
 	same_text(disk, "its hold", hold_in(entry), disk->hold);
 	same_text(disk, "its template", member(entry, "template"), disk->origin ? disk->origin->name : "");
 	same_text(disk, "that it follows", member(entry, "follow"), disk->follow ? "true" : "false");
-	/* A scratch without data that a fold was about to make anew was given its new parent instead, and counts as written. */
+	/*
+	 * A scratch without data that a fold was about to make anew was given its new parent
+	 * instead, and counts as written.
+	 */
 	if (!disk->dirty && was_struck() && strcmp(member(entry, "state"), "dirty") == 0)
 		disk->dirty = true;
 	same_text(disk, "its state", member(entry, "state"), disk->dirty ? "dirty" : "pristine");

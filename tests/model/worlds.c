@@ -135,7 +135,10 @@ static void finish(struct disk *disk)
 /* All is given up or folded, and what is left are the images. */
 void world_end(void)
 {
-	/* What a layer that is given up leaves when its daemon is killed just then is kept in lost/. */
+	/*
+	 * What a layer that is given up leaves when its daemon is killed just then is kept in
+	 * lost/.
+	 */
 	static const char *const directories[] = { "disks", "layers", "intents", "makings", "lost" };
 	size_t count = sizeof(directories) / sizeof(directories[0]) - (strikes ? 1 : 0);
 

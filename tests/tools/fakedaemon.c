@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Stands in for the daemon in the hook's tests: a mount with a control file that answers as a directory of files says,
- * so that a test can make it refuse, be silent, stall or die. The mount is a real one, so that the hook
- * finds it in mountinfo, and really hangs where it would.
+ * Stands in for the daemon in the hook's tests: a mount with a control file that answers as a
+ * directory of files says, so that a test can make it refuse, be silent, stall or die. The mount is
+ * a real one: the hook finds it in mountinfo, and really hangs where it would.
  *
  *	fakedaemon SCRIPT -f -o fsname=IMAGES,subtype=revertfs MOUNTPOINT
  *
  *	SCRIPT/lines         every line that was written is added here
- *	SCRIPT/answer.VERB   the answer to it (default: {"ok":true,"disks":[]}); with "ok":false the write fails
+ *	SCRIPT/answer.VERB   the answer to it (default: {"ok":true,"disks":[]}); with "ok":false
+ *	                     the write fails
  *	SCRIPT/stall.VERB    while it exists, the write does not return
  *	SCRIPT/die.VERB      the daemon ends without a word
  *	SCRIPT/gone          there is no control file

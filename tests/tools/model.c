@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * model DAEMON DIRECTORY SEED STEPS SECONDS: random verbs and writes through a real mount, compared with a model after each step. It
- * ends after so many steps or so much time, whichever comes first.
+ * model DAEMON DIRECTORY SEED STEPS SECONDS: random verbs and writes through a real mount, compared
+ * with a model after each step. It ends after so many steps or so much time, whichever comes first.
  *
- * The model knows of each disk: what its layers, its scratch and its named layers read, what its session, hold and leftover are, and so
- * what each verb must answer and what must be read afterwards (tree.c, verbs.c, sessions.c, clones.c). The daemon may be killed meanwhile
- * (strikes.c). Every ROUND steps a world ends with all folds done and the images compared, and another begins with other images (worlds.c).
+ * The model knows of each disk: what its layers, its scratch and its named layers read, what its
+ * session, hold and leftover are, and so what each verb must answer and what must be read
+ * afterwards (tree.c, verbs.c, sessions.c, clones.c). The daemon may be killed meanwhile
+ * (strikes.c). Every ROUND steps a world ends with all folds done and the images compared, and
+ * another begins with other images (worlds.c).
  */
 #include "../model/model.h"
 
@@ -92,8 +94,8 @@ static void do_verb(struct disk *disk)
 }
 
 /*
- * A clone that is behind and idle may move on at any moment, and what a verb then works on would be a matter of chance. A reset ends
- * with its template's head either way.
+ * A clone that is behind and idle may move on at any moment, and what a verb then works on would be
+ * a matter of chance. A reset ends with its template's head either way.
  */
 static void settle(struct disk *disk)
 {

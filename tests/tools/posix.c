@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Does things to files in the working directory and prints what came of it: `posix SECTION`, `posix random SEED COUNT`,
- * `posix list`. Run once in the mount and once in a plain directory, the two transcripts must be equal; so nothing is
- * printed that differs between two directories of one filesystem (inode numbers, times, addresses).
+ * Does things to files in the working directory and prints what came of it: `posix SECTION`, `posix
+ * random SEED COUNT`, `posix list`. Run once in the mount and once in a plain directory, the two
+ * transcripts must be equal; so nothing is printed that differs between two directories of one
+ * filesystem (inode numbers, times, addresses).
  */
 #include <dirent.h>
 #include <errno.h>
@@ -976,7 +977,10 @@ static const struct {
 	{ "permissions", section_permissions },
 };
 
-/* What a FUSE filesystem refuses and a plain directory does not: 0 when it works, else the errno's name on stderr. */
+/*
+ * What a FUSE filesystem refuses and a plain directory does not: 0 when it works, else the errno's
+ * name on stderr.
+ */
 static int refused(long result)
 {
 	if (result >= 0)

@@ -3,12 +3,14 @@
  * A power cut for files: what was not synced is lost, or some of it.
  *
  *   power begin STORE DIRECTORY...            all that lies there is on the medium now
- *   power cut STORE STATE IMAGES [SEED]       the daemon, which noted its syncs in STORE (tests/fault), is dead: put back what
- *                                             the medium has. STATE is made anew; the files of IMAGES are overwritten
+ *   power cut STORE STATE IMAGES [SEED]       the daemon, which noted its syncs in STORE
+ *                                             (tests/fault), is dead: put back what
+ *                                             the medium has. STATE is made anew; the files of
+ *                                             IMAGES are overwritten
  *
- * Without a seed all that was not synced is lost. With one, each name in a directory is as it was at the last sync of the directory
- * or as it is now, and each file as at its last sync, as now, or a mixture of blocks of both (of zeros, if it was never synced):
- * a disk may write in any order.
+ * Without a seed all that was not synced is lost. With one, each name in a directory is as it was
+ * at the last sync of the directory or as it is now, and each file as at its last sync, as now, or
+ * a mixture of blocks of both (of zeros, if it was never synced): a disk may write in any order.
  */
 #include "../fault/durable.h"
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * stopwatch run COUNT FILE COMMAND...    COUNT processes one after the other, FILE as their stdin, from fork to the end
- * stopwatch write COUNT FILE LINE...     COUNT times: each line written to FILE, opened and closed for each, as echo does
+ * stopwatch run COUNT FILE COMMAND...    COUNT processes one after the other, FILE as their stdin,
+ * from fork to the end stopwatch write COUNT FILE LINE...     COUNT times: each line written to
+ * FILE, opened and closed for each, as echo does
  *
- * Prints the median of the COUNT times, in nanoseconds. What fails ends it: a fast failure is no result.
+ * Prints the median of the COUNT times, in nanoseconds. What fails ends it: a fast failure is no
+ * result.
  */
 #include <errno.h>
 #include <fcntl.h>

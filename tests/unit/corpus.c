@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the two programs read was written by others. Each file of tests/fuzz/KIND goes through the code that reads that kind, as it is,
- * cut off at every byte, and with bytes changed by a seeded generator; what must hold for any input is checked.
+ * What the two programs read was written by others. Each file of tests/fuzz/KIND goes through the
+ * code that reads that kind, as it is, cut off at every byte, and with bytes changed by a seeded
+ * generator; what must hold for any input is checked.
  *
  * With clang: `-fsanitize=fuzzer,address -DFUZZ_KIND=config`, and the same directory as the corpus.
  */
@@ -185,7 +186,7 @@ static void feed_log(const void *data, size_t size)
 	free(text);
 }
 
-/* --- the daemon's --------------------------------------------------------------------------------- */
+/* --- the daemon's ----------------------------------------------------------------------------- */
 
 /* What was taken as a command is written and read again as the same. */
 static void check_written_again(const struct command *command)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A unit test is one program: a few TEST(name) blocks, each one promise, run in the order they stand in.
+ * A unit test is one program: a few TEST(name) blocks, each one promise, run in the order they
+ * stand in.
  *
  *	#include "test.h"
  *	#include "command.h"
@@ -11,9 +12,10 @@
  *		check_str(c.name, "a b");
  *	}
  *
- * Each prints `ok NAME` or `not ok NAME: why`, with blanks for the underscores. The first check that fails ends
- * its test (by longjmp: cleanup attributes of that scope do not run), the others go on. A crash ends the program;
- * tests/run counts it. TEST_DIR is a directory of the test's own, made by the runner.
+ * Each prints `ok NAME` or `not ok NAME: why`, with blanks for the underscores. The first check
+ * that fails ends its test (by longjmp: cleanup attributes of that scope do not run), the others go
+ * on. A crash ends the program; tests/run counts it. TEST_DIR is a directory of the test's own, made
+ * by the runner.
  */
 #ifndef TEST_H
 #define TEST_H

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The model without a kernel: the disks of a directory, driven by control lines, written and read by qemu-io on the scratch's own file.
+ * The model without a kernel: the disks of a directory, driven by control lines, written and read
+ * by qemu-io on the scratch's own file.
  *
- * No mount is there, so that what headers name is made of symlinks: MOUNT/.revertfs/images is the images directory, and each
- * MOUNT/.revertfs/layers/ID leads to the layer's file. A world lives in a directory of its own and is left alone when its test fails.
+ * No mount is there, so that what headers name is made of symlinks: MOUNT/.revertfs/images is the
+ * images directory, and each MOUNT/.revertfs/layers/ID leads to the layer's file. A world lives in
+ * a directory of its own and is left alone when its test fails.
  *
  * Content is counted in blocks of 4 KiB, each filled with one byte.
  */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * getopt_long(3) knows neither options that depend on a subcommand nor words between them, and it abbreviates; so this is done by
- * hand, in one pass: a word is the subcommand, or one of its words; everything else is looked up in two tables.
+ * getopt_long(3) knows neither options that depend on a subcommand nor words between them, and it
+ * abbreviates; so this is done by hand, in one pass: a word is the subcommand, or one of its words;
+ * everything else is looked up in two tables.
  */
 #include "arguments.h"
 
@@ -48,7 +49,10 @@ static void take_common(const struct option_spec *spec, const char *value, struc
 		arguments->help = true;
 }
 
-/* `argument` is "--name" or "--name=value"; *next the argument after it, taken when it is the value. */
+/*
+ * `argument` is "--name" or "--name=value"; *next the argument after it, taken when it is the
+ * value.
+ */
 static int take_option(const char *argument, const char *const **next, struct context *context,
 		       struct arguments *arguments, struct sentence *error)
 {

@@ -25,27 +25,36 @@ struct arguments {
 };
 
 /*
- * Parse argv; --mount, --connect and --json go into the context. -EINVAL with a sentence that says what is wrong; words and options are
- * checked against the subcommand's row. Options are not permuted behind "--".
+ * Parse argv; --mount, --connect and --json go into the context. -EINVAL with a sentence that says
+ * what is wrong; words and options are checked against the subcommand's row. Options are not
+ * permuted behind "--".
  */
 int arguments_parse(int argc, const char *const *argv, struct context *context, struct arguments *ret_arguments,
 		    struct sentence *error);
 
-/* The option's value (of the last, where it was given twice), or NULL; whether it was given at all. */
+/*
+ * The option's value (of the last, where it was given twice), or NULL; whether it was given at all.
+ */
 const char *arguments_value(const struct arguments *arguments, const char *option);
 bool arguments_has(const struct arguments *arguments, const char *option);
 
 /* Step through an option that may be repeated: begin with *place 0; NULL at the end. */
 const char *arguments_next(const struct arguments *arguments, const char *option, size_t *place);
 
-/* A whole number of the option, `otherwise` where it was not given; -EINVAL with a sentence when it is none, or not within the bounds. */
+/*
+ * A whole number of the option, `otherwise` where it was not given; -EINVAL with a sentence when it
+ * is none, or not within the bounds.
+ */
 int arguments_number(const struct arguments *arguments, const char *option, unsigned least, unsigned most,
 		     unsigned otherwise, unsigned *ret_number, struct sentence *error);
 
 /* The options that every subcommand takes; for the help and the completion. */
 extern const struct option_spec common_options[];
 
-/* How many words a usage such as "NAME [POINT]" or "DOMAIN..." asks for; *ret_most is ARGUMENTS_MAX for "...". */
+/*
+ * How many words a usage such as "NAME [POINT]" or "DOMAIN..." asks for; *ret_most is ARGUMENTS_MAX
+ * for "...".
+ */
 size_t words_wanted(const char *usage, size_t *ret_most);
 
 #endif

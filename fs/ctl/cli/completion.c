@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The shells' part (conf/) hands over the words and shows what comes back, so both shells know all that the table knows.
+ * The shells' part (conf/) hands over the words and shows what comes back, so both shells know all
+ * that the table knows.
  *
  * bash takes "--format=raw" for three words, zsh for one: both are understood.
  */
@@ -171,7 +172,10 @@ static void complete_settings(const char *key, struct unfinished *unfinished, st
 	}
 }
 
-/* What the usage calls the word at this index, without brackets; the last one is repeated where it ends with dots. free() it. */
+/*
+ * What the usage calls the word at this index, without brackets; the last one is repeated where it
+ * ends with dots. free() it.
+ */
 static char *usage_word(const char *usage, size_t index)
 {
 	for (;;) {
@@ -204,7 +208,10 @@ static void complete_word(const struct line *line, const char *key, struct unfin
 		complete_value(word, unfinished, candidates);
 }
 
-/* bash: "size", "=", and the value, or nothing yet. Whether it is so; what is typed of the value is the prefix then. */
+/*
+ * bash: "size", "=", and the value, or nothing yet. Whether it is so; what is typed of the value is
+ * the prefix then.
+ */
 static const char *split_key(const char *const *words, size_t count, struct unfinished *unfinished)
 {
 	if (count >= 2 && strcmp(words[count - 1], "=") == 0) {

@@ -34,8 +34,8 @@ struct unfinished {
 };
 
 /*
- * Take the words of a line, the last of which is just being typed (may be ""). Adds what the table knows to the candidates, already without
- * what does not fit. Pure.
+ * Take the words of a line, the last of which is just being typed (may be ""). Adds what the table
+ * knows to the candidates, already without what does not fit. Pure.
  */
 void completion_parse(const struct subcommand *const *subcommands, const char *const *words, size_t count,
 		      struct unfinished *ret_unfinished, struct candidates *candidates);

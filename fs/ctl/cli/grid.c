@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * First the widths are settled, then lines are written; colours stand outside of the padding, so that they never count.
+ * First the widths are settled, then lines are written; colours stand outside of the padding, so
+ * that they never count.
  */
 #include "grid.h"
 
@@ -124,7 +125,9 @@ static bool has_titles(const struct grid *grid)
 	return false;
 }
 
-/* As wide as its widest text; a column in which nothing stands is left out, unless it may never be. */
+/*
+ * As wide as its widest text; a column in which nothing stands is left out, unless it may never be.
+ */
 static void measure(const struct grid *grid, struct layout *layout)
 {
 	for (size_t k = 0; k < grid->count; k++) {

@@ -10,7 +10,10 @@
 
 #define LEFT_WIDTH 26
 
-/* A name that is too long for its column has a line of its own; a newline in the help begins another line. */
+/*
+ * A name that is too long for its column has a line of its own; a newline in the help begins
+ * another line.
+ */
 static void print_row(FILE *stream, const char *left, const char *help)
 {
 	fprintf(stream, "  %-*s", LEFT_WIDTH - 2, left);

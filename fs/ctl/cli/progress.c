@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The rate is smoothed over some ten seconds, so that neither it nor the time left jumps with every look.
+ * The rate is smoothed over some ten seconds, so that neither it nor the time left jumps with every
+ * look.
  */
 #include "progress.h"
 
@@ -70,7 +71,10 @@ static void put_bar(FILE *stream, double percent, size_t width, const struct sty
 	fputs(style->unicode ? "▏" : "]", stream);
 }
 
-/* The details that fit beside a bar of the least width, the time left first: that is what people look for. */
+/*
+ * The details that fit beside a bar of the least width, the time left first: that is what people
+ * look for.
+ */
 static size_t choose(struct details *details, size_t room)
 {
 	size_t used;

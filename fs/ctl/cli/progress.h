@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How far long work is: a bar on a terminal, a line now and then elsewhere. Texts alone; nothing is printed here.
+ * How far long work is: a bar on a terminal, a line now and then elsewhere. Texts alone; nothing is
+ * printed here.
  */
 #ifndef REVERTFS_CTL_CLI_PROGRESS_H
 #define REVERTFS_CTL_CLI_PROGRESS_H
@@ -20,7 +21,10 @@ struct progress {
 /* What the work says of itself now. Going back (another layer's turn) begins the rate anew. */
 void progress_note(struct progress *progress, double percent, uint64_t total, uint64_t now_ms);
 
-/* One line without a newline, to free(): as wide as the terminal at most, with a bar where there is room. */
+/*
+ * One line without a newline, to free(): as wide as the terminal at most, with a bar where there is
+ * room.
+ */
 char *progress_bar(const struct progress *progress, const struct style *style);
 
 /* For what is no terminal: the same in words; NULL when another line would say nothing new. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Everything shown has been checked to be valid UTF-8 without control characters, by the daemon or by shown_text(). wcwidth(3) knows
- * how wide a character is where the locale is a UTF-8 one (terminal.c sees to that); otherwise each counts as one.
+ * Everything shown has been checked to be valid UTF-8 without control characters, by the daemon or
+ * by shown_text(). wcwidth(3) knows how wide a character is where the locale is a UTF-8 one
+ * (terminal.c sees to that); otherwise each counts as one.
  */
 #include "text.h"
 

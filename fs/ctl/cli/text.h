@@ -21,7 +21,10 @@ struct style {
 /* The columns that it takes. */
 size_t text_width(const char *text);
 
-/* A copy of at most `width` columns, with the middle left out where it does not fit: names differ at both ends. free() it. */
+/*
+ * A copy of at most `width` columns, with the middle left out where it does not fit: names differ
+ * at both ends. free() it.
+ */
 char *text_fit(const char *text, size_t width, const struct style *style);
 
 /* "48 s", "3:05 min", "2:10:00 h". */

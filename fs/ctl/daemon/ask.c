@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Mounts are compared as text, as in the hook: to look into a mount before it is known to answer could hang.
+ * Mounts are compared as text, as in the hook: to look into a mount before it is known to answer
+ * could hang.
  */
 #include "ask.h"
 
@@ -22,7 +23,10 @@ int ask_mounts(struct mounts **ret_mounts, struct sentence *error)
 	return 0;
 }
 
-/* A directory as the mount table calls it, however it was given. It is not looked at itself: its daemon may hang. NULL: there is none. */
+/*
+ * A directory as the mount table calls it, however it was given. It is not looked at itself: its
+ * daemon may hang. NULL: there is none.
+ */
 static char *name_in_table(const char *directory)
 {
 	CLEANUP(freep) char *parent = strdup(directory);

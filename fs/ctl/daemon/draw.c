@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A daemon that is newer or older may lack members: what is not there is not shown, and nothing here fails.
+ * A daemon that is newer or older may lack members: what is not there is not shown, and nothing
+ * here fails.
  */
 #include "draw.h"
 

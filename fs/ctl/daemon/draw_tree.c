@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A disk's layers from the image down. The line to the head, and to the scratch that stands on it, goes straight down; what branches
- * off is drawn beside it, first, so that a long history without branches needs no indentation:
+ * A disk's layers from the image down. The line to the head, and to the scratch that stands on it,
+ * goes straight down. What branches off is drawn first, beside that line, so that a long history
+ * without branches needs no indentation:
  *
  *	● image
  *	├─● before-revert-20261125
@@ -214,7 +215,9 @@ static struct node *next_child(const struct tree *tree, const struct node *paren
 	return NULL;
 }
 
-/* Whose line goes straight on: the head's; nobody's, where the scratch does; else the last one's. */
+/*
+ * Whose line goes straight on: the head's; nobody's, where the scratch does; else the last one's.
+ */
 static struct node *straight_child(const struct tree *tree, const struct node *node)
 {
 	struct node *last = NULL;

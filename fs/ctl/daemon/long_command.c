@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Three questions may be under way at a time: the work itself, the status that says how far it is, and the cancel. Each is a child
- * (hook/client.h); one poll loop listens to all of them and to SIGINT, so nothing that hangs keeps Ctrl-C from being answered. A
- * SIGTERM or SIGKILL ends revertctl alone: the daemon goes on with the work.
+ * Three questions may be under way at a time: the work itself, the status that says how far it is,
+ * and the cancel. Each is a child (hook/client.h); one poll loop listens to all of them and to
+ * SIGINT, so nothing that hangs keeps Ctrl-C from being answered. A SIGTERM or SIGKILL ends
+ * revertctl alone: the daemon goes on with the work.
  */
 #include "long_command.h"
 
@@ -139,7 +140,10 @@ static void take_look(struct state *state)
 
 /* ---- Ctrl-C */
 
-/* An export has a number, by which others of the disk are left alone; until it is known the next look is waited for. */
+/*
+ * An export has a number, by which others of the disk are left alone; until it is known the next
+ * look is waited for.
+ */
 static void ask_to_cancel(struct state *state)
 {
 	char number[24];

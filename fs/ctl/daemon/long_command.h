@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Work of the daemon that takes long: ask for it, show how far it is until it has ended, and have it cancelled by Ctrl-C.
+ * Work of the daemon that takes long: ask for it, show how far it is until it has ended, and have
+ * it cancelled by Ctrl-C.
  */
 #ifndef REVERTFS_CTL_DAEMON_LONG_COMMAND_H
 #define REVERTFS_CTL_DAEMON_LONG_COMMAND_H
@@ -17,8 +18,9 @@ struct long_command {
 };
 
 /*
- * As ask(), without a deadline. -EINTR with a sentence when it was cancelled by Ctrl-C; a second Ctrl-C does not wait for that. The bar
- * goes to stderr: a terminal has one, elsewhere it is a line for each tenth.
+ * As ask(), without a deadline. -EINTR with a sentence when it was cancelled by Ctrl-C; a second
+ * Ctrl-C does not wait for that. The bar goes to stderr: a terminal has one, elsewhere it is a line
+ * for each tenth.
  */
 int long_command_run(const struct long_command *long_command, struct json_object **ret_answer, struct sentence *error);
 

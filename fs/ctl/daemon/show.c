@@ -2,8 +2,9 @@
 /*
  * status and tree: what there is, once or again and again.
  *
- * Without --mount and name, all mounts are shown, each with its own heading where there are several (in JSON: as a list); one that does not
- * answer has its sentence in its place, and the exit status says so.
+ * Without --mount and name, all mounts are shown, each with its own heading where there are several
+ * (in JSON: as a list); one that does not answer has its sentence in its place, and the exit status
+ * says so.
  */
 #include <errno.h>
 #include <poll.h>
@@ -152,7 +153,10 @@ static unsigned terminal_height(void)
 	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 2 ? size.ws_row : 24;
 }
 
-/* Over what stood there, without clearing it first: that would flicker. What is too long for the screen is cut. */
+/*
+ * Over what stood there, without clearing it first: that would flicker. What is too long for the
+ * screen is cut.
+ */
 static void repaint(const char *text)
 {
 	unsigned lines = terminal_height() - 1;

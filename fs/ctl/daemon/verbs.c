@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a verb may be told stands in its row; the daemon says what is wrong with a value, so nothing of that is repeated here.
+ * What a verb may be told stands in its row; the daemon says what is wrong with a value, so nothing
+ * of that is repeated here.
  */
 #include "verbs.h"
 
@@ -28,7 +29,10 @@ char *absolute_path(const char *path, struct sentence *error)
 	return format_text("%s/%s", real[1] ? real : "", slash ? slash + 1 : path);
 }
 
-/* "force=yes" is the whole setting, "format=" wants the option's value; a file's name is one from here. */
+/*
+ * "force=yes" is the whole setting, "format=" wants the option's value; a file's name is one from
+ * here.
+ */
 static int append_setting(char **line, const struct given_option *given, struct sentence *error)
 {
 	const char *setting = given->spec->setting, *equals = strchr(setting, '=');

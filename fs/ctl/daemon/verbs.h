@@ -9,8 +9,8 @@
 #include "json.h"
 
 /*
- * The line for the daemon: the subcommand's name, its words with `name` for the first, and each option that has a setting. The caller
- * frees it.
+ * The line for the daemon: the subcommand's name, its words with `name` for the first, and each
+ * option that has a setting. The caller frees it.
  */
 int verb_line(const struct arguments *arguments, const char *name, char **ret_line, struct sentence *error);
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * doctor: looks at the host from the kernel up to the domains, changes nothing, and says of each thing that is not well what to do.
+ * doctor: looks at the host from the kernel up to the domains, changes nothing, and says of each
+ * thing that is not well what to do.
  *
- * The exit status is as monitoring wants it: 0 well, 1 warnings, 2 problems. Notes count for nothing.
+ * The exit status is as monitoring wants it: 0 well, 1 warnings, 2 problems. Notes count for
+ * nothing.
  */
 #include "doctor.h"
 

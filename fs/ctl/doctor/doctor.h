@@ -35,7 +35,9 @@ struct doctor {
 	size_t count;
 };
 
-/* Note what was found. A sentence of ours ends with its remedy, behind the last colon or semicolon. */
+/*
+ * Note what was found. A sentence of ours ends with its remedy, behind the last colon or semicolon.
+ */
 void doctor_note(struct doctor *doctor, enum level level, const char *fix, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 void doctor_note_sentence(struct doctor *doctor, enum level level, const struct sentence *sentence);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * libvirt's domains and the files that the hook reads for them. Whether one would start is asked of the hook's own policy.
+ * libvirt's domains and the files that the hook reads for them. Whether one would start is asked of
+ * the hook's own policy.
  */
 #include <dirent.h>
 #include <errno.h>

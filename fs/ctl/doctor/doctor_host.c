@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The host below and beside the daemon: the kernel, programs, the hook, rights, mandatory access control.
+ * The host below and beside the daemon: the kernel, programs, the hook, rights, mandatory access
+ * control.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -166,7 +167,10 @@ static void check_state(struct doctor *doctor, const char *state)
 			    st.st_mode & 07777);
 }
 
-/* The directories above the mount; QEMU's user has to walk through them. The mount itself is not touched: it may hang. */
+/*
+ * The directories above the mount; QEMU's user has to walk through them. The mount itself is not
+ * touched: it may hang.
+ */
 static void check_way(struct doctor *doctor, const char *point)
 {
 	CLEANUP(freep) char *path = strdup(point);

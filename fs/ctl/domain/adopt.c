@@ -2,9 +2,10 @@
 /*
  * adopt: a defined domain goes into protection in one step.
  *
- * Everything is looked at before anything is changed, in the end by the hook's own policy (plan.h), so that what is adopted will also
- * start. Then, each with its undo: protect the images, write the domain's file, define the new XML, and see that libvirt has it. The
- * file comes before the definition: a start in between is refused by the hook, and not run on the real image.
+ * Everything is looked at before anything is changed, in the end by the hook's own policy (plan.h),
+ * so that what is adopted will also start. Then, each with its undo: protect the images, write the
+ * domain's file, define the new XML, and see that libvirt has it. The file comes before the
+ * definition: a start in between is refused by the hook, and not run on the real image.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -57,7 +58,10 @@ static int refuse_place(const struct conversion *conversion, const struct conver
 		      disk->target, disk->from, first->images);
 }
 
-/* A symbolic link in the path is followed only where the path as it stands is nowhere, so that no mount is touched. */
+/*
+ * A symbolic link in the path is followed only where the path as it stands is nowhere, so that no
+ * mount is touched.
+ */
 static int place_image(const struct conversion *conversion, struct conversion_disk *disk, struct sentence *error)
 {
 	CLEANUP(freep) char *real = NULL;
@@ -230,7 +234,9 @@ static int check(struct conversion *conversion, const struct context *context, c
 
 /* ---- steps */
 
-/* The definition knows what the image is; found out again it could be something that a guest wrote. */
+/*
+ * The definition knows what the image is; found out again it could be something that a guest wrote.
+ */
 static int protect(void *subject, struct sentence *error)
 {
 	struct conversion *conversion = subject;

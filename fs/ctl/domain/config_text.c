@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Places are found with json_edit.h; what is added looks as in conf/domain.json. Targets are clean texts; quotes in one are escaped.
+ * Places are found with json_edit.h; what is added looks as in conf/domain.json. Targets are clean
+ * texts; quotes in one are escaped.
  */
 #include "config_text.h"
 

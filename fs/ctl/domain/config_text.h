@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A domain's JSON file, changed in its text: what was not meant stays as the administrator wrote it. Pure.
+ * A domain's JSON file, changed in its text: what was not meant stays as the administrator wrote
+ * it. Pure.
  *
- * Texts have been accepted by config_load(). Each function returns a text to free(), NULL when out of memory.
+ * Texts have been accepted by config_load(). Each function returns a text to free(), NULL when out
+ * of memory.
  */
 #ifndef REVERTFS_CTL_DOMAIN_CONFIG_TEXT_H
 #define REVERTFS_CTL_DOMAIN_CONFIG_TEXT_H

@@ -141,7 +141,10 @@ int conversion_unwrite_file(void *subject, struct sentence *error)
 	return config ? config_replace(now, config->text, error) : config_remove(now, error);
 }
 
-/* Whether the definition is the one that was looked at; -EIO and the like when libvirt does not say. */
+/*
+ * Whether the definition is the one that was looked at; -EIO and the like when libvirt does not
+ * say.
+ */
 static int is_as_it_was(const struct conversion *conversion, bool *ret_same, struct sentence *error)
 {
 	CLEANUP(domain_freep) struct domain *domain = NULL;
@@ -189,7 +192,10 @@ static bool is(const char *text, const char *wanted)
 	return text && strcmp(text, wanted) == 0;
 }
 
-/* Another process may have defined it at the same time, and libvirt may have understood it otherwise. */
+/*
+ * Another process may have defined it at the same time, and libvirt may have understood it
+ * otherwise.
+ */
 int conversion_verify(void *subject, struct sentence *error)
 {
 	struct conversion *conversion = subject;

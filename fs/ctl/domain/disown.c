@@ -2,10 +2,12 @@
 /*
  * disown: a domain goes back to its real images.
  *
- * What the disks have that their images have not is seen to first, while everything is still protected: changes are committed, and
- * commits folded, which may take long and may fail; before that, libvirt is asked to define what is defined, so that one that refuses
- * does so while nothing has changed. Only then come the steps, each with its undo: the domain's file, the definition,
- * and the end of the protection. Changes that are to be discarded are discarded by that last step, when nothing else can fail any more.
+ * What the disks have that their images have not is seen to first, while everything is still
+ * protected: changes are committed, and commits folded, which may take long and may fail; before
+ * that, libvirt is asked to define what is defined, so that one that refuses does so while nothing
+ * has changed. Only then come the steps, each with its undo: the domain's file, the definition, and
+ * the end of the protection. Changes that are to be discarded are discarded by that last step, when
+ * nothing else can fail any more.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -257,7 +259,10 @@ static int bring_home(struct leaving *leaving, bool quiet, struct sentence *erro
 	return 0;
 }
 
-/* When it goes no further, the disks stay, and so do their properties; one that was protected again has lost them all. */
+/*
+ * When it goes no further, the disks stay, and so do their properties; one that was protected again
+ * has lost them all.
+ */
 static void restore_properties(const struct leaving *leaving)
 {
 	for (size_t i = 0; i < leaving->conversion.count; i++) {

@@ -16,13 +16,16 @@ struct disk_change {
 };
 
 /*
- * *ret_after is the changed XML, *ret_before the same as it was, written in the same way, so that the two can be compared line by line.
- * -ENOENT where a target is not there.
+ * *ret_after is the changed XML, *ret_before the same as it was, written in the same way, so that
+ * the two can be compared line by line. -ENOENT where a target is not there.
  */
 int domain_edit_disks(const char *xml, const struct disk_change *changes, size_t count, char **ret_before,
 		      char **ret_after, struct sentence *error);
 
-/* Print a diff of two texts, both called `name`, to stdout; in colours where it is a terminal that has some. */
+/*
+ * Print a diff of two texts, both called `name`, to stdout; in colours where it is a terminal that
+ * has some.
+ */
 int domain_edit_show(const char *name, const char *before, const char *after, struct sentence *error);
 
 #endif

@@ -16,8 +16,8 @@ struct step {
 };
 
 /*
- * Act in order. When one fails, it and those before it are undone, the last first; the sentence says what failed, and then `undone`
- * ("everything is as it was"), or what could not be taken back.
+ * Act in order. When one fails, it and those before it are undone, the last first; the sentence
+ * says what failed, and then `undone` ("everything is as it was"), or what could not be taken back.
  */
 int transaction_run(const struct step *steps, size_t count, void *subject, const char *undone, struct sentence *error);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * `virsh qemu-agent-command` rather than domfsfreeze, which has no timeout: a guest that hangs would keep libvirt waiting, and the thaw
- * behind it. The guest may answer with anything: only a number and one word are taken from it.
+ * `virsh qemu-agent-command` rather than domfsfreeze, which has no timeout: a guest that hangs
+ * would keep libvirt waiting, and the thaw behind it. The guest may answer with anything: only a
+ * number and one word are taken from it.
  */
 #include "agent.h"
 

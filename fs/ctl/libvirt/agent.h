@@ -2,8 +2,8 @@
 /*
  * The agent in a guest, by way of virsh: freezing and thawing its filesystems.
  *
- * The timeout is libvirt's for the agent's answer. An agent that is late may still do what it was asked: after a freeze that failed
- * for whatever reason, thaw.
+ * The timeout is libvirt's for the agent's answer. An agent that is late may still do what it was
+ * asked: after a freeze that failed for whatever reason, thaw.
  */
 #ifndef REVERTFS_CTL_LIBVIRT_AGENT_H
 #define REVERTFS_CTL_LIBVIRT_AGENT_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The paths are in the domain's XML, as it runs where it does: a disk is ours when its path lies in a revertfs mount (compared as
- * text) and the daemon there has a disk of that name.
+ * The paths are in the domain's XML, as it runs where it does: a disk is ours when its path lies in
+ * a revertfs mount (compared as text) and the daemon there has a disk of that name.
  */
 #include "domain_disks.h"
 

@@ -24,8 +24,8 @@ struct served_domain {
 };
 
 /*
- * Ask libvirt and the daemons. At least one disk is found, or it fails; so it does with a domain that is neither off, running nor
- * paused, or is saved. Clear with served_domain_clear().
+ * Ask libvirt and the daemons. At least one disk is found, or it fails; so it does with a domain
+ * that is neither off, running nor paused, or is saved. Clear with served_domain_clear().
  */
 int served_domain_find(const struct virsh *virsh, const char *domain, struct served_domain *ret_domain,
 		       struct sentence *error);

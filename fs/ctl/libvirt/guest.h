@@ -18,15 +18,23 @@ struct guest {
 	struct config *config; /* NULL: there is none */
 };
 
-/* Whatever virsh takes for a domain. -EIO and the like with virsh's sentence; also where the domain's file is not valid. */
+/*
+ * Whatever virsh takes for a domain. -EIO and the like with virsh's sentence; also where the
+ * domain's file is not valid.
+ */
 int guest_load(const struct context *context, const char *word, struct guest *ret_guest, struct sentence *error);
 void guest_clear(struct guest *guest); /* for CLEANUP() */
 
-/* Its definition alone: *ret_xml (NULL: not wanted) as above, and what it says, with the volumes resolved. */
+/*
+ * Its definition alone: *ret_xml (NULL: not wanted) as above, and what it says, with the volumes
+ * resolved.
+ */
 int guest_definition(const struct virsh *virsh, const char *word, char **ret_xml, struct domain **ret_domain,
 		     struct sentence *error);
 
-/* What the hook would say if this domain started now: 0, or the sentence that keeps it from that. */
+/*
+ * What the hook would say if this domain started now: 0, or the sentence that keeps it from that.
+ */
 int guest_ask_hook(const struct domain *domain, const struct config *config, const struct mounts *mounts,
 		   struct sentence *error);
 
@@ -38,8 +46,9 @@ int guest_names(const struct virsh *virsh, char ***ret_names, struct sentence *e
 void guest_free_names(char ***names); /* for CLEANUP() */
 
 /*
- * The entries of the domain's file that --target chooses, all without it: a bool for each of guest->config->disks, to free().
- * -ENOENT with a sentence when one is not there, or there is no file.
+ * The entries of the domain's file that --target chooses, all without it: a bool for each of
+ * guest->config->disks, to free(). -ENOENT with a sentence when one is not there, or there is no
+ * file.
  */
 int guest_choose(const struct guest *guest, const struct arguments *arguments, bool **ret_which,
 		 struct sentence *error);

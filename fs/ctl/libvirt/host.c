@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * libvirt looks for hooks when it starts (or is sent SIGHUP), and from then on, if it found any for QEMU, lists qemu.d anew at each
- * event. So a libvirt that was started when any QEMU hook was there sees ours; and one whose hook has written its log since the start
- * has proved it.
+ * libvirt looks for hooks when it starts (or is sent SIGHUP), and from then on, if it found any for
+ * QEMU, lists qemu.d anew at each event. So a libvirt that was started when any QEMU hook was there
+ * sees ours; and one whose hook has written its log since the start has proved it.
  */
 #include "host.h"
 
@@ -30,7 +30,10 @@ static bool is_daemon(const char *name)
 	return false;
 }
 
-/* "PID (COMM) S ..." of /proc/PID/stat: the start is the 22nd field, in ticks since the boot. 0: not one of them. */
+/*
+ * "PID (COMM) S ..." of /proc/PID/stat: the start is the 22nd field, in ticks since the boot. 0:
+ * not one of them.
+ */
 static unsigned long long start_ticks(const char *pid)
 {
 	CLEANUP(freep) char *path = format_text("/proc/%s/stat", pid);

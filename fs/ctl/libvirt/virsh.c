@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Words go through as they are: what is a domain's name follows --domain, after which virsh takes anything for one.
+ * Words go through as they are: what is a domain's name follows --domain, after which virsh takes
+ * anything for one.
  */
 #include "virsh.h"
 
@@ -14,7 +15,10 @@
 
 static const char language[] = "LC_ALL=C";
 
-/* This process's environment, but for the language: the array is the caller's to free, its texts are not. */
+/*
+ * This process's environment, but for the language: the array is the caller's to free, its texts
+ * are not.
+ */
 static const char **own_environment(void)
 {
 	const char **environment;

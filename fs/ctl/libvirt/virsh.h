@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * libvirt, by way of virsh: arguments as a vector, a deadline for each call, its complaint as a sentence.
+ * libvirt, by way of virsh: arguments as a vector, a deadline for each call, its complaint as a
+ * sentence.
  *
- * Never to be used by a hook, for which libvirt waits. virsh runs in its caller's environment (which says where libvirt is, and who
- * asks), but in no language. A domain is whatever virsh takes for one: its name, its UUID, or its number.
+ * Never to be used by a hook, for which libvirt waits. virsh runs in its caller's environment
+ * (which says where libvirt is, and who asks), but in no language. A domain is whatever virsh takes
+ * for one: its name, its UUID, or its number.
  */
 #ifndef REVERTFS_CTL_LIBVIRT_VIRSH_H
 #define REVERTFS_CTL_LIBVIRT_VIRSH_H
@@ -20,8 +22,8 @@ struct virsh {
 };
 
 /*
- * Run `virsh WORD...`, which ends with NULL. What it printed is the caller's to free; NULL: nobody wants it. -ENOENT no virsh,
- * -ETIMEDOUT late and killed, -EIO libvirt refused; with a sentence.
+ * Run `virsh WORD...`, which ends with NULL. What it printed is the caller's to free; NULL: nobody
+ * wants it. -ENOENT no virsh, -ETIMEDOUT late and killed, -EIO libvirt refused; with a sentence.
  */
 int virsh_run(const struct virsh *virsh, const char *const *words, char **ret_output, struct sentence *error);
 

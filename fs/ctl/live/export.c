@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * export: a flat copy of a disk, or with --live of all protected disks of a domain, and what is to be done with it then.
+ * export: a flat copy of a disk, or with --live of all protected disks of a domain, and what is to
+ * be done with it then.
  *
- * A running guest is paused for the snapshot alone; the copies are made of that, one after the other, while it goes on. The snapshot is
- * deleted before anybody's program is run. All is copied before the first is run: what is uploaded belongs together.
+ * A running guest is paused for the snapshot alone; the copies are made of that, one after the
+ * other, while it goes on. The snapshot is deleted before anybody's program is run. All is copied
+ * before the first is run: what is uploaded belongs together.
  */
 #include <errno.h>
 #include <signal.h>

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The guard is forked, not started anew, and talks through a socket: a notice when the guest stands still (or will not), one when it
- * goes on again. A byte from revertctl, or the end of the socket, is the word to let it go on.
+ * The guard is forked, not started anew, and talks through a socket: a notice when the guest stands
+ * still (or will not), one when it goes on again. A byte from revertctl, or the end of the socket,
+ * is the word to let it go on.
  *
- * What may have happened counts as happened: an agent that is late with a freeze still freezes, a virsh that was killed may have paused.
- * So the way back is taken from the moment something was asked for, and is over when libvirt says that it is, or that the
- * domain has ended.
+ * What may have happened counts as happened: an agent that is late with a freeze still freezes, a
+ * virsh that was killed may have paused. So the way back is taken from the moment something was
+ * asked for, and is over when libvirt says that it is, or that the domain has ended.
  */
 #include "freeze_guard.h"
 

@@ -20,7 +20,10 @@
 /* The domain, how, and how long; -EINVAL with a sentence when there is no --live for it. */
 int live_command_parse(const struct arguments *arguments, struct live_plan *plan, struct sentence *error);
 
-/* A warning on stderr, if there is one; for people, what it came to, on stdout; and the same as an object. */
+/*
+ * A warning on stderr, if there is one; for people, what it came to, on stdout; and the same as an
+ * object.
+ */
 void live_command_say(const struct context *context, const struct live_plan *plan, const struct live_result *result);
 struct json_object *live_command_describe(const struct live_plan *plan, const struct live_result *result);
 

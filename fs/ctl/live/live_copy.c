@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One poll loop over the questions, and now and then over one more: the status of a mount whose disks are still waited for. A small
- * copy is answered before the first look.
+ * One poll loop over the questions, and now and then over one more: the status of a mount whose
+ * disks are still waited for. A small copy is answered before the first look.
  */
 #include "live_copy.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Live snapshots of several disks, asked for at the same time: a disk's copy is made first, and the guest may go on then, and after a
- * while, when it is checked and synced, there is an answer.
+ * Live snapshots of several disks, asked for at the same time: a disk's copy is made first, and the
+ * guest may go on then, and after a while, when it is checked and synced, there is an answer.
  */
 #ifndef REVERTFS_CTL_LIVE_LIVE_COPY_H
 #define REVERTFS_CTL_LIVE_LIVE_COPY_H
@@ -20,12 +20,14 @@ struct live_copy {
 void live_copy_begin(struct live_copy *live_copy);
 
 /*
- * Come back when each has its copy or an answer, or at the deadline (of monotonic_ms()): what has no copy then is taken back as far as
- * possible, and settled with -ETIMEDOUT.
+ * Come back when each has its copy or an answer, or at the deadline (of monotonic_ms()): what has
+ * no copy then is taken back as far as possible, and settled with -ETIMEDOUT.
  */
 void live_copy_until_copied(struct live_copy *items, size_t count, uint64_t deadline);
 
-/* Come back when each is settled, as after client_ask(), the rest at the deadline with -ETIMEDOUT. */
+/*
+ * Come back when each is settled, as after client_ask(), the rest at the deadline with -ETIMEDOUT.
+ */
 void live_copy_until_settled(struct live_copy *items, size_t count, uint64_t deadline);
 
 void live_copy_clear(struct live_copy *live_copy);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The guest stands still (freeze_guard.h) while all disks are copied (live_copy.h), and goes on while the copies are synced. Ctrl-C waits
- * meanwhile: all or none is a promise.
+ * The guest stands still (freeze_guard.h) while all disks are copied (live_copy.h), and goes on
+ * while the copies are synced. Ctrl-C waits meanwhile: all or none is a promise.
  */
 #include "live_snapshot.h"
 
@@ -67,7 +67,10 @@ void live_forget(const struct live_result *result, const char *snapshot)
 			forget_one(&result->domain.disks[i], snapshot, true);
 }
 
-/* What was made is deleted again, and what may have been: of a daemon that was late. One that refused has made nothing. */
+/*
+ * What was made is deleted again, and what may have been: of a daemon that was late. One that
+ * refused has made nothing.
+ */
 static void undo(const struct live_result *result, const struct live_copy *items, const char *snapshot)
 {
 	live_forget(result, snapshot);
@@ -182,7 +185,10 @@ static int take_all(struct live_result *result, const struct live_plan *plan, st
 	return r;
 }
 
-/* The layers that got the name have labels, also an older one, of a disk without changes. The weakest counts for all. */
+/*
+ * The layers that got the name have labels, also an older one, of a disk without changes. The
+ * weakest counts for all.
+ */
 static void find_consistency(struct live_result *result)
 {
 	static const char *const from_the_weakest[] = { "crash-consistent", "quiesced", "clean" };

@@ -27,8 +27,9 @@ struct live_result {
 };
 
 /*
- * Of result->domain, which served_domain_find() has found: all of its disks, or none. A guest that does not go on afterwards is an
- * error, too, though the snapshots are then there. Clear the result in any case.
+ * Of result->domain, which served_domain_find() has found: all of its disks, or none. A guest that
+ * does not go on afterwards is an error, too, though the snapshots are then there. Clear the result
+ * in any case.
  */
 int live_snapshot(const struct virsh *virsh, const struct live_plan *plan, struct live_result *result,
 		  struct sentence *error);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Ctrl-C is the program's, as in a shell: whoever waits for it ignores the signal meanwhile, and says how the program ended.
+ * Ctrl-C is the program's, as in a shell: whoever waits for it ignores the signal meanwhile, and
+ * says how the program ended.
  */
 #include "post_hook.h"
 

@@ -2,9 +2,10 @@
 /*
  * The user's program for a finished export: an upload, say.
  *
- * It is one program, found in PATH unless it has a slash, and gets two arguments: the file, and its sidecar. No shell is involved, and
- * there is no deadline. Its environment is the caller's, with what is known of the file in REVERTFS_... variables; so are its stdin and
- * stderr, and its stdout, unless that is for JSON: then it is stderr.
+ * It is one program, found in PATH unless it has a slash, and gets two arguments: the file, and its
+ * sidecar. No shell is involved, and there is no deadline. Its environment is the caller's, with
+ * what is known of the file in REVERTFS_... variables; so are its stdin and stderr, and its stdout,
+ * unless that is for JSON: then it is stderr.
  */
 #ifndef REVERTFS_CTL_LIVE_POST_HOOK_H
 #define REVERTFS_CTL_LIVE_POST_HOOK_H

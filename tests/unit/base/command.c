@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Control lines: what is a word, a setting or a mistake, and that the writer and the reader of lines cannot disagree.
+ * Control lines: what is a word, a setting or a mistake, and that the writer and the reader of
+ * lines cannot disagree.
  */
 #include "test.h"
 

@@ -84,7 +84,10 @@ TEST(clean_text_is_valid_UTF8_without_control_characters)
 	check(!text_is_clean("\xbf"));
 }
 
-/* Every sequence of up to four bytes is judged as iconv would; here against a second, table-free definition. */
+/*
+ * Every sequence of up to four bytes is judged as iconv would; here against a second, table-free
+ * definition.
+ */
 static bool valid_utf8(const unsigned char *p)
 {
 	while (*p) {
@@ -184,7 +187,9 @@ TEST(a_report_is_one_sentence_with_its_context_in_front)
 	check_errno(report_context(NULL, -EIO, "%s", "nobody asked"), EIO);
 }
 
-/* The answer to a command is JSON, and JSON is UTF-8: what is cut off must not be half a character. */
+/*
+ * The answer to a command is JSON, and JSON is UTF-8: what is cut off must not be half a character.
+ */
 TEST(a_sentence_that_is_too_long_is_still_valid_UTF8)
 {
 	struct sentence sentence;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The control file's lines: what each verb takes, names as they may be written, several lines in a write, the JSON answer.
+ * The control file's lines: what each verb takes, names as they may be written, several lines in a
+ * write, the JSON answer.
  */
 #include "world.h"
 
@@ -230,7 +231,7 @@ TEST(the_help_names_every_verb)
 		check_contains(control_help(), verbs[i]);
 }
 
-/* --- status --------------------------------------------------------------------------------------- */
+/* --- status ----------------------------------------------------------------------------------- */
 
 TEST(the_status_is_valid_JSON_with_what_is_documented)
 {

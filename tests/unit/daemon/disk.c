@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The verbs on a disk, without a kernel: what a guest reads after each, what the image holds, what is refused and why.
+ * The verbs on a disk, without a kernel: what a guest reads after each, what the image holds, what
+ * is refused and why.
  */
 #include "world.h"
 
@@ -15,7 +16,7 @@ static void new_disk(void)
 	check_ok("protect d");
 }
 
-/* --- protect -------------------------------------------------------------------------------------- */
+/* --- protect ---------------------------------------------------------------------------------- */
 
 TEST(a_protected_raw_image_reads_as_it_did)
 {
@@ -145,7 +146,7 @@ TEST(the_format_is_pinned_when_it_is_protected)
 	world_end();
 }
 
-/* --- reset ---------------------------------------------------------------------------------------- */
+/* --- reset ------------------------------------------------------------------------------------ */
 
 TEST(what_a_guest_writes_is_read_back_and_the_image_is_not_touched)
 {
@@ -271,7 +272,7 @@ TEST(a_fresh_scratch_has_owner_mode_and_xattrs_of_the_image_and_a_serial_of_its_
 	world_end();
 }
 
-/* --- commit, fold, undo --------------------------------------------------------------------------- */
+/* --- commit, fold, undo ----------------------------------------------------------------------- */
 
 TEST(a_commit_keeps_what_was_written_and_a_reset_goes_back_to_it)
 {
@@ -447,7 +448,7 @@ TEST(no_fold_runs_while_somebody_has_the_disk_open)
 	world_end();
 }
 
-/* --- unprotect ------------------------------------------------------------------------------------ */
+/* --- unprotect -------------------------------------------------------------------------------- */
 
 TEST(unprotect_wants_a_pristine_disk_without_layers)
 {
@@ -468,7 +469,7 @@ TEST(unprotect_wants_a_pristine_disk_without_layers)
 	world_end();
 }
 
-/* --- properties ----------------------------------------------------------------------------------- */
+/* --- properties ------------------------------------------------------------------------------- */
 
 TEST(properties_are_checked_kept_and_shown)
 {
@@ -517,7 +518,7 @@ TEST(a_disk_grows_and_its_image_with_the_fold)
 	world_end();
 }
 
-/* --- what others do to the files ------------------------------------------------------------------ */
+/* --- what others do to the files -------------------------------------------------------------- */
 
 static void rewrite_header(const char *arguments)
 {
@@ -638,7 +639,7 @@ TEST(another_file_under_the_image_s_name_is_taken_only_when_nothing_stands_on_th
 	world_end();
 }
 
-/* --- failures of qemu-img and of the state -------------------------------------------------------- */
+/* --- failures of qemu-img and of the state ---------------------------------------------------- */
 
 TEST(without_qemu_img_nothing_is_protected_and_resets_and_commits_go_on)
 {

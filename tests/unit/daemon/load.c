@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a start finds in the state directory, in states made by hand as a crash, another's hand or a bad medium leaves them: mended where
- * that is safe, and otherwise nothing is removed and the disk says why it cannot be served.
+ * What a start finds in the state directory, in states made by hand as a crash, another's hand or a
+ * bad medium leaves them: mended where that is safe, and otherwise nothing is removed and the disk
+ * says why it cannot be served.
  */
 #include "world.h"
 
@@ -39,7 +40,7 @@ static int file_count(void)
 	return count_files("state/layers", "") + count_files("state/disks", "") + count_files("state/lost", "");
 }
 
-/* --- what is right stays -------------------------------------------------------------------------- */
+/* --- what is right stays ---------------------------------------------------------------------- */
 
 TEST(a_restart_changes_nothing)
 {
@@ -86,7 +87,7 @@ TEST(the_state_directory_is_for_its_owner_alone)
 	world_end();
 }
 
-/* --- what a crash leaves is mended ---------------------------------------------------------------- */
+/* --- what a crash leaves is mended ------------------------------------------------------------ */
 
 TEST(a_scratch_that_is_a_layer_s_file_is_replaced)
 {
@@ -281,9 +282,12 @@ TEST(a_torn_session_is_over)
 	world_end();
 }
 
-/* --- what cannot be read is left alone ------------------------------------------------------------ */
+/* --- what cannot be read is left alone -------------------------------------------------------- */
 
-/* Whatever was put there: the start succeeds, the disk has failed with these words, and no file was removed. */
+/*
+ * Whatever was put there: the start succeeds, the disk has failed with these words, and no file was
+ * removed.
+ */
 static void check_failed(const char *words)
 {
 	int before = file_count();

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The life of a domain on its disks: each row of the policy table, at its start (prepare) and at its end (release).
+ * The life of a domain on its disks: each row of the policy table, at its start (prepare) and at
+ * its end (release).
  */
 #include "world.h"
 
@@ -46,7 +47,7 @@ static bool has_snapshot(const char *prefix)
 	return false;
 }
 
-/* --- release, without a hold ---------------------------------------------------------------------- */
+/* --- release, without a hold ------------------------------------------------------------------ */
 
 static const struct row {
 	const char *reason;
@@ -162,7 +163,7 @@ TEST(a_release_while_QEMU_still_writes_is_refused)
 	world_end();
 }
 
-/* --- sessions and others -------------------------------------------------------------------------- */
+/* --- sessions and others ---------------------------------------------------------------------- */
 
 TEST(a_disk_in_a_session_belongs_to_its_domain)
 {
@@ -207,7 +208,7 @@ TEST(a_release_after_a_restart_still_commits)
 	world_end();
 }
 
-/* --- leftovers ------------------------------------------------------------------------------------ */
+/* --- leftovers -------------------------------------------------------------------------------- */
 
 static void leave(const char *more)
 {
@@ -346,7 +347,7 @@ TEST(a_leftover_with_a_foreign_header_is_moved_to_lost)
 	world_end();
 }
 
-/* --- holds ---------------------------------------------------------------------------------------- */
+/* --- holds ------------------------------------------------------------------------------------ */
 
 TEST(a_saved_guest_resumes_on_the_bytes_it_left)
 {
@@ -501,7 +502,7 @@ TEST(a_hold_whose_header_was_rewritten_is_not_resumed)
 	world_end();
 }
 
-/* --- the flag ------------------------------------------------------------------------------------- */
+/* --- the flag --------------------------------------------------------------------------------- */
 
 TEST(a_config_that_was_consumed_already_does_not_arm_again)
 {
@@ -520,7 +521,7 @@ TEST(a_config_that_was_consumed_already_does_not_arm_again)
 	world_end();
 }
 
-/* --- several disks -------------------------------------------------------------------------------- */
+/* --- several disks ---------------------------------------------------------------------------- */
 
 TEST(an_image_that_is_no_disk_yet_is_protected_by_its_first_start)
 {
@@ -613,7 +614,7 @@ TEST(two_domains_with_disks_of_their_own_do_not_disturb_each_other)
 	world_end();
 }
 
-/* --- durability ----------------------------------------------------------------------------------- */
+/* --- durability ------------------------------------------------------------------------------- */
 
 static bool flush_is_strict(const char *more, const char *property)
 {

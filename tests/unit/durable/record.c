@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Records: what is saved is loaded, and whatever else lies there, torn or by another's hand, is -EBADMSG and leaves the output alone.
+ * Records: what is saved is loaded, and whatever else lies there, torn or by another's hand, is
+ * -EBADMSG and leaves the output alone.
  */
 #include "test.h"
 
@@ -45,7 +46,7 @@ static char *get(size_t *ret_length)
 	return text;
 }
 
-/* --- the four kinds, each with all its members filled --------------------------------------------- */
+/* --- the four kinds, each with all its members filled ----------------------------------------- */
 
 static struct disk_record full_disk(void)
 {
@@ -195,7 +196,7 @@ static const struct kind {
 
 #define FOR_EACH_KIND(kind) for (const struct kind *kind = kinds; kind < kinds + ARRAY_SIZE(kinds); kind++)
 
-/* --- what is right is read ------------------------------------------------------------------------ */
+/* --- what is right is read -------------------------------------------------------------------- */
 
 TEST(a_disk_is_loaded_as_it_was_saved)
 {
@@ -344,7 +345,7 @@ TEST(saving_leaves_one_file_with_rights_for_root_alone)
 	check_int(fstatat(directory(), FILE_NAME ".new", &stat, 0), -1);
 }
 
-/* --- what is wrong is refused --------------------------------------------------------------------- */
+/* --- what is wrong is refused ----------------------------------------------------------------- */
 
 TEST(a_record_that_is_not_there_is_ENOENT)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * DOMAIN.json: what is accepted, what is refused in which words, and how a consumed flag is taken back.
+ * DOMAIN.json: what is accepted, what is refused in which words, and how a consumed flag is taken
+ * back.
  */
 #include "test.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The hook's policy: what each situation of XML, configuration and mounts asks of which mount, or why it is refused.
+ * The hook's policy: what each situation of XML, configuration and mounts asks of which mount, or
+ * why it is refused.
  */
 #include "test.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Templates: a scratch is byte for byte what qemu-img would have made, and whether it was written to can be seen from its file.
+ * Templates: a scratch is byte for byte what qemu-img would have made, and whether it was written
+ * to can be seen from its file.
  */
 #include "test.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The qcow2 header reader, against headers that qemu-img writes, and against those that a QEMU in hostile hands may write.
+ * The qcow2 header reader, against headers that qemu-img writes, and against those that a QEMU in
+ * hostile hands may write.
  */
 #include "test.h"
 
@@ -200,8 +201,8 @@ static bool would_be_sealed(const unsigned char *bytes)
 }
 
 /*
- * The bytes that decide how QEMU reads the file. The others (offsets and sizes of L1, refcount and snapshot tables, padding) say
- * where data lies within this very file; qemu-img check is for those.
+ * The bytes that decide how QEMU reads the file. The others (offsets and sizes of L1, refcount and
+ * snapshot tables, padding) say where data lies within this very file; qemu-img check is for those.
  */
 static bool decides(size_t offset)
 {

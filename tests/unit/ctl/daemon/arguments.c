@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The command line of revertctl: words and options in any order, and what is wrong with it in a sentence. */
+/*
+ * The command line of revertctl: words and options in any order, and what is wrong with it in a
+ * sentence.
+ */
 #include "arguments.h"
 #include "verbs.h"
 #include "test.h"

@@ -6,7 +6,10 @@
 #include "progress.h"
 #include "test.h"
 
-/* What stays in memory until the end, so that each check is one line; a leak is what nothing points to. */
+/*
+ * What stays in memory until the end, so that each check is one line; a leak is what nothing points
+ * to.
+ */
 static void *kept[512];
 static size_t kept_count;
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What adopt and its kin write: the domain's file, changed in its text, and its XML with other sources; steps and their undo. */
+/*
+ * What adopt and its kin write: the domain's file, changed in its text, and its XML with other
+ * sources; steps and their undo.
+ */
 #include "config.h"
 #include "config_text.h"
 #include "domain_edit.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * virsh is given its words as they are, in no language, is not waited for without end, and what it complains of is a sentence.
- * A script stands in for it.
+ * virsh is given its words as they are, in no language, is not waited for without end, and what it
+ * complains of is a sentence. A script stands in for it.
  */
 #include "test.h"
 
