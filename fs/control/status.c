@@ -142,7 +142,7 @@ static struct json_object *describe_layers(const struct disk *disk)
 	return list;
 }
 
-static struct json_object *describe_session(const struct disk *disk)
+static struct json_object *describe_session_locked(const struct disk *disk)
 {
 	struct json_object *object;
 	char since[TIME_TEXT_SIZE];
@@ -208,7 +208,7 @@ static struct json_object *begin_job(const char *kind, enum job_state state, dou
 	return object;
 }
 
-static struct json_object *describe_fold(const struct disk *disk)
+static struct json_object *describe_fold_locked(const struct disk *disk)
 {
 	struct json_object *object =
 		begin_job("fold", disk->job.state, disk->job.percent, disk->job.bytes, disk->job.started);
@@ -232,14 +232,14 @@ static struct json_object *describe_transfer(const struct transfer *transfer)
 }
 
 /* Those that run first. */
-static struct json_object *describe_jobs(const struct disk *disk)
+static struct json_object *describe_jobs_locked(const struct disk *disk)
 {
 	static const enum job_state states[] = { JOB_RUNNING, JOB_QUEUED };
 	struct json_object *list = json_object_new_array();
 
 	for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
 		if (disk->job.state == states[i])
-			json_object_array_add(list, describe_fold(disk));
+			json_object_array_add(list, describe_fold_locked(disk));
 		for (const struct transfer *t = disk->disks->transfers; t; t = t->next)
 			if (t->disk == disk && t->state == states[i])
 				json_object_array_add(list, describe_transfer(t));
@@ -258,7 +258,7 @@ static struct json_object *describe_properties(const struct disk *disk)
 }
 
 /* How many there are, and who still runs on a head that this disk has left. */
-static void describe_clones(const struct disk *disk, struct json_object *object)
+static void describe_clones_locked(const struct disk *disk, struct json_object *object)
 {
 	struct json_object *behind = json_object_new_array();
 	uint64_t count = 0;
@@ -274,7 +274,7 @@ static void describe_clones(const struct disk *disk, struct json_object *object)
 	json_object_object_add(object, "clones_behind", behind);
 }
 
-static void describe_chain(const struct disk *disk, struct json_object *object)
+static void describe_chain_locked(const struct disk *disk, struct json_object *object)
 {
 	struct sentence why;
 	bool waits = fold_waits_for_locked(disk, &why), overdue;
@@ -287,7 +287,7 @@ static void describe_chain(const struct disk *disk, struct json_object *object)
 
 static struct json_object *describe_disk_locked(const struct disk *disk, bool passthrough)
 {
-	struct json_object *object = json_object_new_object(), *jobs = describe_jobs(disk);
+	struct json_object *object = json_object_new_object(), *jobs = describe_jobs_locked(disk);
 	const char *last_error = disk->last_error.text;
 
 	json_set_string(object, "name", disk->name);
@@ -299,7 +299,7 @@ static struct json_object *describe_disk_locked(const struct disk *disk, bool pa
 	json_set_bool(object, "passthrough", passthrough && (!disk->scratch || atomic_load(&disk->scratch->passed)));
 	json_set_u64(object, "scratch_bytes", disk->scratch ? allocated(disk->scratch->fd) : 0);
 	json_object_object_add(object, "layers", describe_layers(disk));
-	json_object_object_add(object, "session", describe_session(disk));
+	json_object_object_add(object, "session", describe_session_locked(disk));
 	json_object_object_add(object, "hold", describe_hold(disk));
 	json_set_bool(object, "armed", (disk->session && disk->session->armed) || disk->record.commit_at_release);
 	json_set_bool(object, "unhooked", disk->record.fate == FATE_UNHOOKED);
@@ -309,8 +309,8 @@ static struct json_object *describe_disk_locked(const struct disk *disk, bool pa
 	json_object_object_add(object, "job", json_object_get(json_object_array_get_idx(jobs, 0)));
 	json_object_object_add(object, "jobs", jobs);
 	json_set_string(object, "template", disk->record.origin);
-	describe_clones(disk, object);
-	describe_chain(disk, object);
+	describe_clones_locked(disk, object);
+	describe_chain_locked(disk, object);
 	json_set_bool(object, "follow", disk->record.follow);
 	json_set_bool(object, "behind", clone_is_behind_locked(disk));
 	json_set_string(object, "last_error", last_error[0] ? last_error : NULL);

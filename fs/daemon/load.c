@@ -219,6 +219,16 @@ static bool is_disk(const struct disks *disks, const char *name)
 	return false;
 }
 
+static bool has_name(const struct layer *layer, const struct layer_name *name)
+{
+	bool has;
+
+	pthread_mutex_lock(&layer->disks->lock);
+	has = layer_has_name_locked(layer, name->disk, name->snapshot);
+	pthread_mutex_unlock(&layer->disks->lock);
+	return has;
+}
+
 static bool is_reached(const struct layer *layer)
 {
 	if (layer->children)
@@ -230,8 +240,7 @@ static bool is_reached(const struct layer *layer)
 		if (!is_disk(layer->disks, name->disk))
 			continue;
 		/* A fold was cut off at its very end: the parent has the names already. */
-		if (layer->record.state != LAYER_FOLDING ||
-		    !layer_has_name_locked(layer->parent, name->disk, name->snapshot))
+		if (layer->record.state != LAYER_FOLDING || !has_name(layer->parent, name))
 			return true;
 	}
 	for (const struct disk *disk = layer->disks->first; disk; disk = disk->next_disk)

@@ -226,7 +226,7 @@ static int update_names(struct layer *layer, struct layer_record *changed)
 	return r;
 }
 
-static int add_name(struct layer *layer, const char *disk, const char *snapshot)
+static int add_name_locked(struct layer *layer, const char *disk, const char *snapshot)
 {
 	struct layer_record changed;
 	int r;
@@ -243,7 +243,7 @@ static int add_name(struct layer *layer, const char *disk, const char *snapshot)
 	return update_names(layer, &changed);
 }
 
-static int drop_name(struct layer *layer, const char *disk, const char *snapshot)
+static int drop_name_locked(struct layer *layer, const char *disk, const char *snapshot)
 {
 	struct layer_record changed;
 	int r = copy_names(&layer->record, 0, &changed);
@@ -266,7 +266,7 @@ static int drop_name(struct layer *layer, const char *disk, const char *snapshot
 	return -ENOENT;
 }
 
-static int take_names(struct layer *layer, struct layer *from)
+static int take_names_locked(struct layer *layer, struct layer *from)
 {
 	struct layer_record changed;
 	int r;
@@ -293,7 +293,7 @@ int layer_add_name(struct layer *layer, const char *disk, const char *snapshot)
 	int r;
 
 	pthread_mutex_lock(&layer->disks->records);
-	r = add_name(layer, disk, snapshot);
+	r = add_name_locked(layer, disk, snapshot);
 	pthread_mutex_unlock(&layer->disks->records);
 	return r;
 }
@@ -303,7 +303,7 @@ int layer_drop_name(struct layer *layer, const char *disk, const char *snapshot)
 	int r;
 
 	pthread_mutex_lock(&layer->disks->records);
-	r = drop_name(layer, disk, snapshot);
+	r = drop_name_locked(layer, disk, snapshot);
 	pthread_mutex_unlock(&layer->disks->records);
 	return r;
 }
@@ -313,7 +313,7 @@ int layer_take_names(struct layer *layer, struct layer *from)
 	int r;
 
 	pthread_mutex_lock(&layer->disks->records);
-	r = take_names(layer, from);
+	r = take_names_locked(layer, from);
 	pthread_mutex_unlock(&layer->disks->records);
 	return r;
 }

@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lock.h"
 #include "log.h"
 
 #define MAGIC "revertfs"
@@ -150,11 +151,10 @@ static void *take_locked(struct handover *handover, enum handover_kind kind)
 
 void *handover_take(struct handover *handover, enum handover_kind kind)
 {
-	char *slot;
+	char *slot = NULL;
 
-	pthread_mutex_lock(&handover->lock);
-	slot = take_locked(handover, kind);
-	pthread_mutex_unlock(&handover->lock);
+	LOCKED (&handover->lock)
+		slot = take_locked(handover, kind);
 	if (slot)
 		memset(slot, 0, kinds[kind].size);
 	return slot;
@@ -167,10 +167,10 @@ void handover_give(struct handover *handover, enum handover_kind kind, void *slo
 	if (!slot)
 		return;
 	handover_publish(first_of(slot), 0);
-	pthread_mutex_lock(&handover->lock);
 	/* Short of memory, the slot is lost to this daemon, and the next one finds it. */
-	note_free_locked(pool, (uint32_t)((size_t)((char *)slot - slot_at(handover, kind, 0)) / kinds[kind].size));
-	pthread_mutex_unlock(&handover->lock);
+	LOCKED (&handover->lock)
+		note_free_locked(pool,
+				 (uint32_t)((size_t)((char *)slot - slot_at(handover, kind, 0)) / kinds[kind].size));
 }
 
 void handover_visit(struct handover *handover, enum handover_kind kind, void (*visit)(void *context, void *slot),
@@ -303,7 +303,7 @@ static int check(struct handover *handover, struct sentence *error)
 	return 0;
 }
 
-static int find_free(struct handover *handover)
+static int find_free_locked(struct handover *handover)
 {
 	for (size_t kind = 0; kind < HANDOVER_KINDS; kind++) {
 		struct pool *pool = &handover->pools[kind];
@@ -331,8 +331,12 @@ int handover_adopt(int fd, struct handover **ret_handover, struct sentence *erro
 		report(error, r, "what an earlier daemon wrote down cannot be mapped: %s", error_text(r));
 	if (r == 0)
 		r = check(handover, error);
-	if (r == 0 && (r = find_free(handover)) < 0)
-		report(error, r, "out of memory");
+	if (r == 0) {
+		LOCKED (&handover->lock)
+			r = find_free_locked(handover);
+		if (r < 0)
+			report(error, r, "out of memory");
+	}
 	if (r < 0) {
 		handover_free(handover);
 		return r;

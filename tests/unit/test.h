@@ -13,9 +13,9 @@
  *	}
  *
  * Each prints `ok NAME` or `not ok NAME: why`, with blanks for the underscores. The first check
- * that fails ends its test (by longjmp: cleanup attributes of that scope do not run), the others go
- * on. A crash ends the program; tests/run counts it. TEST_DIR is a directory of the test's own, made
- * by the runner.
+ * that fails ends its test (by longjmp: cleanup attributes of that scope do not run), the others
+ * go on. A crash ends the program; tests/run counts it. TEST_DIR is a directory of the test's own,
+ * made by the runner.
  */
 #ifndef TEST_H
 #define TEST_H
