@@ -223,6 +223,15 @@ void size_text(uint64_t bytes, char text[SIZE_TEXT_SIZE])
 	snprintf(text, SIZE_TEXT_SIZE, value < 9.95 && unit ? "%.1f%c" : "%.0f%c", value, units[unit]);
 }
 
+uint64_t text_hash(const char *text)
+{
+	uint64_t hash = 0xcbf29ce484222325ULL;
+
+	for (; *text; text++)
+		hash = (hash ^ (unsigned char)*text) * 0x100000001b3ULL;
+	return hash;
+}
+
 bool text_is_clean(const char *text)
 {
 	const unsigned char *p = (const unsigned char *)text;

@@ -81,6 +81,12 @@ int parse_size(const char *text, uint64_t *ret_size);
 #define SIZE_TEXT_SIZE 16
 void size_text(uint64_t bytes, char text[SIZE_TEXT_SIZE]);
 
+/*
+ * FNV-1a, 64 bits, of the text's bytes. The kernel keeps positions in directories that are made of
+ * this number, also while the daemon is replaced: it must never change.
+ */
+uint64_t text_hash(const char *text);
+
 /* Whether the text is valid UTF-8 and free of control characters (C0, DEL). */
 bool text_is_clean(const char *text);
 

@@ -87,19 +87,16 @@ struct listing_entry *listing_find(const struct listing *listing, const char *na
 	return bsearch(&like, listing->entries, listing->count, sizeof(like), compare);
 }
 
-/* FNV-1a, without the sign: positions are numbers that lseek(2) takes. */
+/* Half of the hash, so that there is no sign: positions are numbers that lseek(2) takes. */
 static off_t position_of(const char *name)
 {
-	uint64_t hash = 0xcbf29ce484222325ULL;
+	uint64_t half = text_hash(name) >> 1;
 
 	if (strcmp(name, ".") == 0)
 		return 1;
 	if (strcmp(name, "..") == 0)
 		return 2;
-	for (const char *p = name; *p; p++)
-		hash = (hash ^ (unsigned char)*p) * 0x100000001b3ULL;
-	hash >>= 1;
-	return (off_t)(hash > 2 ? hash : 3);
+	return (off_t)(half > 2 ? half : 3);
 }
 
 static int compare_positions(const void *a, const void *b)

@@ -19,6 +19,7 @@
 #include "fdstore.h"
 #include "node_handover.h"
 #include "log.h"
+#include "util.h"
 
 struct node_table {
 	pthread_mutex_t lock;
@@ -39,15 +40,6 @@ static size_t mix(uint64_t value)
 	return (size_t)value;
 }
 
-static size_t hash_text(const char *text)
-{
-	uint64_t hash = 0xcbf29ce484222325ULL;
-
-	for (; *text; text++)
-		hash = (hash ^ (unsigned char)*text) * 0x100000001b3ULL;
-	return mix(hash);
-}
-
 static size_t hash_key(const struct node *node)
 {
 	switch (node->kind) {
@@ -57,7 +49,7 @@ static size_t hash_key(const struct node *node)
 	case NODE_VIEW:
 		return mix(node->serial * 2 + node->kind);
 	case NODE_IMAGES_DIRECTORY:
-		return hash_text(node->path);
+		return mix(text_hash(node->path));
 	case NODE_FIXED:
 		return mix(node->serial * 8 + node->fixed);
 	}

@@ -19,6 +19,7 @@
 
 #include "status.h"
 #include "tree_internal.h"
+#include "util.h"
 
 static const struct admin_file {
 	const char *name;
@@ -117,13 +118,9 @@ static mode_t fixed_mode(const struct tree *tree, enum node_fixed fixed)
 
 static uint64_t inode_of(const struct node *node)
 {
-	uint64_t hash = 5381;
-
 	if (node->kind == NODE_FIXED)
 		return node_own_inode(NODE_FIXED, node->fixed);
-	for (const char *p = node->path; *p; p++)
-		hash = hash * 33 + (unsigned char)*p;
-	return node_own_inode(NODE_IMAGES_DIRECTORY, hash & 0xffffffffffULL);
+	return node_own_inode(NODE_IMAGES_DIRECTORY, text_hash(node->path) & 0xffffffffffULL);
 }
 
 void admin_attributes(struct tree *tree, const struct node *node, struct stat *ret_stat)

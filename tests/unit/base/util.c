@@ -128,6 +128,15 @@ TEST(every_short_sequence_of_bytes_is_judged_rightly)
 	}
 }
 
+/* The vectors that the authors of FNV publish: the kernel may hold positions made of an older daemon's hash. */
+TEST(the_hash_of_a_text_is_FNV_1a_for_ever)
+{
+	check(text_hash("") == 0xcbf29ce484222325ULL);
+	check(text_hash("a") == 0xaf63dc4c8601ec8cULL);
+	check(text_hash("foobar") == 0x85944171f73967e8ULL);
+	check(text_hash("\xff") == (0xcbf29ce4842223daULL * 0x100000001b3ULL));
+}
+
 TEST(a_name_stays_beneath_its_directory)
 {
 	static const char *const good[] = { "a", "a/b", "a b", ".a", "..a", "a..", "...", "a/.b/c..d", "\xc3\xa4" };
