@@ -28,7 +28,7 @@
 
 enum kind {
 	KIND_TEXT,   /* char * */
-	KIND_LIST,   /* char ** and a size_t right behind it; may be repeated */
+	KIND_LIST,   /* struct text_list; may be repeated */
 	KIND_PATHS,  /* the same, written with colons between */
 	KIND_NUMBER, /* unsigned, at least 1 */
 	KIND_GROUP,  /* gid_t, written as a name or a number */
@@ -128,28 +128,28 @@ static int set_text(char **place, const char *text, struct sentence *error)
 	return 0;
 }
 
-static int list_add(char ***list, size_t *count, const char *text, size_t length, struct sentence *error)
+static int list_add(struct text_list *list, const char *text, size_t length, struct sentence *error)
 {
-	char **longer = realloc(*list, (*count + 1) * sizeof(*longer));
+	char **longer = reallocarray(list->items, list->count + 1, sizeof(*longer));
 
 	if (!longer)
 		return out_of_memory(error);
-	*list = longer;
-	longer[*count] = strndup(text, length);
-	if (!longer[*count])
+	list->items = longer;
+	longer[list->count] = strndup(text, length);
+	if (!longer[list->count])
 		return out_of_memory(error);
-	(*count)++;
+	list->count++;
 	return 0;
 }
 
-static void list_free(char **list, size_t count)
+static void list_clear(struct text_list *list)
 {
-	for (size_t i = 0; i < count; i++)
-		free(list[i]);
-	free(list);
+	for (size_t i = 0; i < list->count; i++)
+		free(list->items[i]);
+	free(list->items);
 }
 
-static int add_paths(char ***list, size_t *count, const char *text, struct sentence *error)
+static int add_paths(struct text_list *list, const char *text, struct sentence *error)
 {
 	while (*text) {
 		size_t length = strcspn(text, ":");
@@ -158,7 +158,7 @@ static int add_paths(char ***list, size_t *count, const char *text, struct sente
 		if (length && *text != '/')
 			return report(error, -EINVAL, "'%.*s' must be an absolute path", (int)length, text);
 		if (length)
-			r = list_add(list, count, text, length, error);
+			r = list_add(list, text, length, error);
 		if (r < 0)
 			return r;
 		text += length + (text[length] == ':');
@@ -214,31 +214,28 @@ static int set_switch(bool *place, const char *name, const char *text, struct se
 	return 0;
 }
 
-/* The count of a list stands right behind it in struct options. */
 static int set_value(struct options *options, const struct definition *definition, const char *text,
 		     struct sentence *error)
 {
-	char *place = (char *)options + definition->offset;
-	char ***list = (char ***)(void *)place;
-	size_t *count = (size_t *)(void *)(list + 1);
+	void *member = (char *)options + definition->offset;
 
 	if (!*text)
 		return report(error, -EINVAL, "option '%s' has no value", definition->name);
 	switch (definition->kind) {
 	case KIND_TEXT:
-		return set_text((char **)(void *)place, text, error);
+		return set_text(member, text, error);
 	case KIND_LIST:
-		return list_add(list, count, text, strlen(text), error);
+		return list_add(member, text, strlen(text), error);
 	case KIND_PATHS:
-		return add_paths(list, count, text, error);
+		return add_paths(member, text, error);
 	case KIND_NUMBER:
-		return set_number((unsigned *)(void *)place, definition->name, text, error);
+		return set_number(member, definition->name, text, error);
 	case KIND_GROUP:
-		return set_group((gid_t *)(void *)place, text, error);
+		return set_group(member, text, error);
 	case KIND_PASSTHROUGH:
-		return set_passthrough((enum passthrough_mode *)(void *)place, text, error);
+		return set_passthrough(member, text, error);
 	case KIND_SWITCH:
-		return set_switch((bool *)(void *)place, definition->name, text, error);
+		return set_switch(member, definition->name, text, error);
 	}
 	return -EINVAL;
 }
@@ -319,7 +316,7 @@ static int read_option(struct reader *reader, const char *text)
 		r = read_mount_option(reader, text);
 	if (r != 0)
 		return r;
-	return list_add(&options->fuse_options, &options->fuse_options_count, text, strlen(text), reader->error);
+	return list_add(&options->fuse_options, text, strlen(text), reader->error);
 }
 
 static int read_switch(struct reader *reader, const char *text)
@@ -515,9 +512,9 @@ void options_free(struct options *options)
 	free(options->qemu_img);
 	free(options->template_options);
 	free(options->mount_data);
-	list_free(options->protect, options->protect_count);
-	list_free(options->export_dirs, options->export_dirs_count);
-	list_free(options->fuse_options, options->fuse_options_count);
+	list_clear(&options->protect);
+	list_clear(&options->export_dirs);
+	list_clear(&options->fuse_options);
 	memset(options, 0, sizeof(*options));
 }
 

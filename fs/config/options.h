@@ -16,6 +16,11 @@
 
 enum passthrough_mode { PASSTHROUGH_AUTO, PASSTHROUGH_NO, PASSTHROUGH_REQUIRE };
 
+struct text_list {
+	char **items;
+	size_t count;
+};
+
 struct options {
 	char *images;           /* IMAGES, absolute and free of symlinks */
 	char *mount;            /* MOUNTPOINT, absolute and free of symlinks */
@@ -24,14 +29,12 @@ struct options {
 	char *config;           /* the JSON file; NULL when there is none */
 	char *qemu_img;         /* the program, found in PATH unless it has a slash */
 	char *template_options; /* `qemu-img create -o` of a scratch */
-	char **protect;         /* globs of names to protect at start */
-	size_t protect_count;
-	char **export_dirs;
-	size_t export_dirs_count;
-	gid_t group;           /* may use the control file; 0 when only root may */
-	unsigned max_jobs;     /* folds, exports and full clones at the same time */
-	unsigned max_layers;   /* unfolded, from which on a commit warns */
-	unsigned qemu_timeout; /* seconds a qemu-img may go without any progress */
+	struct text_list protect;     /* globs of names to protect at start */
+	struct text_list export_dirs; /* where callers other than root may export to */
+	gid_t group;                  /* may use the control file; 0 when only root may */
+	unsigned max_jobs;            /* folds, exports and full clones at the same time */
+	unsigned max_layers;          /* unfolded layers of a disk, from which on its commits warn */
+	unsigned qemu_timeout;        /* seconds a qemu-img may go without any progress */
 	enum passthrough_mode passthrough;
 	bool keeper; /* without systemd: have a keeper */
 	bool foreground;
@@ -39,8 +42,7 @@ struct options {
 
 	unsigned long mount_flags; /* MS_RDONLY and the like, as mount(2) takes them */
 	char *mount_data;          /* SELinux contexts, as mount(2) takes them, or NULL */
-	char **fuse_options;       /* what is left, for libfuse to know or to refuse */
-	size_t fuse_options_count;
+	struct text_list fuse_options; /* all other options, for libfuse to know or to refuse */
 	int lock_fd;  /* of the state directory, once disks_new() has it: who works on its files keeps it; else 0 */
 	bool help;    /* -h: say what there is and end */
 	bool version; /* -V */

@@ -26,8 +26,8 @@ struct walk {
 
 static bool matches(const struct options *options, const char *name)
 {
-	for (size_t i = 0; i < options->protect_count; i++) {
-		if (fnmatch(options->protect[i], name, 0) == 0)
+	for (size_t i = 0; i < options->protect.count; i++) {
+		if (fnmatch(options->protect.items[i], name, 0) == 0)
 			return true;
 	}
 	return false;
@@ -94,7 +94,7 @@ unsigned protect_matching(const struct options *options, int images_fd, struct d
 {
 	struct walk walk = { .options = options, .disks = disks };
 
-	if (options->protect_count) {
+	if (options->protect.count) {
 		CLEANUP(close_fdp) int fd = openat(images_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 		if (fd < 0)

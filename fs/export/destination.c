@@ -146,8 +146,8 @@ static bool may_write(const struct disks *disks, int directory, const struct cal
 /* The export directory that the path lies in; *ret_rest is what comes below it, "" for nothing. */
 static const char *find_export_directory(const struct options *options, const char *directory, const char **ret_rest)
 {
-	for (size_t i = 0; i < options->export_dirs_count; i++) {
-		const char *allowed = options->export_dirs[i];
+	for (size_t i = 0; i < options->export_dirs.count; i++) {
+		const char *allowed = options->export_dirs.items[i];
 		size_t length = strlen(allowed);
 
 		while (length > 1 && allowed[length - 1] == '/')

@@ -106,8 +106,8 @@ static int add_arguments(struct fuse_args *arguments, const struct options *opti
 	CLEANUP(freep) char *list = NULL;
 	int r = fuse_opt_add_arg(arguments, "revertfs");
 
-	for (size_t i = 0; r == 0 && i < options->fuse_options_count; i++)
-		r = fuse_opt_add_opt_escaped(&list, options->fuse_options[i]);
+	for (size_t i = 0; r == 0 && i < options->fuse_options.count; i++)
+		r = fuse_opt_add_opt_escaped(&list, options->fuse_options.items[i]);
 	if (r == 0 && options->debug)
 		r = fuse_opt_add_opt(&list, "debug");
 	if (r == 0 && list) {

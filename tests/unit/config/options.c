@@ -73,7 +73,7 @@ TEST(defaults_are_those_of_the_manual)
 	check_str(options.state, "/var/lib/revertfs");
 	check_str(options.qemu_img, "qemu-img");
 	check_str(options.template_options, "extended_l2=on,cluster_size=128k");
-	check(!options.scratch && !options.protect_count && !options.export_dirs_count);
+	check(!options.scratch && !options.protect.count && !options.export_dirs.count);
 	check_int(options.group, 0);
 	check_int(options.max_jobs, 2);
 	check_int(options.qemu_timeout, 60);
@@ -109,12 +109,12 @@ TEST(lists_are_repeated_or_separated)
 	struct options options =
 		good(WORDS("-o", "protect=*.img,protect=a b", "-o", "export-dirs=/a::/b:", "/i", "/m"));
 
-	check_int(options.protect_count, 2);
-	check_str(options.protect[0], "*.img");
-	check_str(options.protect[1], "a b");
-	check_int(options.export_dirs_count, 2);
-	check_str(options.export_dirs[0], "/a");
-	check_str(options.export_dirs[1], "/b");
+	check_int(options.protect.count, 2);
+	check_str(options.protect.items[0], "*.img");
+	check_str(options.protect.items[1], "a b");
+	check_int(options.export_dirs.count, 2);
+	check_str(options.export_dirs.items[0], "/a");
+	check_str(options.export_dirs.items[1], "/b");
 	options_free(&options);
 }
 
@@ -127,8 +127,8 @@ TEST(the_configuration_gives_what_the_command_line_does_not)
 	check_str(options.images, "/ci");
 	check_str(options.mount, "/cm");
 	check_str(options.state, "/cs");
-	check_int(options.protect_count, 2);
-	check_int(options.export_dirs_count, 2);
+	check_int(options.protect.count, 2);
+	check_int(options.export_dirs.count, 2);
 	check_int(options.max_jobs, 5);
 	options_free(&options);
 }
@@ -143,8 +143,8 @@ TEST(the_command_line_wins_key_by_key_and_replaces_lists)
 	check_str(options.images, "/i");
 	check_str(options.mount, "/m");
 	check_str(options.state, "/s");
-	check_int(options.protect_count, 1);
-	check_str(options.protect[0], "z");
+	check_int(options.protect.count, 1);
+	check_str(options.protect.items[0], "z");
 	check_int(options.max_jobs, 5);
 	options_free(&options);
 }
@@ -157,8 +157,8 @@ TEST(what_mount_8_says_is_dropped_and_what_mount_2_knows_becomes_a_flag)
 
 	check_int(options.mount_flags, MS_NOATIME | MS_RDONLY);
 	check_str(options.mount_data, "context=\"a:b:c,d\"");
-	check_int(options.fuse_options_count, 1);
-	check_str(options.fuse_options[0], "debug");
+	check_int(options.fuse_options.count, 1);
+	check_str(options.fuse_options.items[0], "debug");
 	options_free(&options);
 }
 
