@@ -284,12 +284,7 @@ int act_prepare(const struct settings *settings, struct event *event, struct sen
 
 static bool is_configured(const void *context, const char *target)
 {
-	const struct config *config = context;
-
-	for (size_t i = 0; i < config->count; i++)
-		if (strcmp(config->disks[i].target, target) == 0)
-			return true;
-	return false;
+	return config_find(context, target) != NULL;
 }
 
 /*

@@ -76,14 +76,6 @@ static int read_values(struct json_object *entry, struct config_disk *disk, stru
 	return 0;
 }
 
-static bool is_named(const struct config *config, const char *target)
-{
-	for (const struct config_disk *disk = config->disks; disk < config->disks + config->count; disk++)
-		if (strcmp(disk->target, target) == 0)
-			return true;
-	return false;
-}
-
 static int read_entry(struct config *config, struct json_object *entry, struct sentence *error)
 {
 	struct config_disk disk = { 0 };
@@ -92,7 +84,7 @@ static int read_entry(struct config *config, struct json_object *entry, struct s
 	if (!disk.target || !*disk.target || !text_is_clean(disk.target))
 		return report(error, -EBADMSG, "'%s': each of \"disks\" needs a \"target\", such as \"vda\"" REMEDY,
 			      config->shown);
-	if (is_named(config, disk.target))
+	if (config_find(config, disk.target))
 		return report(error, -EBADMSG, "'%s' names the target '%s' twice: remove one of the two", config->shown,
 			      disk.target);
 	if (read_values(entry, &disk, error) < 0) {
@@ -201,6 +193,14 @@ int config_load(const char *directory, const char *domain, struct config **ret_c
 		return r;
 	*ret_config = steal_pointer(&config);
 	return 1;
+}
+
+const struct config_disk *config_find(const struct config *config, const char *target)
+{
+	for (size_t i = 0; i < config->count; i++)
+		if (strcmp(config->disks[i].target, target) == 0)
+			return &config->disks[i];
+	return NULL;
 }
 
 /* Where "true" stands for one-shot-commit of this entry, or NULL. */

@@ -45,6 +45,9 @@ int config_load(const char *directory, const char *domain, struct config **ret_c
 void config_free(struct config *config); /* NULL is fine */
 void config_freep(struct config **config);
 
+/* The entry of the disk with this target, or NULL. Borrowed. */
+const struct config_disk *config_find(const struct config *config, const char *target);
+
 /*
  * Write false to one-shot-commit of the disks that `which` is true for (one bool for each of
  * config->disks). The file is replaced as a whole and is on the medium on return; where it is a
