@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,7 +67,7 @@ void log_info(const char *format, ...)
 	va_end(arguments);
 }
 
-bool log_topic_is_on(const char *topic)
+static bool topic_is_on(const char *topic)
 {
 	const char *list = getenv("REVERTFS_DEBUG");
 	size_t length = strlen(topic);
@@ -91,7 +92,7 @@ void log_debug(const char *topic, const char *format, ...)
 	char tagged[512];
 	va_list arguments;
 
-	if (!log_topic_is_on(topic))
+	if (!topic_is_on(topic))
 		return;
 	snprintf(tagged, sizeof(tagged), "%s: %s", topic, format);
 	va_start(arguments, format);

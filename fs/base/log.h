@@ -12,17 +12,10 @@
 #ifndef REVERTFS_BASE_LOG_H
 #define REVERTFS_BASE_LOG_H
 
-#include <stdbool.h>
-
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_debug(const char *topic, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-/*
- * Whether log_debug() on this topic prints, for a caller that would have to compute what it says.
- */
-bool log_topic_is_on(const char *topic);
 
 /* From here on lines go to syslog. To be called before the first thread is started. */
 void log_to_syslog(void);
