@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Gather what is known, have the plan made, ask, and see to what was answered.
+ * Each event: gather what is known, have the plan made (plan.c), ask the daemons, and act on their
+ * answers.
  *
- * The configuration is looked at first: for the domains that have none, a start costs one open(2),
- * and nothing is read from stdin.
+ * The configuration is looked at first: for a domain that has none, a start costs one open(2), and
+ * nothing is read from stdin.
  *
- * one-shot-commit is taken back after the daemon has committed. Between the two, anything may fail;
- * so a daemon remembers which version of the file (config->token) it consumed, says so at the next
- * prepare, and the flag is taken back then. That works as long as the file stays as it is: while a
- * daemon with an armed disk has not said how its release ended, nothing is written.
+ * The hook writes false to one-shot-commit after the daemon has committed. Between the two,
+ * anything may fail. So the daemon remembers which version of the file (config->token) had its
+ * commit, and says so at the next prepare; the hook writes false then. That works only while the
+ * file stays as it is: as long as a daemon with an armed disk has not said how its release ended,
+ * the hook does not write to the file.
  */
 #include "act.h"
 
@@ -27,8 +29,9 @@
 #include "plan.h"
 
 /*
- * For what is only a courtesy: a mount where the domain has no configured disk, taking back a
- * refused start, and the end of a failed one, which has waited for a hung daemon already.
+ * The deadline where little depends on the answer: for a mount where the domain has no configured
+ * disk, for taking back a refused start, and for the end of a failed start, which may have waited
+ * for a hung daemon already.
  */
 #define SHORT_DEADLINE_S 5
 
@@ -43,7 +46,7 @@ struct knowledge {
 struct outcome {
 	struct answer *answer;
 	int error;
-	bool silent; /* the daemon may have done it, or not */
+	bool silent; /* no answer, or none that can be read: the daemon may have done it, or not */
 	struct sentence why;
 };
 
@@ -89,7 +92,7 @@ static int read_domain(struct knowledge *knowledge, struct sentence *error)
 	return domain_parse(knowledge->xml, length, &knowledge->domain, error);
 }
 
-/* Only the configured disks' pools are looked up. */
+/* Only for the configured disks. */
 static void resolve_volumes(const struct settings *settings, const struct knowledge *knowledge)
 {
 	size_t dirs = 0;
@@ -104,7 +107,7 @@ static void resolve_volumes(const struct settings *settings, const struct knowle
 	}
 }
 
-/* All of it for a start. 0 when there is nothing to protect. */
+/* Gather all for a start or a restore: 1. 0 when the domain has nothing to protect. */
 static int gather(const struct settings *settings, struct event *event, struct knowledge *knowledge,
 		  struct sentence *error)
 {
@@ -164,7 +167,7 @@ static int ask(const struct plan *plan, unsigned deadline_s, bool withdraw, stru
 	return 0;
 }
 
-/* The first failure of all, which is the one to be shown; 0 when there is none. */
+/* The first of the failures, since only one can be shown; 0 when there is none. */
 static int first_error(const struct outcomes *outcomes, struct sentence *error)
 {
 	for (size_t i = 0; i < outcomes->count; i++)
@@ -200,7 +203,7 @@ static bool wants_disarming(const struct answer_disk *disk, const char *target)
 	return (disk->consumed || strcmp(disk->action, "committed") == 0) && strcmp(disk->target, target) == 0;
 }
 
-/* Which of the configuration's disks have had their commit. */
+/* Find the configured disks that have had their commit. */
 static void find_consumed(const struct config *config, const struct outcomes *outcomes, bool *which)
 {
 	for (size_t i = 0; i < outcomes->count; i++) {
@@ -212,7 +215,7 @@ static void find_consumed(const struct config *config, const struct outcomes *ou
 	}
 }
 
-/* A failure is logged and no more: the daemon says "consumed" at the next prepare. */
+/* A failure is only logged: the daemon says "consumed" at the next prepare, and this runs again. */
 static void disarm(const struct settings *settings, const struct event *event, const struct config *config,
 		   const struct outcomes *outcomes)
 {
@@ -225,7 +228,7 @@ static void disarm(const struct settings *settings, const struct event *event, c
 		hooklog(settings->log, event->shown, "%s", why.text);
 }
 
-/* Whether a daemon may yet do a commit, or has done it without saying so. */
+/* Whether a daemon may still commit, or has committed without saying so. */
 static bool a_commit_is_open(const struct plan *plan, const struct outcomes *outcomes)
 {
 	for (size_t i = 0; i < plan->count; i++)
@@ -237,8 +240,8 @@ static bool a_commit_is_open(const struct plan *plan, const struct outcomes *out
 /* ---- the events */
 
 /*
- * What other mounts have prepared is taken back; libvirt's own `release` would do it, if libvirt
- * comes to it.
+ * Take back what other mounts have prepared. libvirt's own `release` would do so too, but libvirt
+ * may not get that far.
  */
 static void undo(const struct situation *situation, const struct plan *plan, const struct outcomes *outcomes,
 		 unsigned deadline_s)
@@ -288,10 +291,10 @@ static bool is_configured(const void *context, const char *target)
 }
 
 /*
- * libvirt spells a disk's chain out in what it saves when it was restarted while the domain ran,
- * and would then start QEMU on that chain without a look at the disk. But the disk now stands on
- * one layer more, the one that holds what the saved guest wrote. `restore` is the one event where
- * the hook may give another XML back: without the chain, libvirt looks for it.
+ * A libvirt that was restarted while the domain ran writes each disk's chain into the XML that it
+ * saves. At the restore it would start QEMU on that chain without looking at the disk. But the disk
+ * now stands on one layer more, the hold, which has what the saved guest wrote. `restore` is the
+ * one event where the hook may return another XML: without the chain, libvirt looks for it.
  */
 static int forget_chains(struct knowledge *knowledge, char **ret_xml, struct sentence *error)
 {
@@ -346,8 +349,8 @@ int act_migrate(const struct settings *settings, struct event *event, struct sen
 }
 
 /*
- * A configuration that is not valid is as good as none: the daemon then keeps what it cannot
- * decide.
+ * Whether the domain has a configuration. One that is not valid is passed on as none: the daemon
+ * then keeps what was written, undecided.
  */
 static bool load_for_release(const struct settings *settings, const struct event *event, struct config **ret_config)
 {
@@ -370,12 +373,9 @@ static void log_release(const struct settings *settings, const struct event *eve
 			hooklog(settings->log, event->shown, "%s: %s", what, outcomes->items[i].why.text);
 }
 
-/*
- * What the daemons are to be told. 0 when there is nobody to tell, and nothing that should have
- * been told.
- */
-static int plan_after(const struct settings *settings, struct event *event, struct knowledge *knowledge,
-		      bool configured, struct plan **ret_plan, struct sentence *error)
+/* Gather all for a release, and plan it: 1. 0 without a configuration and a mount. */
+static int gather_and_plan_release(const struct settings *settings, struct event *event, struct knowledge *knowledge,
+				   bool configured, struct plan **ret_plan, struct sentence *error)
 {
 	struct situation situation;
 	int r = mounts_read(settings->mountinfo, &knowledge->mounts, error);
@@ -399,8 +399,8 @@ static int plan_after(const struct settings *settings, struct event *event, stru
 	return r < 0 ? r : 1;
 }
 
-/* A daemon that does not run, where the domain has no disk, is not this domain's trouble. */
-static void forgive_strangers(const struct plan *plan, struct outcomes *outcomes)
+/* A daemon that does not run is no error of a domain that has no disk in its mount. */
+static void ignore_other_mounts(const struct plan *plan, struct outcomes *outcomes)
 {
 	for (size_t i = 0; i < plan->count; i++)
 		if (!plan->requests[i].ours && outcomes->items[i].error == -ENOTCONN)
@@ -417,7 +417,7 @@ static int ask_and_disarm(const struct settings *settings, const struct event *e
 
 	if (r < 0)
 		return r;
-	forgive_strangers(plan, &outcomes);
+	ignore_other_mounts(plan, &outcomes);
 	log_release(settings, event, &outcomes);
 	if (knowledge->config && !a_commit_is_open(plan, &outcomes))
 		disarm(settings, event, knowledge->config, &outcomes);
@@ -429,7 +429,7 @@ int act_release(const struct settings *settings, struct event *event, struct sen
 	CLEANUP(free_knowledgep) struct knowledge knowledge = { 0 };
 	CLEANUP(plan_freep) struct plan *plan = NULL;
 	bool configured = load_for_release(settings, event, &knowledge.config);
-	int r = plan_after(settings, event, &knowledge, configured, &plan, error);
+	int r = gather_and_plan_release(settings, event, &knowledge, configured, &plan, error);
 
 	if (r < 0)
 		hooklog(settings->log, event->shown, "release: %s", error->text);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * {"ok":true,"disks":[{"name":"win10.qcow2","target":"vda","action":"reset"}]}, or
- * {"ok":false,"errno":"EBUSY","error":"a sentence"}. Members that are not known here are left
- * alone.
+ * {"ok":false,"errno":"EBUSY","error":"a sentence"}. Unknown members are ignored.
  */
 #include "answer.h"
 
@@ -31,7 +30,7 @@ static int refusal_of(struct json_object *json, struct sentence *error)
 	const char *words = NULL, *name = "EIO";
 
 	if (json_get_string(json, "errno", &name) < 0 || json_get_string(json, "error", &words) < 0)
-		return report(error, -EBADMSG, "the revertfs daemon refused, in words that make no sense");
+		return report(error, -EBADMSG, "the revertfs daemon refused, in words that make no sense; see its log");
 	if (!words || !*words)
 		return report(error, -EIO, "the revertfs daemon refused with %s; see its log", name);
 	return report(error, -EIO, "%s", words);

@@ -26,8 +26,8 @@ struct answer {
 };
 
 /*
- * A refusal is a negative errno with the daemon's sentence; so is what is no answer. Free with
- * answer_free().
+ * Read an answer. A refusal is -EIO with the daemon's sentence; a text that is no answer is
+ * -EBADMSG. Free with answer_free().
  */
 int answer_parse(const char *text, struct answer **ret_answer, struct sentence *error);
 void answer_free(struct answer *answer); /* NULL is fine */

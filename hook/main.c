@@ -4,11 +4,11 @@
  * /etc/libvirt/hooks/qemu.d/revertfs.
  *
  * libvirt holds the domain's lock and waits, without a limit, for the end of this process and of
- * everyone who has its stdout and stderr. Calling libvirt from here would therefore wait for ever.
+ * every process that has its stdout and stderr. So a call of libvirt from here would wait for ever.
  * stdout stays empty, since what stands there replaces the domain's XML at `restore` (act.c does so
  * in one case); stderr holds one sentence, which `virsh start` shows when the exit status is not 0.
- * libvirt kills a running guest whose `reconnect` hook fails: an event that is not in the table is
- * none of our business, exits 0 and is not even read from stdin.
+ * libvirt kills a running guest whose `reconnect` hook fails: for an event that is not in the table
+ * the hook exits with 0, and does not even read stdin.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -28,7 +28,7 @@
 static const struct action {
 	const char *op, *sub_op;
 	int (*run)(const struct settings *settings, struct event *event, struct sentence *error);
-	bool veto; /* libvirt still listens: failing here stops what it is about to do */
+	bool veto; /* a failure stops what libvirt is about to do */
 } actions[] = {
 	{ "prepare", "begin", act_prepare, true },
 	{ "restore", "begin", act_restore, true },
@@ -175,7 +175,7 @@ int main(int argc, char **argv)
 		fputs(usage, stdout);
 		return EXIT_SUCCESS;
 	}
-	/* A reader of stderr that has gone is no reason to end in the middle. */
+	/* Where nobody reads stderr any more, the hook must not end in the middle. */
 	signal(SIGPIPE, SIG_IGN);
 	return run(&settings, argv + first);
 }

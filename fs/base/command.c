@@ -11,7 +11,7 @@
 
 static bool is_blank(char c)
 {
-	return c == ' ' || c == '\t';
+	return c == ' ';
 }
 
 static bool is_key_character(char c)
@@ -48,8 +48,8 @@ static size_t key_length(const char *text)
 }
 
 /*
- * Take one word off the text: quoted stretches lose their quotes. Returns how many bytes were used,
- * or -EINVAL. `out` has room for the whole text.
+ * Copy the word at the start of the text to `out`, without its quotes and escapes. `out` has room
+ * for the whole text. Returns how many bytes of the text the word takes, or -EINVAL.
  */
 static ssize_t take_word(const char *text, char *out, struct sentence *error)
 {

@@ -3,10 +3,10 @@
  * A control line: a verb, words, and key=value settings, in the order they stand.
  *
  * Words are separated by blanks; a word with blanks goes in double quotes, inside which \" and \\
- * are escapes. A word is a setting when an unquoted '=' follows a key of lower-case letters, digits
- * and '-'; so a file called a=b is written "a=b". Control characters and invalid UTF-8 are refused
- * anywhere. The daemon parses lines and the hook writes them; both use this file, so that they
- * cannot disagree.
+ * are escapes. A tab is read as a blank. A word is a setting when an unquoted '=' follows a key of
+ * lower-case letters, digits and '-'; so a file called a=b is written "a=b". Other control
+ * characters and invalid UTF-8 are refused anywhere. The daemon parses lines, the hook and
+ * revertctl write them; all use this file, so that they cannot disagree.
  */
 #ifndef REVERTFS_BASE_COMMAND_H
 #define REVERTFS_BASE_COMMAND_H
@@ -41,8 +41,9 @@ void command_freep(struct command **command);
 
 /*
  * Append " word" or " key=word", quoted so that command_parse() gives it back exactly; the first
- * word of an empty line has no blank in front. `*line` is reallocated. -EINVAL where the value
- * cannot stand in a line (control character, invalid UTF-8).
+ * word of an empty line (NULL) has no blank in front. `*line` is reallocated; the caller frees it.
+ * -EINVAL where the value cannot stand in a line (control character, invalid UTF-8), or -ENOMEM:
+ * the line is then as before.
  */
 int command_append(char **line, const char *key, const char *value);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A thin, typed face on json-c. json-c keeps the members of an object in the order they were read
- * or added.
+ * A typed layer over json-c, which keeps the members of an object in the order in which they were
+ * read or added.
  */
 #include "json.h"
 
@@ -15,8 +15,9 @@ void json_putp(struct json_object **object)
 }
 
 /*
- * json-c's strict mode still takes single quotes, NaN, Infinity, raw newlines in strings, and a NUL
- * for the end. Returns where the first of them stands, or `length`.
+ * Where the first character stands that JSON does not allow there; `length` when all are allowed.
+ * json-c's strict mode still accepts single quotes, NaN, Infinity and raw newlines in strings, and
+ * takes a NUL for the end of the text.
  */
 static size_t find_stray(const char *text, size_t length)
 {

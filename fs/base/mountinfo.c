@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A line is "36 35 0:32 / /mnt rw,nosuid shared:1 - fuse.revertfs /images rw": five fields that
- * everybody needs, options, any number of optional fields, a dash, and three fields more.
+ * A line is "36 35 0:32 / /mnt rw,nosuid shared:1 - fuse.revertfs /images rw": the five fields of
+ * enum field, options, any number of optional fields, a dash, and three fields more. Blanks in a
+ * field are escaped, so the first " - " is that dash.
  */
 #include "mountinfo.h"
 
@@ -30,7 +31,7 @@ static bool is_octal(const char *p)
 	return p[0] >= '0' && p[0] <= '3' && p[1] >= '0' && p[1] <= '7' && p[2] >= '0' && p[2] <= '7';
 }
 
-/* The kernel writes blanks, newlines, backslashes and '#' as \ooo. In place. */
+/* The kernel writes blanks, newlines, backslashes and '#' as \ooo. Undone in place. */
 static char *undo_escapes(char *text)
 {
 	char *out = text;

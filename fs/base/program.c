@@ -4,7 +4,7 @@
  * and the stop descriptor, then wait.
  *
  * stdout is kept up to OUTPUT_MAX (the JSON of `qemu-img info`) and scanned for the "(12.34/100%)"
- * of qemu-img's -p; the last of stderr becomes the sentence. Between fork and exec only
+ * of qemu-img's -p; the end of stderr becomes the sentence. Between fork and exec only
  * async-signal-safe calls are made, since the daemon has threads.
  */
 #include "program.h"
@@ -26,7 +26,7 @@
 
 #define OUTPUT_MAX (1024 * 1024)
 #define TICK_MS 500  /* how often a silent child is looked at */
-#define REAP_MS 5000 /* how long a killed child may take to go */
+#define REAP_MS 5000 /* how long a killed child may take to end */
 #define IOPRIO_IDLE (3 << 13)
 
 void program_clear(struct program *program)
@@ -49,7 +49,7 @@ int program_hand_over(struct program *program, int fd)
 	return PROGRAM_FIRST_FD + (int)program->file_count++;
 }
 
-/* Before fork(), since execvp() may allocate. */
+/* The path is looked for before fork(): the child must not allocate memory, as execvp() may. */
 char *program_find(const char *name)
 {
 	const char *given = getenv("PATH");
@@ -105,8 +105,8 @@ static void become_program(const struct program *program, const char *path, int 
 }
 
 /*
- * The descriptors a child gets are first copied above all the numbers they are to have, so that
- * placing one cannot overwrite another.
+ * The descriptors for the child are first copied above all the numbers that they are to have in it,
+ * so that dup2(2) to one of those numbers cannot overwrite another.
  */
 static int copy_files(const struct program *program, size_t count, int *ret_files)
 {
@@ -158,7 +158,7 @@ static int start(struct program *program, const char *path)
 	return r;
 }
 
-/* The newest "(12.34/100%)" in what came. */
+/* Report the last "(12.34/100%)" of a chunk of output. */
 static void report_progress(const struct program *program, const char *text)
 {
 	const char *open = strrchr(text, '(');
@@ -189,7 +189,9 @@ static int take_output(struct program *program)
 	return 0;
 }
 
-/* The end of stderr says why; what came first is dropped when it is long. */
+/*
+ * The end of stderr says why the program failed: where there is too much, its beginning is dropped.
+ */
 static int take_complaint(struct program *program)
 {
 	char chunk[PROGRAM_COMPLAINT_MAX];
@@ -208,7 +210,9 @@ static int take_complaint(struct program *program)
 	return 0;
 }
 
-/* The child's CPU time and the bytes it moved: what grows as long as it is not stuck. */
+/*
+ * The child's CPU time and the bytes it moved: a sum that grows as long as the child is not stuck.
+ */
 static unsigned long long work_done(pid_t pid)
 {
 	unsigned long long user = 0, system = 0, read_bytes = 0, written = 0;
@@ -254,8 +258,8 @@ static bool is_stuck(struct program *program)
 }
 
 /*
- * Read what the child says until it has closed both ends. 0, -ECANCELED, -ETIMEDOUT or -ENOMEM: the
- * child must then be killed.
+ * Read the child's stdout and stderr until it has closed both: 0. After -ECANCELED, -ETIMEDOUT,
+ * -ENOMEM or an error of poll(2) the caller must kill the child.
  */
 static int attend(struct program *program)
 {
@@ -287,8 +291,9 @@ static int attend(struct program *program)
 }
 
 /*
- * Wait for the child's end, but not for ever: one that is stuck in the kernel (a dead disk) cannot
- * even be killed.
+ * Wait for the child's end, but not for ever: a child that is stuck in the kernel (a dead disk)
+ * cannot even be killed. `patient`: it has not been killed yet, and has as long as it makes
+ * progress.
  */
 static int reap(struct program *program, bool patient, int *ret_status)
 {
@@ -361,7 +366,7 @@ static int attend_to_the_end(struct program *program, struct sentence *error)
 			      program->timeout_s);
 	if (r == -ECANCELED)
 		return report(error, r, "%s was stopped", program->title);
-	return r < 0 ? report(error, r, "%s was lost: %s", program->title, error_text(r))
+	return r < 0 ? report(error, r, "%s was killed, its output cannot be read: %s", program->title, error_text(r))
 		     : judge(program, status, error);
 }
 

@@ -4,10 +4,10 @@
  * turned into a sentence.
  *
  * Files are handed over as descriptors and named /proc/self/fd/N, so no path is resolved again and
- * nothing outside the given files is opened. No shell is involved. A child dies with its daemon
- * (PDEATHSIG) and keeps a lock until it has, runs at low priority when the work is background work,
- * and is killed when it makes no progress (CPU time or bytes read and written) for timeout_s
- * seconds, or has not ended after deadline_s.
+ * nothing outside the given files is opened. No shell is involved. A child dies with the thread
+ * that started it (PDEATHSIG), and so with its daemon; until it is dead it keeps a lock. It runs at
+ * low priority when its work is background work, and is killed when it makes no progress (CPU time
+ * or bytes read and written) for timeout_s seconds, or has not ended after deadline_s.
  */
 #ifndef REVERTFS_BASE_PROGRAM_H
 #define REVERTFS_BASE_PROGRAM_H
@@ -24,21 +24,24 @@
 #define PROGRAM_FIRST_FD 3 /* the number that the first handed-over file has in the child */
 #define PROGRAM_COMPLAINT_MAX 600
 
-/* What a long run reports to and is stopped by. */
+/* How a long run reports its progress, and how it is stopped. */
 struct program_watch {
 	int stop_fd; /* an eventfd: readable means stop; -1: cannot be stopped */
 	void (*progress)(void *context, double percent);
 	void *context;
 };
 
-/* One run. Zeroed but for the first members; all texts are borrowed. */
+/*
+ * One run. The caller sets the first group of members and adds arguments and files; the rest is
+ * zero. All texts are borrowed.
+ */
 struct program {
-	const char *name;  /* "qemu-img": found in PATH unless it has a slash */
-	const char *title; /* "qemu-img commit", for sentences */
-	const char *hint;  /* "install qemu-utils": what to do when it is not there */
-	unsigned timeout_s;
-	unsigned deadline_s;            /* from its start, whatever it does; 0: none */
-	const char *const *environment; /* ends with NULL; NULL: PATH alone, and no language */
+	const char *name;               /* "qemu-img": found in PATH unless it has a slash */
+	const char *title;              /* "qemu-img commit", for sentences */
+	const char *hint;               /* "install qemu-utils": what to do when it is not there */
+	unsigned timeout_s;             /* how long it may go without any progress */
+	unsigned deadline_s;            /* how long it may take in all, whatever it does; 0: no limit */
+	const char *const *environment; /* ends with NULL; NULL: a fixed PATH and LC_ALL=C */
 	bool background;
 	int also_fine;                     /* an exit status that is no failure, besides 0 */
 	const struct program_watch *watch; /* NULL: nobody watches */
@@ -57,24 +60,24 @@ struct program {
 	char complaint[PROGRAM_COMPLAINT_MAX + 1];
 	size_t complaint_length;
 	uint64_t started_ms, last_progress_ms;
-	unsigned long long work; /* what /proc said the child had done when last looked at */
+	unsigned long long work; /* CPU time and bytes, from /proc, when last looked at */
 };
 
 /*
- * Where it is: free() it. A name with a slash is taken as it is; others are looked for in PATH, and
- * NULL is not found.
+ * The path of a program; the caller frees it. A name with a slash is returned as it is, any other
+ * is looked for in PATH. NULL when it is not found.
  */
 char *program_find(const char *name);
 
 void program_add(struct program *program, const char *argument);
 
-/* The number that the file will have in the child; -E2BIG when there are too many. */
+/* Give the child this file, too. Returns the descriptor's number in the child, or -E2BIG. */
 int program_hand_over(struct program *program, int fd);
 
 /*
- * Run it and wait for its end. -ENOENT it is not there, -ETIMEDOUT it hung or was late and was
- * killed, -ECANCELED it was stopped, -ENOSPC and the like as its stderr says, else -EIO; always
- * with a sentence.
+ * Run the program and wait for its end. -ENOENT: it is not there. -ETIMEDOUT: it hung or was late,
+ * and was killed. -ECANCELED: it was stopped. -ENOSPC and the like, as its stderr says; else -EIO.
+ * Always with a sentence.
  */
 int program_run(struct program *program, struct sentence *error);
 

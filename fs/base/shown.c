@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * libvirt passes a domain's name as it is: blanks, quotes, broken UTF-8, and, from `virsh create`,
- * newlines. The raw name makes file names; everything that is shown, logged or sent is made with
+ * newlines. File names are made of the raw name; all that is shown, logged or sent is made with
  * shown_text().
  */
 #include "shown.h"

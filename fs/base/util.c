@@ -83,8 +83,8 @@ static size_t utf8_sequence(const unsigned char *p)
 }
 
 /*
- * What is quoted may come from a hostile header or another program; a sentence goes into a log line
- * and into JSON.
+ * Words that a sentence quotes may come from a hostile header or another program, and the sentence
+ * goes into a log line and into JSON.
  */
 static void clean_sentence(struct sentence *sentence)
 {

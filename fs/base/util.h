@@ -19,10 +19,7 @@
 /* Room for an RFC 3339 time in UTC: "2026-11-20T17:57:49Z". */
 #define TIME_TEXT_SIZE 32
 
-/*
- * For CLEANUP(): each accepts "nothing there" (NULL, -1). close_fdp() keeps errno, and leaves -1
- * behind.
- */
+/* For CLEANUP(): NULL and -1 are fine. close_fdp() keeps errno, and leaves -1 behind. */
 void freep(void *pointer);
 void close_fdp(int *fd);
 
@@ -39,24 +36,21 @@ struct sentence {
 };
 
 /*
- * Fill the sentence (NULL: nobody asked) and return `error`, so that a failing call ends in one
- * line. Whatever was quoted, it is one line of valid UTF-8: other bytes become '?'.
+ * Fill the sentence (NULL: the caller wants none) and return `error`, so that a failing call ends
+ * in one line. Whatever it quotes, the sentence is one line of valid UTF-8: other bytes become '?'.
  */
 int report(struct sentence *sentence, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/*
- * As report(), but puts the words in front of the sentence that an inner call has already left
- * there.
- */
+/* As report(), but put the words in front of the sentence that an inner call has left there. */
 int report_context(struct sentence *sentence, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* Tell clang's analyzer what it cannot see from outside: a failing call fails. */
+/* clang's analyzer does not look into report(), and has to be told that it returns `error`. */
 #ifdef __clang_analyzer__
 #define report(sentence, error, ...) ((void)(report)(sentence, error, __VA_ARGS__), (error))
 #define report_context(sentence, error, ...) ((void)(report_context)(sentence, error, __VA_ARGS__), (error))
 #endif
 
-/* "Device or resource busy" for -EBUSY; a static or thread-local text, never NULL. */
+/* "Device or resource busy" for -EBUSY; a static text, never NULL. */
 const char *error_text(int error);
 
 /* "EBUSY" for -EBUSY; "EIO" for a number without a name. */
@@ -68,16 +62,16 @@ char *format_text(const char *format, ...) __attribute__((format(printf, 1, 2)))
 /* RFC 3339, UTC, whole seconds. */
 void time_text(time_t when, char text[TIME_TEXT_SIZE]);
 
-/* Seconds and milliseconds of the monotonic clock, for deadlines. */
+/* Milliseconds of the monotonic clock, for deadlines. */
 uint64_t monotonic_ms(void);
 
 /*
- * Decimal without sign, blanks or overflow: 0, or -EINVAL. A suffix K, M, G or T multiplies by
- * powers of 1024.
+ * Read a decimal number; a suffix K, M, G or T multiplies it by a power of 1024. 0, or
+ * -EINVAL for a sign, blanks or a number beyond 64 bits.
  */
 int parse_size(const char *text, uint64_t *ret_size);
 
-/* What people read: at most four characters, "812B", "1.3M", "20G". */
+/* A size for people: at most four characters, "812B", "1.3M", "20G". */
 #define SIZE_TEXT_SIZE 16
 void size_text(uint64_t bytes, char text[SIZE_TEXT_SIZE]);
 
@@ -103,8 +97,8 @@ int check_relative_name(const char *name);
 bool path_is_beneath(const char *path, const char *directory);
 
 /*
- * Read all of a file of at most `limit` bytes; NUL-terminated, the caller frees. -EFBIG when it is
- * larger.
+ * Read a file of at most `limit` bytes, from its position to its end. The text ends in a NUL; the
+ * caller frees it. -EFBIG when the file is larger. `ret_length` may be NULL.
  */
 int read_all(int fd, size_t limit, char **ret_text, size_t *ret_length);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Which revertfs this is; the one place that says so.
+ * The version of revertfs.
  */
 #ifndef REVERTFS_BASE_VERSION_H
 #define REVERTFS_BASE_VERSION_H

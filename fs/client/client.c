@@ -3,13 +3,14 @@
  * One child for each question; the parent never touches a mount.
  *
  * A process that waits for a hung FUSE daemon sleeps in the kernel and cannot be killed. libvirt
- * waits for the hook without a limit, with the domain locked, and, what is more, until nobody holds
- * the hook's stdout and stderr any more. So the child has /dev/null as 0, 1 and 2 and nothing else
- * but its pipe, and a child that is late is abandoned: it is never waited for, also not when it has
- * ended, since the hook itself ends in a moment and init takes the rest.
+ * waits for the hook without a limit, with the domain locked, and not only for the hook's own end:
+ * it waits until no process holds the hook's stdout and stderr any more. So the child has /dev/null
+ * as 0, 1 and 2 and nothing else but its pipe, and a child that is late is abandoned: it is never
+ * waited for, also not when it has ended, since the asking program ends soon and init reaps the
+ * child.
  *
- * What comes through the pipe is a header and the answer's text, and then its end. A child that
- * dies without a header (it was killed) is an error as well.
+ * The pipe carries a header and the answer's text, and then its end. A child that dies without a
+ * header (it was killed) is an error as well.
  */
 #include "client.h"
 
@@ -22,12 +23,12 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-#define RESULT_FD 3 /* of the child */
+#define RESULT_FD 3 /* the child's end of the pipe */
 
 enum stage { STAGE_OPEN, STAGE_WRITE, STAGE_READ };
 
 struct header {
-	enum stage stage; /* how far it came */
+	enum stage stage; /* the last step that was tried */
 	int error;        /* 0: the answer follows */
 };
 
@@ -45,7 +46,7 @@ static void shed_descriptors(int result)
 	close_range(RESULT_FD + 1, ~0U, 0);
 }
 
-/* One write(2): what comes in two could be taken for two commands. */
+/* One write(2): a line that comes in two could be taken for two commands. */
 static int write_line(int control, const char *line)
 {
 	CLEANUP(freep) char *text = format_text("%s\n", line);
@@ -56,7 +57,7 @@ static int write_line(int control, const char *line)
 	return (size_t)n == strlen(text) ? 0 : -EIO;
 }
 
-/* A refused command fails the write; the sentence is in the answer all the same. */
+/* The write fails when the daemon refuses the command; the answer has its sentence all the same. */
 static int converse(const char *point, const char *line, enum stage *stage, char **ret_answer)
 {
 	CLEANUP(freep) char *path = format_text("%s/.revertfs/control", point);
@@ -75,7 +76,7 @@ static int converse(const char *point, const char *line, enum stage *stage, char
 	*stage = STAGE_READ;
 	if (r == 0)
 		*ret_answer = steal_pointer(&answer);
-	return r; /* the descriptor stays open: closing it asks the daemon, too */
+	return r; /* the descriptor stays open: close(2) would wait for the daemon, too */
 }
 
 static int read_file(const char *point, const char *file, enum stage *stage, char **ret_answer)
@@ -92,8 +93,8 @@ static int read_file(const char *point, const char *file, enum stage *stage, cha
 }
 
 /*
- * In a session of its own: who interrupts the parent on a terminal does not interrupt what was
- * asked of the daemon.
+ * The child has a session of its own: Ctrl-C on the parent's terminal does not reach the child, and
+ * so does not interrupt what the daemon was asked to do.
  */
 static void run_child(const struct question *question, int result)
 {
@@ -122,7 +123,7 @@ static int start_child(const struct question *question, struct inquiry *child)
 		return -errno;
 	child->pid = fork();
 	if (child->pid == 0) {
-		/* Only the parent's end does not wait. */
+		/* Only the parent's end is non-blocking. */
 		fcntl(ends[1], F_SETFL, 0);
 		run_child(question, ends[1]);
 	}
@@ -158,7 +159,7 @@ static void explain(struct question *question, enum stage stage, int error)
 		       why);
 }
 
-/* All that the child had to say has come. */
+/* The pipe has ended: take what the child sent for the outcome. */
 static void settle(struct question *question, struct inquiry *child)
 {
 	struct header header;
@@ -208,8 +209,8 @@ static void abandon(struct question *question, struct inquiry *child, bool withd
 }
 
 /*
- * Fill in whom to wait for, and give up those whose time is over. How long to wait in milliseconds,
- * or -1 when nobody is left.
+ * Abandon the children whose deadline has passed, and fill in `polls` for the others. Returns how
+ * many milliseconds to wait for them, or -1 when none is left.
  */
 static int prepare_to_wait(struct question *questions, struct inquiry *children, struct pollfd *polls, size_t count,
 			   bool withdraw)
@@ -235,10 +236,10 @@ static void receive_all(struct question *questions, struct inquiry *children, st
 		if (wait_ms < 0)
 			return;
 		if (poll(polls, count, wait_ms) <= 0)
-			continue; /* a signal, or somebody's time is over: the next turn sees which */
+			continue; /* a signal, or a deadline has passed: the next turn sees which */
 		for (size_t i = 0; i < count; i++)
 			if (polls[i].revents && receive(&questions[i], &children[i]) < 0)
-				children[i].deadline = 0;
+				children[i].deadline = 0; /* out of memory: abandoned by the next turn */
 	}
 }
 

@@ -12,18 +12,18 @@
 
 #include "util.h"
 
-#define ANSWER_MAX (1 << 20)
+#define ANSWER_MAX (1 << 20) /* bytes */
 #define FILE_ANSWER_MAX (64 << 20)
 
 struct question {
 	const char *point; /* the mount */
 	const char *line;  /* the command, without a newline */
-	const char *file;  /* in its place: what to read, beneath .revertfs */
+	const char *file;  /* or a file to read instead, beneath .revertfs; NULL: none */
 	unsigned timeout_ms;
 
 	/*
-	 * What came of it: an answer (NUL-terminated, free() it), or NULL, an errno and a sentence.
-	 * -ENOTCONN: no daemon runs there; -ETIMEDOUT: it did not answer in time.
+	 * The outcome: an answer (NUL-terminated, the caller frees it), or NULL, a negative errno
+	 * and a sentence. -ENOTCONN: no daemon runs there; -ETIMEDOUT: no answer came in time.
 	 */
 	char *answer;
 	int error;
@@ -31,31 +31,28 @@ struct question {
 };
 
 /*
- * Ask all of them at the same time; returns when each has answered, or its time is over.
- * `withdraw`: what is late is taken back as far as the kernel can; otherwise the daemon may still
- * do it.
+ * Ask all the questions at the same time; returns when each has its answer or its time is over.
+ * `withdraw`: a question that is late is withdrawn, which the kernel can only do while the daemon
+ * has not read it; otherwise the daemon may still do what it was asked.
  */
 void client_ask(struct question *questions, size_t count, bool withdraw);
 
-/*
- * A question under way, for who has a poll loop of its own, and his own idea of when it is too
- * late.
- */
+/* A question under way, for a caller that has a poll loop and a deadline of its own. */
 struct inquiry {
 	pid_t pid;
-	int fd; /* readable when something has come; -1 when the question is settled */
-	uint64_t deadline;
+	int fd;            /* readable when something has come; -1 when the question is settled */
+	uint64_t deadline; /* in monotonic_ms(); client_ask() alone looks at it */
 	char *received;
 	size_t length;
 };
 
-/* 0, or a negative errno; the question then has its sentence. */
+/* Start asking. 0, or a negative errno; the question then has its sentence. */
 int client_begin(struct question *question, struct inquiry *inquiry);
 
-/* Take what has come. Whether the question is settled by now. */
+/* Read what has come, without blocking. Returns whether the question is settled. */
 bool client_take(struct question *question, struct inquiry *inquiry);
 
-/* For CLEANUP(): stop listening; what was asked goes on. */
+/* For CLEANUP(): stop listening; the daemon goes on with what it was asked. */
 void client_endp(struct inquiry *inquiry);
 
 #endif

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A path is compared with mount points as text, component by component: anything else (stat,
- * realpath) may touch a mount whose daemon hangs, and then this process hangs too. A path that
- * reaches a mount through a symbolic link is therefore in no mount, which is refused and not a
- * danger.
+ * realpath) may touch a mount whose daemon hangs, and then this process hangs too. So a path that
+ * reaches a mount through a symbolic link is found in no mount. That is safe: the hook refuses to
+ * start such a domain.
  *
- * All mounts are kept, of whatever type: a tmpfs mounted inside a revertfs hides what is beneath
- * it.
+ * Mounts of all types are kept: a tmpfs mounted inside a revertfs hides what is beneath it.
  */
 #include "mounts.h"
 
@@ -46,7 +45,7 @@ static int add_mount(struct mounts *mounts, const struct mountinfo *line)
 	mount->point = strdup(line->point);
 	mount->images = strdup(line->source);
 	mount->device = strdup(line->device);
-	/* A bind mount of a directory inside has no control file. */
+	/* A bind mount of a directory inside a revertfs has no control file. */
 	mount->revertfs = strcmp(line->type, MOUNTINFO_REVERTFS) == 0 && strcmp(line->root, "/") == 0;
 	return mount->point && mount->images && mount->device ? 0 : -ENOMEM;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Which revertfs mounts there are, and in which a path lies: from the text of mountinfo alone.
+ * The revertfs mounts of this host, and in which of them a path lies: from the text of mountinfo
+ * alone, so that no mount is touched.
  */
 #ifndef REVERTFS_CLIENT_MOUNTS_H
 #define REVERTFS_CLIENT_MOUNTS_H
@@ -12,9 +13,9 @@
 
 struct mount {
 	char *point;   /* where it is mounted */
-	char *images;  /* revertfs: the images directory; else whatever the filesystem says */
+	char *images;  /* of a revertfs the images directory; else whatever source the filesystem names */
 	char *device;  /* "major:minor", the same for two mounts of one filesystem */
-	bool revertfs; /* the root of a revertfs, so that .revertfs/control is there */
+	bool revertfs; /* the root of a revertfs is mounted, so that .revertfs/control is there */
 };
 
 struct mounts {
@@ -22,21 +23,23 @@ struct mounts {
 	size_t count;
 };
 
-/* Read a mountinfo file; free with mounts_free(). */
+/*
+ * Read a mountinfo file, or its text (-ENOMEM is then the only failure). Free with mounts_free().
+ */
 int mounts_read(const char *file, struct mounts **ret_mounts, struct sentence *error);
 int mounts_parse(const char *text, struct mounts **ret_mounts);
 void mounts_free(struct mounts *mounts); /* NULL is fine */
 void mounts_freep(struct mounts **mounts);
 
-/* The revertfs mount that shows this path; NULL where there is none. Borrowed. */
+/* The revertfs mount that shows this absolute path; NULL where there is none. Borrowed. */
 const struct mount *mounts_of_path(const struct mounts *mounts, const char *path);
 
-/* The revertfs mount whose images directory holds this path. */
+/* The revertfs mount whose images directory holds this path, or NULL. Borrowed. */
 const struct mount *mounts_of_image(const struct mounts *mounts, const char *path);
 
 /*
- * Step through the revertfs mounts, each filesystem once: NULL for the first, then what was
- * returned last. NULL at the end.
+ * Step through the revertfs mounts, each filesystem once. `last` is NULL for the first, then what
+ * the call before returned. NULL at the end.
  */
 const struct mount *mounts_next(const struct mounts *mounts, const struct mount *last);
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Options: one table says what each is called, what it takes, where it goes and what --help says of
- * it.
+ * Options: one table has the name of each, its argument, its place in struct options and its line
+ * of --help.
  *
- * The same names are keys of the JSON configuration; the command line wins, key by key. A list that
- * the command line begins replaces the configuration's. Splitting `-o a,b=c\,d` is libfuse's, so
- * that what an fstab line escapes means here what it means for every FUSE filesystem. What mount(8)
- * passes for itself is accepted and dropped; what mount(2) knows becomes flags, since channel.c
- * mounts by itself; the rest is left for libfuse to judge.
+ * The same names are keys of the JSON configuration; the command line wins, key by key. A list on
+ * the command line replaces the configuration's as a whole. libfuse splits `-o a,b=c\,d`, so that
+ * escapes in an fstab line mean here what they mean for every FUSE filesystem. Options that
+ * mount(8) passes on for itself are accepted and dropped; those of mount(2) become flags, since
+ * channel.c calls mount(2) itself; the rest is for libfuse to accept or refuse.
  */
 #include "options.h"
 
@@ -29,7 +29,7 @@
 enum kind {
 	KIND_TEXT,   /* char * */
 	KIND_LIST,   /* struct text_list; may be repeated */
-	KIND_PATHS,  /* the same, written with colons between */
+	KIND_PATHS,  /* the same, of absolute paths; written A:B */
 	KIND_NUMBER, /* unsigned, at least 1 */
 	KIND_GROUP,  /* gid_t, written as a name or a number */
 	KIND_PASSTHROUGH,
@@ -75,15 +75,15 @@ static const struct definition definitions[] = {
 };
 
 /*
- * The two that have no name on the command line have one in the configuration, so that a service
- * needs one file alone.
+ * The two arguments that have no name on the command line. They have one in the configuration, so
+ * that a service needs that file alone.
  */
 static const struct definition places[] = {
 	{ "images", KIND_TEXT, offsetof(struct options, images), true, NULL, NULL },
 	{ "mount", KIND_TEXT, offsetof(struct options, mount), true, NULL, NULL },
 };
 
-/* mount(8) and fstab say these to each other, or revertfs always does them. */
+/* These are for mount(8) alone, or about what every mount of a revertfs is, or is not, anyway. */
 static const char *const dropped[] = {
 	"rw",         "auto",     "noauto", "nofail", "_netdev",     "nosuid",
 	"nodev",      "dev",      "suid",   "exec",   "owner",       "group",
@@ -104,12 +104,11 @@ static const struct {
 
 static const char *const context_prefixes[] = { "context=", "fscontext=", "defcontext=", "rootcontext=" };
 
-/* What is known while the command line is being read. */
 struct reader {
 	struct options *options;
 	struct sentence *error;
-	bool given[ARRAY_SIZE(definitions) + ARRAY_SIZE(places)];
-	int result;
+	bool given[ARRAY_SIZE(definitions) + ARRAY_SIZE(places)]; /* on the command line */
+	int result;                                               /* of the last argument */
 };
 
 static int out_of_memory(struct sentence *error)
@@ -258,7 +257,7 @@ static bool begins_with_one_of(const char *text, const char *const *prefixes, si
 	return false;
 }
 
-/* 1 when `text` is an option of ours, which has then been set; 0 when it is not. */
+/* 1 when `text` is one of our options and has been set; 0 when it is none. */
 static int read_own_option(struct reader *reader, const char *text)
 {
 	size_t length = strcspn(text, "=");
@@ -277,7 +276,7 @@ static int read_own_option(struct reader *reader, const char *text)
 	return 0;
 }
 
-/* The same for what is mount(2)'s or mount(8)'s. */
+/* The same for options of mount(2) and mount(8). */
 static int read_mount_option(struct reader *reader, const char *text)
 {
 	struct options *options = reader->options;
@@ -348,7 +347,9 @@ static int read_place(struct reader *reader, const char *text)
 		      text);
 }
 
-/* libfuse calls this for each option and each word; 0 is "taken", -1 ends. */
+/*
+ * libfuse calls this for each option and each word; 0 means that it was taken, -1 ends the parsing.
+ */
 static int read_argument(void *data, const char *argument, int key, struct fuse_args *left)
 {
 	struct reader *reader = data;
@@ -375,7 +376,7 @@ static int read_command_line(struct reader *reader, int argc, char **argv)
 	return 0;
 }
 
-/* A JSON value as the texts that the command line would have had. */
+/* Set an option from JSON, by way of the texts that would stand on the command line. */
 static int set_from_json(struct options *options, const struct definition *definition, struct json_object *value,
 			 struct sentence *error)
 {

@@ -2,8 +2,8 @@
 /*
  * What the administrator chose, from the command line and the JSON configuration.
  *
- * Filled once by main.c before anything is started and never changed afterwards, so everyone may
- * read it without a lock.
+ * main.c fills it before any thread runs, and no thread changes it, so every thread may read it
+ * without a lock.
  */
 #ifndef REVERTFS_CONFIG_OPTIONS_H
 #define REVERTFS_CONFIG_OPTIONS_H
@@ -22,13 +22,13 @@ struct text_list {
 };
 
 struct options {
-	char *images;           /* IMAGES, absolute and free of symlinks */
-	char *mount;            /* MOUNTPOINT, absolute and free of symlinks */
-	char *state;            /* layers, scratches, records */
-	char *scratch;          /* another directory for scratches alone, or NULL */
-	char *config;           /* the JSON file; NULL when there is none */
-	char *qemu_img;         /* the program, found in PATH unless it has a slash */
-	char *template_options; /* `qemu-img create -o` of a scratch */
+	char *images;                 /* IMAGES, absolute and free of symlinks */
+	char *mount;                  /* MOUNTPOINT, absolute and free of symlinks */
+	char *state;                  /* layers, scratches, records */
+	char *scratch;                /* another directory for scratches alone, or NULL */
+	char *config;                 /* the JSON file; NULL when there is none */
+	char *qemu_img;               /* the program, found in PATH unless it has a slash */
+	char *template_options;       /* `qemu-img create -o` of a scratch */
 	struct text_list protect;     /* globs of names to protect at start */
 	struct text_list export_dirs; /* where callers other than root may export to */
 	gid_t group;                  /* may use the control file; 0 when only root may */
@@ -36,25 +36,25 @@ struct options {
 	unsigned max_layers;          /* unfolded layers of a disk, from which on its commits warn */
 	unsigned qemu_timeout;        /* seconds a qemu-img may go without any progress */
 	enum passthrough_mode passthrough;
-	bool keeper; /* without systemd: have a keeper */
+	bool keeper; /* without systemd: have a process that starts a new daemon where one ends unasked */
 	bool foreground;
 	bool debug;
 
-	unsigned long mount_flags; /* MS_RDONLY and the like, as mount(2) takes them */
-	char *mount_data;          /* SELinux contexts, as mount(2) takes them, or NULL */
+	unsigned long mount_flags;     /* MS_RDONLY and the like, as mount(2) takes them */
+	char *mount_data;              /* SELinux contexts, as mount(2) takes them; NULL: none */
 	struct text_list fuse_options; /* all other options, for libfuse to know or to refuse */
-	int lock_fd;  /* of the state directory, once disks_new() has it: who works on its files keeps it; else 0 */
-	bool help;    /* -h: say what there is and end */
-	bool version; /* -V */
+	int lock_fd;  /* the lock on the state directory, which each qemu-img inherits; disks_new() sets it; 0: none */
+	bool help;    /* -h: print options_help() and end */
+	bool version; /* -V: print the version and end */
 };
 
 /*
- * Read the command line, then the configuration for what it leaves open, then the defaults. Paths
- * are still as they were written: paths.c makes them absolute. -EINVAL (or what reading the
- * configuration failed with) and a sentence.
+ * Read the command line, then the configuration for what the command line leaves open, then the
+ * defaults. Paths stay as they were written: paths.c makes them absolute. On failure -EINVAL, or
+ * what reading the configuration failed with, and a sentence.
  */
 int options_read(int argc, char **argv, struct options *ret_options, struct sentence *error);
-void options_free(struct options *options); /* of one that options_read() has touched, also when it failed */
+void options_free(struct options *options); /* also after options_read() has failed */
 
 /* What `revertfs -h` prints; the caller frees. NULL when out of memory. */
 char *options_help(void);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Paths are settled before anything is opened, in this order: a mount that a killed daemon left on
- * the mountpoint goes first, because every path that leads into it fails with ENOTCONN, the images
- * directory among them when revertfs is mounted over the very directory it serves.
+ * Paths are settled before anything is opened. A mount that a killed daemon left on the mountpoint
+ * is detached first, because every path that leads into it fails with ENOTCONN, the images
+ * directory among them where revertfs is mounted over the very directory that it serves.
  *
- * Nothing here looks into a mount that might be a live revertfs with a hanging daemon but
- * realpath(3) and open(2) of what the administrator named.
+ * Only the paths that the administrator named are opened or resolved: looking into any other mount
+ * might wait for a revertfs whose daemon hangs.
  */
 #include "paths.h"
 
@@ -52,7 +52,8 @@ static char *join(const char *directory, const char *last)
 }
 
 /*
- * Every component but the last is resolved: what mountinfo has for a mount that no longer answers.
+ * Resolve every component but the last, which may be a mount that no longer answers: the result is
+ * the path that mountinfo has for that mount. NULL on failure.
  */
 static char *resolve_all_but_last(const char *path)
 {
@@ -66,7 +67,7 @@ static char *resolve_all_but_last(const char *path)
 	return resolved ? join(resolved, last) : NULL;
 }
 
-/* Opening asks the daemon; stat(2) may be answered from what the kernel remembers. */
+/* open(2) asks the daemon; stat(2) may be answered from the kernel's cache. */
 static bool is_dead(const char *path)
 {
 	CLEANUP(close_fdp) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -86,7 +87,7 @@ void paths_detach(const char *mountpoint)
 		log_warning("cannot unmount '%s': %s", path, error_text(-errno));
 }
 
-/* More than one may lie there, of daemons that were killed and started again by hand. */
+/* Several may lie on one another, of daemons that were killed and started again by hand. */
 static int detach_dead_mounts(const char *mountpoint, struct sentence *error)
 {
 	CLEANUP(freep) char *path = NULL;
@@ -106,8 +107,8 @@ static int detach_dead_mounts(const char *mountpoint, struct sentence *error)
 }
 
 /*
- * The deepest part that exists is resolved, the rest appended: the state directory may still have
- * to be made.
+ * Resolve the part of the path that exists and append the rest: the state directory may still have
+ * to be made. NULL with errno on failure.
  */
 static char *resolve_what_exists(const char *path)
 {
@@ -140,7 +141,7 @@ static int settle(char **path, const char *what, bool must_exist, struct sentenc
 	return 0;
 }
 
-/* A program that is named by its path is the caller's; the daemon's own directory is '/'. */
+/* A relative path is meant from the caller's directory, and the daemon changes to '/' later. */
 static int settle_program(char **path, struct sentence *error)
 {
 	char *resolved;
@@ -169,9 +170,7 @@ static int check_nesting(const struct options *options, struct sentence *error)
 	const char *state = options->state, *scratch = options->scratch;
 	int r = refuse_nesting("state directory", state, "images directory", options->images, error);
 
-	/*
-	 * Over the images directory is fine; further inside, the mount would show itself in itself.
-	 */
+	/* A mount over the images directory is fine; one further inside would show itself. */
 	if (r == 0 && strcmp(options->mount, options->images) != 0)
 		r = refuse_nesting("mountpoint", options->mount, "images directory", options->images, error);
 	if (r == 0)
@@ -189,7 +188,7 @@ static int check_nesting(const struct options *options, struct sentence *error)
 	return r;
 }
 
-/* Overlays on overlays would work, and confuse everyone who looks for the real image. */
+/* Overlays on overlays would work, but confuse everyone who looks for the real image. */
 static int refuse_own_mount(const char *images, struct sentence *error)
 {
 	CLEANUP(freep) char *text = NULL;

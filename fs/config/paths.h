@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where things lie: canonical paths, what is mounted there already, and which places may not lie in
- * one another.
+ * The paths among the options: made canonical, freed of dead mounts, and refused where one may not
+ * lie in another.
  */
 #ifndef REVERTFS_CONFIG_PATHS_H
 #define REVERTFS_CONFIG_PATHS_H
@@ -9,20 +9,20 @@
 #include "options.h"
 
 /*
- * Make the options' paths absolute and free of symlinks, having detached what a killed daemon left
- * mounted on the mountpoint; refuse what cannot work. To be called once, before anything is opened.
+ * Detach what a killed daemon left mounted on the mountpoint, make the options' paths absolute and
+ * free of symlinks, and refuse what cannot work: a negative errno with a sentence. Call it once,
+ * before anything is opened. May block where a named path lies in a mount that does not answer.
  */
 int paths_settle(struct options *options, struct sentence *error);
 
 /*
- * The same for a mount that is there already, of an earlier daemon: nothing on it, or beneath it,
- * is looked at.
+ * The same where the mount of an earlier daemon is taken over: images and mountpoint are known and
+ * are not looked at, the other paths are settled.
  */
 int paths_settle_others(struct options *options, struct sentence *error);
 
 /*
- * Unmount the revertfs on the mountpoint, whether or not it answers; nothing happens where there is
- * none.
+ * Unmount the revertfs on the mountpoint, whether or not it answers. Without one, nothing happens.
  */
 void paths_detach(const char *mountpoint);
 

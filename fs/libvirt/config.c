@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The file is the administrator's. Keys that are not known here are allowed and kept, known ones
- * must have the right type: a typo that would leave a disk unprotected keeps the domain from
- * starting. For the same reason a file that is there but cannot be read is an error, and never
- * taken as "no configuration".
+ * The file is the administrator's. Unknown keys are allowed and kept; known ones must have the
+ * right type: a mistake that could leave a disk unprotected keeps the domain from starting. For the
+ * same reason a file that is there but cannot be read is an error, and never taken for "no
+ * configuration".
  *
  * Writing back becomes durable in this order; a crash after any step leaves the old file or the new
  * one:
  *   1. write a new file beside the old one, with its owner and mode, and sync it
- *   2. see that the old one is still the one that was read
+ *   2. check that the old one is still the one that was read
  *   3. rename the new one over it, and sync the directory
  */
 #include "config.h"
@@ -141,7 +141,7 @@ static int read_file(struct config *config, int fd, struct sentence *error)
 	return parse_config(config, length, error);
 }
 
-/* Nothing there, or a link to nothing? The latter was meant to be a configuration. */
+/* Is nothing there, or a link to nothing? Such a link was meant to be a configuration. */
 static int explain_missing(const struct config *config, struct sentence *error)
 {
 	struct stat st;
@@ -213,7 +213,10 @@ static const char *flag_place(const struct config *config, size_t index)
 	return flag && strncmp(flag, "true", 4) == 0 ? flag : NULL;
 }
 
-/* The file's text with the flags taken back. Returns how many were. */
+/*
+ * The file's text with false in the place of true for one-shot-commit of the chosen disks. Returns
+ * how many were replaced, or -ENOMEM.
+ */
 static int disarmed_text(const struct config *config, const bool *which, char **ret_text)
 {
 	size_t length = strlen(config->text);
@@ -245,8 +248,8 @@ static int disarmed_text(const struct config *config, const bool *which, char **
 }
 
 /*
- * A new file with this text, owner and mode, synced. Its name is filled into `name`; removed again
- * on failure.
+ * Make a new file with this text, owner and mode, and sync it. `name` is a template for
+ * mkostemp(3), and becomes the file's name. On failure no file is left.
  */
 static int write_beside(char *name, const char *text, const struct stat *like)
 {

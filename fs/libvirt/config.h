@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A domain's configuration, DOMAIN.json: load and check it, and take a consumed one-shot-commit
- * back.
+ * A domain's configuration, DOMAIN.json: load and check it, and change it, above all to write false
+ * to a one-shot-commit that has been done.
  */
 #ifndef REVERTFS_LIBVIRT_CONFIG_H
 #define REVERTFS_LIBVIRT_CONFIG_H
@@ -12,7 +12,7 @@
 
 #include "util.h"
 
-#define CONFIG_MAX (1 << 20)
+#define CONFIG_MAX (1 << 20) /* bytes of a file */
 #define CONFIG_TOKEN_SIZE 96
 
 /*
@@ -28,18 +28,18 @@ struct config_disk {
 };
 
 struct config {
-	char *path;                    /* raw, as the domain's name */
+	char *path;                    /* holds the domain's name as it is: any bytes but '/' */
 	char *shown;                   /* the path, for sentences */
 	char *text;                    /* the file, as it was read */
 	struct json_object *json;      /* the same, parsed: owns the entries' strings */
-	char token[CONFIG_TOKEN_SIZE]; /* tells this very version of the file from others */
+	char token[CONFIG_TOKEN_SIZE]; /* device, inode and mtime: tells this version of the file from others */
 	struct config_disk *disks;
 	size_t count;
 };
 
 /*
- * 1 when loaded, 0 when the domain has none; else a negative errno with a sentence. Free with
- * config_free().
+ * Load a domain's configuration. 1 when loaded, 0 when the domain has none; else a negative errno
+ * with a sentence. Free with config_free().
  */
 int config_load(const char *directory, const char *domain, struct config **ret_config, struct sentence *error);
 void config_free(struct config *config); /* NULL is fine */
@@ -50,15 +50,16 @@ const struct config_disk *config_find(const struct config *config, const char *t
 
 /*
  * Write false to one-shot-commit of the disks that `which` is true for (one bool for each of
- * config->disks). The file is replaced as a whole and is on the medium on return; where it is a
- * symbolic link, what it points to is. -ESTALE when somebody has changed the file since
- * config_load(): it is then left as it is.
+ * config->disks). The file is replaced as a whole and is on the medium on return; of a symbolic
+ * link, the file that it points to. -ESTALE when the file has changed since config_load(): it then
+ * stays as it is.
  */
 int config_disarm(const struct config *config, const bool *which, struct sentence *error);
 
 /*
- * Another text for the file, replaced in the same way; or a first one for a domain that has none,
- * -EEXIST when it has by now. config_remove() removes it, if it is still the one that was loaded.
+ * config_replace() gives the file another text, in the same way. config_create() makes the file of
+ * a domain that has none; -EEXIST when it has one by now. config_remove() removes the file, or
+ * fails with -ESTALE when it has changed since config_load().
  */
 int config_replace(const struct config *config, const char *text, struct sentence *error);
 int config_create(const char *directory, const char *domain, const char *text, struct sentence *error);

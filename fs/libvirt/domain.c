@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The XML comes from libvirt, but names and paths in it are whatever the domain's owner chose.
- * `type='volume'` disks name a pool and a volume; libvirt resolves them only after `prepare`, so
- * the pool's own XML is read: first from /run, which is the truth for an active pool, and wraps it
- * in an element of its own.
+ * `type='volume'` disks name a pool and a volume. libvirt resolves them only after `prepare`, so
+ * the pool's own XML is read here: first from /run, where libvirt keeps that of active pools, with
+ * the <pool> inside another element.
  */
 #include "domain.h"
 
@@ -71,7 +71,7 @@ static void read_disk(xmlNodePtr node, struct domain_disk *disk)
 	disk->backing_store = xml_child(node, "backingStore");
 }
 
-/* A disk without a target cannot be named in a configuration, so it does not count. */
+/* A disk without a target is left out: no configuration can name it. */
 static int add_disk(struct domain *domain, xmlNodePtr node)
 {
 	struct domain_disk *larger = reallocarray(domain->disks, domain->count + 1, sizeof(*larger));
@@ -177,7 +177,7 @@ int domain_without_chains(const char *text, size_t length, bool (*is_ours)(const
 	return *ret_text ? 0 : report(error, -ENOMEM, "out of memory");
 }
 
-/* A pool's type decides whether its volumes are files of a directory. */
+/* The type of a pool says whether its volumes are files in a directory. */
 static char *path_in_pool(xmlNodePtr pool, const struct domain_disk *disk, struct sentence *error)
 {
 	CLEANUP(freep) char *type = xml_attribute(pool, "type");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a domain's XML says about its disks.
+ * What a domain's XML says about its disks; and where a volume of a storage pool lies.
  */
 #ifndef REVERTFS_LIBVIRT_DOMAIN_H
 #define REVERTFS_LIBVIRT_DOMAIN_H
@@ -10,10 +10,10 @@
 
 #include "util.h"
 
-#define DOMAIN_XML_MAX (16 << 20)
+#define DOMAIN_XML_MAX (16 << 20) /* bytes */
 #define UUID_TEXT_SIZE 37
 
-/* A disk; what the XML does not have is NULL. */
+/* A disk; NULL is what the XML does not say. */
 struct domain_disk {
 	char *target;        /* "vda" */
 	char *type;          /* "file", "volume", "block", ... */
@@ -21,9 +21,9 @@ struct domain_disk {
 	char *format;        /* of the driver */
 	char *path;          /* of a file, or of a volume once it is resolved */
 	char *pool, *volume; /* of a volume */
-	char *problem;       /* why a volume has no path, a sentence */
-	bool transient;      /* libvirt's own discarding */
-	bool backing_store;  /* the chain is spelled out: libvirt will not look at the image for it */
+	char *problem;       /* a sentence: why a volume has no path */
+	bool transient;      /* libvirt itself is to discard what is written */
+	bool backing_store;  /* the XML has the chain, so libvirt will not look for it in the image */
 };
 
 struct domain {
@@ -33,14 +33,14 @@ struct domain {
 	size_t count;
 };
 
-/* -EBADMSG with a sentence where the text is not a domain. Free with domain_free(). */
+/* Read a domain's XML. -EBADMSG with a sentence where it is none. Free with domain_free(). */
 int domain_parse(const char *text, size_t length, struct domain **ret_domain, struct sentence *error);
 void domain_free(struct domain *domain); /* NULL is fine */
 void domain_freep(struct domain **domain);
 
 /*
- * The XML without the <backingStore> of the disks that `is_ours` is true for. NULL in *ret_text
- * when there is nothing to take out. To be called for a text that domain_parse() has accepted.
+ * The XML of a domain, which domain_parse() has accepted, without the <backingStore> of the disks
+ * that `is_ours` is true for. *ret_text is the caller's to free; NULL when nothing was removed.
  */
 int domain_without_chains(const char *text, size_t length, bool (*is_ours)(const void *context, const char *target),
 			  const void *context, char **ret_text, struct sentence *error);
@@ -49,8 +49,8 @@ int domain_without_chains(const char *text, size_t length, bool (*is_ours)(const
 struct domain_disk *domain_find(const struct domain *domain, const char *target);
 
 /*
- * Give a disk of type volume its path, from the first of the directories that has the pool's XML.
- * Without success `problem` says why. Other disks are left alone.
+ * Set the path of a disk of type volume, by the XML of its pool in the first of the directories
+ * that has it. On failure `problem` says why. Other disks are left alone.
  */
 void domain_resolve_volume(struct domain_disk *disk, const char *const *storage_dirs, size_t count);
 

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What libvirt's arguments do not say by themselves: why a domain ended, and whether a managed save
- * is there.
+ * What libvirt's arguments alone do not say: why a domain ended, and whether it has a managed save.
  *
  * From 10.5 on libvirt gives the reason as the fourth argument of `release`. Before, the same word
  * stands in the domain's log, written before the hook is called: the last "shutting down, reason="
  * line, unless a "starting up" line comes after it. It need not be the log's last line (QEMU may
  * complain after it), and it may follow text of QEMU without a newline between. virtlogd may have
- * moved it to NAME.log.0 a moment ago. The log also holds what QEMU prints, so a QEMU that was
- * broken out of can forge the line; all that it gains is the choice between the ends that its
+ * moved it to NAME.log.0 a moment ago. The log also holds what QEMU prints, so a guest that has
+ * taken over its QEMU can forge the line. All that it gains is the choice between the ends that its
  * domain could have had.
  */
 #include "event.h"
@@ -26,8 +25,8 @@
 #include "util.h"
 
 /*
- * How much of a log's end is looked at: the second only when the first did not suffice. virtlogd
- * rotates at 2 MiB.
+ * How many bytes at a log's end are searched: the larger number only where the smaller did not
+ * suffice. virtlogd rotates a log at 2 MiB.
  */
 static const size_t tail_sizes[] = { 64 << 10, 4 << 20 };
 
@@ -80,7 +79,7 @@ static enum finding look_at_line(const char *line, size_t length, const char **r
 	return FOUND_REASON;
 }
 
-/* The last line that says anything, from the end. */
+/* What the last of the lines says that say anything. */
 static enum finding look_at_text(const char *text, size_t length, const char **ret_reason)
 {
 	while (length) {
@@ -101,7 +100,7 @@ static enum finding look_at_tail(int fd, off_t size, size_t tail, const char **r
 	size_t length = (off_t)tail < size ? tail : (size_t)size;
 
 	text = malloc(length + 1);
-	/* Rotated while we look: a short read, and nothing is found. */
+	/* A log that is rotated at this moment gives a short read: nothing is found in it. */
 	if (!text || pread_all(fd, text, length, size - (off_t)length) < 0)
 		return FOUND_NOTHING;
 	return look_at_text(text, length, ret_reason);
@@ -138,9 +137,7 @@ void event_find_reason(struct event *event, const char *libvirt_log_dir)
 	finding = look_at_log(libvirt_log_dir, event->domain, "", &event->reason);
 	if (finding == FOUND_NOTHING)
 		finding = look_at_log(libvirt_log_dir, event->domain, ".0", &event->reason);
-	/*
-	 * Without a log, a managed save that is there now says enough: its disks must not change.
-	 */
+	/* Without a log, a managed save that exists now says enough: its disks must not change. */
 	if (finding != FOUND_REASON && event->saved)
 		event->reason = "saved";
 }

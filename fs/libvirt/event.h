@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What happened to a domain, as far as libvirt's arguments and files say it.
+ * What happened to a domain, by libvirt's arguments and files.
  */
 #ifndef REVERTFS_LIBVIRT_EVENT_H
 #define REVERTFS_LIBVIRT_EVENT_H
@@ -12,16 +12,13 @@
 
 struct event {
 	const char *domain;          /* the name, raw: any bytes but '/' */
-	char shown[SHOWN_NAME_SIZE]; /* the name for people and for the daemon: valid UTF-8, no control characters */
+	char shown[SHOWN_NAME_SIZE]; /* for people and for the daemon: valid UTF-8, no control characters */
 	const char *extra;           /* libvirt's fourth argument, "-" where it says nothing */
 	const char *reason;          /* at release: why the domain ended; a static text, "unknown" at worst */
 	bool saved;                  /* a managed save of the domain exists */
 };
 
-/*
- * The event of libvirt's arguments; `reason` and `saved` are not yet known. The strings are
- * borrowed.
- */
+/* Begin with libvirt's arguments, which are borrowed; `reason` and `saved` are not known yet. */
 void event_new(const char *domain, const char *extra, struct event *ret_event);
 
 /* Find out whether a managed save exists. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Hooks of several domains run at the same time, and logrotate may move the file: each line opens
- * it anew and is one write to the end. Names and sentences may hold anything; a line stays one
- * line.
+ * Hooks of several domains run at the same time, and logrotate may move the file: for each line the
+ * file is opened anew, and the line is appended with one write(2). Whatever names and sentences
+ * hold, a line stays one line.
  */
 #include "hooklog.h"
 
@@ -31,7 +31,10 @@ void hooklog(const char *file, const char *domain, const char *format, ...)
 	shown_text(line, shown, sizeof(shown) - 1);
 	length = strlen(shown);
 	shown[length] = '\n';
-	/* A FIFO without a reader must not hold libvirt. */
+	/*
+	 * O_NONBLOCK: where the log is a FIFO without a reader, open(2) would block, and libvirt
+	 * with it.
+	 */
 	fd = open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0640);
 	if (fd >= 0)
 		write_all(fd, shown, length + 1);

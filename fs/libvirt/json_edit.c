@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * json-c reads JSON, but writes it in its own way: 1.50 becomes 1.5, a large number a wrong one,
- * and the layout is gone. An administrator's file deserves better, so the place of a value is found
- * in the text itself. The text is known to be valid; still nothing here reads past its NUL.
+ * and the layout is gone. An administrator's file must not change so, therefore the place of a
+ * value is found in the text itself. The text is known to be valid; still nothing here reads past
+ * its NUL.
  */
 #include "json_edit.h"
 
@@ -16,7 +17,7 @@ static const char *skip_blanks(const char *p)
 	return p + strspn(p, " \t\r\n");
 }
 
-/* From the opening quote to behind the closing one. */
+/* Skip from the opening quote to behind the closing one. */
 static const char *skip_string(const char *p)
 {
 	for (p++; *p && *p != '"'; p++)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Find a value in a JSON text, so that it can be changed and nothing else: order, blanks, numbers
- * and escapes stay as they were written.
+ * Find a value in a JSON text, so that the value can be changed and nothing else: order, blanks,
+ * numbers and escapes stay as they were written.
  */
 #ifndef REVERTFS_LIBVIRT_JSON_EDIT_H
 #define REVERTFS_LIBVIRT_JSON_EDIT_H
@@ -9,15 +9,14 @@
 #include <stddef.h>
 
 /*
- * Walk a text that json_parse() has accepted. json_member() gives the value of the last member with
- * this key (as parsers do with a repeated one), json_element() that of an array's element; NULL
- * where there is none, or the value is no object or array. Each returns a pointer to the value's
- * first character.
+ * Walk a text that json_parse() has accepted. json_member() finds the value of an object's member,
+ * of a repeated key the last (as parsers do); json_element() finds an array's element. Each returns
+ * where the value begins, or NULL: there is none, or `value` is no object or no array.
  */
 const char *json_member(const char *value, const char *key);
 const char *json_element(const char *value, size_t index);
 
-/* Behind the value's last character. */
+/* Where the value ends: just behind its last character. */
 const char *json_end(const char *value);
 
 #endif

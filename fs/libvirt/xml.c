@@ -24,8 +24,8 @@ static void xml_free_parserp(xmlParserCtxtPtr *parser)
 }
 
 /*
- * Some of libxml2's errors go to stderr whatever the options say, where only our own sentence may
- * stand.
+ * libxml2 prints some errors to stderr whatever the options say; but nothing may stand there beside
+ * our own sentence.
  */
 static void ignore_message(void *context, const char *format, ...)
 {
@@ -55,7 +55,6 @@ bool xml_is_element(xmlNodePtr node, const char *name)
 	return node->type == XML_ELEMENT_NODE && strcmp((const char *)node->name, name) == 0;
 }
 
-/* The next sibling with this name, from `node` on, or NULL. */
 xmlNodePtr xml_element_from(xmlNodePtr node, const char *name)
 {
 	while (node && !xml_is_element(node, name))
@@ -68,7 +67,7 @@ xmlNodePtr xml_child(xmlNodePtr parent, const char *name)
 	return parent ? xml_element_from(parent->children, name) : NULL;
 }
 
-/* A copy that free() takes; NULL when it is absent. */
+/* A copy, since libxml2's texts need not be free()'s to free. */
 char *xml_owned(xmlChar *text)
 {
 	char *copy = text ? strdup((const char *)text) : NULL;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Everything that the hook refuses by itself is refused here, in one sentence that says what to do,
- * before anything has been sent. What only the daemon can know (holds, sessions, open writers,
- * formats) is left to it.
+ * before anything has been sent. What only a daemon can know (holds, sessions, open writers,
+ * formats) is left to the daemon.
  *
  * At prepare the XML decides what the domain's disks are. At release it does not: after an external
  * snapshot it names other files, after a hot-unplug it lacks disks. So a release names targets,
  * with whatever the configuration and the XML say of them now, and the daemon goes by what it
- * recorded.
+ * recorded at prepare.
  */
 #include "plan.h"
 
@@ -24,7 +24,7 @@
 struct placed_disk {
 	const struct config_disk *entry;
 	const struct mount *mount;
-	char *path; /* tidied */
+	char *path; /* as tidy_path() leaves it */
 };
 
 struct placement {
@@ -57,8 +57,8 @@ void plan_freep(struct plan **plan)
 /* ---- paths */
 
 /*
- * Without doubled slashes and "." components, so that it can be compared as text. NULL when out of
- * memory.
+ * A copy without doubled slashes and "." components, which can be compared as text. NULL when out
+ * of memory.
  */
 static char *tidy_path(const char *path)
 {
@@ -86,7 +86,7 @@ static bool climbs(const char *path)
 	return false;
 }
 
-/* "'/srv/a', '/srv/b'": the mounts there are. */
+/* The revertfs mounts there are: "'/srv/a', '/srv/b'". */
 static void list_mounts(const struct mounts *mounts, char *out, size_t size)
 {
 	size_t used = 0;
@@ -177,9 +177,9 @@ static int check_kind(const struct domain_disk *disk, struct sentence *refusal)
 }
 
 /*
- * libvirt would go by what is written there, and not by what the mount serves. A restore takes it
- * out (act.c). Looked at when the path is known to be ours: an external snapshot leaves both
- * another path and a chain, and the path is what is wrong then.
+ * libvirt would use the chain that is written there, and not the one that the mount serves. (At a
+ * restore the hook removes it, see act.c.) This is checked after the path: an external snapshot
+ * leaves both another path and a chain, and then the path is what the administrator must correct.
  */
 static int check_no_chain(const struct domain_disk *disk, struct sentence *refusal)
 {
@@ -191,7 +191,7 @@ static int check_no_chain(const struct domain_disk *disk, struct sentence *refus
 		      disk->target);
 }
 
-/* The text of the disk's source, whichever kind it has. */
+/* A volume has a path only when its pool could be read; else `problem` says why not. */
 static int check_source(const struct domain_disk *disk, struct sentence *refusal)
 {
 	if (disk->path && *disk->path)
@@ -265,8 +265,8 @@ static int place_disks(const struct situation *s, struct placement *placement, s
 /* ---- lines */
 
 /*
- * Settings whose value is NULL are left out. Stops at the first failure, so that a row of calls
- * needs one check.
+ * Append a word or a setting, unless its value is NULL. Once *r is an error nothing is appended, so
+ * that a row of calls needs one check at its end.
  */
 static void append(char **line, int *r, const char *key, const char *value)
 {
@@ -311,11 +311,11 @@ static void append_release_item(const struct situation *s, char **line, int *r, 
 
 	append(line, r, NULL, entry->target);
 	append(line, r, "armed", yes_no(entry->one_shot_commit));
-	/* A path that cannot stand in a line is another source than any that was prepared. */
+	/* A path that cannot stand in a line cannot be the one that was prepared. */
 	append(line, r, "source", path && !text_is_clean(path) ? "unusable" : path);
 }
 
-/* Takes the line, whatever comes of it. `r` is what became of making it. */
+/* Add a request with this line, which is freed on failure. `r` is the result of making the line. */
 static int add_request(struct plan *plan, const struct mount *mount, char *line, int r, struct sentence *refusal)
 {
 	struct request *larger = reallocarray(plan->requests, plan->count + 1, sizeof(*larger));
@@ -367,7 +367,7 @@ static int add_announce(const struct situation *s, struct plan *plan, const stru
 	return add_request(plan, mount, line, r, refusal);
 }
 
-/* Which of the domain's disks are in the mount of a release, as far as the XML says. */
+/* Whether configured disks of the domain are in the request's mount, as far as the XML says. */
 static void note_disks(const struct situation *s, struct request *request)
 {
 	request->ours = false;

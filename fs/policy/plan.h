@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The policy: from what happened and what is configured to what is asked of which mount, or why
- * not.
+ * The hook's policy: from what happened and what is configured it makes the command for each mount,
+ * or the sentence that refuses.
  *
  * Pure: nothing is read, opened or asked here, so that every case can be tested as a line in a
  * table.
@@ -18,7 +18,7 @@
 #include "mounts.h"
 #include "util.h"
 
-/* What is known. All are borrowed. */
+/* All that a plan is made of; borrowed. */
 struct situation {
 	const struct event *event;
 	const struct domain *domain; /* volumes are resolved */
@@ -40,19 +40,19 @@ struct plan {
 };
 
 /*
- * What to ask; -EINVAL (or -E2BIG) with the one sentence that keeps the domain from starting.
- * plan_prepare() carries all of the domain's disks in a mount in one command, plan_announce() says
- * to the same mounts that a saved state will be restored.
+ * Make a plan; -EINVAL (or -E2BIG, -ENOMEM) with the one sentence that keeps the domain from
+ * starting. plan_prepare() names all of the domain's disks in a mount in one command;
+ * plan_announce() tells the same mounts that a saved state will be restored.
  */
 int plan_prepare(const struct situation *situation, struct plan **ret_plan, struct sentence *refusal);
 int plan_announce(const struct situation *situation, struct plan **ret_plan, struct sentence *refusal);
 
-/* Every mount is asked: each knows by itself which disks it recorded for this domain. */
+/* For every mount, since each daemon knows by itself which disks it recorded for this domain. */
 int plan_release(const struct situation *situation, struct plan **ret_plan, struct sentence *refusal);
 
 /*
- * A release that says "failed" to each mount of `prepared` that `done` is true for (one bool for
- * each request): a prepare that another mount has refused is taken back.
+ * A release with the reason "failed" for each request of `prepared` that `done` is true for (one
+ * bool for each): it takes back what these mounts have prepared, because another one has refused.
  */
 int plan_undo(const struct situation *situation, const struct plan *prepared, const bool *done, struct plan **ret_plan,
 	      struct sentence *refusal);
