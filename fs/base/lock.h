@@ -15,22 +15,32 @@
 #define REVERTFS_BASE_LOCK_H
 
 #include <pthread.h>
-#include <stddef.h>
+#include <stdbool.h>
 
 #include "util.h"
 
-static inline pthread_mutex_t *lock_take(pthread_mutex_t *mutex)
+struct lock_held {
+	pthread_mutex_t *mutex;
+	bool over;
+};
+
+static inline struct lock_held lock_take(pthread_mutex_t *mutex)
 {
 	pthread_mutex_lock(mutex);
-	return mutex;
+	return (struct lock_held){ .mutex = mutex };
 }
 
-static inline void lock_release(pthread_mutex_t **mutex)
+static inline void lock_release(struct lock_held *held)
 {
-	pthread_mutex_unlock(*mutex);
+	pthread_mutex_unlock(held->mutex);
 }
 
-#define LOCKED(mutex) \
-	for (pthread_mutex_t * held_ CLEANUP(lock_release) = lock_take(mutex), *block_ = held_; block_; block_ = NULL)
+#define LOCKED(mutex) LOCK_HOLD(mutex, LOCK_NAME(held_, __LINE__))
+#define LOCK_HOLD(mutex, held) \
+	for (struct lock_held held CLEANUP(lock_release) = lock_take(mutex); !(held).over; (held).over = true)
+
+/* Each line's variable has a name of its own: one block may stand inside another. */
+#define LOCK_NAME(name, line) LOCK_PASTE(name, line)
+#define LOCK_PASTE(name, line) name##line
 
 #endif
