@@ -18,7 +18,6 @@
 #include <string.h>
 
 #include "command.h"
-#include "shown.h"
 
 /* A configured disk and where it was found. */
 struct placed_disk {
