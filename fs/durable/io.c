@@ -206,7 +206,8 @@ int io_open_beneath(int directory, const char *name, int flags)
 	return fd < 0 ? -errno : (int)fd;
 }
 
-int io_reopen(int fd, int flags)
+/* Open a file again by its descriptor (which may be O_PATH), with other flags. */
+static int reopen(int fd, int flags)
 {
 	char path[64];
 	int again;
@@ -222,7 +223,7 @@ int io_check_no_writer(int fd)
 	 * A read lease is granted only where nobody has the file open for writing; it is given back
 	 * at once.
 	 */
-	CLEANUP(close_fdp) int reader = io_reopen(fd, O_RDONLY);
+	CLEANUP(close_fdp) int reader = reopen(fd, O_RDONLY);
 
 	if (reader < 0)
 		return reader;

@@ -93,9 +93,6 @@ int io_replace(int directory, const char *name, const void *data, size_t length,
  */
 int io_open_beneath(int directory, const char *name, int flags);
 
-/* Open a file again by its descriptor (which may be O_PATH), with other flags. */
-int io_reopen(int fd, int flags);
-
 /*
  * -EBUSY when any process has the file open for writing and keeps it for half a second, 0 when none
  * has or the filesystem cannot tell. `fd` is open for reading.

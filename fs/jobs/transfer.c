@@ -16,7 +16,6 @@
 
 #include "layer.h"
 #include "log.h"
-#include "table.h"
 
 #define COPIED 90.0 /* per cent when the copy is there: checksum and sync come after it */
 

@@ -10,7 +10,6 @@
 #include <sys/eventfd.h>
 
 #include "layer.h"
-#include "table.h"
 
 static bool fold_touches_locked(const struct disk *disk, const struct layer *base)
 {

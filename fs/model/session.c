@@ -17,7 +17,6 @@
 
 #include "io.h"
 #include "layer.h"
-#include "table.h"
 
 #define FIRST_WRITER_MS 60000 /* a domain whose QEMU has not come by then is not coming */
 #define WRITERS_GONE_MS 10000 /* libvirt's labelling opens and closes a disk before QEMU does */

@@ -195,8 +195,8 @@ void disk_remove_files(struct disk *disk)
 	CLEANUP(freep) char *directory = disk_directory_name(disk->name);
 
 	drop_next(disk);
-	io_unlink(disk->directory, "disk.json");
-	io_unlink(disk->directory, "session.json");
+	io_unlink(disk->directory, DISK_RECORD);
+	io_unlink(disk->directory, SESSION_RECORD);
 	io_unlink(disk->scratch_directory, disk->scratch_name);
 	if (directory)
 		io_remove_directory(disks->disks_fd, directory);

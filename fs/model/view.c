@@ -12,8 +12,6 @@
 
 #include "io.h"
 #include "layer.h"
-#include "session.h"
-#include "table.h"
 #include "claim.h"
 
 #define WRITE_BITS 0222
