@@ -66,16 +66,9 @@ static struct layer *find_new_head(struct disk *disk)
 		}
 	}
 	pthread_mutex_unlock(&disks->lock);
+	if (head)
+		log_debug("disk", "layer %s: pinned, as the new head of clone '%s'", head->record.id, disk->name);
 	return head;
-}
-
-static void let_head_go(struct layer *head)
-{
-	pthread_mutex_lock(&head->disks->lock);
-	head->pins--;
-	pthread_cond_broadcast(&head->disks->changed);
-	pthread_mutex_unlock(&head->disks->lock);
-	layer_put(head);
 }
 
 /* The layer that this clone no longer needs may be what the origin's fold has waited for. */
@@ -111,7 +104,7 @@ int clone_catch_up(struct disk *disk, struct sentence *error)
 		queue_origin(disk);
 	}
 	layer_put(old);
-	let_head_go(head);
+	layer_unpin(head);
 	return r;
 }
 
@@ -202,6 +195,8 @@ static struct layer *choose_layer(struct disk *origin, const char *snapshot, str
 	else if (!layer)
 		report(error, -ENOENT, "disk '%s' has no snapshot '%s'", origin->name, snapshot);
 	pthread_mutex_unlock(&origin->disks->lock);
+	if (layer)
+		log_debug("disk", "layer %s: pinned, for a clone of disk '%s'", layer->record.id, origin->name);
 	if (!torn)
 		return layer;
 	layer_unpin(layer);
@@ -322,9 +317,7 @@ static void drop_snapshots(struct disk *disk)
 
 		if (!snapshot)
 			return;
-		pthread_mutex_lock(&disk->disks->lock);
-		layer = layer_pin_snapshot_locked(disk, snapshot);
-		pthread_mutex_unlock(&disk->disks->lock);
+		layer = layer_pin_snapshot(disk, snapshot);
 		if (!layer)
 			continue;
 		r = layer_drop_name(layer, disk->name, snapshot);

@@ -279,11 +279,8 @@ int disk_undo(struct disks *disks, const char *name, struct json_object *answer,
 /* The layer of a snapshot, kept for the caller (layer_unpin), or NULL with a sentence. */
 static struct layer *pin_snapshot(struct disk *disk, const char *snapshot, struct sentence *error)
 {
-	struct layer *layer;
+	struct layer *layer = layer_pin_snapshot(disk, snapshot);
 
-	pthread_mutex_lock(&disk->disks->lock);
-	layer = layer_pin_snapshot_locked(disk, snapshot);
-	pthread_mutex_unlock(&disk->disks->lock);
 	if (!layer)
 		report(error, -ENOENT, "disk '%s' has no snapshot '%s'", disk->name, snapshot);
 	return layer;

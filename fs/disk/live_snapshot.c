@@ -194,9 +194,7 @@ static int make_layer(struct copy *copy, const struct live_request *request, str
 		io_unlink(disks->layers_fd, copy->new_name);
 	if (r < 0)
 		return r;
-	pthread_mutex_lock(&disks->lock);
-	r = layer_insert_locked(copy->layer);
-	pthread_mutex_unlock(&disks->lock);
+	r = layer_insert(copy->layer);
 	return r < 0 ? report(error, r, "what it stands on is gone") : 0;
 }
 

@@ -109,11 +109,8 @@ static int grow(struct disk *disk, uint64_t size, struct sentence *error)
 		if (r < 0)
 			report(error, r, "disk '%s': its record cannot be written: %s", disk->name, error_text(r));
 	}
-	pthread_mutex_lock(&disks->lock);
-	if (r == 0)
-		layer_insert_locked(layer);
-	pthread_mutex_unlock(&disks->lock);
 	if (r == 0) {
+		layer_insert(layer);
 		disk_set_head(disk, layer);
 		r = scratch_replace(disk, layer, error);
 	} else {

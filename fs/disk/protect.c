@@ -93,8 +93,8 @@ static int register_disk(struct disks *disks, const char *name, struct layer *ro
 	pthread_mutex_lock(&disks->lock);
 	disk->root = layer_get_locked(root);
 	disk->head = layer_get_locked(root);
-	layer_insert_locked(root);
 	pthread_mutex_unlock(&disks->lock);
+	layer_insert(root);
 	strcpy(record.head, root->record.id);
 	r = disk_insert(disk);
 	if (r < 0)

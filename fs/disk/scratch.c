@@ -87,6 +87,7 @@ static int install(struct disk *disk, struct layer *layer, int fd)
 	scratch_put_locked(old);
 	pthread_cond_broadcast(&disk->disks->changed);
 	pthread_mutex_unlock(&disk->disks->lock);
+	log_debug("disk", "'%s': pristine, with a scratch on layer %s", disk->name, layer->record.id);
 	return 0;
 }
 
@@ -236,6 +237,7 @@ int scratch_adopt(struct disk *disk, struct layer *layer)
 bool scratch_is_dirty(struct scratch *scratch)
 {
 	struct blank *blank = NULL;
+	bool becomes_dirty;
 	struct stat stat;
 
 	if (!atomic_load(&scratch->touched)) {
@@ -245,9 +247,12 @@ bool scratch_is_dirty(struct scratch *scratch)
 		atomic_store(&scratch->touched, true);
 	}
 	pthread_mutex_lock(&scratch->disk->disks->lock);
-	if (scratch->disk->scratch == scratch && scratch->disk->state == DISK_PRISTINE)
+	becomes_dirty = scratch->disk->scratch == scratch && scratch->disk->state == DISK_PRISTINE;
+	if (becomes_dirty)
 		disk_set_state_locked(scratch->disk, DISK_DIRTY);
 	pthread_mutex_unlock(&scratch->disk->disks->lock);
+	if (becomes_dirty)
+		log_debug("disk", "'%s': dirty", scratch->disk->name);
 	return true;
 }
 

@@ -286,13 +286,9 @@ static int move_head(struct seal *seal, struct sentence *error)
 static void adopt_layer(struct seal *seal)
 {
 	struct disk *disk = seal->disk;
-	struct disks *disks = disk->disks;
 	struct sentence why;
-	int r;
+	int r = layer_insert(seal->layer);
 
-	pthread_mutex_lock(&disks->lock);
-	r = layer_insert_locked(seal->layer);
-	pthread_mutex_unlock(&disks->lock);
 	if (r == 0 && seal->kind == SEAL_COMMIT) {
 		disk_set_head(disk, seal->layer);
 		disk_set_hold(disk, NULL);

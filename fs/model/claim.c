@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Whose turn it is. A claim belongs to one verb and excludes others and opens; a fold that runs
- * owns the files of two layers and gives way.
+ * A claim belongs to one verb and excludes other verbs and opens. A running fold owns the files of
+ * two layers, and yields to whoever needs one of them.
+ *
+ * Debug lines are written without the lock: "claimed" after a claim, "released" before its end, so
+ * that lines about two verbs come in the order of their claims.
  */
 #include "claim.h"
 
@@ -10,6 +13,10 @@
 #include <sys/eventfd.h>
 
 #include "layer.h"
+#include "lock.h"
+#include "log.h"
+
+/* --- folds ------------------------------------------------------------------------------------ */
 
 static bool fold_touches_locked(const struct disk *disk, const struct layer *base)
 {
@@ -44,7 +51,10 @@ void fold_ask_to_stop_locked(const struct layer *base)
 			fold_stop_locked(disk);
 }
 
-/* At its end it gives the children of its layer another parent, in their headers and records. */
+/*
+ * The folded layer, its parent, and its children: at the fold's end their headers and records get
+ * another parent.
+ */
 static bool fold_owns_locked(const struct disk *disk, const struct layer *layer)
 {
 	const struct layer *folded = disk->job.layer;
@@ -53,7 +63,7 @@ static bool fold_owns_locked(const struct disk *disk, const struct layer *layer)
 	       (folded == layer || folded->parent == layer || folded == layer->parent);
 }
 
-/* The disk whose fold owns the layer's very file, or NULL. */
+/* The disk whose fold owns this very layer, or NULL. */
 static struct disk *find_owner_locked(const struct layer *layer)
 {
 	struct disk *disk = layer->disks->first;
@@ -68,6 +78,8 @@ bool fold_owns_layer_locked(const struct layer *layer)
 	return find_owner_locked(layer) != NULL;
 }
 
+/* --- pins ------------------------------------------------------------------------------------- */
+
 int layer_pin_locked(struct layer *layer, bool nonblock)
 {
 	struct disks *disks = layer->disks;
@@ -75,9 +87,9 @@ int layer_pin_locked(struct layer *layer, bool nonblock)
 	int r = 0;
 
 	/*
-	 * Counted before the fold is gone, so that it does not begin again in between: which is why
-	 * only a fold of this very layer is waited for. One further down would begin again at once,
-	 * and be stopped again, for ever.
+	 * Pinned before the fold has stopped, so that the fold does not begin again in between.
+	 * That is why only a fold of this very layer is waited for: a pin does not keep a fold
+	 * further down from beginning, so it would be stopped again and again, for ever.
 	 */
 	layer->pins++;
 	while (r == 0 && !layer->removed && (owner = find_owner_locked(layer))) {
@@ -97,6 +109,19 @@ int layer_pin_locked(struct layer *layer, bool nonblock)
 	return r;
 }
 
+int layer_pin(struct layer *layer, bool nonblock)
+{
+	int r = -EAGAIN;
+
+	LOCKED (&layer->disks->lock)
+		r = layer_pin_locked(layer, nonblock);
+	log_debug("disk", "layer %s: %s", layer->record.id,
+		  r == 0         ? "pinned"
+		  : r == -ESTALE ? "not pinned, for a fold has removed it"
+				 : "not pinned yet, for a fold has it");
+	return r;
+}
+
 struct layer *layer_pin_snapshot_locked(struct disk *disk, const char *snapshot)
 {
 	struct layer *layer;
@@ -110,42 +135,77 @@ struct layer *layer_pin_snapshot_locked(struct disk *disk, const char *snapshot)
 	return NULL;
 }
 
+struct layer *layer_pin_snapshot(struct disk *disk, const char *snapshot)
+{
+	struct layer *layer = NULL;
+
+	LOCKED (&disk->disks->lock)
+		layer = layer_pin_snapshot_locked(disk, snapshot);
+	if (layer)
+		log_debug("disk", "layer %s: pinned, as snapshot '%s' of disk '%s'", layer->record.id, snapshot,
+			  disk->name);
+	return layer;
+}
+
 void layer_unpin(struct layer *layer)
 {
-	struct disks *disks = layer->disks;
+	log_debug("disk", "layer %s: unpinned", layer->record.id);
+	LOCKED (&layer->disks->lock) {
+		layer->pins--;
+		pthread_cond_broadcast(&layer->disks->changed);
+		layer_put_locked(layer);
+	}
+}
 
-	pthread_mutex_lock(&disks->lock);
-	layer->pins--;
-	pthread_cond_broadcast(&disks->changed);
-	layer_put_locked(layer);
-	pthread_mutex_unlock(&disks->lock);
+/* --- claims ----------------------------------------------------------------------------------- */
+
+/*
+ * 0, -ENOENT when the disk was removed, or -EAGAIN when it is claimed or a fold runs over its
+ * layers, which is asked to stop.
+ */
+static int try_claim_locked(struct disk *disk)
+{
+	bool fold_runs = !disk->removed && disk->head && fold_owns_chain_locked(disk_base(disk));
+
+	if (disk->removed)
+		return -ENOENT;
+	if (fold_runs)
+		fold_ask_to_stop_locked(disk_base(disk));
+	if (fold_runs || disk->claimed)
+		return -EAGAIN;
+	disk->claimed = true;
+	return 0;
+}
+
+static int wait_and_claim_locked(struct disk *disk)
+{
+	int r;
+
+	while ((r = try_claim_locked(disk)) == -EAGAIN) {
+		disk->waiting++;
+		pthread_cond_wait(&disk->disks->changed, &disk->disks->lock);
+		disk->waiting--;
+	}
+	return r;
 }
 
 int disk_claim(struct disk *disk)
 {
 	struct disks *disks = disk->disks;
-	int r = 0;
+	bool by_verb = false;
+	int r = -EAGAIN;
 
-	pthread_mutex_lock(&disks->lock);
-	for (;;) {
-		bool fold_runs;
-
-		if (disk->removed) {
-			r = -ENOENT;
-			break;
-		}
-		fold_runs = disk->head && fold_owns_chain_locked(disk_base(disk));
-		if (!disk->claimed && !fold_runs)
-			break;
-		if (fold_runs)
-			fold_ask_to_stop_locked(disk_base(disk));
-		disk->waiting++;
-		pthread_cond_wait(&disks->changed, &disks->lock);
-		disk->waiting--;
+	LOCKED (&disks->lock) {
+		by_verb = disk->claimed;
+		r = try_claim_locked(disk);
 	}
-	if (r == 0)
-		disk->claimed = true;
-	pthread_mutex_unlock(&disks->lock);
+	if (r == -EAGAIN) {
+		log_debug("disk", "'%s': to be claimed, waits for %s", disk->name,
+			  by_verb ? "the command that has it" : "a fold to yield");
+		LOCKED (&disks->lock)
+			r = wait_and_claim_locked(disk);
+	}
+	log_debug("disk", "'%s': %s", disk->name, r == 0 ? "claimed" : "not claimed, for it is gone");
 	return r;
 }
 
@@ -158,20 +218,21 @@ void disk_unclaim_locked(struct disk *disk)
 
 void disk_unclaim(struct disk *disk)
 {
-	pthread_mutex_lock(&disk->disks->lock);
-	disk_unclaim_locked(disk);
-	pthread_mutex_unlock(&disk->disks->lock);
+	log_debug("disk", "'%s': released", disk->name);
+	LOCKED (&disk->disks->lock)
+		disk_unclaim_locked(disk);
 }
 
 void disk_release_claim(struct disk *disk)
 {
-	struct disks *disks = disk->disks;
-
-	pthread_mutex_lock(&disks->lock);
-	disk_unclaim_locked(disk);
-	disk_put_locked(disk);
-	pthread_mutex_unlock(&disks->lock);
+	log_debug("disk", "'%s': released", disk->name);
+	LOCKED (&disk->disks->lock) {
+		disk_unclaim_locked(disk);
+		disk_put_locked(disk);
+	}
 }
+
+/* --- waiting for descriptors ------------------------------------------------------------------ */
 
 static unsigned count_open_locked(const struct disk *disk, bool readers_too)
 {
@@ -180,21 +241,21 @@ static unsigned count_open_locked(const struct disk *disk, bool readers_too)
 	return scratch ? scratch->writers + (readers_too ? scratch->readers : 0) : 0;
 }
 
-/* How many descriptors there still are when they have had the time to go. */
+/* How many descriptors are still open after a while in which they may close. */
 static unsigned wait_for_closes(struct disk *disk, bool readers_too)
 {
 	struct disks *disks = disk->disks;
 	struct timespec deadline;
-	unsigned count;
+	unsigned count = 0;
 
 	clock_gettime(CLOCK_MONOTONIC, &deadline);
 	deadline.tv_sec += WRITER_WAIT_MS / 1000;
-	pthread_mutex_lock(&disks->lock);
-	while (count_open_locked(disk, readers_too))
-		if (pthread_cond_timedwait(&disks->changed, &disks->lock, &deadline) == ETIMEDOUT)
-			break;
-	count = count_open_locked(disk, readers_too);
-	pthread_mutex_unlock(&disks->lock);
+	LOCKED (&disks->lock) {
+		while (count_open_locked(disk, readers_too))
+			if (pthread_cond_timedwait(&disks->changed, &disks->lock, &deadline) == ETIMEDOUT)
+				break;
+		count = count_open_locked(disk, readers_too);
+	}
 	return count;
 }
 

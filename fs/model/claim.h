@@ -1,49 +1,55 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Whose turn it is: claims on disks, and folds that give way to them.
+ * Claims on disks, pins on layers, and how a running fold is made to yield to both.
  *
- * Functions ending in _locked want disks->lock held; the others must not have it.
+ * Functions ending in _locked want disks->lock held; the others must not have it. What is said here
+ * to wait, waits for other verbs or for a fold to yield, which takes a second at most.
  */
 #ifndef REVERTFS_MODEL_CLAIM_H
 #define REVERTFS_MODEL_CLAIM_H
 
 #include "model.h"
 
-#define WRITER_WAIT_MS 2000 /* the kernel closes a descriptor behind its owner's back: RELEASE comes late */
+#define WRITER_WAIT_MS 2000 /* the kernel sends RELEASE after close(2) has returned: it comes late */
 
 /*
- * Claim a disk for a verb, after a fold over its layers has given way. -ENOENT when it was removed
- * meanwhile. Ended by disk_unclaim().
+ * Claim a disk for a verb. Waits for the verb that has it, and for a fold of its layers to yield.
+ * -ENOENT when the disk was removed meanwhile. The disk_unclaim functions end it.
  */
 int disk_claim(struct disk *disk);
 void disk_unclaim(struct disk *disk);
 void disk_unclaim_locked(struct disk *disk);
-void disk_release_claim(struct disk *disk); /* unclaim, and give the reference up */
+void disk_release_claim(struct disk *disk); /* disk_unclaim() and disk_put() */
 
-/* Wait a little for the last writer's close. -EBUSY with a sentence when one stays. */
+/* Wait up to WRITER_WAIT_MS for the last writer's close. -EBUSY with a sentence when one stays. */
 int disk_wait_for_writers(struct disk *disk, struct sentence *error);
 int disk_wait_for_all(struct disk *disk, struct sentence *error); /* readers too */
 
 /*
- * Whether a fold that runs owns a file of the chain that ends in `base`; asking it to stop, which
- * takes a second at most.
+ * Whether a running fold owns a file of the chain that ends in `base`; asking such folds to stop,
+ * without waiting.
  */
 bool fold_owns_chain_locked(const struct layer *base);
 void fold_ask_to_stop_locked(const struct layer *base);
-void fold_stop_locked(struct disk *disk);
+void fold_stop_locked(struct disk *disk); /* the disk's own fold, which is running */
 
-/* Whether a fold that runs owns the layer's very file and record. */
+/* Whether a running fold owns this very layer's file and record. */
 bool fold_owns_layer_locked(const struct layer *layer);
 
 /*
- * Keep folds away from one layer's file that no claim covers: somebody reads its view, or a verb is
- * at work on it (a claim is for the chain of the disk's scratch, not for what its names keep).
- * Waits for the fold that owns it. -ESTALE when that has taken it away, so look again; -EAGAIN
- * instead of waiting. The caller has a reference; layer_unpin() puts it.
+ * Pin a layer: no fold touches its file until layer_unpin(). For a file that no claim covers: a
+ * view of it is read, or a verb changes it (a claim covers the chain of the disk's scratch, not the
+ * layers that its snapshots keep).
+ *
+ * Waits for a fold that owns the layer; -EAGAIN instead with `nonblock`. -ESTALE when that fold has
+ * removed the layer: look again. The caller has a reference, which layer_unpin() puts.
  */
+int layer_pin(struct layer *layer, bool nonblock);
 int layer_pin_locked(struct layer *layer, bool nonblock);
-struct layer *layer_pin_snapshot_locked(struct disk *disk,
-					const char *snapshot); /* a reference, or NULL when there is no such name */
 void layer_unpin(struct layer *layer);
+
+/* The snapshot's layer, pinned, with a reference; NULL when the disk has no such snapshot. */
+struct layer *layer_pin_snapshot(struct disk *disk, const char *snapshot);
+struct layer *layer_pin_snapshot_locked(struct disk *disk, const char *snapshot);
 
 #endif

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "io.h"
+#include "lock.h"
 #include "log.h"
 
 char *layer_file_name(const char *id, const char *suffix)
@@ -43,9 +44,8 @@ struct layer *layer_new(struct disks *disks)
 	layer->record.created = time(NULL);
 	layer->disks = disks;
 	layer->refs = 1;
-	pthread_mutex_lock(&disks->lock);
-	layer->serial = ++disks->last_serial;
-	pthread_mutex_unlock(&disks->lock);
+	LOCKED (&disks->lock)
+		layer->serial = ++disks->last_serial;
 	return layer;
 }
 
@@ -65,6 +65,18 @@ int layer_insert_locked(struct layer *layer)
 	layer->next = disks->layers;
 	disks->layers = layer_get_locked(layer);
 	return 0;
+}
+
+int layer_insert(struct layer *layer)
+{
+	int r = 0;
+
+	LOCKED (&layer->disks->lock)
+		r = layer_insert_locked(layer);
+	if (r == 0)
+		log_debug("disk", "layer %s: in the tree, on %s", layer->record.id,
+			  layer->record.image ? layer->record.image : layer->record.parent);
+	return r;
 }
 
 bool layer_is_below_locked(const struct layer *layer, const struct layer *base)
@@ -130,9 +142,8 @@ int layer_blank(struct layer *layer, struct blank **ret_blank, struct sentence *
 	struct disks *disks = layer->disks;
 	int r;
 
-	pthread_mutex_lock(&disks->lock);
-	*ret_blank = layer->blank;
-	pthread_mutex_unlock(&disks->lock);
+	LOCKED (&disks->lock)
+		*ret_blank = layer->blank;
 	if (*ret_blank)
 		return 0;
 	if (!name || !path)
@@ -151,11 +162,11 @@ int layer_blank(struct layer *layer, struct blank **ret_blank, struct sentence *
 			       layer->record.virtual_size, &blank, error);
 	if (r < 0)
 		return r;
-	pthread_mutex_lock(&disks->lock);
-	if (!layer->blank)
-		layer->blank = steal_pointer(&blank);
-	*ret_blank = layer->blank;
-	pthread_mutex_unlock(&disks->lock);
+	LOCKED (&disks->lock) {
+		if (!layer->blank)
+			layer->blank = steal_pointer(&blank);
+		*ret_blank = layer->blank;
+	}
 	return 0;
 }
 
@@ -166,9 +177,8 @@ int layer_update(struct layer *layer, const struct layer_record *record)
 
 	if (r < 0)
 		return r;
-	pthread_mutex_lock(&layer->disks->lock);
-	layer->record = *record;
-	pthread_mutex_unlock(&layer->disks->lock);
+	LOCKED (&layer->disks->lock)
+		layer->record = *record;
 	return 0;
 }
 
@@ -289,31 +299,28 @@ static int take_names_locked(struct layer *layer, struct layer *from)
 
 int layer_add_name(struct layer *layer, const char *disk, const char *snapshot)
 {
-	int r;
+	int r = 0;
 
-	pthread_mutex_lock(&layer->disks->records);
-	r = add_name_locked(layer, disk, snapshot);
-	pthread_mutex_unlock(&layer->disks->records);
+	LOCKED (&layer->disks->records)
+		r = add_name_locked(layer, disk, snapshot);
 	return r;
 }
 
 int layer_drop_name(struct layer *layer, const char *disk, const char *snapshot)
 {
-	int r;
+	int r = 0;
 
-	pthread_mutex_lock(&layer->disks->records);
-	r = drop_name_locked(layer, disk, snapshot);
-	pthread_mutex_unlock(&layer->disks->records);
+	LOCKED (&layer->disks->records)
+		r = drop_name_locked(layer, disk, snapshot);
 	return r;
 }
 
 int layer_take_names(struct layer *layer, struct layer *from)
 {
-	int r;
+	int r = 0;
 
-	pthread_mutex_lock(&layer->disks->records);
-	r = take_names_locked(layer, from);
-	pthread_mutex_unlock(&layer->disks->records);
+	LOCKED (&layer->disks->records)
+		r = take_names_locked(layer, from);
 	return r;
 }
 
@@ -363,21 +370,19 @@ int layer_remove(struct layer *layer)
 			log_warning("layer %s: %s stays behind in the state directory; the next start removes it",
 				    layer->record.id, name);
 	}
-	pthread_mutex_lock(&disks->lock);
-	unlist_locked(layer);
-	pthread_mutex_unlock(&disks->lock);
+	LOCKED (&disks->lock)
+		unlist_locked(layer);
+	log_debug("disk", "layer %s: removed", layer->record.id);
 	return 0;
 }
 
 void layer_forget_blank(struct layer *layer)
 {
 	CLEANUP(freep) char *name = layer_file_name(layer->record.id, LAYER_BLANK_SUFFIX);
-	struct blank *blank;
+	struct blank *blank = NULL;
 
-	pthread_mutex_lock(&layer->disks->lock);
-	blank = layer->blank;
-	layer->blank = NULL;
-	pthread_mutex_unlock(&layer->disks->lock);
+	LOCKED (&layer->disks->lock)
+		blank = steal_pointer(&layer->blank);
 	blank_free(blank);
 	if (name)
 		io_unlink(layer->disks->layers_fd, name);

@@ -24,6 +24,7 @@ struct layer *layer_new(struct disks *disks);
  * Make it part of the tree, beneath record.parent (which must be there). Takes a reference of its
  * own.
  */
+int layer_insert(struct layer *layer);
 int layer_insert_locked(struct layer *layer);
 
 /* Whether `layer` is `base` or one of its ancestors. */

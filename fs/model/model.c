@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "lock.h"
+
 struct layer *layer_get_locked(struct layer *layer)
 {
 	layer->refs++;
@@ -26,13 +28,9 @@ void layer_put_locked(struct layer *layer)
 
 void layer_put(struct layer *layer)
 {
-	struct disks *disks = layer ? layer->disks : NULL;
-
-	if (!layer)
-		return;
-	pthread_mutex_lock(&disks->lock);
-	layer_put_locked(layer);
-	pthread_mutex_unlock(&disks->lock);
+	if (layer)
+		LOCKED (&layer->disks->lock)
+			layer_put_locked(layer);
 }
 
 void disk_free(struct disk *disk)
@@ -62,21 +60,16 @@ void disk_put_locked(struct disk *disk)
 
 struct disk *disk_get(struct disk *disk)
 {
-	pthread_mutex_lock(&disk->disks->lock);
-	disk->refs++;
-	pthread_mutex_unlock(&disk->disks->lock);
+	LOCKED (&disk->disks->lock)
+		disk->refs++;
 	return disk;
 }
 
 void disk_put(struct disk *disk)
 {
-	struct disks *disks = disk ? disk->disks : NULL;
-
-	if (!disk)
-		return;
-	pthread_mutex_lock(&disks->lock);
-	disk_put_locked(disk);
-	pthread_mutex_unlock(&disks->lock);
+	if (disk)
+		LOCKED (&disk->disks->lock)
+			disk_put_locked(disk);
 }
 
 static void hand_to_closer_locked(struct disks *disks, const struct scratch *scratch)
@@ -111,19 +104,14 @@ void scratch_put_locked(struct scratch *scratch)
 
 void scratch_put(struct scratch *scratch)
 {
-	struct disks *disks = scratch ? scratch->disk->disks : NULL;
-
-	if (!scratch)
-		return;
-	pthread_mutex_lock(&disks->lock);
-	scratch_put_locked(scratch);
-	pthread_mutex_unlock(&disks->lock);
+	if (scratch)
+		LOCKED (&scratch->disk->disks->lock)
+			scratch_put_locked(scratch);
 }
 
 struct scratch *scratch_get(struct scratch *scratch)
 {
-	pthread_mutex_lock(&scratch->disk->disks->lock);
-	scratch->refs++;
-	pthread_mutex_unlock(&scratch->disk->disks->lock);
+	LOCKED (&scratch->disk->disks->lock)
+		scratch->refs++;
 	return scratch;
 }

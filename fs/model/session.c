@@ -13,10 +13,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "io.h"
 #include "layer.h"
+#include "lock.h"
+#include "log.h"
 
 #define FIRST_WRITER_MS 60000 /* a domain whose QEMU has not come by then is not coming */
 #define WRITERS_GONE_MS 10000 /* libvirt's labelling opens and closes a disk before QEMU does */
@@ -57,32 +58,30 @@ static void session_go_on_locked(struct disk *disk)
 
 void disks_go_on(struct disks *disks)
 {
-	pthread_mutex_lock(&disks->lock);
-	for (struct disk *disk = disks->first; disk; disk = disk->next_disk)
-		session_go_on_locked(disk);
-	pthread_mutex_unlock(&disks->lock);
+	LOCKED (&disks->lock)
+		for (struct disk *disk = disks->first; disk; disk = disk->next_disk)
+			session_go_on_locked(disk);
 }
 
 void disks_forget_old_labels(struct disks *disks)
 {
-	pthread_mutex_lock(&disks->lock);
-	for (struct disk *disk = disks->first; disk; disk = disk->next_disk)
-		if (disk->head && !session_is_active_locked(disk))
-			layer_forget_labels_locked(disk);
-	pthread_mutex_unlock(&disks->lock);
+	LOCKED (&disks->lock)
+		for (struct disk *disk = disks->first; disk; disk = disk->next_disk)
+			if (disk->head && !session_is_active_locked(disk))
+				layer_forget_labels_locked(disk);
 }
 
 void session_end(struct disk *disk)
 {
-	struct session_record *session;
+	struct session_record *session = NULL;
 
-	pthread_mutex_lock(&disk->disks->lock);
-	session = disk->session;
-	disk->session = NULL;
-	layer_forget_labels_locked(disk);
-	pthread_cond_broadcast(&disk->disks->changed);
-	pthread_mutex_unlock(&disk->disks->lock);
+	LOCKED (&disk->disks->lock) {
+		session = steal_pointer(&disk->session);
+		layer_forget_labels_locked(disk);
+		pthread_cond_broadcast(&disk->disks->changed);
+	}
 	if (session) {
+		log_debug("disk", "'%s': the session of domain '%s' has ended", disk->name, session->domain);
 		record_clear_session(session);
 		free(session);
 	}
@@ -122,32 +121,30 @@ static struct handover_announcement *find_announcement_locked(struct disks *disk
 
 void session_forget_announcement(struct disks *disks, const char *uuid)
 {
-	pthread_mutex_lock(&disks->lock);
-	handover_give(disks->handover, HANDOVER_ANNOUNCEMENT, find_announcement_locked(disks, uuid));
-	pthread_mutex_unlock(&disks->lock);
+	LOCKED (&disks->lock)
+		handover_give(disks->handover, HANDOVER_ANNOUNCEMENT, find_announcement_locked(disks, uuid));
 }
 
 bool session_is_announced(struct disks *disks, const char *uuid)
 {
-	bool announced;
+	bool announced = false;
 
-	pthread_mutex_lock(&disks->lock);
-	announced = find_announcement_locked(disks, uuid) != NULL;
-	pthread_mutex_unlock(&disks->lock);
+	LOCKED (&disks->lock)
+		announced = find_announcement_locked(disks, uuid) != NULL;
 	return announced;
 }
 
 int session_announce(struct disks *disks, const char *uuid)
 {
-	struct handover_announcement *announcement;
+	struct handover_announcement *announcement = NULL;
 
 	session_forget_announcement(disks, uuid);
-	pthread_mutex_lock(&disks->lock);
-	announcement = handover_take(disks->handover, HANDOVER_ANNOUNCEMENT);
-	if (announcement) {
-		snprintf(announcement->uuid, sizeof(announcement->uuid), "%s", uuid);
-		handover_publish(&announcement->when, monotonic_ms());
+	LOCKED (&disks->lock) {
+		announcement = handover_take(disks->handover, HANDOVER_ANNOUNCEMENT);
+		if (announcement) {
+			snprintf(announcement->uuid, sizeof(announcement->uuid), "%s", uuid);
+			handover_publish(&announcement->when, monotonic_ms());
+		}
 	}
-	pthread_mutex_unlock(&disks->lock);
 	return announcement ? 0 : -ENOMEM;
 }

@@ -28,17 +28,14 @@
 #include <unistd.h>
 
 #include "io.h"
+#include "claim.h"
 #include "layer.h"
+#include "lock.h"
 #include "log.h"
 #include "session.h"
-#include "claim.h"
 
 #define DISK_RECORD "disk.json"
 #define SCRATCH_NAME "scratch.qcow2"
-
-static const char *const state_names[] = {
-	[DISK_PRISTINE] = "pristine", [DISK_DIRTY] = "dirty", [DISK_FAILED] = "failed"
-};
 
 /* allowed[from][to] */
 static const bool allowed[3][3] = {
@@ -177,12 +174,10 @@ int disk_check_new_name(const char *name, struct sentence *error)
 /* The layer that was made ahead is not yet part of the tree. */
 static void drop_next(struct disk *disk)
 {
-	struct layer *next;
+	struct layer *next = NULL;
 
-	pthread_mutex_lock(&disk->disks->lock);
-	next = disk->next;
-	disk->next = NULL;
-	pthread_mutex_unlock(&disk->disks->lock);
+	LOCKED (&disk->disks->lock)
+		next = steal_pointer(&disk->next);
 	if (next)
 		layer_forget_blank(next);
 	layer_put(next);
@@ -202,39 +197,40 @@ void disk_remove_files(struct disk *disk)
 		io_remove_directory(disks->disks_fd, directory);
 }
 
-int disk_insert(struct disk *disk)
+static int insert_locked(struct disk *disk)
 {
 	struct disks *disks = disk->disks;
 	struct disk **place = &disks->first;
-	void *node;
 
-	pthread_mutex_lock(&disks->lock);
 	for (const struct disk *other = disks->first; other; other = other->next_disk)
-		if (path_is_beneath(other->name, disk->name) || path_is_beneath(disk->name, other->name)) {
-			pthread_mutex_unlock(&disks->lock);
+		if (path_is_beneath(other->name, disk->name) || path_is_beneath(disk->name, other->name))
 			return -EEXIST;
-		}
-	node = tsearch(disk, &disks->by_name, compare_names);
-	if (!node) {
-		pthread_mutex_unlock(&disks->lock);
+	if (!tsearch(disk, &disks->by_name, compare_names))
 		return -ENOMEM;
-	}
 	while (*place && strcmp((*place)->name, disk->name) < 0)
 		place = &(*place)->next_disk;
 	disk->next_disk = *place;
 	*place = disk;
 	disk->refs++;
-	pthread_mutex_unlock(&disks->lock);
 	return 0;
 }
 
-void disk_remove(struct disk *disk)
+int disk_insert(struct disk *disk)
+{
+	int r = 0;
+
+	LOCKED (&disk->disks->lock)
+		r = insert_locked(disk);
+	if (r == 0)
+		log_debug("disk", "'%s': in the table", disk->name);
+	return r;
+}
+
+static void remove_locked(struct disk *disk)
 {
 	struct disks *disks = disk->disks;
 	struct disk **place = &disks->first;
-	struct scratch *scratch;
 
-	pthread_mutex_lock(&disks->lock);
 	while (*place && *place != disk)
 		place = &(*place)->next_disk;
 	if (*place) {
@@ -243,12 +239,16 @@ void disk_remove(struct disk *disk)
 		disk->refs--;
 	}
 	disk->removed = true;
-	scratch = disk->scratch;
-	disk->scratch = NULL;
 	disk->state = DISK_FAILED;
-	scratch_put_locked(scratch);
+	scratch_put_locked(steal_pointer(&disk->scratch));
 	pthread_cond_broadcast(&disks->changed);
-	pthread_mutex_unlock(&disks->lock);
+}
+
+void disk_remove(struct disk *disk)
+{
+	log_debug("disk", "'%s': out of the table", disk->name);
+	LOCKED (&disk->disks->lock)
+		remove_locked(disk);
 }
 
 struct disk *disks_find(struct disks *disks, const char *name)
@@ -258,31 +258,34 @@ struct disk *disks_find(struct disks *disks, const char *name)
 	struct disk **found;
 	struct disk *disk = NULL;
 
-	pthread_mutex_lock(&disks->lock);
-	found = tfind(&key, &disks->by_name, compare_names);
-	if (found) {
-		disk = *found;
-		disk->refs++;
+	LOCKED (&disks->lock) {
+		found = tfind(&key, &disks->by_name, compare_names);
+		if (found) {
+			disk = *found;
+			disk->refs++;
+		}
 	}
-	pthread_mutex_unlock(&disks->lock);
 	return disk;
+}
+
+static bool is_image_of(const struct disk *disk, dev_t device, ino_t inode)
+{
+	const struct image_stamp *stamp = disk->root ? &disk->root->record.stamp : NULL;
+
+	return stamp && !disk->record.origin && stamp->inode == inode && stamp->device == device;
 }
 
 struct disk *disks_find_inode(struct disks *disks, dev_t device, ino_t inode)
 {
-	struct disk *disk;
+	struct disk *disk = NULL;
 
-	pthread_mutex_lock(&disks->lock);
-	for (disk = disks->first; disk; disk = disk->next_disk) {
-		const struct layer *root = disk->root;
-
-		if (root && !disk->record.origin && root->record.stamp.inode == inode &&
-		    root->record.stamp.device == device) {
+	LOCKED (&disks->lock) {
+		disk = disks->first;
+		while (disk && !is_image_of(disk, device, inode))
+			disk = disk->next_disk;
+		if (disk)
 			disk->refs++;
-			break;
-		}
 	}
-	pthread_mutex_unlock(&disks->lock);
 	return disk;
 }
 
@@ -290,10 +293,9 @@ bool disks_any_beneath(struct disks *disks, const char *directory)
 {
 	bool any = false;
 
-	pthread_mutex_lock(&disks->lock);
-	for (const struct disk *disk = disks->first; disk && !any; disk = disk->next_disk)
-		any = !directory[0] || path_is_beneath(disk->name, directory);
-	pthread_mutex_unlock(&disks->lock);
+	LOCKED (&disks->lock)
+		for (const struct disk *disk = disks->first; disk && !any; disk = disk->next_disk)
+			any = !directory[0] || path_is_beneath(disk->name, directory);
 	return any;
 }
 
@@ -354,11 +356,10 @@ int disk_check_idle(struct disk *disk, struct sentence *error)
 
 	if (r < 0)
 		return r;
-	pthread_mutex_lock(&disk->disks->lock);
-	if (session_is_active_locked(disk))
-		r = report(error, -EBUSY, "disk '%s' is in a session of domain '%s'; stop that first", disk->name,
-			   disk->session->domain);
-	pthread_mutex_unlock(&disk->disks->lock);
+	LOCKED (&disk->disks->lock)
+		if (session_is_active_locked(disk))
+			r = report(error, -EBUSY, "disk '%s' is in a session of domain '%s'; stop that first",
+				   disk->name, disk->session->domain);
 	return r;
 }
 
@@ -384,8 +385,6 @@ static void disk_check_locked(const struct disk *disk)
 void disk_set_state_locked(struct disk *disk, enum disk_state state)
 {
 	assert(allowed[disk->state][state]);
-	if (disk->state != state)
-		log_debug("disk", "'%s': %s -> %s", disk->name, state_names[disk->state], state_names[state]);
 	disk->state = state;
 	disk_check_locked(disk);
 }
@@ -393,23 +392,19 @@ void disk_set_state_locked(struct disk *disk, enum disk_state state)
 void disk_fail(struct disk *disk, const struct sentence *why)
 {
 	log_error("%s", why->text);
-	pthread_mutex_lock(&disk->disks->lock);
-	disk->failure = *why;
-	disk->last_error = *why;
-	disk_set_state_locked(disk, DISK_FAILED);
-	pthread_cond_broadcast(&disk->disks->changed);
-	pthread_mutex_unlock(&disk->disks->lock);
+	log_debug("disk", "'%s': failed", disk->name);
+	LOCKED (&disk->disks->lock) {
+		disk->failure = *why;
+		disk->last_error = *why;
+		disk_set_state_locked(disk, DISK_FAILED);
+		pthread_cond_broadcast(&disk->disks->changed);
+	}
 }
 
 void disk_drop_scratch(struct disk *disk)
 {
-	struct scratch *scratch;
-
-	pthread_mutex_lock(&disk->disks->lock);
-	scratch = disk->scratch;
-	disk->scratch = NULL;
-	scratch_put_locked(scratch);
-	pthread_mutex_unlock(&disk->disks->lock);
+	LOCKED (&disk->disks->lock)
+		scratch_put_locked(steal_pointer(&disk->scratch));
 }
 
 int disk_save(struct disk *disk, const struct disk_record *record)
@@ -418,58 +413,66 @@ int disk_save(struct disk *disk, const struct disk_record *record)
 
 	if (r < 0)
 		return r;
-	pthread_mutex_lock(&disk->disks->lock);
-	disk->record = *record;
-	pthread_mutex_unlock(&disk->disks->lock);
+	LOCKED (&disk->disks->lock)
+		disk->record = *record;
 	return 0;
 }
 
 void disk_set_head(struct disk *disk, struct layer *head)
 {
-	struct layer *old;
+	LOCKED (&disk->disks->lock) {
+		struct layer *old = disk->head;
 
-	pthread_mutex_lock(&disk->disks->lock);
-	old = disk->head;
-	disk->head = layer_get_locked(head);
-	layer_put_locked(old);
-	pthread_mutex_unlock(&disk->disks->lock);
+		disk->head = layer_get_locked(head);
+		layer_put_locked(old);
+	}
+	log_debug("disk", "'%s': its head is layer %s", disk->name, head->record.id);
 }
 
 void disk_set_hold(struct disk *disk, struct layer *hold)
 {
-	struct layer *old;
+	struct layer *old = NULL;
 
-	pthread_mutex_lock(&disk->disks->lock);
-	old = disk->hold;
-	disk->hold = hold ? layer_get_locked(hold) : NULL;
-	layer_put_locked(old);
-	pthread_mutex_unlock(&disk->disks->lock);
+	LOCKED (&disk->disks->lock) {
+		old = disk->hold;
+		disk->hold = hold ? layer_get_locked(hold) : NULL;
+		layer_put_locked(old);
+	}
+	if (hold)
+		log_debug("disk", "'%s': held, on layer %s", disk->name, hold->record.id);
+	else if (old)
+		log_debug("disk", "'%s': held no longer", disk->name);
 }
 
 void disk_set_last_error(struct disk *disk, const struct sentence *error)
 {
-	pthread_mutex_lock(&disk->disks->lock);
 	/*
-	 * A command may have done what was asked and left a disk that cannot be served: that is
-	 * still to be told.
+	 * A command may have done what was asked and still leave a disk that cannot be served: the
+	 * status goes on to say why.
 	 */
-	disk->last_error = !error->text[0] && disk->state == DISK_FAILED ? disk->failure : *error;
-	pthread_mutex_unlock(&disk->disks->lock);
+	LOCKED (&disk->disks->lock)
+		disk->last_error = !error->text[0] && disk->state == DISK_FAILED ? disk->failure : *error;
 }
 
 /* --- snapshots -------------------------------------------------------------------------------- */
 
+static bool has_snapshot(const struct disk *disk, const char *snapshot)
+{
+	bool has = false;
+
+	LOCKED (&disk->disks->lock)
+		has = disk_find_snapshot_locked(disk, snapshot) != NULL;
+	return has;
+}
+
 int disk_check_new_snapshot(struct disk *disk, const char *snapshot, struct sentence *error)
 {
-	bool taken;
-
 	if (!snapshot_name_is_valid(snapshot))
 		return report(error, -EINVAL, "'%s' cannot be a snapshot's name: up to %d bytes, no '/'", snapshot,
 			      SNAPSHOT_NAME_MAX);
-	pthread_mutex_lock(&disk->disks->lock);
-	taken = disk_find_snapshot_locked(disk, snapshot) != NULL;
-	pthread_mutex_unlock(&disk->disks->lock);
-	return taken ? report(error, -EEXIST, "disk '%s' has a snapshot '%s' already", disk->name, snapshot) : 0;
+	if (has_snapshot(disk, snapshot))
+		return report(error, -EEXIST, "disk '%s' has a snapshot '%s' already", disk->name, snapshot);
+	return 0;
 }
 
 void disk_unused_snapshot_name(struct disk *disk, const char *prefix, char name[SNAPSHOT_NAME_MAX + 1])
@@ -477,19 +480,12 @@ void disk_unused_snapshot_name(struct disk *disk, const char *prefix, char name[
 	time_t now = time(NULL);
 	struct tm broken_down;
 	char when[32] = "";
-	bool taken;
-	int n = 1;
 
 	gmtime_r(&now, &broken_down);
 	strftime(when, sizeof(when), "%Y%m%dT%H%M%SZ", &broken_down);
 	snprintf(name, SNAPSHOT_NAME_MAX + 1, "%s-%s", prefix, when);
-	do {
-		pthread_mutex_lock(&disk->disks->lock);
-		taken = disk_find_snapshot_locked(disk, name) != NULL;
-		pthread_mutex_unlock(&disk->disks->lock);
-		if (taken)
-			snprintf(name, SNAPSHOT_NAME_MAX + 1, "%s-%s-%d", prefix, when, ++n);
-	} while (taken);
+	for (int n = 2; has_snapshot(disk, name); n++)
+		snprintf(name, SNAPSHOT_NAME_MAX + 1, "%s-%s-%d", prefix, when, n);
 }
 
 const struct disk *disk_find_clone_locked(const struct disk *origin)

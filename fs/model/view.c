@@ -10,9 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "io.h"
-#include "layer.h"
 #include "claim.h"
+#include "layer.h"
+#include "lock.h"
+#include "log.h"
 
 #define WRITE_BITS 0222
 
@@ -29,29 +30,33 @@ static struct view *new_view_locked(struct layer *layer)
 	return view;
 }
 
+static struct layer *find_image_locked(struct disks *disks, const char *name)
+{
+	struct layer *layer = disks->layers;
+
+	while (layer && (!layer->record.image || strcmp(layer->record.image, name) != 0))
+		layer = layer->next;
+	return layer;
+}
+
 struct view *view_of_image(struct disks *disks, const char *name)
 {
-	struct layer *layer;
-	struct view *view;
+	struct view *view = NULL;
 
-	pthread_mutex_lock(&disks->lock);
-	for (layer = disks->layers; layer; layer = layer->next)
-		if (layer->record.image && strcmp(layer->record.image, name) == 0)
-			break;
-	view = new_view_locked(layer);
-	pthread_mutex_unlock(&disks->lock);
+	LOCKED (&disks->lock)
+		view = new_view_locked(find_image_locked(disks, name));
 	return view;
 }
 
 struct view *view_of_layer(struct disks *disks, const char *id)
 {
-	struct layer *layer;
-	struct view *view;
+	struct view *view = NULL;
 
-	pthread_mutex_lock(&disks->lock);
-	layer = layer_find_locked(disks, id);
-	view = new_view_locked(layer && !layer->record.image ? layer : NULL);
-	pthread_mutex_unlock(&disks->lock);
+	LOCKED (&disks->lock) {
+		struct layer *layer = layer_find_locked(disks, id);
+
+		view = new_view_locked(layer && !layer->record.image ? layer : NULL);
+	}
 	return view;
 }
 
@@ -85,13 +90,12 @@ int view_stat(struct view *view, struct stat *ret_stat)
 		return fd;
 	if (fstat(fd, ret_stat) < 0)
 		return -errno;
-	pthread_mutex_lock(&layer->disks->lock);
-	if (layer->labelled) {
-		ret_stat->st_uid = layer->label_uid;
-		ret_stat->st_gid = layer->label_gid;
-		ret_stat->st_mode = (ret_stat->st_mode & S_IFMT) | layer->label_mode;
-	}
-	pthread_mutex_unlock(&layer->disks->lock);
+	LOCKED (&layer->disks->lock)
+		if (layer->labelled) {
+			ret_stat->st_uid = layer->label_uid;
+			ret_stat->st_gid = layer->label_gid;
+			ret_stat->st_mode = (ret_stat->st_mode & S_IFMT) | layer->label_mode;
+		}
 	ret_stat->st_mode &= ~(mode_t)(WRITE_BITS | S_ISUID | S_ISGID | S_ISVTX);
 	return 0;
 }
@@ -103,23 +107,19 @@ void view_label(struct view *view, uid_t uid, gid_t gid, mode_t mode)
 
 	if (view_stat(view, &stat) < 0)
 		return;
-	pthread_mutex_lock(&layer->disks->lock);
-	layer->labelled = true;
-	layer->label_uid = uid == (uid_t)-1 ? stat.st_uid : uid;
-	layer->label_gid = gid == (gid_t)-1 ? stat.st_gid : gid;
-	layer->label_mode = (mode == (mode_t)-1 ? stat.st_mode : mode) & 07777;
-	pthread_mutex_unlock(&layer->disks->lock);
+	LOCKED (&layer->disks->lock) {
+		layer->labelled = true;
+		layer->label_uid = uid == (uid_t)-1 ? stat.st_uid : uid;
+		layer->label_gid = gid == (gid_t)-1 ? stat.st_gid : gid;
+		layer->label_mode = (mode == (mode_t)-1 ? stat.st_mode : mode) & 07777;
+	}
 }
 
 int view_open(struct view *view, bool nonblock)
 {
 	struct layer *layer = view->layer;
-	struct disks *disks = layer->disks;
-	int fd, r;
+	int fd, r = layer_pin(layer, nonblock);
 
-	pthread_mutex_lock(&disks->lock);
-	r = layer_pin_locked(layer, nonblock);
-	pthread_mutex_unlock(&disks->lock);
 	if (r < 0)
 		return r;
 	fd = layer_open_file(layer, O_RDONLY);
@@ -135,17 +135,16 @@ int view_reopen(struct view *view)
 
 	if (fd < 0)
 		return fd;
-	pthread_mutex_lock(&layer->disks->lock);
-	layer->pins++;
-	pthread_mutex_unlock(&layer->disks->lock);
+	LOCKED (&layer->disks->lock)
+		layer->pins++;
+	log_debug("disk", "layer %s: pinned, for a descriptor of the daemon before", layer->record.id);
 	return fd;
 }
 
 void view_set_serial(struct view *view, uint64_t serial)
 {
-	pthread_mutex_lock(&view->layer->disks->lock);
-	view->layer->serial = serial;
-	pthread_mutex_unlock(&view->layer->disks->lock);
+	LOCKED (&view->layer->disks->lock)
+		view->layer->serial = serial;
 }
 
 void view_close(struct view *view, int fd)
@@ -153,10 +152,11 @@ void view_close(struct view *view, int fd)
 	struct layer *layer = view->layer;
 
 	close_fdp(&fd);
-	pthread_mutex_lock(&layer->disks->lock);
-	layer->pins--;
-	pthread_cond_broadcast(&layer->disks->changed);
-	pthread_mutex_unlock(&layer->disks->lock);
+	log_debug("disk", "layer %s: unpinned", layer->record.id);
+	LOCKED (&layer->disks->lock) {
+		layer->pins--;
+		pthread_cond_broadcast(&layer->disks->changed);
+	}
 }
 
 void views_visit_layers(struct disks *disks, bool (*visit)(void *context, const char *id), void *context)
