@@ -158,7 +158,10 @@ static bool fold_one_locked(struct disks *disks)
 	if (!disk)
 		return false;
 	pthread_mutex_unlock(&disks->lock);
+	log_debug("job", "disk '%s': the fold of layer %s begins", disk->name, disk->job.layer->record.id);
 	r = fold_run(disk, disk->job.layer, &error);
+	log_debug("job", "disk '%s': the fold %s", disk->name,
+		  r == 0 ? "has ended" : r == -ECANCELED ? "has stopped" : "has failed");
 	if (r < 0 && r != -ECANCELED)
 		log_error("%s", error.text);
 	pthread_mutex_lock(&disks->lock);
@@ -179,6 +182,8 @@ static bool transfer_one_locked(struct disks *disks)
 	if (!transfer)
 		return false;
 	pthread_mutex_unlock(&disks->lock);
+	log_debug("job", "disk '%s': the %s of layer %s to '%s' begins", transfer->disk->name, transfer->kind,
+		  transfer->layer->record.id, transfer->target);
 	r = transfer->run(transfer, &error);
 	transfer_end(transfer, r, &error);
 	transfer_put(transfer);

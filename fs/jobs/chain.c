@@ -12,8 +12,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "layer.h"
 #include "claim.h"
+#include "layer.h"
+#include "lock.h"
+#include "log.h"
 
 void chain_close(struct chain *chain)
 {
@@ -25,11 +27,10 @@ void chain_close(struct chain *chain)
 
 int chain_open(struct layer *layer, size_t writable, struct chain *chain, struct sentence *error)
 {
-	size_t depth;
+	size_t depth = 0;
 
-	pthread_mutex_lock(&layer->disks->lock);
-	depth = layer_depth_locked(layer);
-	pthread_mutex_unlock(&layer->disks->lock);
+	LOCKED (&layer->disks->lock)
+		depth = layer_depth_locked(layer);
 	chain->nodes = calloc(depth, sizeof(*chain->nodes));
 	if (!chain->nodes)
 		return report(error, -ENOMEM, "out of memory");
@@ -45,41 +46,57 @@ int chain_open(struct layer *layer, size_t writable, struct chain *chain, struct
 	return 0;
 }
 
-static void count_locked(struct layer *layer, bool begin)
+static void pin_all_locked(struct layer *layer)
 {
 	for (; layer; layer = layer->parent)
-		layer->pins += begin ? 1U : -1U;
+		layer->pins++;
 }
 
-int chain_begin_reading(struct layer *layer)
+static void unpin_all_locked(struct layer *layer)
+{
+	for (; layer; layer = layer->parent)
+		layer->pins--;
+}
+
+static int begin_reading_locked(struct layer *layer)
 {
 	struct disks *disks = layer->disks;
 	int r;
 
-	pthread_mutex_lock(&disks->lock);
 	/*
-	 * Counted before the fold is gone, so that it does not begin again in between. What it
-	 * folds away on the way takes its count along.
+	 * Pinned before the fold has stopped, so that the fold does not begin again in between. A
+	 * layer of the chain that the fold removes before it stops takes its pin along.
 	 */
-	count_locked(layer, true);
+	pin_all_locked(layer);
 	while (!layer->removed && fold_owns_chain_locked(layer)) {
 		fold_ask_to_stop_locked(layer);
 		pthread_cond_wait(&disks->changed, &disks->lock);
 	}
 	r = layer->removed ? -ESTALE : layer_is_torn_locked(layer) ? -EBUSY : 0;
 	if (r < 0)
-		count_locked(layer, false);
+		unpin_all_locked(layer);
 	pthread_cond_broadcast(&disks->changed);
-	pthread_mutex_unlock(&disks->lock);
+	return r;
+}
+
+int chain_begin_reading(struct layer *layer)
+{
+	int r = 0;
+
+	LOCKED (&layer->disks->lock)
+		r = begin_reading_locked(layer);
+	if (r == 0)
+		log_debug("job", "layer %s: its chain is pinned", layer->record.id);
 	return r;
 }
 
 void chain_end_reading(struct layer *layer)
 {
-	pthread_mutex_lock(&layer->disks->lock);
-	count_locked(layer, false);
-	pthread_cond_broadcast(&layer->disks->changed);
-	pthread_mutex_unlock(&layer->disks->lock);
+	log_debug("job", "layer %s: its chain is unpinned", layer->record.id);
+	LOCKED (&layer->disks->lock) {
+		unpin_all_locked(layer);
+		pthread_cond_broadcast(&layer->disks->changed);
+	}
 }
 
 uint64_t chain_bytes(const struct chain *chain)

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "layer.h"
+#include "lock.h"
 #include "session.h"
 #include "transfer.h"
 
@@ -160,11 +161,10 @@ static bool is_obstructed_locked(const struct disk *disk, struct sentence *why)
 
 bool fold_is_obstructed(struct disk *disk, struct sentence *ret_why)
 {
-	bool obstructed;
+	bool obstructed = false;
 
-	pthread_mutex_lock(&disk->disks->lock);
-	obstructed = is_obstructed_locked(disk, ret_why);
-	pthread_mutex_unlock(&disk->disks->lock);
+	LOCKED (&disk->disks->lock)
+		obstructed = is_obstructed_locked(disk, ret_why);
 	return obstructed;
 }
 

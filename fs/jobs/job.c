@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Asking for background work: what the verbs say to workers.c's threads, through disk->job.
+ * The verbs ask for background work by disk->job; the threads of daemon/workers.c do it.
  */
 #include "job.h"
 
@@ -8,45 +8,63 @@
 
 #include "foldable.h"
 #include "json.h"
-#include "layer.h"
+#include "lock.h"
 #include "log.h"
 #include "session.h"
 #include "table.h"
 #include "transfer.h"
 #include "claim.h"
 
-static void queue_locked(struct disk *disk)
+/* Whether that queued a fold. */
+static bool queue_locked(struct disk *disk)
 {
+	bool queued;
+
 	disk->job.postponed = false;
 	disk->job.not_before = 0;
 	disk->job.failures = 0;
 	disk->wants_followers_moved = disk_find_clone_locked(disk) != NULL;
-	if (disk->job.state == JOB_NONE && (fold_candidate_locked(disk) || disk->wants_followers_moved))
+	queued = disk->job.state == JOB_NONE && (fold_candidate_locked(disk) || disk->wants_followers_moved);
+	if (queued)
 		disk->job.state = JOB_QUEUED;
 	pthread_cond_broadcast(&disk->disks->changed);
 	pthread_cond_broadcast(&disk->disks->queued);
+	return queued;
 }
 
 void job_queue(struct disk *disk)
 {
-	pthread_mutex_lock(&disk->disks->lock);
-	queue_locked(disk);
-	pthread_mutex_unlock(&disk->disks->lock);
+	bool queued = false;
+
+	LOCKED (&disk->disks->lock)
+		queued = queue_locked(disk);
+	if (queued)
+		log_debug("job", "disk '%s': a fold is queued", disk->name);
+}
+
+/* A clone that follows is left out: its layers are folded for its origin. */
+static bool wants_fold_locked(const struct disk *disk)
+{
+	return !disk->record.follow && disk->job.state == JOB_NONE && !disk->job.postponed &&
+	       fold_candidate_locked(disk);
 }
 
 void job_look_again(const struct layer *root)
 {
 	struct disks *disks = root->disks;
+	unsigned count = 0;
 
-	pthread_mutex_lock(&disks->lock);
-	for (struct disk *disk = disks->first; disk; disk = disk->next_disk)
-		/* The layers of a clone that follows are its template's business. */
-		if (disk->root == root && !disk->record.follow && disk->job.state == JOB_NONE && !disk->job.postponed &&
-		    fold_candidate_locked(disk))
-			disk->job.state = JOB_QUEUED;
-	pthread_cond_broadcast(&disks->changed);
-	pthread_cond_broadcast(&disks->queued);
-	pthread_mutex_unlock(&disks->lock);
+	LOCKED (&disks->lock) {
+		for (struct disk *disk = disks->first; disk; disk = disk->next_disk)
+			if (disk->root == root && wants_fold_locked(disk)) {
+				disk->job.state = JOB_QUEUED;
+				count++;
+			}
+		pthread_cond_broadcast(&disks->changed);
+		pthread_cond_broadcast(&disks->queued);
+	}
+	if (count)
+		log_debug("job", "image '%s': folds of %u disks are queued", root->record.image, count);
 }
 
 void job_warn(struct disk *disk, struct json_object *answer)
@@ -65,8 +83,8 @@ void job_warn(struct disk *disk, struct json_object *answer)
 }
 
 /*
- * Whether a queued fold waits for somebody who stays: a verb at work ends by itself, a session does
- * not.
+ * -EBUSY when a queued fold waits for a use that may last: a session, an open descriptor. A verb
+ * ends by itself.
  */
 static int check_not_kept_waiting_locked(struct disk *disk, struct sentence *error)
 {
@@ -79,8 +97,8 @@ static int check_not_kept_waiting_locked(struct disk *disk, struct sentence *err
 }
 
 /*
- * That a run which was told to stop has stopped; not the next run, which may have begun before we
- * look.
+ * Wait until a run that was told to stop has stopped. The next run does not count, though it may
+ * have begun by the time this thread looks: job.stop is cleared when a run begins.
  */
 static void await_stopped_locked(struct disk *disk)
 {
@@ -95,16 +113,17 @@ int job_fold_now(struct disk *disk, struct caller *caller, struct sentence *erro
 	uint64_t ended;
 	int r = 0;
 
+	log_debug("job", "disk '%s': a fold is asked for", disk->name);
 	clock_gettime(CLOCK_MONOTONIC, &deadline);
 	deadline.tv_sec += WRITER_WAIT_MS / 1000;
 	pthread_mutex_lock(&disks->lock);
-	/* One that was told to stop before is not the one that is asked for. */
+	/* A run that was told to stop earlier does not do what is asked for now. */
 	await_stopped_locked(disk);
 	queue_locked(disk);
 	ended = disk->job.ended;
 	while (r == 0 && disk->job.state != JOB_NONE && disk->job.ended == ended && !disks->stopping) {
 		r = check_not_kept_waiting_locked(disk, error);
-		/* A program that has just ended may seem to have the disk open still. */
+		/* The kernel closes the descriptors of a program that has just ended a little later. */
 		if (r == -EBUSY && !session_is_active_locked(disk) &&
 		    pthread_cond_timedwait(&disks->changed, &disks->lock, &deadline) == 0) {
 			r = 0;
@@ -123,29 +142,31 @@ int job_fold_now(struct disk *disk, struct caller *caller, struct sentence *erro
 	return r;
 }
 
-/*
- * What was asked for meanwhile does not count: a fold goes back to the queue or ends, and never
- * runs twice in one go.
- */
+static void unqueue_locked(struct disk *disk)
+{
+	disk->job.state = JOB_NONE;
+	disk->job.ended++;
+	disk->job.result = -EBUSY;
+	report(&disk->job.error, -EBUSY, "disk '%s': the fold was cancelled", disk->name);
+}
+
 bool job_stop_fold(struct disk *disk)
 {
-	bool any;
+	bool any = false;
 
-	pthread_mutex_lock(&disk->disks->lock);
-	any = disk->job.state != JOB_NONE;
-	disk->job.postponed = true;
-	if (disk->job.state == JOB_QUEUED) {
-		disk->job.state = JOB_NONE;
-		disk->job.ended++;
-		disk->job.result = -EBUSY;
-		report(&disk->job.error, -EBUSY, "disk '%s': the fold was cancelled", disk->name);
+	LOCKED (&disk->disks->lock) {
+		any = disk->job.state != JOB_NONE;
+		disk->job.postponed = true;
+		if (disk->job.state == JOB_QUEUED)
+			unqueue_locked(disk);
+		if (disk->job.state == JOB_RUNNING) {
+			fold_stop_locked(disk);
+			await_stopped_locked(disk);
+		}
+		pthread_cond_broadcast(&disk->disks->changed);
 	}
-	if (disk->job.state == JOB_RUNNING) {
-		fold_stop_locked(disk);
-		await_stopped_locked(disk);
-	}
-	pthread_cond_broadcast(&disk->disks->changed);
-	pthread_mutex_unlock(&disk->disks->lock);
+	if (any)
+		log_debug("job", "disk '%s': the fold was cancelled", disk->name);
 	return any;
 }
 

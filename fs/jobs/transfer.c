@@ -3,8 +3,8 @@
  *   transfer_queue --> QUEUED --a worker--> RUNNING --> NONE
  *                         +----------cancel----------->
  *
- * The list holds a reference until the end, and whoever waits has one. The layers are let go at the
- * end, not with the last reference.
+ * The list holds a reference until the end, and each thread that waits has one. The layers are
+ * unpinned at the end, not with the last reference.
  */
 #include "transfer.h"
 
@@ -15,28 +15,29 @@
 #include <unistd.h>
 
 #include "layer.h"
+#include "lock.h"
 #include "log.h"
 
-#define COPIED 90.0 /* per cent when the copy is there: checksum and sync come after it */
+#define COPIED 90.0 /* per cent when all is copied: checksum and sync follow */
 
 /* --- making one ------------------------------------------------------------------------------- */
 
-/* The layer of a snapshot, or the head, with a reference; NULL. */
+/* The layer of a snapshot, or the head (NULL), with a reference. NULL when there is none. */
 static struct layer *find_layer(struct disk *disk, const char *snapshot)
 {
-	struct layer *layer;
+	struct layer *layer = NULL;
 
-	pthread_mutex_lock(&disk->disks->lock);
-	layer = snapshot ? disk_find_snapshot_locked(disk, snapshot) : disk->head;
-	if (layer)
-		layer_get_locked(layer);
-	pthread_mutex_unlock(&disk->disks->lock);
+	LOCKED (&disk->disks->lock) {
+		layer = snapshot ? disk_find_snapshot_locked(disk, snapshot) : disk->head;
+		if (layer)
+			layer_get_locked(layer);
+	}
 	return layer;
 }
 
 /*
- * Counted as read. A fold may take the layer away while it is being waited for; its names are its
- * parent's then.
+ * The layer with a reference, its chain pinned. A fold may remove the layer before it yields; the
+ * parent has the names then, so the snapshot is looked for again.
  */
 static struct layer *find_and_read(struct disk *disk, const char *snapshot, int *ret_error, struct sentence *error)
 {
@@ -78,10 +79,10 @@ struct transfer *transfer_new(struct disk *disk, const char *kind, const char *s
 	transfer->kind = kind;
 	transfer->disk = disk;
 	transfer->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	pthread_mutex_lock(&disks->lock);
-	disk->refs++;
-	transfer->number = ++disks->last_transfer;
-	pthread_mutex_unlock(&disks->lock);
+	LOCKED (&disks->lock) {
+		disk->refs++;
+		transfer->number = ++disks->last_transfer;
+	}
 	transfer->layer = find_and_read(disk, snapshot, ret_error, error);
 	if (!transfer->layer)
 		return NULL;
@@ -96,17 +97,13 @@ struct transfer *transfer_new(struct disk *disk, const char *kind, const char *s
 	return steal_pointer(&transfer);
 }
 
-/* Nothing is read any more. */
-static void let_layers_go(struct transfer *transfer)
+static void release_layers(struct transfer *transfer)
 {
-	struct disks *disks = transfer->disk->disks;
-	struct layer *layer;
+	struct layer *layer = NULL;
 
 	chain_close(&transfer->chain);
-	pthread_mutex_lock(&disks->lock);
-	layer = transfer->layer;
-	transfer->layer = NULL;
-	pthread_mutex_unlock(&disks->lock);
+	LOCKED (&transfer->disk->disks->lock)
+		layer = steal_pointer(&transfer->layer);
 	if (layer)
 		chain_end_reading(layer);
 	layer_put(layer);
@@ -114,17 +111,15 @@ static void let_layers_go(struct transfer *transfer)
 
 void transfer_put(struct transfer *transfer)
 {
-	struct disks *disks = transfer ? transfer->disk->disks : NULL;
-	bool last;
+	bool last = false;
 
 	if (!transfer)
 		return;
-	pthread_mutex_lock(&disks->lock);
-	last = --transfer->refs == 0;
-	pthread_mutex_unlock(&disks->lock);
+	LOCKED (&transfer->disk->disks->lock)
+		last = --transfer->refs == 0;
 	if (!last)
 		return;
-	let_layers_go(transfer);
+	release_layers(transfer);
 	if (transfer->work)
 		transfer->clear(transfer->work);
 	close_fdp(&transfer->stop_fd);
@@ -144,22 +139,21 @@ int transfer_queue(struct transfer *transfer, struct sentence *error)
 {
 	struct disks *disks = transfer->disk->disks;
 	struct transfer **place = &disks->transfers;
-	int r = 0;
 
-	pthread_mutex_lock(&disks->lock);
-	while (*place && strcmp((*place)->target, transfer->target) != 0)
-		place = &(*place)->next;
-	if (*place) {
-		r = report(error, -EBUSY, "'%s' is being made already", transfer->target);
-	} else {
+	log_debug("job", "disk '%s': job %llu is asked for, the %s of layer %s to '%s'", transfer->disk->name,
+		  (unsigned long long)transfer->number, transfer->kind, transfer->layer->record.id, transfer->target);
+	LOCKED (&disks->lock) {
+		while (*place && strcmp((*place)->target, transfer->target) != 0)
+			place = &(*place)->next;
+		if (*place)
+			return report(error, -EBUSY, "'%s' is being made already", transfer->target);
 		*place = transfer;
 		transfer->refs++;
 		transfer->state = JOB_QUEUED;
 		pthread_cond_broadcast(&disks->changed);
 		pthread_cond_broadcast(&disks->queued);
 	}
-	pthread_mutex_unlock(&disks->lock);
-	return r;
+	return 0;
 }
 
 int transfer_wait(struct transfer *transfer, struct caller *caller, struct sentence *error)
@@ -256,14 +250,12 @@ bool transfer_exists_locked(const struct disk *disk)
 
 bool transfer_makes(struct disks *disks, const char *target)
 {
-	const struct transfer *transfer;
+	bool found = false;
 
-	pthread_mutex_lock(&disks->lock);
-	transfer = disks->transfers;
-	while (transfer && strcmp(transfer->target, target) != 0)
-		transfer = transfer->next;
-	pthread_mutex_unlock(&disks->lock);
-	return transfer != NULL;
+	LOCKED (&disks->lock)
+		for (const struct transfer *transfer = disks->transfers; transfer && !found; transfer = transfer->next)
+			found = strcmp(transfer->target, target) == 0;
+	return found;
 }
 
 const struct transfer *transfer_reading_locked(const struct layer *layer)
@@ -290,14 +282,11 @@ struct transfer *transfer_take_locked(struct disks *disks)
 	return NULL;
 }
 
-void transfer_end(struct transfer *transfer, int result, const struct sentence *error)
+static void end_locked(struct transfer *transfer, int result, const struct sentence *error)
 {
 	struct disks *disks = transfer->disk->disks;
 	struct transfer **place = &disks->transfers;
 
-	/* Before anybody is told: a fold that is asked for next finds nobody reading. */
-	let_layers_go(transfer);
-	pthread_mutex_lock(&disks->lock);
 	while (*place != transfer)
 		place = &(*place)->next;
 	*place = transfer->next;
@@ -309,23 +298,36 @@ void transfer_end(struct transfer *transfer, int result, const struct sentence *
 	} else if (result < 0) {
 		transfer->error = *error;
 		transfer->disk->last_error = *error;
-		/* With somebody waiting it is the control file that says so. */
-		if (!transfer->waiting)
-			log_error("%s", error->text);
 	}
 	pthread_cond_broadcast(&disks->changed);
-	pthread_mutex_unlock(&disks->lock);
+}
+
+void transfer_end(struct transfer *transfer, int result, const struct sentence *error)
+{
+	bool told = false;
+
+	/* First, so that a fold which is asked for after the end finds no reader. */
+	release_layers(transfer);
+	log_debug("job", "disk '%s': job %llu %s", transfer->disk->name, (unsigned long long)transfer->number,
+		  result == 0            ? "has ended"
+		  : result == -ECANCELED ? "was cancelled"
+					 : "has failed");
+	LOCKED (&transfer->disk->disks->lock) {
+		told = transfer->waiting > 0;
+		end_locked(transfer, result, error);
+	}
+	/* The control file tells a caller that waits. */
+	if (result < 0 && result != -ECANCELED && !told)
+		log_error("%s", error->text);
 	transfer_put(transfer);
 }
 
 static void note_progress(void *context, double percent)
 {
 	struct transfer *transfer = context;
-	struct disks *disks = transfer->disk->disks;
 
-	pthread_mutex_lock(&disks->lock);
-	transfer->percent = percent * COPIED / 100;
-	pthread_mutex_unlock(&disks->lock);
+	LOCKED (&transfer->disk->disks->lock)
+		transfer->percent = percent * COPIED / 100;
 }
 
 struct program_watch transfer_watch(struct transfer *transfer)
