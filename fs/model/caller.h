@@ -11,12 +11,12 @@
 
 struct replay;
 
-/* `interrupted` may be set at any time by another thread, which then calls control_wake(). */
+/* Another thread may set `interrupted` at any time; it broadcasts disks->changed then. */
 struct caller {
 	uid_t uid;
 	gid_t gid;
 	pid_t pid;
-	struct replay *replay; /* of the write, which an earlier daemon may have had; NULL: none can */
+	struct replay *replay; /* what an earlier daemon noted of the same write; NULL: it cannot have seen it */
 	atomic_bool interrupted;
 };
 

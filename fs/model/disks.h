@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The disks of a mount by their names, and references to them, for those who must not know what a
- * disk is made of.
+ * The disks of a mount by their names, and references to them, for callers that must not know what
+ * a disk is made of.
  *
- * All functions may be called from any thread, and wait for no medium.
+ * All functions may be called from any thread. Only disks_lock_names() may wait long.
  */
 #ifndef REVERTFS_MODEL_DISKS_H
 #define REVERTFS_MODEL_DISKS_H
@@ -14,12 +14,12 @@
 struct disks;   /* all of a mount: the table of disks, the layers and the jobs */
 struct disk;    /* one protected name; lives until `unprotect`, and then as long as a reference */
 struct layer;   /* one sealed step in a disk's history; layer.h */
-struct scratch; /* one scratch file; lives as long as anyone refers to it, also after a reset */
+struct scratch; /* one scratch file; lives as long as a reference, also after a reset */
 
 /*
- * Names. A protected image is found by its name, and also by its inode, since protection is of the
- * file: a link that was made behind the daemon's back is no way around it. find functions take a
- * reference: disk_put().
+ * A protected image is found by its name, and also by its inode, since the file is protected: a
+ * hard link that was made outside the mount is no way around. The find functions take a reference,
+ * which disk_put() gives up; NULL when there is no such disk.
  */
 struct disk *disks_find(struct disks *disks, const char *name);
 struct disk *disks_find_inode(struct disks *disks, dev_t device, ino_t inode);
@@ -29,8 +29,9 @@ void disk_put(struct disk *disk); /* NULL is fine */
 const char *disk_name(const struct disk *disk);
 
 /*
- * Whoever changes names in the tree (create, link, rename, unlink) holds this, so that no name
- * becomes a disk meanwhile.
+ * Held while a name in the tree, or what a real file's attributes say, is changed, so that no name
+ * becomes a disk meanwhile. Shared: two such changes do not wait for each other. Waits for a verb
+ * that makes or removes a disk, which may take seconds.
  */
 void disks_lock_names(struct disks *disks);
 void disks_unlock_names(struct disks *disks);
@@ -44,8 +45,8 @@ void disks_visit_names(struct disks *disks, const char *directory,
 		       bool (*visit)(void *context, const char *component, bool is_directory), void *context);
 
 /*
- * The mount has outlived the daemon that began the disks' sessions: their domains have not noticed,
- * so they go on. Labels that no session needs are forgotten, as at a session's end.
+ * After a restart of the daemon under a mount that stayed: the domains have noticed nothing, so the
+ * sessions go on. Labels that no session needs are forgotten, as at a session's end.
  */
 void disks_go_on(struct disks *disks);
 void disks_forget_old_labels(struct disks *disks);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Layers that nothing needs any more go, with their files.
+ * Garbage collection: layers that nothing needs are removed, with their files.
  */
 #ifndef REVERTFS_MODEL_GC_H
 #define REVERTFS_MODEL_GC_H
@@ -9,12 +9,12 @@
 
 /*
  * Remove the layer, and then its ancestors, as far as nothing needs them: no head, hold, name,
- * child or fold. Never when a record could not be read. The caller has a reference to the layer,
- * and not disks->lock.
+ * child or fold. Nothing is removed when start-up could not read a record. The caller has a
+ * reference to the layer, and not disks->lock. Blocks for the medium.
  */
 void gc_layer(struct layer *layer);
 
-/* The same for those that a fold, which has ended, still needed. */
+/* After a fold has ended: the same for the layers that nothing but the fold needed. */
 void gc_given_up(struct disks *disks);
 
 #endif

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A layer in the tree is a record and a file in layers/; in memory it lives as long as anyone
- * points to it.
+ * A layer in the tree is a record and a file in layers/; in memory it lives as long as a reference.
  *
- * The list in disks->layers holds one reference of each layer. A layer whose files are gone is
- * taken off the list at once and freed when its last view is closed.
+ * The list disks->layers holds one reference of each layer. A layer whose files are gone leaves the
+ * list at once, and is freed when its last view is closed.
  */
 #include "layer.h"
 
@@ -122,9 +121,7 @@ int layer_open_file(const struct layer *layer, int flags)
 	return name ? io_open_beneath(layer->disks->layers_fd, name, flags | O_NOFOLLOW) : -ENOMEM;
 }
 
-/*
- * Whether a blank made earlier names this layer as it must be named now (the mount may have moved).
- */
+/* Whether a blank made earlier still fits: the mount may have moved, the image may have grown. */
 static bool blank_fits(const struct layer *layer, const struct blank *blank, const char *path)
 {
 	const struct qcow2_header *header = blank_header(blank);
@@ -202,7 +199,7 @@ const char *layer_find_name_locked(const struct layer *layer, const char *disk, 
 	return NULL;
 }
 
-/* A copy of a record's names with room for `more`. */
+/* A copy of the record with names of its own, and room for `more` of them. */
 static int copy_names(const struct layer_record *record, size_t more, struct layer_record *copy)
 {
 	*copy = *record;
@@ -218,14 +215,11 @@ static int copy_names(const struct layer_record *record, size_t more, struct lay
 
 static void free_names(struct layer_record *record)
 {
-	record->image = NULL; /* still the layer's */
+	record->image = NULL; /* shared with the layer's own record */
 	record_clear_layer(record);
 }
 
-/*
- * Write the record with other names. What is not used in the end, the old names or the new, is
- * freed.
- */
+/* Write the record with other names; frees the old names, or after an error the new ones. */
 static int update_names(struct layer *layer, struct layer_record *changed)
 {
 	struct layer_record old = layer->record;
@@ -346,8 +340,9 @@ int layer_to_lost(struct layer *layer)
 	int r = name ? io_rename(layer->disks->layers_fd, name, layer->disks->lost_fd, name) : -ENOMEM;
 
 	if (r == 0)
-		log_warning("layer %s was given up; its file is lost/%s in the state directory", layer->record.id,
-			    name);
+		log_warning(
+			"layer %s is no longer part of any disk; its data was kept as lost/%s in the state directory",
+			layer->record.id, name);
 	return r;
 }
 
@@ -358,7 +353,7 @@ int layer_remove(struct layer *layer)
 	struct disks *disks = layer->disks;
 	int r = record ? io_unlink(disks->layers_fd, record) : -ENOMEM;
 
-	/* Without its record the file means nothing, so the record goes first and for good. */
+	/* A file without a record means nothing, so the record's removal is made durable first. */
 	if (r == 0)
 		r = io_sync_directory(disks->layers_fd);
 	if (r < 0)
@@ -408,7 +403,7 @@ int layer_check_image(const struct layer *root, bool folding, struct image_stamp
 
 	if (r < 0)
 		return r;
-	/* The device number of a filesystem may change from boot to boot; the inode does not. */
+	/* The device is not compared: a filesystem's number may change from boot to boot. */
 	if (ret_stamp->inode != seen->inode)
 		return 1;
 	if (folding)

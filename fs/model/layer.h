@@ -12,93 +12,100 @@
 
 struct layer *layer_find_locked(struct disks *disks, const char *id); /* borrowed, or NULL */
 
-/* What scratches of the disk stand on: the hold, else the head. */
+/* What the disk's scratches stand on: the hold, else the head. */
 struct layer *disk_base(const struct disk *disk);
 
-/*
- * A layer in memory alone, with a fresh id; the caller owns the reference. NULL when out of memory.
- */
+/* A layer with a fresh id, in memory alone: a reference. NULL when out of memory. */
 struct layer *layer_new(struct disks *disks);
 
 /*
- * Make it part of the tree, beneath record.parent (which must be there). Takes a reference of its
- * own.
+ * Make a layer part of the tree, on record.parent; -ENOENT when that is not in the tree. The tree
+ * takes a reference of its own.
  */
 int layer_insert(struct layer *layer);
 int layer_insert_locked(struct layer *layer);
 
 /* Whether `layer` is `base` or one of its ancestors. */
 bool layer_is_below_locked(const struct layer *layer, const struct layer *base);
+
 /*
- * Whether a child is being folded into it: alone it then means nothing, and nothing may choose it.
+ * Whether a child is being folded into the layer, or was before a crash. The layer's file is then
+ * half the child's, and reads right through the child alone: nothing may choose it.
  */
 bool layer_is_torn_locked(const struct layer *layer);
 size_t layer_depth_locked(const struct layer *layer); /* 1 for a root */
 
-/* The path that a qcow2 header names it by; the caller frees. */
+/*
+ * The path in the mount by which a qcow2 header names the layer; the caller frees. NULL: no memory.
+ */
 char *layer_view_path(const struct layer *layer);
 
-/* Open its file: the image for a root, else layers/ID.qcow2. A descriptor or a negative errno. */
+/* Open the file: the image for a root, else layers/ID.qcow2. A descriptor or a negative errno. */
 int layer_open_file(const struct layer *layer, int flags);
 
 /*
- * The blank for scratches on this layer: loaded or made when it is not there yet (then a process is
- * started). Borrowed; lives as long as the layer.
+ * The blank for scratches on this layer, loaded or made where it is not there yet: making one
+ * starts a process and blocks. Borrowed; lives as long as the layer.
  */
 int layer_blank(struct layer *layer, struct blank **ret_blank, struct sentence *error);
 
 /*
- * Replace the record on disk, then in memory. `record` is as the old one with some members changed;
- * its name list is taken over when it differs. Where two disks may do that at once (names on a
- * layer that both stand on, what their image looks like), disks->records is held from the copy on.
+ * Replace the record on the medium, then in memory. `record` is a copy of the old one with some
+ * members changed; the layer owns its names afterwards, and the caller frees the old ones where
+ * they differ. Two disks may share the layer and both change its names, or what their image looks
+ * like: for such a change the caller holds disks->records from the copy on.
  */
 int layer_update(struct layer *layer, const struct layer_record *record);
 
 /*
- * A disk's name for the layer: added (-ENOSPC when it has too many; that the disk has no other
- * layer of that name is the caller's business), or taken away (-ENOENT). layer_take_names() moves
- * all names of `from`, of whatever disk.
+ * Add a disk's name for the layer (-ENOSPC when the layer has too many), or remove one (-ENOENT).
+ * The caller sees to it that the disk has no other layer of that name. layer_take_names() adds all
+ * names of `from`, of every disk, and leaves them at `from` too. All of them block for the medium.
  */
 int layer_add_name(struct layer *layer, const char *disk, const char *snapshot);
 int layer_drop_name(struct layer *layer, const char *disk, const char *snapshot);
 int layer_take_names(struct layer *layer, struct layer *from);
 bool layer_has_name_locked(const struct layer *layer, const char *disk, const char *snapshot);
 
-/* The first of the disk's names that begins with the prefix, which stays the layer's, or NULL. */
+/* The first of the disk's names for the layer that begins with the prefix, or NULL. Borrowed. */
 const char *layer_find_name_locked(const struct layer *layer, const char *disk, const char *prefix);
 
-/* Move its file to lost/, where nothing uses it. */
+/* Move the layer's file to lost/. The caller removes the layer then. */
 int layer_to_lost(struct layer *layer);
 
 /*
- * Take it out of the tree and remove its files, record first. Only for layers that nothing stands
- * on.
+ * Remove a layer that nothing stands on: the record, then the files, then from the tree. After an
+ * error the layer stays in the tree. Blocks for the medium.
  */
 int layer_remove(struct layer *layer);
 
 /*
- * The image has another size now: the next layer_blank() makes a new one. Only while nobody but the
- * caller can use the old.
+ * Drop the blank, because the layer has another virtual size now or is not needed: the next
+ * layer_blank() makes one. Only while no other thread can use the old one.
  */
 void layer_forget_blank(struct layer *layer);
 
 /*
- * Whether the real image is what revertfs last saw. 0; 1 when it was changed (*ret_stamp is what it
- * is now); or a negative errno. While `folding` only the inode counts.
+ * Whether the real image was changed outside the mount. 0; 1 when it was (*ret_stamp is what the
+ * image looks like now); or a negative errno. With `folding` only another inode counts: a fold
+ * writes the image itself.
  */
 int layer_check_image(const struct layer *root, bool folding, struct image_stamp *ret_stamp);
 int layer_stamp_image(int fd, struct image_stamp *ret_stamp);
 
-/* The layer's header and its parent, as the header must name it; 0 or -EBADMSG with a sentence. */
+/*
+ * 0 when the header of the layer's file names this parent and nothing else; -EBADMSG with a
+ * sentence.
+ */
 int layer_check_header(const struct layer *layer, int fd, const struct layer *parent, struct sentence *error);
 
 /*
- * Have the views of the disk's chain forget owners and modes, as far as no other session uses them
- * .
+ * Have the views of the disk's chain forget the owners and modes that libvirt gave them, but for
+ * those that are open or that another session uses.
  */
 void layer_forget_labels_locked(struct disk *disk);
 
-/* The tail of file names in layers/. */
+/* What comes behind the id in file names of layers/. */
 #define LAYER_RECORD_SUFFIX ".json"
 #define LAYER_FILE_SUFFIX ".qcow2"
 #define LAYER_BLANK_SUFFIX ".template"
@@ -106,7 +113,7 @@ void layer_forget_labels_locked(struct disk *disk);
 
 char *layer_file_name(const char *id, const char *suffix);
 
-/* The layer that the disk knows by this name, or NULL. Borrowed. */
+/* The layer of a disk's snapshot, or NULL. Borrowed. */
 struct layer *disk_find_snapshot_locked(const struct disk *disk, const char *name);
 
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * References: who holds a pointer to a layer, a disk or a scratch, and what happens when the last
- * one is given up.
+ * References to layers, disks and scratches, and what is freed with the last one.
  */
 #include "model.h"
 
@@ -94,8 +93,8 @@ void scratch_put_locked(struct scratch *scratch)
 	disk = scratch->disk;
 	layer_put_locked(scratch->layer);
 	/*
-	 * Closing the last descriptor of a large unlinked file frees its blocks, which takes a
-	 * while.
+	 * Closing the last descriptor of a large unlinked file frees its blocks, which takes long:
+	 * a housekeeping thread does it, without the lock.
 	 */
 	hand_to_closer_locked(disk->disks, scratch);
 	free(scratch);

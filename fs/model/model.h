@@ -1,24 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The model that the modules below control.c work on together; nothing above includes this.
+ * The structs that all verbs work on. fs/mount/ sees disks.h and view.h instead.
  *
- * One lock, disks->lock, guards every member of the structs below that is not marked otherwise. It
- * is held for the time of a few assignments and never over a system call that can wait for a
- * medium, so that looking a name up or printing the status never waits for a commit. What may take
- * time is excluded by claims instead:
+ * disks->lock guards every member of the structs below that is not marked otherwise. It is held for
+ * a few assignments and never over a system call that can wait for a medium, so that looking up a
+ * name or printing the status never waits for a commit. What takes time is excluded by claims, pins
+ * and the ownership of a running fold instead; README.md in this folder has the rules.
  *
- *   a claim (disk_claim) belongs to one verb; it alone may then change the disk's record, head,
- *   hold, session and current
- *   scratch, and reads them without the lock. An open waits for the claim to end. Several claims
- *   are taken in the order of
- *   the disks' names, so that two domains with the same disks cannot block each other.
- *
- *   a running fold owns the files of two layers. Whoever opens or claims a disk over these layers
- *   makes it stop first
- *   (claim.c) and is counted (open descriptors, claims, sessions), so that it does not start again
- *   before they are gone.
- *
- * disks->changed is broadcast whenever anything changes that somebody may wait for.
+ * disks->changed is broadcast whenever something changes that a thread may wait for.
  */
 #ifndef REVERTFS_MODEL_MODEL_H
 #define REVERTFS_MODEL_MODEL_H
@@ -44,11 +33,11 @@ struct layer {
 	struct layer *next;         /* in disks->layers */
 	struct blank *blank;        /* for scratches on this layer; NULL until needed, then never changed */
 	uint64_t serial;
-	unsigned refs;     /* who holds a pointer: the list, children, heads, holds, scratches, views */
+	unsigned refs;     /* pointers to it: of the list, children, heads, holds, scratches, views */
 	unsigned children; /* layers whose parent this is */
-	unsigned pins;     /* who keeps its file from being folded: descriptors on its view, jobs, verbs */
-	bool removed;      /* its files are gone, or about to be */
-	bool given_up;     /* nothing needed it but a fold: looked at again when that ends */
+	unsigned pins;     /* uses of its file that keep folds away: descriptors on its view, jobs, verbs */
+	bool removed;      /* out of the list; its record and files are gone */
+	bool given_up;     /* only a fold needs it: gc_given_up() looks at it when the fold has ended */
 	bool labelled;     /* the view shows label_* */
 	uid_t label_uid;
 	gid_t label_gid;
@@ -65,14 +54,14 @@ struct scratch {
 	atomic_bool touched;   /* written to; also seen in the file itself (blank.h) */
 	atomic_bool passed;    /* the kernel passes it through, if it does that at all; as of the last open */
 	atomic_bool unwritten; /* has data that no write-back was started for; strict scratches only */
-	bool stored;           /* it has lost its name and is in the descriptor store */
+	bool stored;           /* has no name any more; the descriptor store has it for a restart */
 };
 
 enum job_state { JOB_NONE, JOB_QUEUED, JOB_RUNNING };
 
 /*
- * A disk's own background work: folding. Its queue is the disks themselves. What somebody asks to
- * be copied out is a transfer (transfer.h).
+ * A disk's own background work: folding. There is no list of jobs; workers look through the disks.
+ * An export or a full clone is a transfer instead (fs/jobs/transfer.h).
  */
 struct job {
 	enum job_state state;
@@ -82,11 +71,11 @@ struct job {
 	uint64_t started;    /* monotonic ms */
 	int stop_fd;         /* eventfd of the run */
 	bool stop;           /* asked to stop */
-	bool postponed;      /* cancelled: not before the next commit, fold or start */
-	uint64_t not_before; /* monotonic ms: after a failure */
+	bool postponed;      /* cancelled: not queued again before the next commit, `fold` or start */
+	uint64_t not_before; /* monotonic ms: when the next try is due after a failure */
 	unsigned failures;   /* in a row */
-	uint64_t ended;      /* how many runs have ended, for those who wait */
-	int result;          /* of the last one */
+	uint64_t ended;      /* how many runs have ended: a waiter sees by it that one has */
+	int result;          /* of the last run */
 	struct sentence error;
 };
 
@@ -101,8 +90,8 @@ struct disk {
 	char *scratch_name;     /* set once */
 	unsigned refs;
 	bool removed;     /* unprotected: no longer in the table */
-	bool claimed;     /* a verb is at work */
-	unsigned waiting; /* opens and verbs that wait for the claim: a fold does not start meanwhile */
+	bool claimed;     /* by a verb */
+	unsigned waiting; /* opens and verbs that wait for the claim: no fold begins meanwhile */
 	enum disk_state state;
 	struct sentence failure;          /* why DISK_FAILED */
 	struct disk_record record;        /* what disk.json says; changed only after that has been replaced */
@@ -112,25 +101,25 @@ struct disk {
 	bool wants_followers_moved;
 	struct scratch *scratch; /* the current one, a reference; NULL while DISK_FAILED */
 	struct session_record *session;
-	bool session_adopted; /* recorded by this daemon, so that its writers are counted */
+	bool session_adopted; /* it began under this daemon, or under an earlier one of this mount */
 	bool session_had_writer;
 	uint64_t session_since; /* monotonic ms */
 	uint64_t writers_gone;  /* monotonic ms of the last writer's close */
 	struct job job;
-	const char *copied;         /* the live snapshot that has its copy and is not yet sealed; NULL: none */
+	const char *copied;         /* the live snapshot that is copied and not yet sealed; NULL: none */
 	struct sentence last_error; /* "" when there is none */
 };
 
-/* Something to be cleaned up behind an earlier daemon (output.c). */
+/* An export or full clone that an earlier daemon did not finish (output.c). */
 struct unfinished {
-	char *file; /* in makings/ */
+	char *file; /* its record, in makings/ */
 	struct unfinished *next;
 };
 
 /* A descriptor whose closing frees a large file. */
 struct closing {
 	int fd;
-	uint64_t stored; /* the serial of the scratch that it is, where it is in the descriptor store; else 0 */
+	uint64_t stored; /* the scratch's serial when the descriptor store has it too; else 0 */
 	struct closing *next;
 };
 
@@ -143,14 +132,14 @@ struct disks {
 	int scratch_fd; /* -1: scratches lie with their records */
 	char boot[BOOT_ID_SIZE];
 	bool first_of_boot;    /* of this start: scratches were never synced and may be torn */
-	struct layer *loading; /* at start: layers whose parents are not found yet */
-	bool incomplete;       /* a record could not be read: nothing is removed that might be needed */
+	struct layer *loading; /* at start: layers whose parents have not been loaded yet */
+	bool incomplete;       /* a record could not be read: no layer is removed, for it may need one */
 
-	pthread_rwlock_t names;  /* before `lock`; see disks_lock_names() */
-	pthread_mutex_t records; /* before `lock`; see layer_update() */
+	pthread_rwlock_t names;  /* taken before `lock`; see disks_lock_names() */
+	pthread_mutex_t records; /* taken before `lock`; see layer_update() */
 	pthread_mutex_t lock;
-	pthread_cond_t changed; /* CLOCK_MONOTONIC */
-	pthread_cond_t queued;  /* the same; for workers that have nothing to wait for: work is queued */
+	pthread_cond_t changed; /* CLOCK_MONOTONIC; anything */
+	pthread_cond_t queued;  /* CLOCK_MONOTONIC; a job was queued, for workers that are idle */
 	void *by_name;          /* tsearch(3) of struct disk */
 	struct disk *first;     /* the same disks, sorted by name; the table holds one reference of each */
 	struct layer *layers;
@@ -166,14 +155,14 @@ struct disks {
 };
 
 /*
- * References (model.c). A layer that nobody points to is freed; its files are layer_remove()'s
- * business. NULL is fine for the puts.
+ * References (model.c). The last put frees the memory; only layer_remove() removes a layer's files.
+ * NULL is fine for the puts of layers and scratches.
  */
 struct layer *layer_get_locked(struct layer *layer);
 void layer_put_locked(struct layer *layer);
 void layer_put(struct layer *layer);
 void disk_put_locked(struct disk *disk);
-void disk_free(struct disk *disk); /* one that was never shared */
+void disk_free(struct disk *disk); /* a disk that no other thread has seen */
 void scratch_put_locked(struct scratch *scratch);
 
 #endif

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is known of a session: whether its domain may still write, whether its flushes count, and
- * the restores that were announced.
- *
- * prepare.c begins sessions and release.c ends them. A session is over, and what it wrote a
- * leftover for anyone, when its boot is over, when it was recorded by a daemon that has died since,
- * when its writers have all gone, or when none came in time.
+ * fs/session/ begins and ends sessions. When is a session over for which no release comes, so that
+ * any verb may decide about what was written? When all its writers have closed the disk, or none
+ * came in time; at once, when it is of an earlier boot, or its mount ended with its daemon.
  */
 #include "session.h"
 
@@ -19,11 +16,11 @@
 #include "lock.h"
 #include "log.h"
 
-#define FIRST_WRITER_MS 60000 /* a domain whose QEMU has not come by then is not coming */
-#define WRITERS_GONE_MS 10000 /* libvirt's labelling opens and closes a disk before QEMU does */
-#define ANNOUNCEMENT_MS 60000 /* an announced restore lapses: it may fail before it reaches prepare */
+#define FIRST_WRITER_MS 60000 /* a domain whose QEMU has not opened the disk by then has failed to start */
+#define WRITERS_GONE_MS 10000 /* libvirt's labelling opens and closes a disk before QEMU opens it */
+#define ANNOUNCEMENT_MS 60000 /* an announced restore may fail before it reaches prepare */
 
-/* --- what is known of a session --------------------------------------------------------------- */
+/* --- sessions --------------------------------------------------------------------------------- */
 
 bool session_is_active_locked(const struct disk *disk)
 {
@@ -86,13 +83,12 @@ void session_end(struct disk *disk)
 		free(session);
 	}
 	/*
-	 * Not synced: after a host crash a session that comes back is one of another boot, which is
-	 * over.
+	 * Not synced: a record that a host crash brings back is of an earlier boot, so it is over.
 	 */
 	io_unlink(disk->directory, SESSION_RECORD);
 }
 
-/* --- announcements, in the handover alone: a restart may fall between one and its prepare --- */
+/* --- announcements: kept in the handover, for the daemon may restart before the prepare ------- */
 
 struct announced {
 	struct handover *handover;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is known of a session between a domain's start and its end.
+ * What is known of a session: one life of a domain on a disk, from `prepare` to `release`, keyed by
+ * the domain's UUID.
  *
- * A session is one life of a domain on a disk, from `prepare` to `release`, keyed by the domain's
- * UUID. Functions ending in _locked want disks->lock held.
+ * Functions ending in _locked want disks->lock held; the others must not have it.
  */
 #ifndef REVERTFS_MODEL_SESSION_H
 #define REVERTFS_MODEL_SESSION_H
@@ -12,23 +12,23 @@
 
 #define SESSION_RECORD "session.json" /* in the disk's directory */
 
-/* A restore of this domain will follow. -ENOMEM when there is no room to remember it. */
+/* Note that a restore of this domain will follow. -ENOMEM when there is no room for the note. */
 int session_announce(struct disks *disks, const char *uuid);
 
-/*
- * Whether a restore of this domain is expected: announced a short while ago, and not used up by a
- * prepare.
- */
+/* Whether a restore of this domain is expected: announced in the last minute, not yet forgotten. */
 bool session_is_announced(struct disks *disks, const char *uuid);
 void session_forget_announcement(struct disks *disks, const char *uuid);
 
-/* Whether a session is recorded and not over: its domain may still write. */
+/* Whether a session is recorded and its domain may still write (session.c says when not). */
 bool session_is_active_locked(const struct disk *disk);
 
-/* Whether a guest's flush must reach the medium. */
+/*
+ * Whether a guest's flush must reach the medium: not where the session's end will throw the scratch
+ * away, as a host crash does.
+ */
 bool session_is_strict_locked(const struct disk *disk);
 
-/* Forget the session, in memory and on disk (not synced). The disk is claimed. */
+/* Forget the session, in memory and on disk (not synced). The caller has claimed the disk. */
 void session_end(struct disk *disk);
 
 #endif

@@ -8,12 +8,12 @@
  *      |  +----------------------+                       v
  *      +------------------------------------- a fresh scratch on the new layer or head
  *
- *   any --> FAILED   no scratch can be served: image gone, record unreadable, outcome on disk
- *                    unknown. A reset or prepare
- *                    that succeeds leads back to PRISTINE.
+ *   any --> FAILED   no scratch can be served: the image is gone, the record cannot be read, or a
+ *                    write failed and what is on the medium is unknown. A reset or prepare that
+ *                    succeeds leads back to PRISTINE.
  *
- * The table (a search tree and a sorted list) holds one reference of each disk; finding one takes
- * another.
+ * The table (a search tree and a sorted list) holds one reference of each disk; finding a disk
+ * takes another.
  */
 #include "table.h"
 
@@ -47,8 +47,8 @@ static const bool allowed[3][3] = {
 /* --- names ------------------------------------------------------------------------------------ */
 
 /*
- * '%', '/' and a leading '.' become %XX, so that a name of several components is one, and none is
- * hidden or ".".
+ * '%', '/' and a leading '.' become %XX, so that a name of several components becomes one, and the
+ * result is never hidden or ".".
  */
 char *disk_directory_name(const char *name)
 {
@@ -87,8 +87,8 @@ int disk_name_of_directory(const char *directory, char **ret_name)
 	}
 	*p = '\0';
 	/*
-	 * Only what we write ourselves counts: another spelling of the same name would be a second
-	 * record of one disk.
+	 * Only the spelling that disk_directory_name() writes counts: another spelling of the same
+	 * name would be a second record of one disk.
 	 */
 	again = disk_directory_name(name);
 	if (!again || strcmp(again, directory) != 0 || check_relative_name(name) < 0)
@@ -183,7 +183,6 @@ static void drop_next(struct disk *disk)
 	layer_put(next);
 }
 
-/* What protect made, taken back. The image has not been touched. */
 void disk_remove_files(struct disk *disk)
 {
 	struct disks *disks = disk->disks;
@@ -253,7 +252,7 @@ void disk_remove(struct disk *disk)
 
 struct disk *disks_find(struct disks *disks, const char *name)
 {
-	/* tfind() wants the type that the table holds; only the name is looked at. */
+	/* tfind() wants the type that the tree holds; compare_names() looks at the name alone. */
 	const struct disk key = { .name = (char *)name };
 	struct disk **found;
 	struct disk *disk = NULL;
@@ -310,7 +309,7 @@ void disks_visit_names(struct disks *disks, const char *directory,
 	disk = disks->first;
 	if (disk)
 		disk->refs++;
-	/* The visitor is called without the lock; the reference keeps our place in the list. */
+	/* The visitor is called without the lock; the reference keeps the place in the list. */
 	while (disk && more) {
 		pthread_mutex_unlock(&disks->lock);
 		if (length == 0 || (path_is_beneath(disk->name, directory) && disk->name[length] == '/')) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The table of disks as the modules below control.c see it: claims, states, records. disk.h has
+ * The table of disks for those who change disks: claims by name, states, records, names. disks.h is
  * what the mount sees.
  *
  * Functions ending in _locked want disks->lock held; the others must not have it.
@@ -11,53 +11,56 @@
 #include "model.h"
 
 /*
- * A disk in memory, claimed by the caller, not yet in the table; its directory is made. NULL with a
- * sentence and an errno in *ret_error.
+ * A disk in memory, claimed by the caller and not yet in the table; its directory in the state
+ * directory is made. NULL with a sentence and a negative errno in *ret_error.
  */
 struct disk *disk_new(struct disks *disks, const char *name, int *ret_error, struct sentence *error);
 int disk_insert(struct disk *disk);  /* -EEXIST when the name is taken, or lies beneath or above a disk's */
-void disk_remove(struct disk *disk); /* out of the table; whoever waits for it is told that it is gone */
+void disk_remove(struct disk *disk); /* out of the table; claims that wait for the disk get -ENOENT */
 
 /*
- * Find and claim; ended by disk_release_claim(). -ENOENT, or -EIO when the disk's record could not
- * be read.
+ * Find a disk and claim it, which may wait (claim.h); disk_release_claim() ends that. -ENOENT, or
+ * -EIO when the disk's record could not be read.
  */
 int disk_claim_name(struct disks *disks, const char *name, struct disk **ret_disk, struct sentence *error);
 
-/* What a protect or a clone made in the state directory, taken back. */
+/* Remove what a protect or a clone made in the state directory; not synced. */
 void disk_remove_files(struct disk *disk);
 
-/* Whether it can be the name of a disk that is to be. -EINVAL or -ENAMETOOLONG with a sentence. */
+/* Whether a disk may be given this name. -EINVAL or -ENAMETOOLONG with a sentence. */
 int disk_check_new_name(const char *name, struct sentence *error);
 
-/* Neither a session nor a descriptor that can write; no hold. -EBUSY with a sentence. */
+/*
+ * -EBUSY with a sentence when the disk is in a session or open for writing (waits a little for the
+ * last close, claim.h), or when it is held.
+ */
 int disk_check_idle(struct disk *disk, struct sentence *error);
 int disk_check_not_held(const struct disk *disk, struct sentence *error);
 
 /*
- * The only place where the state changes; checks the edge against a table and the invariants of the
- * new state.
+ * Change the state, which nothing else does: asserts that the edge is allowed and that the new
+ * state's invariants hold. The caller says it at topic "disk", without the lock.
  */
 void disk_set_state_locked(struct disk *disk, enum disk_state state);
-void disk_fail(struct disk *disk, const struct sentence *why);
+void disk_fail(struct disk *disk, const struct sentence *why); /* DISK_FAILED, logged */
 
-/* A failed disk serves nothing: whoever looks it up gets EIO. */
+/* Have a failed disk serve nothing: a lookup gets EIO. */
 void disk_drop_scratch(struct disk *disk);
 
-/* Write disk.json; the record in memory is changed when that has succeeded. */
+/* Write disk.json, then change the record in memory. Blocks for the medium. */
 int disk_save(struct disk *disk, const struct disk_record *record);
 
-/* Point head or hold somewhere else (in memory). */
+/* Point head or hold to another layer, in memory; takes a reference. */
 void disk_set_head(struct disk *disk, struct layer *head);
 void disk_set_hold(struct disk *disk, struct layer *hold); /* NULL: none */
 
-/* Remember what went wrong for the status; "" clears it. */
+/* Set what the status shows as last_error; "" clears it. */
 void disk_set_last_error(struct disk *disk, const struct sentence *error);
 
 /* Whether a snapshot may have this name: -EINVAL or -EEXIST with a sentence. */
 int disk_check_new_snapshot(struct disk *disk, const char *snapshot, struct sentence *error);
 
-/* A name of the form PREFIX-20261120T175749Z that no layer of the disk has yet. */
+/* Make a name of the form PREFIX-20261120T175749Z that no snapshot of the disk has. */
 void disk_unused_snapshot_name(struct disk *disk, const char *prefix, char name[SNAPSHOT_NAME_MAX + 1]);
 
 char *disk_directory_name(const char *name); /* escaped into one component; NULL when out of memory */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A view is a reference on a layer. Who has one open is counted on the layer, where fold.c looks.
+ * An open view is a pin on its layer, which jobs/foldable.c looks at before a fold begins.
  */
 #include "view.h"
 
