@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A chain that is counted as read stays as it is from its top to its root: a fold moves a layer
- * only while neither it nor its parent has a reader, and what stands above the top is nobody's
- * business here.
+ * Why is a pin on each layer enough to keep a chain as it is, from its top to its root? A fold
+ * begins only while neither the layer nor its parent is pinned. What stands above the top does not
+ * matter to who reads the chain.
  */
 #include "chain.h"
 

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A pure look at the tree of layers: which fold is next, and whether it may begin. fold.c does it.
- *
- * A fold of a layer destroys what its parent was. So the parent must have no other child and mean
- * nothing by itself: no name, no disk's head or hold, no revision that a disk keeps; and to begin,
- * nobody may have either of the two files in use.
+ * A fold (disk/fold.c) destroys what the layer's parent was. So the parent must have no other child
+ * and no meaning of its own: no name, no disk's head or hold, no revision that a disk keeps. And
+ * while it runs, nothing else may use one of the two files.
  */
 #include "foldable.h"
 
@@ -16,7 +14,7 @@
 #include "session.h"
 #include "transfer.h"
 
-/* Whether the layer's parent means something to somebody besides being its parent. */
+/* Whether the layer's parent has a meaning of its own. */
 static bool parent_is_chosen_locked(const struct layer *layer)
 {
 	const struct layer *parent = layer->parent;
@@ -59,8 +57,8 @@ static bool may_be_folded_locked(const struct layer *layer)
 }
 
 /*
- * The lowest foldable layer of a chain: so each byte is copied once on its way to the image. One
- * that is folding already comes first.
+ * The lowest foldable layer of a chain comes first, so that each byte is copied once on its way to
+ * the image; but before it, a fold that was begun is finished.
  */
 static struct layer *lowest_foldable_locked(struct layer *layer)
 {
@@ -96,7 +94,7 @@ struct layer *fold_candidate_locked(const struct disk *disk)
 	return candidate;
 }
 
-/* A name that keeps the layer or something that stands on it, but on the branch `except`. */
+/* A name of the layer or of one that stands on it, but not of the branch `except`; or NULL. */
 static const struct layer_name *find_keeper_locked(const struct layer *layer, const struct layer *except)
 {
 	for (const struct layer *other = layer->disks->layers; other; other = other->next)
@@ -107,8 +105,8 @@ static const struct layer_name *find_keeper_locked(const struct layer *layer, co
 }
 
 /*
- * The first disk that begins at the layer or at something that stands on it, but on the branch
- * `except`; and how many there are.
+ * The first disk whose scratches stand on the layer or on one above it, but not on the branch
+ * `except`, or NULL; and how many such disks there are.
  */
 static const struct disk *find_user_locked(const struct layer *layer, const struct layer *except, size_t *ret_count)
 {
@@ -168,9 +166,7 @@ bool fold_is_obstructed(struct disk *disk, struct sentence *ret_why)
 	return obstructed;
 }
 
-/*
- * `asking`, which may be NULL, is the disk whose verb wants to know: its own claim does not count.
- */
+/* The claim of the disk `asking` does not count: it belongs to the verb that asks. NULL: none. */
 static bool disk_is_used_locked(const struct disk *disk, const struct disk *asking, struct sentence *why)
 {
 	const char *how = NULL;
@@ -187,8 +183,8 @@ static bool disk_is_used_locked(const struct disk *disk, const struct disk *aski
 }
 
 /*
- * Of the layers that a fold changes one that somebody reads, or NULL: the two, and what stands on
- * the layer, which gets another parent.
+ * A pinned layer of those that a fold changes, or NULL: the layer, its parent, and the layer's
+ * children, whose headers get another parent.
  */
 static const struct layer *find_open_locked(const struct layer *layer)
 {
@@ -211,7 +207,9 @@ static bool may_run_locked(const struct layer *layer, const struct disk *asking,
 		       transfer->disk->name, transfer->target);
 		return false;
 	}
-	/* A guest reads the layers too, and its disk's name says more. */
+	/*
+	 * Before the pins: a guest reads the layers too, and its disk's name says more than an id.
+	 */
 	for (const struct disk *disk = layer->disks->first; disk; disk = disk->next_disk)
 		if (disk->head && layer_is_below_locked(parent, disk_base(disk)) &&
 		    disk_is_used_locked(disk, asking, why))
@@ -225,8 +223,8 @@ static bool may_run_locked(const struct layer *layer, const struct disk *asking,
 }
 
 /*
- * One writes what the other reads: the layer's own file, its parent's, and all below these for
- * reading.
+ * A fold writes the parent's file and the layer's own, and reads all below. So two folds exclude
+ * each other when the parent of one lies in the chain of the other.
  */
 static const struct disk *find_rival_locked(const struct layer *layer)
 {
@@ -247,7 +245,7 @@ bool fold_may_run_locked(const struct layer *layer, struct sentence *why)
 	return may_run_locked(layer, NULL, why);
 }
 
-/* What a queued fold waits for. */
+/* Say what a queued fold waits for. */
 static void report_wait_locked(const struct disk *disk, const struct layer *layer, struct sentence *why)
 {
 	const struct disk *rival = find_rival_locked(layer);
@@ -263,14 +261,14 @@ static void report_wait_locked(const struct disk *disk, const struct layer *laye
 		report(why, -EBUSY, "disk '%s': the fold failed and is tried again in %u s", disk->name,
 		       (unsigned)((disk->job.not_before - now) / 1000 + 1));
 	else
-		report(why, -EBUSY, "disk '%s': the fold's turn is about to come", disk->name);
+		report(why, -EBUSY, "disk '%s': the fold is about to begin", disk->name);
 }
 
 bool fold_waits_for_locked(const struct disk *disk, struct sentence *why)
 {
 	const struct layer *layer = disk->head && disk->job.state != JOB_RUNNING ? fold_candidate_locked(disk) : NULL;
 
-	/* The layers of a clone that follows are its template's business. */
+	/* A clone that follows is left out: its layers are folded for its origin. */
 	if (!disk->head || disk->job.state == JOB_RUNNING || disk->record.follow)
 		return false;
 	if (!layer)
@@ -295,7 +293,7 @@ bool fold_is_overdue_locked(const struct disk *disk, size_t limit, struct senten
 	if (depth < limit)
 		return false;
 	if (disk->job.state == JOB_RUNNING)
-		report(&cause, 0, "a fold is at work");
+		report(&cause, 0, "a fold is running");
 	else if (!fold_waits_for_locked(disk, &cause))
 		report(&cause, 0, "keep-revisions keeps them");
 	report(why, -EBUSY, "disk '%s' has %zu layers above its image (max-layers is %u): %s", disk->name, depth,

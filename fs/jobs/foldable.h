@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What may be folded, and when.
+ * Which layer of a disk may be folded into its parent, and whether that fold may begin. These look
+ * at the tree of layers and change nothing.
+ *
+ * Functions ending in _locked want disks->lock held; the others must not have it. None waits.
  */
 #ifndef REVERTFS_JOBS_FOLDABLE_H
 #define REVERTFS_JOBS_FOLDABLE_H
@@ -8,38 +11,37 @@
 #include "model.h"
 
 /*
- * The next layer of the disk's history that may be folded into its parent, whoever reads it now;
- * borrowed, or NULL.
+ * The next layer of the disk's history to be folded, whether it is in use or not. Borrowed, or
+ * NULL.
  */
 struct layer *fold_candidate_locked(const struct disk *disk);
 
 /*
- * Whether the disk has layers that only wait for a snapshot to be deleted or another disk to move
- * on; `ret_why` says which. Not for those that keep-revisions keeps.
+ * Whether the disk's last commit cannot be folded before a snapshot is deleted or another disk has
+ * moved on; `ret_why` says which. What keep-revisions keeps is not meant.
  */
 bool fold_is_obstructed(struct disk *disk, struct sentence *ret_why);
 
 /*
- * Whether nobody uses the two files: then a fold may start. Else `why` (NULL: nobody asks) says who
- * does.
+ * Whether nothing uses the two files, so that the fold may begin; else `why`, or NULL, says what.
  */
 bool fold_may_run_locked(const struct layer *layer, struct sentence *why);
 
 /*
- * Whether another disk's fold is at work on files that this one would need: disks share layers
- * where clones are. It ends by itself.
+ * Whether another disk's fold is running on files that this one would need, which ends by itself:
+ * clones share layers.
  */
 bool fold_has_rival_locked(const struct layer *layer);
 
 /*
- * Whether the disk has layers that are to be folded and are not being folded; `why` says what they
- * wait for: a queued fold, that it may run; else, that whoever keeps them lets go.
+ * Whether the disk has layers that are to be folded and are not being folded. `why` says what they
+ * wait for: why a queued fold does not begin, that the fold was cancelled, or what obstructs it.
  */
 bool fold_waits_for_locked(const struct disk *disk, struct sentence *why);
 
 /*
- * How many layers the head has above the image; whether that is `limit` or more, and why they are
- * not folded.
+ * How many layers lie above the image, up to the head. Whether that is `limit` or more; `why` says
+ * so, and why they are not folded.
  */
 size_t fold_depth_locked(const struct disk *disk);
 bool fold_is_overdue_locked(const struct disk *disk, size_t limit, struct sentence *why);

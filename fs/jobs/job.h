@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Asking for background work on a disk. It has at most one job.
+ * Asking for background work on a disk.
+ *
+ * No function wants disks->lock held.
  */
 #ifndef REVERTFS_JOBS_JOB_H
 #define REVERTFS_JOBS_JOB_H
@@ -11,13 +13,14 @@
 #include "model.h"
 
 /*
- * A fold for this disk, when it may run; does nothing when there is one already. Forgets a cancel.
+ * Queue a fold of this disk where there is something to fold; the clones that follow it are moved
+ * on first. Ends an earlier cancel. Does not wait.
  */
 void job_queue(struct disk *disk);
 
 /*
- * Something that stood on layers of this image is gone (a name, a head, a clone): whoever has
- * something to fold by now is queued. Cancelled folds stay so.
+ * After a name, a head or a clone on layers of this image has gone: queue a fold of each disk of
+ * the image that has something to fold by now. Cancelled folds stay cancelled. Does not wait.
  */
 void job_look_again(const struct layer *root);
 
@@ -28,22 +31,25 @@ void job_look_again(const struct layer *root);
 void job_warn(struct disk *disk, struct json_object *answer);
 
 /*
- * Fold all that may be folded, and wait for the end. -EBUSY with a sentence that says what keeps it
- * from running or made it stop, -EINTR when the caller went away (the fold goes on), or what the
- * fold failed with.
+ * Fold all that may be folded, and wait for the end. -EBUSY with a sentence when the fold may not
+ * begin, has yielded or was cancelled; -EINTR when the caller was interrupted (the fold goes on);
+ * or what the fold failed with.
  */
 int job_fold_now(struct disk *disk, struct caller *caller, struct sentence *error);
 
 /*
- * Stop what the disk has running or waiting: exports and full clones, of which nothing is left
- * then, and the fold, which is not taken up again by itself before the next commit or start. With a
- * number just the export or full clone of that number, with JOB_FOLD just the fold. -ENOENT when
- * there is none.
+ * Stop the disk's jobs, running or queued, and wait for that: exports and full clones, of which
+ * nothing is left, and the fold, which does not begin again before the next commit, `fold` or
+ * start. A number stops the export or full clone of that number alone, JOB_FOLD the fold alone, 0
+ * all. -ENOENT when there is none.
  */
 #define JOB_FOLD UINT64_MAX
 int job_cancel(struct disk *disk, uint64_t number, struct sentence *error);
 
-/* Whether the disk had a fold: it has stopped now. Out of the table it gets no other. */
+/*
+ * Stop the disk's fold, running or queued, and wait for that; whether there was one. A disk that is
+ * out of the table gets no other.
+ */
 bool job_stop_fold(struct disk *disk);
 
 #endif

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Work that copies a sealed layer out of a disk's history because somebody asked for it: an export,
- * a full clone.
+ * Transfers: jobs that copy a sealed layer out of a disk's history, for an export or a full clone.
  *
- * It reads sealed layers only, so it gives way to nobody; instead the layers are counted as read
- * from the moment it is asked for until it ends, and are not folded meanwhile: what is copied is
- * what the layer was then. A disk may have several waiting; one job of a disk runs at a time, fold
- * or transfer, and options.max_jobs in all. None outlives its daemon.
+ * A transfer reads sealed layers only, so it need not yield to anybody. Its layers are pinned from
+ * the moment it is asked for until it ends, so no fold changes what is copied. A disk may have
+ * several queued; one job of a disk runs at a time, fold or transfer, and options.max_jobs in all.
+ * No transfer outlives its daemon.
  *
  * Functions ending in _locked want disks->lock held; the others must not have it.
  */
@@ -19,11 +18,11 @@
 #include "qemu_img.h"
 
 struct transfer {
-	/* Set by whoever makes it, before it is queued. */
+	/* Set before it is queued, by transfer_new() and its caller. */
 	struct disk *disk;   /* a reference */
 	const char *kind;    /* "export" or "clone" */
-	char *target;        /* what it makes: a path or a name; owned */
-	struct layer *layer; /* what it reads: a reference, counted as read */
+	char *target;        /* the path or name of what it makes; owned */
+	struct layer *layer; /* what it reads: a reference, its chain pinned; NULL when it has ended */
 	struct chain chain;  /* its files, open */
 	uint64_t bytes;      /* how much there is to copy, about */
 	int (*run)(struct transfer *transfer, struct sentence *error);
@@ -34,7 +33,7 @@ struct transfer {
 	uint64_t number; /* what `cancel NAME job=` and the status call it */
 	unsigned refs;
 	enum job_state state; /* JOB_NONE: ended */
-	unsigned waiting;     /* who wants to be told of the end */
+	unsigned waiting;     /* threads that wait for the end */
 	double percent;
 	uint64_t started; /* monotonic ms */
 	int stop_fd;
@@ -44,33 +43,33 @@ struct transfer {
 };
 
 /*
- * One that reads the disk's `snapshot` (NULL: its head), whose files are open then. The disk is
- * claimed by the caller. NULL with a sentence and the errno in *ret_error: -ENOENT no such
- * snapshot, -EBUSY it is just being folded over.
+ * A transfer that reads the disk's `snapshot` (NULL: its head): a reference; the files are open.
+ * The caller has claimed the disk. Waits for a fold there to yield. NULL with a sentence and a
+ * negative errno in *ret_error: -ENOENT no such snapshot, -EBUSY a layer is being folded into it.
  */
 struct transfer *transfer_new(struct disk *disk, const char *kind, const char *snapshot, int *ret_error,
 			      struct sentence *error);
 void transfer_put(struct transfer *transfer);   /* NULL is fine */
 void transfer_putp(struct transfer **transfer); /* for CLEANUP() */
 
-/* -EBUSY when another one makes the same target. The caller keeps its reference. */
+/* -EBUSY with a sentence when another makes the same target. The caller keeps its reference. */
 int transfer_queue(struct transfer *transfer, struct sentence *error);
 
-/* -EINTR when the caller went away (the transfer goes on), else what it ended with. */
+/*
+ * Wait for the end. -EINTR when the caller was interrupted (the transfer goes on), else its result.
+ */
 int transfer_wait(struct transfer *transfer, struct caller *caller, struct sentence *error);
 
-/* Stop those of the disk (number 0), or one, and wait for their end. How many there were. */
+/* Stop the disk's transfers (number 0), or one of them, and wait for that. How many there were. */
 unsigned transfer_cancel(struct disk *disk, uint64_t number);
 
-/*
- * At the daemon's end: stop those that run; and, when the workers are gone, drop those that wait.
- */
+/* At the daemon's end: stop the running transfers; drop the queued ones when no worker is left. */
 void transfer_stop_all_locked(struct disks *disks);
 void transfer_drop_all(struct disks *disks);
 
 /*
- * Whether one of the disk's is running; whether any waits or runs; whether one makes this target;
- * and one that reads this layer or one above, or NULL.
+ * Whether a transfer of the disk is running; whether one is queued or running; whether one makes
+ * this target. One that reads this layer, or NULL: the layer lies in its chain.
  */
 bool transfer_runs_locked(const struct disk *disk);
 bool transfer_exists_locked(const struct disk *disk);
@@ -78,14 +77,14 @@ bool transfer_makes(struct disks *disks, const char *target);
 const struct transfer *transfer_reading_locked(const struct layer *layer);
 
 /*
- * For workers.c: the next that may run, made RUNNING (a reference), and its end, which gives up the
- * list's.
+ * For the workers: the next transfer that may run, made RUNNING: a reference, or NULL. And its end,
+ * which puts the list's reference; `error` says why the result is negative and not -ECANCELED.
  */
 struct transfer *transfer_take_locked(struct disks *disks);
 void transfer_end(struct transfer *transfer, int result, const struct sentence *error);
 
 /*
- * Within run(): copy the layer, flat, into the empty file `fd`, and note how far it is. Not synced.
+ * Within run(): copy the layer, flat, into the empty file `fd`, and note the progress. Not synced.
  */
 int transfer_convert(struct transfer *transfer, int fd, const struct qemu_conversion *conversion,
 		     struct sentence *error);
