@@ -3,9 +3,9 @@
  * Each step is one system call between fault_before() and fault_after(), which do nothing in the
  * program that is installed.
  *
- * A failed fsync is not tried again: the kernel may have dropped the dirty pages and would answer
- * the next one with success (Linux reports an error once per descriptor). The caller must treat the
- * file as unsynced for good.
+ * A failed fsync is not tried again. Linux reports an error once per descriptor and may have
+ * dropped the dirty pages, so the next fsync would succeed and mean nothing. The caller must treat
+ * the file as unsynced for good.
  */
 #include "io.h"
 
@@ -41,7 +41,7 @@ static void fault_after(const struct io_step *step)
 }
 #endif
 
-/* What a step's system call gave, as 0 or a negative errno. */
+/* The result of a step's system call, as 0 or a negative errno. */
 static int finish_step(const struct io_step *step, int result)
 {
 	int r = result < 0 ? -errno : 0;
@@ -108,8 +108,8 @@ int io_rename_unsynced(int directory, const char *name, const char *to_name)
 }
 
 /*
- * Not every filesystem (NFS, for one) knows RENAME_NOREPLACE; a second name fails just as well when
- * there is one.
+ * NFS, for one, does not know RENAME_NOREPLACE. There a second link is made first, which fails
+ * where the name is taken, and then the old name is removed.
  */
 static int rename_new(int directory, const char *name, int to_directory, const char *to_name)
 {
@@ -195,7 +195,7 @@ int io_replace(int directory, const char *name, const void *data, size_t length,
 
 int io_open_beneath(int directory, const char *name, int flags)
 {
-	/* openat2() refuses what O_PATH has no use for. */
+	/* openat2(2) refuses flags that O_PATH would ignore; openat(2) does not. */
 	int used = flags & O_PATH ? flags & (O_PATH | O_NOFOLLOW | O_DIRECTORY) : flags;
 	struct open_how how = {
 		.flags = (uint64_t)(unsigned)(used | O_CLOEXEC),
@@ -206,7 +206,7 @@ int io_open_beneath(int directory, const char *name, int flags)
 	return fd < 0 ? -errno : (int)fd;
 }
 
-/* Open a file again by its descriptor (which may be O_PATH), with other flags. */
+/* Open a file again, by its descriptor, which may be O_PATH. */
 static int reopen(int fd, int flags)
 {
 	char path[64];
@@ -220,16 +220,16 @@ static int reopen(int fd, int flags)
 int io_check_no_writer(int fd)
 {
 	/*
-	 * A read lease is granted only where nobody has the file open for writing; it is given back
-	 * at once.
+	 * A read lease is granted only while no process has the file open for writing. It is given
+	 * back at once.
 	 */
 	CLEANUP(close_fdp) int reader = reopen(fd, O_RDONLY);
 
 	if (reader < 0)
 		return reader;
 	/*
-	 * A child that another thread has just forked has our own descriptors too, until it is
-	 * another program.
+	 * Tried again for a while: a child that another thread has just forked has this daemon's
+	 * own descriptors, until its execve(2) closes them.
 	 */
 	for (int i = 0; i < NO_WRITER_TRIES; i++) {
 		if (fcntl(reader, F_SETLEASE, F_RDLCK) == 0) {
@@ -250,7 +250,7 @@ int io_reflink(int from, int to)
 	return errno == ENOTTY || errno == EINVAL || errno == EXDEV || errno == ENOSYS ? -EOPNOTSUPP : -errno;
 }
 
-/* Through memory, as where the kernel has no way from one filesystem to the other. */
+/* Where copy_file_range(2) cannot: from one filesystem to another of a different kind. */
 static int copy_by_hand(int from, int to, off_t start, off_t end)
 {
 	CLEANUP(freep) char *buffer = malloc(COPY_SIZE);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Every durable byte: what is synced, linked, renamed or unlinked in the state directory goes
- * through here and nowhere else, which `make lint` checks.
+ * through these functions and no others, which `make lint` checks.
  *
- * That makes it the one place where a test injects failures, kills and power cuts: the build with
+ * So this is the one place where tests inject failures, kills and power cuts: the build with
  * REVERTFS_FAULTS calls fault_before() and fault_after() around each step (tests/fault). All
- * functions block for as long as the medium takes and return 0 or a negative errno. Names are
- * single components beneath the directory descriptor they come with.
+ * functions block for as long as the medium takes. They return 0 or a negative errno. A name is a
+ * single component, in the directory whose descriptor comes before it.
  */
 #ifndef REVERTFS_DURABLE_IO_H
 #define REVERTFS_DURABLE_IO_H
@@ -26,7 +26,7 @@ enum io_event {
 	IO_REMOVE_DIRECTORY, /* `name` in `directory` */
 };
 
-/* One step; members that an event does not use are -1 or NULL. */
+/* One step. A member that its event does not use is -1 or NULL. */
 struct io_step {
 	enum io_event event;
 	int fd;
@@ -46,66 +46,62 @@ int io_sync(int fd);
 int io_sync_directory(int directory);
 
 /*
- * Have the kernel begin to write what is dirty; nothing is promised, and an error comes back at the
- * sync.
+ * Have the kernel begin to write the file's dirty pages, so that a later sync is short. Promises
+ * nothing; the sync reports errors.
  */
 void io_start_write_back(int fd);
 
-/* Give an open file another name. -EXDEV when the directory lies on another filesystem. */
+/* Give an open file one more name. -EXDEV when the directory lies on another filesystem. */
 int io_link(int fd, int directory, const char *name);
 
-/* Replaces what has the name already. Not synced. */
+/* Replaces a file that has the new name already. The directories are not synced. */
 int io_rename(int directory, const char *name, int to_directory, const char *to_name);
 
 /*
- * The same within one directory, for what need not be on the medium: ext4 begins to write a file
- * that is renamed over another, and takes several times as long. A crash may leave the old file
- * under the new one's name.
+ * As io_rename(), within one directory, for data that need not reach the medium. It exchanges the
+ * two files and removes the old one: ext4 writes a file out that is renamed over another, which
+ * takes several times as long. A crash may leave the old file as `name`.
  */
 int io_rename_unsynced(int directory, const char *name, const char *to_name);
 
 /* As io_rename(), but -EEXIST when the name is taken. */
 int io_rename_new(int directory, const char *name, int to_directory, const char *to_name);
 
-/* 0 also when there is no such name. */
+/* 0 too when there is no such name. Not synced. */
 int io_unlink(int directory, const char *name);
 
-/* -ENOTEMPTY when there is something in it. */
+/* -ENOTEMPTY when the directory is not empty. Not synced. */
 int io_remove_directory(int directory, const char *name);
 
-/*
- * Create a directory (mode 0700, an existing one is fine) and open it. A descriptor or a negative
- * errno.
- */
+/* Open a directory, made with mode 0700 where it is not there. A descriptor or a negative errno. */
 int io_directory(int parent, const char *name);
 
 /*
- * Replace a record: write `name`.new, sync it, rename it over the old, sync the directory. Without
- * `durable` nothing is synced: the record may be torn after a power cut, and its reader must bear
- * that.
+ * Replace a small file: write `name`.new, sync it, rename it over `name`, sync the directory.
+ * Without `durable` nothing is synced: after a power cut the file may be torn, and its reader has
+ * to expect that.
  */
 int io_replace(int directory, const char *name, const void *data, size_t length, bool durable);
 
 /*
- * Open beneath a directory: no symlink on the way, no way out, close-on-exec. `name` may have
- * several components. A descriptor or a negative errno (-ELOOP for a symlink, -EXDEV for a way
- * out).
+ * Open a file beneath a directory, close-on-exec. `name` may have several components, but none may
+ * be a symlink (-ELOOP) or lead out of the directory (-EXDEV). A descriptor or a negative errno.
  */
 int io_open_beneath(int directory, const char *name, int flags);
 
 /*
- * -EBUSY when any process has the file open for writing and keeps it for half a second, 0 when none
- * has or the filesystem cannot tell. `fd` is open for reading.
+ * -EBUSY when a process has the file open for writing and keeps it so for half a second; 0 when
+ * none has, or the filesystem cannot tell. `fd` is open for reading.
  */
 int io_check_no_writer(int fd);
 
 /*
- * Make the empty file `to` share the blocks of `from`. -EOPNOTSUPP where the filesystem cannot. Not
- * synced.
+ * Make the empty file `to` share the blocks of `from`; not synced. -EOPNOTSUPP: try
+ * io_copy_sparse().
  */
 int io_reflink(int from, int to);
 
-/* Copy a file's data, holes kept, to the empty file `to`; not synced. */
+/* Copy a file's data to the empty file `to` and keep the holes; not synced. */
 int io_copy_sparse(int from, int to);
 
 #endif

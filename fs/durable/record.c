@@ -96,7 +96,7 @@ bool snapshot_name_is_valid(const char *name)
 
 struct reader {
 	struct json_object *object;
-	int error; /* the first thing wrong, or 0 */
+	int error; /* of the first member that was wrong, or 0 */
 };
 
 static void wrong(struct reader *reader)
@@ -105,7 +105,7 @@ static void wrong(struct reader *reader)
 		reader->error = -EBADMSG;
 }
 
-/* A text of a bounded size that passes `check`; "" when absent, which `required` forbids. */
+/* A text of a bounded size that passes `check`. "" where it is absent, unless it is required. */
 static void read_text(struct reader *reader, const char *key, char *buffer, size_t size, bool (*check)(const char *),
 		      bool required)
 {
@@ -554,7 +554,7 @@ int record_save_intent(int directory, const char *file, const struct intent_reco
 	return save(directory, file, object, true);
 }
 
-/* --- files being made outside ----------------------------------------------------------------- */
+/* --- outputs ---------------------------------------------------------------------------------- */
 
 void record_clear_output(struct output_record *record)
 {

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The records under the state directory: what is known of a disk, a layer, a session and a promised
- * release.
+ * The records in the state directory: of a disk, a layer, a session, a promised release, and a file
+ * that is being made elsewhere.
  *
  * A record is a plain struct that mirrors its file. Loading validates everything: ids, names, sizes
- * and texts may come from a torn write or another's hand. -EBADMSG means that the file is there and
- * cannot be trusted; -ENOENT that it is not there. Saving replaces the file durably (store.c says
- * where durability is left out).
+ * and texts may come from a torn write or from somebody's editor. -EBADMSG: the file is there and
+ * cannot be trusted; -ENOENT: it is not there. Saving replaces the file and syncs, but for
+ * sessions. All of that blocks for the medium. A loaded record owns its texts: record_clear_...()
+ * frees them.
  */
 #ifndef REVERTFS_DURABLE_RECORD_H
 #define REVERTFS_DURABLE_RECORD_H
@@ -30,17 +31,17 @@
 #define LAYER_NAMES_MAX 256   /* names that one layer may have */
 
 /*
- * What is to become of a scratch that has data in it when its session is over, besides being
- * discarded.
+ * What becomes of the data in a scratch when its session is over. To seal it aside is to make a
+ * named layer of it; the head stays.
  */
 enum fate {
-	FATE_DISCARD,
-	FATE_LEFTOVER,    /* leftover=keep: sealed aside should the host crash */
-	FATE_ARMED,       /* the session was to be committed: sealed aside if it cannot be */
+	FATE_DISCARD,     /* discarded */
+	FATE_LEFTOVER,    /* leftover=keep: sealed aside when the host has crashed */
+	FATE_ARMED,       /* the session was to be committed: sealed aside when that cannot be done */
 	FATE_UNCOMMITTED, /* a commit failed: sealed aside at the next prepare */
 	FATE_UNHOOKED,    /* written without a session: sealed aside at the next prepare */
-	FATE_UNDECIDED,   /* the session's end left it open: kept for a restore, else reset or sealed aside */
-	FATE_SNAPSHOT,    /* a revert to a libvirt snapshot is on its way: kept for the prepare that follows at once */
+	FATE_UNDECIDED,   /* kept in case a restore follows the session's end; else discarded or sealed aside */
+	FATE_SNAPSHOT,    /* a revert to a libvirt snapshot has begun: kept for the prepare that follows at once */
 };
 
 struct disk_record {
@@ -48,35 +49,32 @@ struct disk_record {
 	char hold[LAYER_ID_SIZE]; /* "" when there is none */
 	char hold_uuid[UUID_SIZE];
 	char hold_domain[DOMAIN_SIZE];
-	bool hold_managed; /* by `virsh managedsave`: gone when DOMAIN.save is gone */
+	bool hold_managed; /* by `virsh managedsave`: needed only as long as libvirt has DOMAIN.save */
 	enum fate fate;
-	char fate_uuid[UUID_SIZE]; /* whose session it was; "" for none */
+	char fate_uuid[UUID_SIZE]; /* the domain of that session; "" for none */
 	bool fate_armed;           /* FATE_UNDECIDED: seal aside rather than reset */
 	time_t fate_since;
 	bool commit_at_release;    /* `commit NAME at=release` */
-	char consumed[TOKEN_SIZE]; /* the config file whose one-shot-commit has been done */
+	char consumed[TOKEN_SIZE]; /* identifies the config file whose one-shot-commit has been done */
 	uint64_t keep_revisions;
-	bool domain_revisions_set; /* the domain's JSON says something else, as long as it does: */
+	bool domain_revisions_set; /* the domain's JSON has a keep-revisions of its own, which counts: */
 	uint64_t domain_revisions;
 	bool leftover_keep;
 	bool strict;
-	char *origin; /* of a clone: the disk it was made from; set once, the disk's to free; NULL: an image's disk */
-	bool follow;  /* takes the template's new head at its next start, until it commits something of its own */
+	char *origin; /* of a clone: the disk it was made from; set once, owned by struct disk; NULL: no clone */
+	bool follow;  /* a clone that takes the origin's new head at its next start, until its own first commit */
 };
 
 enum layer_state { LAYER_SEALED, LAYER_FOLDING };
 enum image_format { FORMAT_RAW, FORMAT_QCOW2 };
 
-/* What a real image looked like when revertfs last had to do with it. */
+/* What a real image looked like when revertfs last used it, to see changes outside the mount. */
 struct image_stamp {
 	uint64_t device, inode, size;
 	struct timespec modified;
 };
 
-/*
- * A snapshot: the name under which a disk knows a layer. Clones share layers, and each has its own
- * names.
- */
+/* A snapshot: a disk's name for a layer. Clones share layers, and each has names of its own. */
 struct layer_name {
 	char *disk;
 	char *snapshot;
@@ -93,8 +91,8 @@ struct layer_record {
 	struct image_stamp stamp; /* of a root */
 	struct layer_name *names;
 	size_t name_count;
-	bool becomes_head;             /* sealed under a name and as the head: start-up completes the second */
-	char domain[DOMAIN_SIZE];      /* whose session made it; "" when a command did */
+	bool becomes_head;             /* sealed to be the head: start-up completes that after a crash */
+	char domain[DOMAIN_SIZE];      /* the domain whose session made it; "" when a command did */
 	char note[NOTE_SIZE];          /* why, in the administrator's words */
 	char consistency[TARGET_SIZE]; /* "clean", "crash-consistent" or "quiesced" */
 };
@@ -105,14 +103,14 @@ struct session_record {
 	char target[TARGET_SIZE];
 	char *source; /* the path in the domain's XML */
 	char boot[BOOT_ID_SIZE];
-	uint64_t mount; /* handover_mount()->id: the mount that its domain uses */
+	uint64_t mount; /* id of the mount that the domain uses (handover_mount()) */
 	time_t since;
 	bool armed;
-	bool on_hold;   /* stands on a hold: a guest was restored */
-	bool continued; /* went on with a scratch that was kept */
+	bool on_hold;   /* began on a hold, with a restored guest */
+	bool continued; /* began with a scratch that was kept */
 };
 
-/* One disk's part in a release of several disks: its new head or hold. */
+/* What one disk gets in a release of several disks: a new head or hold. */
 struct intent_entry {
 	char *disk;
 	char layer[LAYER_ID_SIZE];
@@ -129,14 +127,14 @@ struct intent_record {
 };
 
 /*
- * A file that is being made outside the state directory: what start-up has to look after when the
- * daemon did not come to the end.
+ * A file that is being made outside the state directory. When the daemon ends before the file is
+ * finished, the next one removes what is left of it.
  */
 struct output_record {
-	char *directory; /* its path, free of symlinks; NULL: beneath the images directory */
-	char *name;      /* what it is to be called; beneath the images directory it may have several components */
+	char *directory;        /* absolute, free of symlinks; NULL: the images directory */
+	char *name;             /* of the finished file; in the images directory it may have several components */
 	char id[LAYER_ID_SIZE]; /* part of the temporary names */
-	uint64_t inode;         /* of the finished file, once it is about to get its name; 0 before */
+	uint64_t inode;         /* of the finished file, noted before it gets its name; 0 earlier */
 	enum image_format format;
 };
 
@@ -147,7 +145,10 @@ int record_load_layer(int directory, const char *file, struct layer_record *ret_
 int record_save_layer(int directory, const char *file, const struct layer_record *record);
 void record_clear_layer(struct layer_record *record);
 
-/* Put a name behind the others; the list has room for it. -ENOMEM. */
+/*
+ * Append a copy of a name; the caller has allocated room for it. After -ENOMEM the entry is
+ * incomplete, and record_clear_layer() frees it.
+ */
 int record_append_name(struct layer_record *record, const char *disk, const char *snapshot);
 
 int record_load_session(int directory, const char *file, struct session_record *ret_record);
@@ -165,17 +166,16 @@ void record_clear_output(struct output_record *record);
 /* 16 random hexadecimal digits. */
 void record_new_id(char id[LAYER_ID_SIZE]);
 
-/* Syntax checks, for the edge. */
+/* Syntax checks, for what comes from outside. */
 bool layer_id_is_valid(const char *id);
 bool uuid_is_valid(const char *uuid);
-bool snapshot_name_is_valid(
-	const char *name); /* a snapshot's name: clean text without '/', not empty, no more than SNAPSHOT_NAME_MAX */
+bool snapshot_name_is_valid(const char *name); /* clean text without '/', 1 to SNAPSHOT_NAME_MAX bytes */
 
 const char *format_name(enum image_format format);
 int format_parse(const char *name, enum image_format *ret_format); /* -EINVAL */
 const char *fate_name(enum fate fate);
 
-/* How many of the last commits stay undoable. */
+/* How many of the last commits can be undone: keep-revisions, of the domain or else of the disk. */
 uint64_t record_revisions(const struct disk_record *record);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The file is read in blocks of BLOCK_SIZE; runs of blocks that are not all zero become extents.
- * There are two blanks of each disk in memory, so what an extent has after its last byte that is
- * not zero is left to the file's holes.
+ * Each disk has two blanks in memory, so to save memory an extent ends with its last byte that is
+ * not zero; the hole behind it reads the same.
  */
 #include "blank.h"
 
@@ -17,7 +17,7 @@
 #include "qemu_img.h"
 
 #define BLOCK_SIZE 512
-#define TEMPLATE_SIZE_MAX (64 * 1024 * 1024) /* an overlay's metadata; larger is none of ours */
+#define BLANK_SIZE_MAX (64 * 1024 * 1024) /* an empty overlay is metadata alone: no blank is larger */
 
 struct extent {
 	off_t offset;
@@ -58,7 +58,7 @@ static bool is_zero(const unsigned char *bytes, size_t length)
 	return length == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, length - 1) == 0);
 }
 
-/* Keep a block: as more of the last extent where it follows on that, else as a new one. */
+/* Keep a block, in the last extent where that ends at `offset`, else in a new one. */
 static int add_block(struct blank *blank, off_t offset, const unsigned char *bytes, size_t length)
 {
 	struct extent *last = blank->count ? &blank->extents[blank->count - 1] : NULL;
@@ -92,7 +92,7 @@ static int read_extents(struct blank *blank, int fd)
 		int r;
 
 		if (offset % (128 * BLOCK_SIZE) == 0) {
-			/* Holes are skipped at once; a filesystem without SEEK_DATA reads on. */
+			/* Skip holes; where the filesystem has no SEEK_DATA, read on. */
 			off_t data = lseek(fd, offset, SEEK_DATA);
 
 			if (data < 0 && errno == ENXIO)
@@ -135,7 +135,7 @@ static int load(int fd, struct blank **ret_blank)
 		return -ENOMEM;
 	if (fstat(fd, &stat) < 0)
 		return -errno;
-	if (!S_ISREG(stat.st_mode) || stat.st_size > TEMPLATE_SIZE_MAX)
+	if (!S_ISREG(stat.st_mode) || stat.st_size > BLANK_SIZE_MAX)
 		return -EBADMSG;
 	blank->size = stat.st_size;
 	blank->modified = stat.st_mtim;
@@ -168,26 +168,26 @@ int blank_make(const struct options *options, int directory, const char *name, c
 		return report(error, -ENOMEM, "out of memory");
 	fd = openat(directory, new_name, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return report(error, -errno, "a template cannot be created: %s", error_text(-errno));
+		return report(error, -errno, "the template of its scratches cannot be created: %s", error_text(-errno));
 	r = qemu_img_create(options, fd, backing, backing_format, virtual_size, error);
 	if (r == 0) {
 		r = futimens(fd, past) < 0 ? -errno : load(fd, &blank);
 		if (r < 0)
-			report(error, r, "a template cannot be read: %s", error_text(r));
+			report(error, r, "the template of its scratches cannot be read: %s", error_text(r));
 	}
 	if (r == 0 && blank &&
 	    (strcmp(blank->header.backing, backing) != 0 || strcmp(blank->header.backing_format, backing_format) != 0))
 		r = report(error, -EBADMSG, "qemu-img create wrote another backing file than it was told");
 	if (r == 0) {
 		/*
-		 * A torn blank would make torn scratches; its name alone may be lost, then it is
-		 * made again.
+		 * Synced, for a torn blank would make torn scratches. The rename is not: where a
+		 * crash loses the name, the blank is made again.
 		 */
 		r = io_sync(fd);
 		if (r == 0)
 			r = io_rename(directory, new_name, directory, name);
 		if (r < 0)
-			report(error, r, "a template cannot be kept: %s", error_text(r));
+			report(error, r, "the template of its scratches cannot be stored: %s", error_text(r));
 	}
 	if (r < 0) {
 		io_unlink(directory, new_name);

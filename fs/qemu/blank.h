@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Making scratches without a process: qemu-img writes one empty overlay per head, and every scratch
- * is a copy of it.
+ * Blanks: making scratches without a process. qemu-img writes one empty overlay per head, the
+ * blank, and each scratch is a copy of it.
  *
  * A blank is held in memory as the few stretches of the file that are not zero (about 1 KiB), so
  * that a reset is a handful of small writes. Its modification time is set to a whole second in the
- * past and copied to every scratch: a scratch whose modification time or size differs from its
- * blank's has been written to, whoever wrote it and whoever was watching.
+ * past and copied to each scratch: a scratch whose modification time or size differs from its
+ * blank's has been written, also where no daemon saw the write.
  */
 #ifndef REVERTFS_QEMU_BLANK_H
 #define REVERTFS_QEMU_BLANK_H
@@ -21,27 +21,27 @@
 struct blank;
 
 /*
- * Have qemu-img make an overlay on `backing` as `name` in `directory` (replaced when there). Starts
- * a process.
+ * Have qemu-img make an overlay on `backing` as `name` in `directory`; an old one is replaced.
+ * Starts a process and blocks. A negative errno with a sentence.
  */
 int blank_make(const struct options *options, int directory, const char *name, const char *backing,
 	       const char *backing_format, uint64_t virtual_size, struct blank **ret_blank, struct sentence *error);
 
-/* Read one that was made before. -ENOENT, or -EBADMSG when it is none of ours. */
+/* Read a blank that was made before. -ENOENT, or -EBADMSG when the file cannot be one. */
 int blank_load(int directory, const char *name, struct blank **ret_blank);
 
 void blank_free(struct blank *blank); /* NULL is fine */
 void blank_freep(struct blank **blank);
 
-/* What the header of each scratch made of it says. */
+/* What the header of the blank says, and so of each scratch made of it. Borrowed. */
 const struct qcow2_header *blank_header(const struct blank *blank);
 
-/* Fill an empty file with it. Not synced. */
+/* Fill an empty file with the blank's bytes. Not synced. */
 int blank_fill(const struct blank *blank, int fd);
 
 /*
- * Give a file that was filled the blank's modification time: the last thing to be done to a fresh
- * scratch.
+ * Give a file that was filled the blank's modification time. Last of all that makes a scratch, for
+ * any later write would change the time.
  */
 int blank_stamp(const struct blank *blank, int fd);
 

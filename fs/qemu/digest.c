@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A program that is on every system, rather than a library of which one function would be used.
+ * sha256sum is on every system, and is one library less than a crypto library for one function.
  */
 #include "digest.h"
 

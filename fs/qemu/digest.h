@@ -10,7 +10,10 @@
 
 #define DIGEST_SIZE 65 /* 64 hexadecimal digits */
 
-/* Blocks for as long as reading the file takes. Background work. */
+/*
+ * Blocks for as long as reading the file takes; -ECANCELED when watch->stop_fd asked it to stop. A
+ * negative errno with a sentence. For background threads.
+ */
 int digest_file(const struct options *options, int fd, const struct program_watch *watch, char digest[DIGEST_SIZE],
 		struct sentence *error);
 

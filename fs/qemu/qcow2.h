@@ -2,9 +2,9 @@
 /*
  * What the header of a qcow2 file says, read without starting a process.
  *
- * qemu-img writes and interprets qcow2; this reads the few fields that decide whether a file that a
- * QEMU had in its hands may be sealed (a commit may start no process), and keeps qemu-img away from
- * files that would lead it elsewhere. Layout: QEMU's docs/interop/qcow2.txt.
+ * A guest's QEMU may have written anything into a scratch. Before a scratch is sealed (a commit may
+ * start no process) or given to qemu-img, these few fields decide that its header leads nowhere
+ * else. Layout: QEMU's docs/interop/qcow2.txt.
  */
 #ifndef REVERTFS_QEMU_QCOW2_H
 #define REVERTFS_QEMU_QCOW2_H
@@ -29,14 +29,14 @@ struct qcow2_header {
 	uint64_t autoclear;
 	uint8_t compression;
 	bool data_file;                      /* an external data file is named */
-	bool unknown_extension;              /* a header extension that QEMU may know and we do not */
+	bool unknown_extension;              /* a header extension that QEMU may know and revertfs does not */
 	char backing[QCOW2_BACKING_MAX + 1]; /* "" when there is none */
 	char backing_format[32];             /* "" when none is given */
 };
 
 /*
- * Read the header. 0; -ENOEXEC when the file is no qcow2 at all; -EBADMSG with a sentence when it
- * is one that contradicts itself.
+ * Read the header. 0, or with a sentence: -ENOEXEC when the file is no qcow2, -EBADMSG when its
+ * header contradicts itself, or what reading failed with.
  */
 int qcow2_read_header(int fd, struct qcow2_header *ret_header, struct sentence *error);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What each subcommand of qemu-img is given; program.c runs it.
+ * One function for each subcommand of qemu-img that is used; base/program.c runs it.
  */
 #include "qemu_img.h"
 
@@ -13,7 +13,7 @@
 
 #define ONLY_FILE "/proc/self/fd/3" /* PROGRAM_FIRST_FD */
 #define QEMU_CHAIN_MAX 256
-#define CHECK_FOUND_LEAKS 3 /* and nothing else */
+#define CHECK_FOUND_LEAKS 3 /* exit status of qemu-img check: leaked clusters and nothing else */
 
 static struct program new_run(const struct options *options, const char *title)
 {
@@ -95,9 +95,9 @@ int qemu_img_create(const struct options *options, int fd, const char *backing, 
 }
 
 /*
- * Hand a chain over and describe it:
- * {"driver":"qcow2","file":{"driver":"file","filename":"/proc/self/fd/3"},"backing":{...}}, so that
- * nothing is left to the headers. The caller frees the text.
+ * Hand a chain over and describe it, so that no header decides which files are opened:
+ * {"driver":"qcow2","file":{"driver":"file","filename":"/proc/self/fd/3"},"backing":{...}}. The
+ * caller frees the text.
  */
 static int add_chain(struct program *run, const struct qemu_node *chain, size_t length, char **ret_text,
 		     struct sentence *error)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What qemu-img is asked to do; program.h says how it is run and what its errors are.
+ * What qemu-img is asked to do. program.h says how it is run and what its errors are.
  *
- * Files are handed over as descriptors, and a chain is always given in full (struct qemu_node),
- * never left to follow a header. Every function blocks until the child is gone.
+ * Files are handed over as descriptors, and a chain is given in full (struct qemu_node), so that
+ * qemu-img never follows a header. Every function blocks until the child has ended, and gives a
+ * negative errno with a sentence. "Background work" runs at low priority and may be stopped.
  */
 #ifndef REVERTFS_QEMU_QEMU_IMG_H
 #define REVERTFS_QEMU_QEMU_IMG_H
@@ -15,7 +16,7 @@
 #include "program.h"
 #include "util.h"
 
-/* One file of a chain, the top first. The descriptors are borrowed. */
+/* One file of a chain, whose top comes first. The descriptors are borrowed. */
 struct qemu_node {
 	int fd;
 	const char *format; /* "qcow2" or "raw" */
@@ -33,7 +34,7 @@ struct qemu_image_info {
 int qemu_img_info(const struct options *options, int fd, const char *format, struct qemu_image_info *ret_info,
 		  struct sentence *error);
 
-/* Make the empty file `fd` an overlay. The backing file is only named, not opened. */
+/* Make the empty file `fd` an overlay. The backing file is named only, never opened. */
 int qemu_img_create(const struct options *options, int fd, const char *backing, const char *backing_format,
 		    uint64_t virtual_size, struct sentence *error);
 
@@ -44,7 +45,7 @@ int qemu_img_commit(const struct options *options, const struct qemu_node *chain
 struct qemu_conversion {
 	const char *format; /* "qcow2" or "raw" */
 	bool compress;
-	uint64_t rate; /* bytes in a second; 0: as fast as it goes */
+	uint64_t rate; /* at most so many bytes per second; 0: no limit */
 };
 
 /* Write what the chain reads, flat, into the empty file `fd`; not synced. Background work. */
@@ -52,21 +53,21 @@ int qemu_img_convert(const struct options *options, const struct qemu_node *chai
 		     const struct qemu_conversion *conversion, const struct program_watch *watch,
 		     struct sentence *error);
 
-/* How many bytes on the medium that would take, uncompressed. */
+/* How many bytes on the medium qemu_img_convert() would take, uncompressed. */
 int qemu_img_measure(const struct options *options, const struct qemu_node *chain, size_t length, const char *format,
 		     uint64_t *ret_bytes, struct sentence *error);
 
 /*
- * Whether a qcow2 file's tables are consistent; clusters that nothing refers to any more are no
- * harm. Its backing file is not opened.
+ * Whether a qcow2 file's tables are consistent. Clusters that nothing refers to are fine: they are
+ * lost space. The backing file is not opened.
  */
 int qemu_img_check(const struct options *options, int fd, struct sentence *error);
 
-/* Free the clusters of chain[0] that nothing in it refers to. Background work. */
+/* Free the clusters of chain[0] that nothing in the file refers to. Background work. */
 int qemu_img_drop_leaks(const struct options *options, const struct qemu_node *chain, size_t length,
 			const struct program_watch *watch, struct sentence *error);
 
-/* Name another backing file in the header of `fd`; nothing but the header is changed. */
+/* Name another backing file in the header of `fd`; the data stays as it is. */
 int qemu_img_rebase(const struct options *options, int fd, const char *backing, const char *backing_format,
 		    struct sentence *error);
 
