@@ -4,10 +4,10 @@
  * lock held.
  *
  * Three kinds may take long and are then answered from a thread of their own (thread_pool.c): a
- * command, that is a write on the control file; opening a disk or a view whose fold has to give
- * way; truncating a disk that is not open. The tree says so (-EAGAIN) when it is asked without
- * waiting, which for the last two hardly ever happens. A command can be interrupted: the kernel
- * says so in a message of its own, which sets a flag that the command looks at.
+ * command, which is a write to the control file; opening a disk or a view while a fold has to yield
+ * first; truncating a disk that is not open. The last two hardly ever wait, so the tree is asked
+ * not to, and a thread is used only where it answers TREE_WOULD_WAIT. A command can be interrupted:
+ * the kernel says so in a message of its own, which sets a flag that the command looks at.
  *
  * Nothing is cached by name or attribute (timeouts are 0), since a reset changes what a name leads
  * to at any time; but for .revertfs, through which every command goes.
@@ -345,7 +345,7 @@ static void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int t
 		change.what |= CHANGE_KILL;
 	r = tree_change(tree_of(req), ino, fi ? fi->fh : 0, &change, true, &st);
 
-	if (r == -EAGAIN) {
+	if (r == TREE_WOULD_WAIT) {
 		struct request *request = request_new(req, ino, fi);
 
 		if (request)
@@ -497,7 +497,7 @@ static void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct opening opening;
 	int r = tree_open(tree_of(req), &replay, ino, fi->flags, true, &opening);
 
-	if (r == -EAGAIN)
+	if (r == TREE_WOULD_WAIT)
 		defer(req, request_new(req, ino, fi), open_waiting);
 	else
 		reply_open(req, r, &opening);
@@ -656,13 +656,13 @@ static void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t s
 {
 	const struct wire_write *message = message_of(req);
 	bool kill = message->flags & WIRE_WRITE_KILL_PRIVILEGES;
-	ssize_t r = tree_write(tree_of(req), fi->fh, data, size, offset, kill);
+	struct tree *tree = tree_of(req);
 
 	(void)ino;
-	if (r == -EAGAIN)
+	if (tree_takes_commands(tree, fi->fh))
 		defer(req, command_of(req, data, size, offset, fi), run_command);
 	else
-		reply_count(req, r);
+		reply_count(req, tree_write(tree, fi->fh, data, size, offset, kill));
 }
 
 /* ---- the rest of what one does with an open file */

@@ -124,17 +124,19 @@ int tree_tell(struct tree *tree, struct node *node, struct entry *ret_entry)
 int tree_look_up(struct tree *tree, uint64_t parent, const char *name, struct entry *ret_entry)
 {
 	struct node *directory = node_get(tree->nodes, parent);
+	bool was_reset = true;
 	int r = -ESTALE;
 
 	if (!directory)
 		return -ESTALE;
-	for (int i = 0; i < LOOKUP_TRIES && r == -ESTALE; i++) {
+	for (int i = 0; i < LOOKUP_TRIES && was_reset; i++) {
 		struct node *node;
 
 		r = tree_find(tree, directory, name, &node);
 		if (r < 0)
 			break;
 		r = tree_tell(tree, node, ret_entry);
+		was_reset = r == -ESTALE && node->kind == NODE_SCRATCH;
 		node_put(tree->nodes, node);
 	}
 	node_put(tree->nodes, directory);
@@ -267,9 +269,9 @@ static int change_scratch(struct scratch *scratch, const struct change *change)
 /* truncate(2) is a writer of its own, so that no verb believes the scratch to be at rest. */
 static int change_scratch_as_writer(struct scratch *scratch, const struct change *change, bool nonblock)
 {
-	int r = scratch_open(scratch, true, nonblock);
+	int r = tree_or_would_wait(scratch_open(scratch, true, nonblock), nonblock);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	r = change_scratch(scratch, change);
 	scratch_close(scratch, true);

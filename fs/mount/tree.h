@@ -6,7 +6,7 @@
  * ops.c calls one function here for each request. Nodeids and handles are numbers (node.h,
  * handle.h), and nothing here knows of FUSE's own types. All functions may be called from any
  * thread; they return 0, a count or a descriptor, or a negative errno. Those with `nonblock` return
- * -EAGAIN where they would wait for a disk, to be called again without.
+ * TREE_WOULD_WAIT where they would wait for a disk, to be called again without.
  */
 #ifndef REVERTFS_MOUNT_TREE_H
 #define REVERTFS_MOUNT_TREE_H
@@ -25,6 +25,8 @@
 #include "replay.h"
 
 struct tree;
+
+#define TREE_WOULD_WAIT 1 /* no errno: -EAGAIN may come from the filesystem beneath */
 
 /* `images_fd` and the others are borrowed, and outlive the tree. */
 int tree_new(const struct options *options, int images_fd, struct disks *disks, struct handover *handover,
@@ -125,10 +127,7 @@ struct piece {
 
 int tree_read(struct tree *tree, uint64_t handle, size_t size, off_t offset, struct piece *ret_piece);
 void tree_read_done(struct tree *tree, struct piece *piece);
-/*
- * -EAGAIN when it is a command, for tree_control(). With `kill`, here and below, the file loses its
- * suid and sgid bits.
- */
+/* With `kill`, here and below, the file loses its suid and sgid bits. */
 ssize_t tree_write(struct tree *tree, uint64_t handle, const void *data, size_t size, off_t offset, bool kill);
 int tree_flush(struct tree *tree, uint64_t handle);
 int tree_sync(struct tree *tree, uint64_t handle, bool data_only);
@@ -146,9 +145,11 @@ int tree_read_directory(struct tree *tree, uint64_t handle, off_t offset,
 			void *context);
 
 /*
- * A command was written (tree_write() says -EAGAIN): do it, which takes as long as it takes, and
- * keep the answer.
+ * What is written to the control file is not data but commands, for tree_control(): that runs them,
+ * however long they take, and keeps the answer for whoever reads on the same handle. -EBADF for any
+ * other handle.
  */
+bool tree_takes_commands(struct tree *tree, uint64_t handle);
 int tree_control(struct tree *tree, uint64_t handle, struct caller *caller, const char *text, size_t length,
 		 off_t offset);
 

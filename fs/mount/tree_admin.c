@@ -290,10 +290,28 @@ static void hand_over_answer(struct handle_table *table, struct handle *handle, 
 	pthread_mutex_unlock(&handle->lock);
 }
 
+static struct handle *get_control(struct tree *tree, uint64_t number)
+{
+	struct handle *handle = handle_get(tree->handles, number);
+
+	if (handle && handle->kind == HANDLE_CONTROL)
+		return handle;
+	handle_put(tree->handles, handle);
+	return NULL;
+}
+
+bool tree_takes_commands(struct tree *tree, uint64_t number)
+{
+	struct handle *handle = get_control(tree, number);
+
+	handle_put(tree->handles, handle);
+	return handle != NULL;
+}
+
 int tree_control(struct tree *tree, uint64_t number, struct caller *caller, const char *text, size_t length,
 		 off_t offset)
 {
-	struct handle *handle = handle_get(tree->handles, number);
+	struct handle *handle = get_control(tree, number);
 	char *answer = NULL;
 	int r;
 

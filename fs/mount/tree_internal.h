@@ -6,6 +6,7 @@
 #ifndef REVERTFS_MOUNT_TREE_INTERNAL_H
 #define REVERTFS_MOUNT_TREE_INTERNAL_H
 
+#include <errno.h>
 #include <stdatomic.h>
 
 #include "handle.h"
@@ -49,6 +50,15 @@ int tree_node_attributes(struct tree *tree, struct node *node, struct stat *ret_
 uint64_t tree_inode(const struct tree *tree, dev_t device, ino_t inode);
 
 bool tree_is_protected(struct tree *tree, const struct node *node);
+
+/*
+ * scratch_open() and view_open() say -EAGAIN where they would wait and must not. Their result is
+ * translated right behind the call, before it can be mixed up with the errno of a file.
+ */
+static inline int tree_or_would_wait(int r, bool nonblock)
+{
+	return nonblock && r == -EAGAIN ? TREE_WOULD_WAIT : r;
+}
 
 /* ---- tree_open.c */
 

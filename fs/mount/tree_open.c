@@ -56,7 +56,7 @@ static int open_scratch(struct tree *tree, struct node *node, bool nonblock, str
 
 	if (!scratch)
 		return -ESTALE;
-	r = scratch_open(scratch, handle->writer, nonblock);
+	r = tree_or_would_wait(scratch_open(scratch, handle->writer, nonblock), nonblock);
 	if (r == 0) {
 		handle->fd = scratch_fd(scratch);
 		if (handle->fd >= 0) {
@@ -76,7 +76,7 @@ static int open_view(struct node *node, int flags, bool nonblock, struct handle 
 		return -EROFS;
 	handle->view = node->view;
 	handle->fd = view_open(node->view, nonblock);
-	return handle->fd < 0 ? handle->fd : 0;
+	return handle->fd < 0 ? tree_or_would_wait(handle->fd, nonblock) : 0;
 }
 
 static int open_node(struct tree *tree, struct node *node, int flags, bool nonblock, struct handle **ret_handle)
@@ -102,7 +102,7 @@ static int open_node(struct tree *tree, struct node *node, int flags, bool nonbl
 		r = open_scratch(tree, node, nonblock, handle);
 	else
 		r = open_view(node, flags, nonblock, handle);
-	if (r < 0)
+	if (r != 0)
 		handle_free(handle);
 	else
 		*ret_handle = handle;
@@ -159,7 +159,7 @@ int tree_open(struct tree *tree, const struct replay *replay, uint64_t id, int f
 	if (!node)
 		return -ESTALE;
 	r = open_node(tree, node, flags, nonblock, &handle);
-	if (r < 0) {
+	if (r != 0) {
 		node_put(tree->nodes, node);
 		return r;
 	}
@@ -200,8 +200,8 @@ void tree_read_done(struct tree *tree, struct piece *piece)
 }
 
 /*
- * The handle of a file that may be changed through it, announced to the disk; -EBADF when there is
- * none.
+ * The handle of a file that is about to be changed through it, with its disk told so. -EBADF when
+ * it was not opened for writing; -EINVAL for the control file, which takes commands and no data.
  */
 static int writable(struct tree *tree, uint64_t number, bool kill, struct handle **ret_handle)
 {
@@ -209,7 +209,7 @@ static int writable(struct tree *tree, uint64_t number, bool kill, struct handle
 	int r = -EBADF;
 
 	if (handle && handle->kind == HANDLE_CONTROL)
-		r = -EAGAIN;
+		r = -EINVAL;
 	else if (handle && handle->writer && handle->fd >= 0)
 		r = handle->scratch ? scratch_mark_written(handle->scratch) : 0;
 	if (r == 0 && kill && handle->kind == HANDLE_FILE)

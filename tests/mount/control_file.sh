@@ -209,4 +209,40 @@ the_status_of_a_pool_refresh() {
 }
 promise "whatever a pool's refresh opens and reads is harmless" the_status_of_a_pool_refresh
 
+takes_no_data() {
+	exec 9<>"$control"
+	refuses fallocate -l 4096 "$control"
+	says "Invalid argument"
+	same "$(cat <&9)" ""
+	exec 9>&-
+}
+promise "space cannot be allocated in the control file" takes_no_data
+
+stop_daemon || fail "the daemon ends"
+
+# EAGAIN from a filesystem beneath the mount: the daemon's own word for "this is a command" and for "this would wait" was once the same.
+mkdir "$IMAGES/below"
+"$BUILD/tools/unwilling" "$WORK/refused" -f "$IMAGES/below" &
+wait_until 10 mountpoint -q "$IMAGES/below" || fail "a filesystem lies beneath the mount"
+PASSTHROUGH=no start_daemon || fail "the daemon starts again"
+
+no_command_by_mistake() {
+	echo 'unprotect d.img' >"$WORK/line"
+	refuses dd if="$WORK/line" of="$MNT/below/write" conv=notrunc status=none
+	says "Resource temporarily unavailable"
+	same "$(status_of d.img .state)" pristine
+	same "$(cat "$WORK/refused")" write
+}
+promise "a write that fails with EAGAIN beneath the mount fails with EAGAIN, and is no command" no_command_by_mistake
+
+asked_once() {
+	: >"$WORK/refused"
+	refuses cat "$MNT/below/open"
+	says "Resource temporarily unavailable"
+	refuses truncate -s 0 "$MNT/below/write"
+	says "Resource temporarily unavailable"
+	same "$(cat "$WORK/refused")" $'open\ntruncate'
+}
+promise "an open or a truncation that fails with EAGAIN beneath the mount is not tried twice" asked_once
+
 stop_daemon || fail "the daemon ends"
