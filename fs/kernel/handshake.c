@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The INIT is answered here and not by libfuse, since what we want of the kernel (passthrough,
- * resending) is newer than many a libfuse, and since a daemon that takes an open connection over
- * gets no INIT any more. libfuse is told afterwards (channel.c), with the same bytes, in a first
- * start as in a restart.
+ * The INIT is answered here and not by libfuse, for two reasons: passthrough and resending are
+ * newer than many versions of libfuse, and a daemon that takes over an open connection gets no
+ * INIT. libfuse is given the same bytes afterwards (channel.c), in a first start and in a restart.
  *
- * HANDLE_KILLPRIV_V2 goes with passthrough and with nothing else. With it, clearing suid bits is
- * the daemon's business; without it, the kernel asks before every write that it passes through
- * whether the file has capabilities: slow, and for as long as no daemon runs it hangs. Without
- * atomic O_TRUNC the kernel truncates by a request of its own. Where the kernel enforces ACLs, it
- * is ours to apply the umask, which does not count in a directory with a default ACL.
+ *   HANDLE_KILLPRIV_V2   asked for with passthrough and never without. With it, the daemon has to
+ *                        clear suid bits. Without it, the kernel asks the daemon before every write
+ *                        that it passes through whether the file has capabilities: that is slow,
+ *                        and the write hangs while no daemon runs
+ *   ATOMIC_O_TRUNC       not asked for: the kernel then truncates by a request of its own
+ *   DONT_MASK            asked for where the kernel enforces ACLs: the daemon then has to apply the
+ *                        umask, which does not count in a directory with a default ACL
  */
 #include "handshake.h"
 
@@ -23,8 +24,8 @@
 
 #define OVERLAYFS_MAGIC 0x794c7630
 #define LEAST_MINOR 27 /* Linux 4.18 */
-#define MINOR 40       /* what we know of: Linux 6.9 */
-#define READ_SIZE 8192 /* the kernel refuses less */
+#define MINOR 40       /* the latest that wire.h describes: Linux 6.9 */
+#define READ_SIZE 8192 /* the kernel refuses to read into less */
 #define MAX_BACKGROUND 64
 #define CONGESTION 48
 
@@ -66,7 +67,7 @@ static int receive(int fd, struct handshake *handshake, struct sentence *error)
 	handshake->init_length = (uint32_t)n;
 	if ((size_t)n < least || handshake->init.request.opcode != WIRE_INIT)
 		return report(error, -EPROTO, "the kernel's first message is not an INIT");
-	/* The length stands in the message, too, and libfuse believes it. */
+	/* The message was cut to what is kept of it; libfuse reads the length from the message. */
 	handshake->init.request.length = (uint32_t)n;
 	return 0;
 }
@@ -144,5 +145,8 @@ int handshake_answer(int fd, const struct wishes *wishes, struct handshake *ret_
 		r = answer(fd, wishes, &handshake, error);
 	if (r == 0)
 		*ret_handshake = handshake;
+	if (r == 0)
+		log_debug("fuse", "the kernel speaks FUSE %u.%u and is granted flags %#llx", handshake.init.init.major,
+			  handshake.init.init.minor, (unsigned long long)handshake.granted);
 	return r;
 }

@@ -20,7 +20,7 @@ bool notification_knows(int fuse_fd, uint64_t nodeid)
 		struct wire_inval_inode body;
 	} message = {
 		.header = { .length = sizeof(message), .error = WIRE_NOTIFY_INVAL_INODE },
-		.body = { .nodeid = nodeid, .offset = -1 }, /* no pages, whatever there are */
+		.body = { .nodeid = nodeid, .offset = -1 }, /* negative: the attributes alone, no cached pages */
 	};
 
 	return write(fuse_fd, &message, sizeof(message)) >= 0 || errno != ENOENT;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a daemon tells or asks the kernel unasked: messages on /dev/fuse without a request.
+ * Notifications: messages to the kernel on /dev/fuse that answer no request.
  */
 #ifndef REVERTFS_KERNEL_NOTIFICATION_H
 #define REVERTFS_KERNEL_NOTIFICATION_H
@@ -9,15 +9,16 @@
 #include <stdint.h>
 
 /*
- * Have the kernel send again, with WIRE_RESENT in their numbers and before any other, the requests
- * that an earlier daemon has read and not answered. To be called before anything is read. 0 or a
- * negative errno.
+ * Have the kernel send the requests again that an earlier daemon read and did not answer. They come
+ * before all others, with WIRE_RESENT in their numbers. To be called before anything is read from
+ * the descriptor. 0 or a negative errno.
  */
 int notification_resend(int fuse_fd);
 
 /*
- * Whether the kernel has this node. It is told that the attributes have changed, which it never
- * remembers anyway, and answers that there is no such node where there is none.
+ * Whether the kernel still has this node. There is no question for that, so the kernel is told that
+ * the node's attributes have changed, which does no harm since it never caches them; it says ENOENT
+ * where it has no such node.
  */
 bool notification_knows(int fuse_fd, uint64_t nodeid);
 

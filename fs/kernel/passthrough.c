@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The kernel lets go of its side of an open file before it tells us (RELEASE), and takes hold of it
- * after we have answered, so whatever it still has open is counted here: a backing file is only let
- * go when no descriptor can refer to it.
+ * When may a backing file be released? The kernel begins to use one after the reply to OPEN, and
+ * has stopped using it before it sends RELEASE. passthrough_enter() is called before the one and
+ * passthrough_leave() after the other, so `opens` is never below the kernel's own count: at 0 no
+ * descriptor refers to the backing file.
  *
- * Files with suid or sgid bits are served by the daemon: who writes to one takes the bits from it,
- * and the kernel, writing on the daemon's behalf, would leave them. The bits that somebody adds
- * while the file is open stay until the next open; the mount is nosuid anyway.
+ * Files with suid or sgid bits are served by the daemon: a write to one has to clear the bits, and
+ * the kernel, which writes with the daemon's rights, would leave them. Bits that are added while
+ * the file is open stay until the next open; the mount is nosuid anyway.
  */
 #include "passthrough.h"
 
@@ -14,11 +15,12 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
+#include "lock.h"
 #include "log.h"
 #include "util.h"
 #include "wire.h"
 
-/* How many requests a daemon can have had in hand when it was killed, and as many again. */
+/* More than a daemon can have had in hand when it was killed: 16 threads and 128 long requests. */
 #define UNKNOWN_IDS 512
 
 void passthrough_init(struct passthrough *passthrough, uint32_t *last_id)
@@ -44,18 +46,11 @@ bool passthrough_is_allowed(const struct passthrough *passthrough)
 	return passthrough->fuse_fd >= 0;
 }
 
-static bool may_pass(int fd)
-{
-	struct stat st;
-
-	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && !(st.st_mode & (S_ISUID | S_ISGID));
-}
-
 /*
- * Also a filesystem that is stacked too deep already, or a limit that is reached: served by the
- * daemon, it works as well.
+ * The kernel refuses where its filesystem is stacked too deep already, or where a limit is reached.
+ * Served by the daemon, the file works as well.
  */
-static int32_t register_file(struct passthrough *passthrough, int fd)
+static int register_file(struct passthrough *passthrough, int fd)
 {
 	struct wire_backing backing = { .fd = fd };
 	int id = ioctl(passthrough->fuse_fd, WIRE_BACKING_OPEN, &backing);
@@ -65,69 +60,85 @@ static int32_t register_file(struct passthrough *passthrough, int fd)
 			*passthrough->last_id = (uint32_t)id;
 		return id;
 	}
+	id = -errno;
 	if (!atomic_exchange(&passthrough->complained, true))
 		log_warning("the kernel does not pass a file through (%s), so the daemon reads and writes it",
-			    error_text(-errno));
-	return 0;
+			    error_text(id));
+	return id;
+}
+
+/* The backing id of a file that nobody has open yet, or 0: the daemon serves it. */
+static int32_t decide(struct passthrough *passthrough, int fd)
+{
+	struct stat st = { .st_mode = 0 };
+	bool may_pass = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && !(st.st_mode & (S_ISUID | S_ISGID));
+	int id = may_pass ? register_file(passthrough, fd) : 0;
+
+	if (id > 0)
+		log_debug("fuse", "inode %llu is passed through as backing file %d", (unsigned long long)st.st_ino, id);
+	else
+		log_debug("fuse", "inode %llu is served by the daemon: %s", (unsigned long long)st.st_ino,
+			  may_pass ? error_text(id) : "it has suid or sgid bits, or is no regular file");
+	return id > 0 ? id : 0;
 }
 
 int32_t passthrough_enter(struct passthrough *passthrough, struct passthrough_file *file, int fd, int32_t *noted)
 {
-	int32_t id;
+	int32_t id = 0;
 
 	if (!passthrough_is_allowed(passthrough))
 		return 0;
-	pthread_mutex_lock(&passthrough->lock);
-	if (file->opens++ == 0)
-		file->backing_id = may_pass(fd) ? register_file(passthrough, fd) : 0;
-	id = file->backing_id;
-	if (noted)
-		*noted = id;
-	pthread_mutex_unlock(&passthrough->lock);
+	LOCKED (&passthrough->lock) {
+		if (file->opens++ == 0)
+			file->backing_id = decide(passthrough, fd);
+		id = file->backing_id;
+		if (noted)
+			*noted = id;
+	}
 	return id;
 }
 
 /*
- * Written off when it is gone: an id that is let go twice does not exist the second time, one that
- * is forgotten stays.
+ * The note goes after the backing file, not before: a daemon that finds the note of a released id
+ * releases it once more, which does nothing, while an id without a note would be leaked.
  */
 void passthrough_leave(struct passthrough *passthrough, struct passthrough_file *file, int32_t *noted)
 {
 	if (!passthrough_is_allowed(passthrough))
 		return;
-	pthread_mutex_lock(&passthrough->lock);
-	if (--file->opens == 0) {
+	LOCKED (&passthrough->lock) {
+		if (--file->opens > 0)
+			return;
 		if (file->backing_id)
-			passthrough_let_go(passthrough, (uint32_t)file->backing_id);
+			passthrough_release(passthrough, (uint32_t)file->backing_id);
 		file->backing_id = 0;
 		if (noted)
 			*noted = 0;
 	}
-	pthread_mutex_unlock(&passthrough->lock);
 }
 
 void passthrough_restore(struct passthrough *passthrough, struct passthrough_file *file, int32_t backing_id)
 {
 	if (!passthrough_is_allowed(passthrough))
 		return;
-	pthread_mutex_lock(&passthrough->lock);
-	file->opens++;
-	file->backing_id = backing_id;
-	pthread_mutex_unlock(&passthrough->lock);
+	LOCKED (&passthrough->lock) {
+		file->opens++;
+		file->backing_id = backing_id;
+	}
 }
 
-void passthrough_let_go(struct passthrough *passthrough, uint32_t backing_id)
+void passthrough_release(struct passthrough *passthrough, uint32_t backing_id)
 {
 	if (ioctl(passthrough->fuse_fd, WIRE_BACKING_CLOSE, &backing_id) < 0 && errno != ENOENT)
-		log_warning("backing file %u cannot be let go: %s", backing_id, error_text(-errno));
+		log_warning("the kernel does not release backing file %u: %s", backing_id, error_text(-errno));
 }
 
-void passthrough_let_go_unknown(struct passthrough *passthrough, bool (*is_used)(void *context, uint32_t backing_id),
-				void *context)
+void passthrough_release_unknown(struct passthrough *passthrough, bool (*is_used)(void *context, uint32_t backing_id),
+				 void *context)
 {
 	uint32_t last = *passthrough->last_id, id = last > UNKNOWN_IDS ? last - UNKNOWN_IDS : 1;
 
 	for (; passthrough_is_allowed(passthrough) && id < last + UNKNOWN_IDS; id++)
 		if (!is_used(context, id))
-			passthrough_let_go(passthrough, id);
+			passthrough_release(passthrough, id);
 }

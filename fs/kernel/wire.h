@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * FUSE's own messages, as far as we read and write them without libfuse: what is newer than the
- * libfuse or the kernel headers that we are built with. The layouts are the kernel's and never
+ * FUSE's own messages, as far as the daemon reads and writes them without libfuse: what may be
+ * newer than the libfuse or the kernel headers of the build. The layouts are the kernel's and never
  * change (include/uapi/linux/fuse.h).
  */
 #ifndef REVERTFS_KERNEL_WIRE_H
@@ -29,9 +29,9 @@ struct wire_reply {
 	uint64_t unique;
 };
 
-#define WIRE_RESENT (1ULL << 63) /* in a request's number: an earlier daemon may have had it */
+#define WIRE_RESENT (1ULL << 63) /* in a request's number: it was sent before, perhaps to an earlier daemon */
 
-/* Notifications: a reply without a request, its kind where the error would stand. */
+/* Notifications: replies to no request, with their kind in the place of the error. */
 enum wire_notify {
 	WIRE_NOTIFY_INVAL_INODE = 2,
 	WIRE_NOTIFY_RESEND = 7, /* Linux 6.9 */
@@ -42,10 +42,7 @@ struct wire_inval_inode {
 	int64_t offset, length;
 };
 
-/*
- * The flags of an INIT: 32 in `flags`, the higher ones in `flags2`, where WIRE_INIT_EXT says that
- * there are any.
- */
+/* The flags of an INIT: the low 32 in `flags`; with WIRE_INIT_EXT, the high 32 in `flags2`. */
 #define WIRE_ASYNC_READ (1ULL << 0)
 #define WIRE_BIG_WRITES (1ULL << 5)
 #define WIRE_DONT_MASK (1ULL << 6)
@@ -66,7 +63,7 @@ struct wire_init {
 	uint32_t major, minor;
 	uint32_t max_readahead;
 	uint32_t flags;
-	uint32_t flags2; /* from 7.36 on, this and what follows */
+	uint32_t flags2; /* this and the rest: from protocol 7.36 on */
 	uint32_t unused[11];
 };
 
@@ -115,9 +112,7 @@ struct wire_create_reply {
 	struct wire_open_reply open;
 };
 
-/*
- * With HANDLE_KILLPRIV_V2 these ask that suid and sgid bits be cleared, which is then our business.
- */
+/* With HANDLE_KILLPRIV_V2 these ask the daemon to clear suid and sgid bits. */
 #define WIRE_WRITE_KILL_PRIVILEGES (1u << 2)
 #define WIRE_SETATTR_KILL_PRIVILEGES (1u << 11)
 

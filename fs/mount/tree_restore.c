@@ -417,7 +417,7 @@ static bool is_used(void *context, uint32_t backing_id)
 	return bsearch(&backing_id, ids->list, ids->count, sizeof(backing_id), compare_numbers) != NULL;
 }
 
-static void let_unknown_go(struct restore *restore)
+static void release_unknown(struct restore *restore)
 {
 	CLEANUP(freep) uint32_t *list = calloc(restore->count + 1, sizeof(*list));
 	struct ids ids = { .list = list };
@@ -428,7 +428,7 @@ static void let_unknown_go(struct restore *restore)
 	if (!list)
 		return;
 	qsort(list, ids.count, sizeof(*list), compare_numbers);
-	passthrough_let_go_unknown(&restore->tree->passthrough, is_used, &ids);
+	passthrough_release_unknown(&restore->tree->passthrough, is_used, &ids);
 }
 
 /* Slots whose nodes are there no more have been given back by now, or are now. */
@@ -439,7 +439,7 @@ static void settle_slot(struct restore *restore, struct handover_node *noted)
 	bool is_open = node && node->passthrough.opens;
 
 	if (noted->backing_id && !is_open) {
-		passthrough_let_go(&tree->passthrough, (uint32_t)noted->backing_id);
+		passthrough_release(&tree->passthrough, (uint32_t)noted->backing_id);
 		noted->backing_id = 0;
 	}
 	if (!node && noted->id)
@@ -472,7 +472,7 @@ void tree_restore(struct tree *tree, struct fdstore *store)
 	for (size_t i = 0; i < restore.count; i++)
 		settle_slot(&restore, restore.nodes[i]);
 	handover_visit(tree->handover, HANDOVER_ANSWER, drop_answer, tree);
-	let_unknown_go(&restore);
+	release_unknown(&restore);
 	node_drop_unknown(tree->nodes);
 	disks_forget_old_labels(tree->disks);
 	fdstore_drop_rest(store);
