@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The fork comes before anything is opened, locked or started, since neither threads nor some kinds
- * of locks survive it. The parent reads a pipe: a byte says ready, its end without one says that
- * the child has failed.
+ * The fork comes before anything is opened, locked or started, since neither threads nor fcntl(2)
+ * locks survive it. The parent reads a pipe: one byte means that the child is ready; the end of the
+ * pipe without a byte means that the child has failed.
  */
 #include "daemonize.h"
 
@@ -82,6 +82,7 @@ void daemonize_ready(int ready_fd)
 {
 	daemonize_leave_terminal();
 	if (write(ready_fd, "r", 1) < 0)
-		log_warning("nobody waits for the mount any more: %s", error_text(-errno));
+		log_warning("the command that started the daemon has not waited until the mount is ready: %s",
+			    error_text(-errno));
 	close(ready_fd);
 }

@@ -74,7 +74,7 @@ int fdstore_take(struct fdstore *store, const char *name)
 	return entry ? steal_fd(&entry->fd) : -1;
 }
 
-/* One name may be there twice, and dropping it drops both. */
+/* A name can be in the store twice, and dropping it drops both. */
 static bool is_used(const struct fdstore *store, const char *name)
 {
 	for (size_t i = 0; i < store->count; i++)
@@ -99,15 +99,16 @@ void fdstore_drop_rest(struct fdstore *store)
 }
 
 /*
- * systemd watches what it keeps, and drops a /dev/fuse whose mount is gone; what cannot be watched,
- * as a descriptor opened with O_PATH, it refuses unless it is told not to.
+ * systemd polls what it stores, and so drops a /dev/fuse whose mount is gone. It refuses what
+ * cannot be polled, such as a descriptor opened with O_PATH, unless FDPOLL=0 tells it not to try.
  */
-static int tell(const char *verb, const char *name, int fd)
+static int tell_store(const char *verb, const char *name, int fd)
 {
-	bool is_watched = strcmp(name, FDSTORE_FUSE) == 0;
-	CLEANUP(freep) char *message = format_text("%s=1\nFDNAME=%s%s", verb, name, is_watched ? "" : "\nFDPOLL=0");
+	bool is_polled = strcmp(name, FDSTORE_FUSE) == 0;
+	CLEANUP(freep) char *message = format_text("%s=1\nFDNAME=%s%s", verb, name, is_polled ? "" : "\nFDPOLL=0");
 	int r = message ? notify_with(message, fd) : -ENOMEM;
 
+	log_debug("fuse", "%s=1 '%s'", verb, name);
 	if (r < 0)
 		log_warning("the descriptor store cannot be told of '%s' (%s): it will not outlive this daemon", name,
 			    error_text(r));
@@ -116,10 +117,10 @@ static int tell(const char *verb, const char *name, int fd)
 
 int fdstore_put(const char *name, int fd)
 {
-	return tell("FDSTORE", name, fd);
+	return tell_store("FDSTORE", name, fd);
 }
 
 int fdstore_drop(const char *name)
 {
-	return tell("FDSTOREREMOVE", name, -1);
+	return tell_store("FDSTOREREMOVE", name, -1);
 }

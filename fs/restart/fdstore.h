@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Descriptors that outlive the daemon: systemd's descriptor store, or our keeper's (keeper.h),
- * which speaks the same language.
+ * Descriptors that outlive the daemon, in systemd's descriptor store or in that of the keeper
+ * (keeper.h), which uses the same protocol.
  *
- * What is put there stays open when the daemon ends, in whatever way, and its successor is started
- * with it. /dev/fuse is, which keeps the mount; the memory of handover.h; the images directory,
- * which the mount may cover; and files that are open and have lost their name.
+ * A stored descriptor stays open however the daemon ends, and the next daemon is started with it.
+ * Stored are /dev/fuse, which keeps the mount; the memory of handover.h; the images directory,
+ * since the mount may cover its path; and open files that have lost their last name.
  */
 #ifndef REVERTFS_RESTART_FDSTORE_H
 #define REVERTFS_RESTART_FDSTORE_H
@@ -13,41 +13,44 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define FDSTORE_MAX 2048 /* as the unit's FileDescriptorStoreMax= */
+#define FDSTORE_MAX 2048 /* FileDescriptorStoreMax= of the systemd unit says the same */
 
 #define FDSTORE_FUSE "fuse"
 #define FDSTORE_HANDOVER "handover"
 #define FDSTORE_IMAGES "images"
 
-/* What this process was started with. */
+/* The stored descriptors that this process was started with. Too large for a small stack. */
 struct fdstore {
 	struct fdstore_entry {
 		char *name;
 		int fd;
-		bool used; /* somebody has asked for it, so it stays in the store */
+		bool used; /* it was asked for by name, so it stays in the store */
 	} entries[FDSTORE_MAX];
 	size_t count;
 };
 
 /*
- * Take what LISTEN_FDS names, close-on-exec from here on. To be called once, before anything is
- * opened.
+ * Fill `store` with the descriptors that LISTEN_FDS announces, and make them close-on-exec. To be
+ * called once, before anything is opened.
  */
 void fdstore_inherit(struct fdstore *store);
 
 /*
- * The descriptor of this name, the caller's from here on, or -1; fdstore_find() only lends it.
- * Either way it stays in the store.
+ * The descriptor of this name, or -1 (no errno). fdstore_take() gives it to the caller, who closes
+ * it; fdstore_find() lends it. In both cases a copy stays in the store for the next daemon.
  */
 int fdstore_take(struct fdstore *store, const char *name);
 int fdstore_find(struct fdstore *store, const char *name);
 
-/* Close what is left, and drop from the store what nobody has asked for. */
+/*
+ * Close the descriptors that were not taken, and drop from the store those that were never asked
+ * for.
+ */
 void fdstore_drop_rest(struct fdstore *store);
 
 /*
- * Keep the descriptor under a name; drop that. Where there is no store nothing happens. 0 or a
- * negative errno.
+ * Store a descriptor under a name; drop all descriptors of a name. Where there is no store, both
+ * do nothing and return 0. A negative errno has been logged. They block for five seconds at most.
  */
 int fdstore_put(const char *name, int fd);
 int fdstore_drop(const char *name);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The memfd is as long as all its slots would be, and sparse: memory is taken, piece by piece and
- * with fallocate(2), when slots are first used, so that a lack of it is an error here and no SIGBUS
- * anywhere else. Which slots are free is known in this process alone and found out again by the
- * next one.
+ * The memfd is sparse and as long as all slots together. Before a slot is used for the first time,
+ * its memory is allocated with fallocate(2): a lack of memory is an error there, and never a SIGBUS
+ * at some later store. The lists of free slots lie in the process; the next daemon makes them again
+ * from the slots.
+ *
+ * One mutex guards those lists and the count of used slots. The content of a slot is its taker's.
  */
 #include "handover.h"
 
@@ -22,7 +24,7 @@
 #include "log.h"
 
 #define MAGIC "revertfs"
-#define LAYOUT 1 /* to be changed with any struct kept_... or number below */
+#define LAYOUT 1 /* to be changed with any struct handover_... and with any number below */
 #define MOUNT_ROOM 65536
 #define PIECE 65536 /* a multiple of every page size */
 
@@ -42,22 +44,22 @@ static const struct {
 	[HANDOVER_ANNOUNCEMENT] = { sizeof(struct handover_announcement), 1U << 8, "announced restores" },
 };
 
-_Static_assert(sizeof(struct handover_header) <= MOUNT_ROOM, "kept_mount has outgrown its place");
+_Static_assert(sizeof(struct handover_header) <= MOUNT_ROOM, "struct handover_header has outgrown its place");
 
 /* The slots of one kind. */
 struct pool {
 	size_t offset; /* in the memfd */
 	uint32_t *free;
 	uint32_t free_count, free_room;
-	size_t backed; /* bytes from `offset` on that have memory */
-	bool complained;
+	size_t backed;   /* how many bytes from `offset` on have memory */
+	bool complained; /* the administrator was told that there are too many */
 };
 
 struct handover {
 	int fd;
 	char *memory;
 	size_t length;
-	pthread_mutex_t lock; /* guards the pools */
+	pthread_mutex_t lock; /* guards the pools; `used` of the header is raised under it */
 	struct pool pools[HANDOVER_KINDS];
 };
 
@@ -167,7 +169,10 @@ void handover_give(struct handover *handover, enum handover_kind kind, void *slo
 	if (!slot)
 		return;
 	handover_publish(first_of(slot), 0);
-	/* Short of memory, the slot is lost to this daemon, and the next one finds it. */
+	/*
+	 * Without memory for the list, this daemon cannot use the slot again; the next one finds it
+	 * free.
+	 */
 	LOCKED (&handover->lock)
 		note_free_locked(pool,
 				 (uint32_t)((size_t)((char *)slot - slot_at(handover, kind, 0)) / kinds[kind].size));
@@ -248,7 +253,7 @@ static struct handover *allocate(int fd)
 }
 
 /*
- * Newer kernels want to be told that nothing in it is to be executed, older ones do not know the
+ * Linux 6.3 and later want to be told that nothing in it is executed; older ones do not know the
  * flag.
  */
 static int make_memfd(void)
@@ -276,7 +281,7 @@ int handover_new(struct handover **ret_handover)
 	handover_mount(handover)->layout = LAYOUT;
 	if (getrandom(&handover_mount(handover)->id, sizeof(handover_mount(handover)->id), 0) < 0)
 		handover_mount(handover)->id = (uint64_t)getpid() << 32 | monotonic_ms();
-	/* Records are JSON, whose numbers are signed. */
+	/* Records hold it as a JSON number, which json-c reads as a signed one. */
 	handover_mount(handover)->id &= INT64_MAX;
 	*ret_handover = handover;
 	return 0;
@@ -361,7 +366,7 @@ void handover_free(struct handover *handover)
 
 /* ---- inodes */
 
-/* As the system calls want it: with the bytes behind. */
+/* The system calls want the bytes right behind the struct. */
 union system_handle {
 	struct file_handle handle;
 	char room[sizeof(struct file_handle) + HANDOVER_FILE_MAX];

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a daemon leaves to the next one: a memory that both of them map.
+ * The handover: memory that a daemon leaves to the next one, which maps it too.
  *
- * Where somebody keeps /dev/fuse (fdstore.h), the mount outlives its daemon, at whatever
- * instruction that ends, and the kernel goes on to use the nodeids and handles that it was told of.
- * So each is written down here before the kernel hears of it: in a slot of a memfd, which is kept
- * beside /dev/fuse. tree_restore.c makes nodes and handles of the slots again.
+ * Where /dev/fuse is stored (fdstore.h), the mount outlives its daemon, whichever instruction that
+ * ends at, and the kernel goes on using the nodeids and handles that it was given. So each of them
+ * is written down here before it is sent to the kernel: in a slot of a memfd, which is stored
+ * together with /dev/fuse. The next daemon makes nodes and handles of the slots (tree_restore.c).
  *
- * A slot begins with a number that is never 0 while the slot means something. It is written last
- * and cleared first, so that a slot which a SIGKILL caught half-written means nothing. Slots of a
- * kind have one size and a largest number; where they run out, what has none does not survive its
- * daemon. Nothing here is ever synced: it ends with the boot, as the mount does.
+ * The first member of a slot is a number, and the slot is valid while that is not 0. The number is
+ * written last and cleared first, so a slot that was half-written at a SIGKILL is invalid. Each
+ * kind of slot has one size and a limited count; an object for which there was no slot does not
+ * survive its daemon. Nothing here is ever synced: it ends with the boot, as the mount does.
+ *
+ * The structs are a format: every version of revertfs with the same LAYOUT (handover.c) reads them.
  */
 #ifndef REVERTFS_RESTART_HANDOVER_H
 #define REVERTFS_RESTART_HANDOVER_H
@@ -24,11 +26,12 @@
 #include "util.h"
 
 /*
- * An inode, so that it can be opened again whatever has become of its names: open_by_handle_at(2).
+ * A file handle of name_to_handle_at(2): with it the inode is opened again, whatever its names are
+ * by then.
  */
 #define HANDOVER_FILE_MAX 64
 struct handover_file {
-	uint32_t length; /* 0: its filesystem has no such thing */
+	uint32_t length; /* 0: its filesystem has no file handles */
 	int32_t type;
 	unsigned char bytes[HANDOVER_FILE_MAX];
 };
@@ -38,16 +41,16 @@ struct handover_node {
 	uint64_t lookups;
 	uint64_t serial;
 	uint64_t device, inode; /* of a file or a scratch */
-	uint64_t parent;        /* of a file: where it was last seen, by its nodeid */
+	uint64_t parent;        /* of a file: the nodeid of the directory in which it was last seen */
 	uint32_t kind, fixed;
 	int32_t backing_id;
 	uint8_t was_protected, is_image;
-	uint8_t labelled; /* a view's label */
-	uint8_t restoring;
+	uint8_t labelled;  /* a view: chown or chmod was called on it, the next three say with what */
+	uint8_t restoring; /* tree_restore.c: it is being restored */
 	uint32_t label_uid, label_gid, label_mode;
 	struct handover_file file;
-	char name[NAME_MAX +
-		  1]; /* a file's last name, a scratch's disk, a view's image or layer, a directory of views */
+	/* A file's last name, a scratch's disk, a view's image or layer, a directory of views. */
+	char name[NAME_MAX + 1];
 };
 
 struct handover_handle {
@@ -58,25 +61,25 @@ struct handover_handle {
 	int32_t flags; /* of open(2) */
 };
 
-/* A request that must not be done twice, and what was found before it was done (replay.h). */
+/* A request that must not be done twice, and what the daemon found before it did it (replay.h). */
 struct handover_request {
 	uint64_t unique;
-	uint64_t device, inode;             /* what the name stood for; 0, 0: nothing */
+	uint64_t device, inode;             /* the file of that name; 0, 0: there was none */
 	uint64_t other_device, other_inode; /* the same of a second name */
 	uint32_t restarts;                  /* of the daemon that noted it */
-	uint32_t line;                      /* of a write of several commands: which one (once.h) */
-	uint8_t is_disk;                    /* the name was a disk's */
-	uint8_t has_snapshot;               /* which had this snapshot */
-	uint8_t announced;                  /* a prepare: a restore was expected */
+	uint32_t line;                      /* of a write of several commands: which command (once.h) */
+	uint8_t is_disk;                    /* a disk had the name */
+	uint8_t has_snapshot;               /* the disk had the snapshot that the command names */
+	uint8_t announced;                  /* a prepare: a restore had been announced */
 	uint8_t unused;
 	char head[36]; /* the disk's head; a prepare: how each disk starts */
 };
 
-/* What the control file answered on a handle, for whoever has not read it yet. */
+/* The control file's answer on a handle, which its caller may not have read yet. */
 #define HANDOVER_ANSWER_MAX 8000
 struct handover_answer {
 	uint64_t handle;
-	int64_t start; /* where in the file it begins */
+	int64_t start; /* the offset in the control file at which it begins */
 	uint32_t length;
 	char text[HANDOVER_ANSWER_MAX];
 };
@@ -96,59 +99,62 @@ enum handover_kind {
 	HANDOVER_KINDS
 };
 
-/* Of the mount itself; the members up to `layout` stay where they are in all versions. */
+/* About the mount. The members up to `layout` keep their places in all versions. */
 struct handover_header {
 	char magic[8];
 	uint32_t layout;
 	uint32_t restarts;             /* how many daemons there were before this one */
-	uint64_t id;                   /* of this mount, as long as it lasts; by chance no other has it */
-	uint32_t last_backing_id;      /* the largest that the kernel has given */
-	uint32_t used[HANDOVER_KINDS]; /* slots that were ever used; those behind are empty */
+	uint64_t id;                   /* of the mount, for all of its daemons; random, so no other mount has it */
+	uint32_t last_backing_id;      /* the largest that the kernel has given (passthrough.h) */
+	uint32_t used[HANDOVER_KINDS]; /* slots of each kind that were ever taken; all behind them are empty */
 	uint64_t device;               /* of the mount */
-	struct handshake handshake;    /* what the kernel said once, and what it was answered */
+	struct handshake handshake;    /* the kernel's first message, and what it was granted */
 	char images[PATH_MAX], mount[PATH_MAX], state[PATH_MAX];
 };
 
 struct handover;
 
-/* Empty; `fd` of it is handover_fd(). */
+/* Make an empty one for a fresh mount. 0 or a negative errno. */
 int handover_new(struct handover **ret_handover);
 
 /*
- * The one that an earlier daemon left, and `restarts` one more; the descriptor is consumed. -EPROTO
- * with a sentence when it is not one, or another version's.
+ * Map the handover that an earlier daemon left, and count one more restart in it. The descriptor is
+ * consumed. -EPROTO with a sentence when it is damaged or of another version.
  */
 int handover_adopt(int fd, struct handover **ret_handover, struct sentence *error);
-void handover_free(struct handover *handover); /* unmapped; the slots stay. NULL is fine */
+void handover_free(struct handover *handover); /* unmaps it; the next daemon still finds the slots. NULL is fine */
 
 int handover_fd(const struct handover *handover); /* borrowed */
 struct handover_header *handover_mount(struct handover *handover);
 
-/* Numbers that no earlier daemon of this mount has given: they count up from here. */
+/*
+ * The first of the numbers that this daemon may give: no earlier daemon of the mount has given one
+ * from here on.
+ */
 uint64_t handover_first_number(struct handover *handover);
 
 /*
- * An empty slot, zeroed, the caller's until handover_give(); NULL when there is none, which the
- * caller can live with. What it is published by is the caller's first store to its first member,
- * with handover_publish().
+ * Take an empty slot; all its bytes are 0. NULL when there is none: then the object does not
+ * survive the daemon, and all else works. The caller fills the slot and makes it valid by writing
+ * its first member with handover_publish(). handover_give() invalidates the slot and gives it back.
  */
 void *handover_take(struct handover *handover, enum handover_kind kind);
 void handover_give(struct handover *handover, enum handover_kind kind, void *slot); /* NULL is fine */
 void handover_publish(uint64_t *first, uint64_t value);
 
-/* Call `visit` for each slot that means something. It may give the slot back. */
+/* Call `visit` for each valid slot, which it may give back. */
 void handover_visit(struct handover *handover, enum handover_kind kind, void (*visit)(void *context, void *slot),
 		    void *context);
 
-/* Whether somebody had this file open, in the mount, when the earlier daemon ended. */
+/* Whether a handle on this file is written down: it was open when the earlier daemon ended. */
 bool handover_has_open(struct handover *handover, dev_t device, ino_t inode);
 
-/* The inode of a descriptor, of any kind. */
+/* Note the file handle of a descriptor, which may be of any kind; length 0 where there is none. */
 void handover_file_note(int fd, struct handover_file *ret_file);
 
 /*
- * A descriptor (O_PATH) on it, found in the filesystem that `directory` lies in; -ESTALE when it is
- * gone.
+ * Open (O_PATH) the inode of a file handle in the filesystem in which `directory` lies. -ESTALE
+ * when the inode is gone.
  */
 int handover_file_open(const struct handover_file *file, int directory);
 

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One loop over three descriptors: what the daemon says, signals, and /dev/fuse, which shows an
- * error when the mount is gone. The daemon speaks as to systemd, but on a socket that it is started
- * with (notify.h): one with a name could be written to by others.
+ * One loop over three descriptors: the daemon's messages, signals, and /dev/fuse, which reports an
+ * error when the mount is gone. The daemon sends what it would send to systemd, but on a socket
+ * that it is started with (notify.h): to a socket with a name, others could write.
  *
- *   the daemon ends with 0            it was asked to, or somebody unmounted: the keeper ends too
- *   the daemon ends in any other way  it is started again: at once when it had been serving, else
- *                                     after a while that doubles
- *   the first one never serves        its exit status is the keeper's
- *   SIGTERM, SIGINT                   are the daemon's; where there is none, one is started for it,
- *                                     since unmounting takes one
- *   SIGHUP, SIGUSR1                   the daemon is asked to let a new one take over
+ *   the daemon exits with 0           it was told to end, or somebody unmounted: so does the keeper
+ *   the daemon ends in any other way  another is started: at once if this one had been serving;
+ *                                     otherwise after a delay that doubles each time
+ *   the first daemon never serves     the keeper ends with its exit status
+ *   SIGTERM, SIGINT                   are passed on to the daemon. Where none runs, one is started
+ *                                     and gets the signal, since only a daemon unmounts
+ *   SIGHUP, SIGUSR1                   the daemon is asked to leave the mount to a new one
  */
 #include "keeper.h"
 
@@ -46,18 +46,18 @@ struct keeper {
 	char program[PATH_MAX];
 	bool in_background;
 	int ready_fd;
-	int directory; /* where the command was given: paths may be relative to it */
+	int directory; /* the working directory of the command: paths may be relative to it */
 	int socket, signals;
 	int daemon_socket; /* the other end, for each daemon */
 	sigset_t old_mask;
 	struct fdstore store;
 	pid_t daemon;    /* 0 while there is none */
 	bool serves;     /* the daemon that runs has said READY */
-	bool has_served; /* one has */
-	int signal;      /* for the next daemon, or 0 */
-	int delay_ms;    /* between an end and the next start */
-	uint64_t start;  /* monotonic ms: when that is */
-	int status;      /* of the end */
+	bool has_served; /* this or an earlier daemon has */
+	int signal;      /* SIGTERM or SIGINT, once it was received: every later daemon gets it; else 0 */
+	int delay_ms;    /* between a daemon's end and the next start */
+	uint64_t start;  /* monotonic ms: when the next one is started */
+	int status;      /* what the keeper exits with */
 	bool ended;
 };
 
@@ -69,7 +69,7 @@ bool keeper_is_parent(bool *ret_in_background)
 	return value != NULL;
 }
 
-/* ---- what the daemon says */
+/* ---- messages of the daemon */
 
 static void close_entry(struct keeper *keeper, size_t i)
 {
@@ -187,8 +187,8 @@ static void set_environment(struct keeper *keeper)
 }
 
 /*
- * First above all the numbers that they are to have, so that placing one overwrites no other. The
- * socket comes behind them.
+ * The daemon wants its descriptors at FIRST_FD and up, with the socket behind them. They are first
+ * copied above all these numbers, so that putting one in its place overwrites no other.
  */
 static int place_descriptors(struct keeper *keeper)
 {
@@ -208,8 +208,8 @@ static int place_descriptors(struct keeper *keeper)
 }
 
 /*
- * Those that end it stay blocked: it reads them from a descriptor, and until it does, none may end
- * it in a way that is not in order.
+ * SIGTERM, SIGINT and SIGUSR1 stay blocked in the daemon, which reads them from a signalfd. One
+ * that comes before the daemon has that must wait for it, not kill it.
  */
 static void restore_signals(const struct keeper *keeper)
 {
@@ -270,7 +270,7 @@ static void daemon_ended(struct keeper *keeper, int status)
 	bool exited = WIFEXITED(status);
 
 	keeper->daemon = 0;
-	listen_to_daemon(keeper); /* its last words */
+	listen_to_daemon(keeper); /* messages that it sent right before its end */
 	if (exited && WEXITSTATUS(status) == 0)
 		end(keeper, EXIT_SUCCESS);
 	else if (!keeper->has_served)
@@ -338,7 +338,9 @@ static int time_left(const struct keeper *keeper)
 	return keeper->daemon ? -1 : keeper->start > now ? (int)(keeper->start - now) : 0;
 }
 
-/* Without a daemon nobody else sees that the mount is gone. */
+/*
+ * The keeper watches /dev/fuse only while no daemon runs: otherwise the daemon notices an unmount.
+ */
 static void turn(struct keeper *keeper)
 {
 	struct pollfd fds[] = {
@@ -384,7 +386,7 @@ static int open_signals(struct keeper *keeper)
 	return keeper->signals < 0 ? -errno : 0;
 }
 
-/* By its path, not by /proc/self/exe: an upgrade puts another file there. */
+/* The path, since executing /proc/self/exe itself would start the old file after an upgrade. */
 static int find_program(struct keeper *keeper)
 {
 	ssize_t n = readlink("/proc/self/exe", keeper->program, sizeof(keeper->program) - 1);
@@ -395,7 +397,7 @@ static int find_program(struct keeper *keeper)
 	return 0;
 }
 
-/* Each descriptor of the store is here twice for a moment, when a daemon is started. */
+/* place_descriptors() has each descriptor of the store open three times. */
 static void raise_open_files(void)
 {
 	struct rlimit limit;
@@ -406,7 +408,7 @@ static void raise_open_files(void)
 	}
 }
 
-/* "-f" makes the daemon stay what its keeper has started. */
+/* The same with "-f": the daemon must stay the keeper's child and not go into the background. */
 static int make_arguments(struct keeper *keeper, char **argv)
 {
 	static char foreground[] = "-f";

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * NOTIFY_SOCKET is a path, or a name in the abstract namespace where it begins with '@'. A receiver
- * that does not listen is not waited for.
+ * NOTIFY_SOCKET is a path, or, where it begins with '@', a name in the abstract namespace. A
+ * receiver that does not read its socket is waited for, but no longer than SECONDS.
  */
 #include "notify.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Telling whoever has started us: sd_notify(3) without the library, which is one datagram. systemd
- * listens at NOTIFY_SOCKET, our own keeper (keeper.h) at the other end of a socket whose number
- * stands in NOTIFY_DESCRIPTOR.
+ * Messages to the process that started the daemon: sd_notify(3) without its library; each is one
+ * datagram. systemd listens at the socket that NOTIFY_SOCKET names, the keeper (keeper.h) at the
+ * other end of the descriptor whose number stands in REVERTFS_KEEPER_FD.
  */
 #ifndef REVERTFS_RESTART_NOTIFY_H
 #define REVERTFS_RESTART_NOTIFY_H
@@ -11,12 +11,16 @@
 
 #define NOTIFY_DESCRIPTOR "REVERTFS_KEEPER_FD"
 
+/* Whether either of them listens. */
 bool notify_is_heard(void);
 
-/* Send "READY=1" and the like; nothing happens where nobody listens. 0 or a negative errno. */
+/*
+ * Send "READY=1" and the like; 0 at once where nobody listens. 0 or a negative errno. Blocks for
+ * five seconds at most.
+ */
 int notify(const char *message);
 
-/* The same with a descriptor, of which the receiver gets one of its own. */
+/* The same with a descriptor (-1: none), of which the receiver gets a copy. */
 int notify_with(const char *message, int fd);
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A note stays where its answer reached the kernel and the daemon did not get to strike it. It does
- * no harm, since numbers are never used twice, and goes a few restarts later: a request may have to
- * be sent again and again while daemons die early.
+ * A daemon that is killed between answering a request and clearing its note leaves the note behind.
+ * It does no harm, since the kernel never uses a request's number twice. It is dropped
+ * RESTARTS_KEPT restarts later and no sooner: a request whose daemons keep dying is sent again each
+ * time.
  */
 #include "replay.h"
 
@@ -18,7 +19,7 @@ static void compare(void *context, void *slot)
 	struct search *search = context;
 	struct handover_request *noted = slot;
 
-	/* Two steps of one request are noted for a moment: the later one is meant. */
+	/* replay_note_next() has both steps noted for a moment; the later one counts. */
 	if (noted->unique == search->unique && (!search->found || noted->line > search->found->line))
 		search->found = noted;
 }

@@ -2,12 +2,13 @@
 /*
  * Requests that must not be done twice.
  *
- * What a daemon had read and not answered when it was killed, the kernel sends again to the next
- * one (WIRE_RESENT), and it may have been done already. Most requests may be done again; making,
- * removing and renaming may not: a second unlink says that there is no such file. So before such a
- * change it is noted, in the handover, what it finds; who meets his request again compares that
- * with what there is, and knows whether it was done. The kernel holds the locks of the directories
- * concerned until it has its answer, so nobody in the mount can have changed them since.
+ * The kernel sends every request that a killed daemon had read and not answered to the next daemon
+ * (WIRE_RESENT). Had it been done? Most requests can simply be done again. Making, removing and
+ * renaming cannot: a second unlink would fail with ENOENT. So before such a change the daemon notes
+ * in the handover what it found under the names. When the request comes again, the next daemon
+ * compares the note with what it finds itself, and so knows whether the change was made. Nobody in
+ * the mount can have changed the names in between: the kernel holds the locks of their directories
+ * until it has its answer.
  */
 #ifndef REVERTFS_RESTART_REPLAY_H
 #define REVERTFS_RESTART_REPLAY_H
@@ -15,27 +16,30 @@
 #include "handover.h"
 
 struct replay {
-	uint64_t unique; /* the kernel's number of the request, the same when it is sent again */
-	bool again;      /* an earlier daemon may have had it */
-	struct handover_request *noted;
+	uint64_t unique;                /* the kernel's number of the request, the same when it is sent again */
+	bool again;                     /* it was sent again: an earlier daemon may have done it */
+	struct handover_request *noted; /* its slot in the handover, or NULL */
 };
 
-/* What an earlier daemon noted when it was about to do this, or NULL: then it has not done it. */
+/* What an earlier daemon noted before it did this request. NULL: no daemon has begun to do it. */
 const struct handover_request *replay_recall(struct handover *handover, struct replay *replay);
 
 /*
- * What is found, by the caller who is about to change it. Noted once; without room for it nothing
- * is.
+ * Note what was found, right before changing it. A request that has a note keeps it. Where there is
+ * no free slot nothing is noted, and the change is made all the same.
  */
 void replay_note(struct handover *handover, struct replay *replay, const struct handover_request *found);
 
-/* The same for the next of several steps, of which the noted one is done. */
+/*
+ * Note the next step of a request that has several; its former note, of the step that is done,
+ * goes.
+ */
 void replay_note_next(struct handover *handover, struct replay *replay, const struct handover_request *found);
 
-/* The kernel has its answer. */
+/* The kernel has the answer: the note goes. */
 void replay_settle(struct handover *handover, struct replay *replay);
 
-/* Forget what nobody can ask for any more. To be called once, at the start. */
+/* Forget notes of requests that were answered long ago. To be called once, at the start. */
 void replay_forget_old(struct handover *handover);
 
 #endif
