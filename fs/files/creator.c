@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The filesystem ids decide who owns a new file, and are a thread's own. Changing fsuid from 0
- * takes the rights over files out of the effective capabilities, so they are put back: whether the
- * caller may create here has been decided by the kernel (default_permissions), and a second check
- * without the caller's supplementary groups would refuse what is allowed. The alternative, fchown()
- * afterwards, leaves a moment, or a crash's leftover, in which the file is root's.
+ * The filesystem ids decide who owns a new file, and each thread has its own. Changing fsuid from 0
+ * also drops the capabilities over files, so these are set again: the kernel has already decided
+ * that the caller may create here (default_permissions), and a second check, which would not know
+ * the caller's supplementary groups, would refuse what is allowed. The alternative, fchown()
+ * afterwards, has a moment in which the file is root's, and a crash would leave it so.
  */
 #include "creator.h"
 

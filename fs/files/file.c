@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * An O_PATH descriptor can be looked at and named, not used; the magic link /proc/self/fd/N leads
- * to the very inode, whatever has become of its name, and a path that ends in it is not followed
- * any further, even where the inode is a symlink.
+ * An O_PATH descriptor allows fstat(2) and AT_EMPTY_PATH, but neither reading nor chmod(2). The
+ * magic link /proc/self/fd/N helps: it leads to the very inode, whatever its names are by now, and
+ * the kernel follows nothing behind it, even where that inode is a symlink.
  */
 #include "file.h"
 
@@ -63,7 +63,7 @@ int file_read_link(int fd, char *text, size_t size)
 	return 0;
 }
 
-/* sgid without group execution once meant mandatory locking, and stays. */
+/* sgid without group execution meant mandatory locking; the kernel leaves it, too. */
 int file_kill_privileges(int fd)
 {
 	mode_t bits = S_ISUID;
@@ -79,8 +79,8 @@ int file_kill_privileges(int fd)
 }
 
 /*
- * The size first, since it may fail for want of space; the owner before the mode, since chown
- * clears suid and sgid.
+ * The size comes first, since it may fail for lack of space; the owner comes before the mode, since
+ * chown(2) clears suid and sgid.
  */
 int file_change(int fd, const struct change *change)
 {
@@ -123,7 +123,7 @@ int file_remove_xattr(int fd, const char *name)
 	return result(removexattr(magic_link(fd).text, name));
 }
 
-/* libvirt keeps its labels in trusted.*, and fails where it can read some but write none. */
+/* libvirt keeps its labels in trusted.*, and fails where it can read xattrs but not write them. */
 bool file_has_xattrs(int fd)
 {
 	return file_get_xattr(fd, "trusted.revertfs", NULL, 0) != -ENOTSUP;

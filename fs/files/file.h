@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Real files by descriptor: what system calls offer by path, done to exactly the file that an
- * O_PATH descriptor stands for.
+ * Real files by descriptor: what system calls do by path, done to exactly the file that an O_PATH
+ * descriptor refers to. A descriptor that was opened for reading or writing will do as well.
  *
- * Nothing here follows a symlink: a name is one component and is opened with O_NOFOLLOW; an
- * operation on the descriptor goes by /proc/self/fd or AT_EMPTY_PATH, so also on a symlink itself.
- * Every descriptor may be an ordinary one as well. Functions return 0, a count or a descriptor, or
- * a negative errno.
+ * Nothing here follows a symlink: a name is one component and is opened with O_NOFOLLOW, and a
+ * descriptor is reached by /proc/self/fd or AT_EMPTY_PATH, which act on a symlink itself. Functions
+ * return 0, a count or a descriptor, or a negative errno. They block as long as the filesystem
+ * does.
  */
 #ifndef REVERTFS_FILES_FILE_H
 #define REVERTFS_FILES_FILE_H
@@ -19,24 +19,24 @@
 
 #include "creator.h"
 
-/* An entry of a directory, with O_PATH; *ret_stat is what it is. */
+/* Open an entry of a directory with O_PATH; the caller closes it. *ret_stat describes it. */
 int file_find(int directory, const char *name, struct stat *ret_stat);
 int file_stat(int fd, struct stat *ret_stat);
 
 /*
- * Open what the descriptor stands for. Flags that belong to the making or the finding of the name
- * are left out, and O_DIRECT, which would want our buffers aligned, and O_APPEND, with which
- * pwrite(2) pays no heed to where the kernel wants it: a write that comes twice, for its daemon was
- * killed, would be there twice.
+ * Open the file that the descriptor refers to; the caller closes it. These flags are dropped: those
+ * that are about making or finding a name; O_DIRECT, which would need aligned buffers; O_APPEND,
+ * with which pwrite(2) ignores its offset, so that a write that is done twice, because a daemon was
+ * killed, would append twice.
  */
 int file_open(int fd, int flags);
 
 int file_read_link(int fd, char *text, size_t size); /* NUL-terminated; -ENAMETOOLONG when it does not fit */
 
-/* What setattr(2)'s relatives change; members count where their bit is set in `what`. */
+/* What one FUSE SETATTR changes: those members whose bit is set in `what`. */
 enum {
 	CHANGE_SIZE = 1 << 0,
-	CHANGE_OWNER = 1 << 1, /* uid and gid, (uid_t)-1 and (gid_t)-1 leave as it is */
+	CHANGE_OWNER = 1 << 1, /* uid and gid; (uid_t)-1 and (gid_t)-1 change nothing */
 	CHANGE_MODE = 1 << 2,
 	CHANGE_TIMES = 1 << 3, /* UTIME_NOW and UTIME_OMIT as in utimensat(2) */
 	CHANGE_KILL = 1 << 4,  /* file_kill_privileges() */
@@ -51,10 +51,7 @@ struct change {
 };
 int file_change(int fd, const struct change *change);
 
-/*
- * Take suid and sgid from it, as the kernel does when somebody writes who has no right to leave
- * them.
- */
+/* Clear suid and sgid, as the kernel does when a caller without CAP_FSETID writes to a file. */
 int file_kill_privileges(int fd);
 
 ssize_t file_get_xattr(int fd, const char *name, void *value, size_t size);
@@ -62,13 +59,13 @@ ssize_t file_list_xattrs(int fd, char *names, size_t size);
 int file_set_xattr(int fd, const char *name, const void *value, size_t size, int flags);
 int file_remove_xattr(int fd, const char *name);
 
-/* Whether all xattrs can be had here, and whether ACLs can. */
+/* Whether the file's filesystem has xattrs of every namespace, and whether it has POSIX ACLs. */
 bool file_has_xattrs(int fd);
 bool file_has_acls(int fd);
 
 /*
- * A new entry. `umask` counts where the directory has no default ACL; the mode is otherwise exactly
- * what was asked for.
+ * A new entry. It gets `mode`, less `umask` where the directory has no default ACL. The process
+ * must have a umask of 0. file_create() returns a descriptor, and -EEXIST as with O_EXCL.
  */
 struct creation {
 	struct creator creator;
@@ -76,7 +73,7 @@ struct creation {
 	mode_t umask;
 	dev_t device;
 };
-int file_create(int directory, const char *name, int flags, const struct creation *creation); /* -EEXIST as O_EXCL */
+int file_create(int directory, const char *name, int flags, const struct creation *creation);
 int file_make_node(int directory, const char *name, const struct creation *creation);
 int file_make_directory(int directory, const char *name, const struct creation *creation);
 int file_make_link(int directory, const char *name, const char *target, const struct creation *creation);

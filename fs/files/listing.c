@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * getdents64(2) into an array.
+ * An array of entries, filled by getdents64(2).
  */
 #include "listing.h"
 
@@ -87,7 +87,10 @@ struct listing_entry *listing_find(const struct listing *listing, const char *na
 	return bsearch(&like, listing->entries, listing->count, sizeof(like), compare);
 }
 
-/* Half of the hash, so that there is no sign: positions are numbers that lseek(2) takes. */
+/*
+ * Half of the hash, since lseek(2) takes no negative position. 0 is the start, 1 and 2 are the
+ * dots'.
+ */
 static off_t position_of(const char *name)
 {
 	uint64_t half = text_hash(name) >> 1;

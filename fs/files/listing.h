@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a directory held at one moment, so that a directory that changes while it is being read (rm
- * -r) neither repeats nor skips a name, and names that lie in no real directory can be mixed in.
+ * What a directory held at one moment. A reader of a listing sees each name exactly once, even
+ * while the directory changes (rm -r), and names that lie in no real directory can be added to it.
  *
- * A position comes from the name that stands before it, so that it means the same in another
- * listing of the same directory: the one that the next daemon makes for somebody who was reading.
+ * A position is what readdir(3) goes on from. It is computed from the name before it, so it means
+ * the same in another listing of the same directory: the next daemon makes one for a reader who is
+ * halfway through.
+ *
+ * A listing is used by one thread at a time.
  */
 #ifndef REVERTFS_FILES_LISTING_H
 #define REVERTFS_FILES_LISTING_H
@@ -16,7 +19,7 @@ struct listing_entry {
 	char *name;
 	uint64_t inode;
 	mode_t type;    /* S_IFREG and the like; 0 when the filesystem does not say */
-	off_t position; /* behind it; once the listing has been placed */
+	off_t position; /* the one behind the entry; set by listing_place() */
 };
 
 struct listing {
@@ -28,22 +31,27 @@ struct listing *listing_new(void);          /* NULL when out of memory */
 void listing_free(struct listing *listing); /* NULL is fine */
 void listing_freep(struct listing **listing);
 
-/* 0 or -ENOMEM. */
+/* Copies the name. 0 or -ENOMEM. */
 int listing_add(struct listing *listing, const char *name, uint64_t inode, mode_t type);
 
-/* By name, with each name once. */
+/* Sort by name, and drop repeated names. */
 void listing_sort(struct listing *listing);
 
-/* An entry of a sorted listing, or NULL. */
+/* The entry of this name in a sorted listing, or NULL. Borrowed. */
 struct listing_entry *listing_find(const struct listing *listing, const char *name);
 
 /*
- * Give each entry its position, and sort by it; and the index of the first entry behind a position.
+ * listing_place() gives each entry its position, which is above 0, and sorts by it; from then on
+ * listing_behind() returns the index of the first entry behind a position, `count` if there is
+ * none.
  */
 void listing_place(struct listing *listing);
 size_t listing_behind(const struct listing *listing, off_t position);
 
-/* All of a real directory but "." and "..", from its start; the descriptor's position is used. */
+/*
+ * Add all entries of a real directory but "." and "..". It is read from its start, which moves the
+ * descriptor's position. 0 or a negative errno.
+ */
 int listing_read(struct listing *listing, int directory_fd);
 
 #endif
