@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A hash table of handles by number, under one lock that is held for a few instructions. Numbers
- * count up, so the low bits spread them evenly without any hashing.
+ * A hash table of handles by number. Numbers count up, so their low bits spread them evenly without
+ * any hashing.
+ *
+ * One lock guards the chains, the numbers and the reference counts. Under it only the handover's
+ * lock is taken, and no system call is made.
  */
 #include "handle.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "lock.h"
 
 #define CHAINS 4096 /* a power of two; a host has a few open files for each of its guests */
 
@@ -55,7 +60,7 @@ struct handle *handle_new(enum handle_kind kind)
 	return handle;
 }
 
-static void link_handle(struct handle_table *table, struct handle *handle, uint64_t number)
+static void link_handle_locked(struct handle_table *table, struct handle *handle, uint64_t number)
 {
 	struct handle **place = chain(table, number);
 
@@ -66,8 +71,8 @@ static void link_handle(struct handle_table *table, struct handle *handle, uint6
 	table->count++;
 }
 
-/* Everything but the number. */
-static void keep(struct handle_table *table, struct handle *handle)
+/* Take a slot and fill it, all but its number. */
+static void note_down(struct handle_table *table, struct handle *handle)
 {
 	struct handover_handle *noted = handover_take(table->handover, HANDOVER_HANDLE);
 
@@ -82,15 +87,15 @@ static void keep(struct handle_table *table, struct handle *handle)
 
 uint64_t handle_add(struct handle_table *table, struct handle *handle)
 {
-	uint64_t number;
+	uint64_t number = 0;
 
-	keep(table, handle);
-	pthread_mutex_lock(&table->lock);
-	number = table->next_number++;
-	link_handle(table, handle, number);
-	if (handle->noted)
-		handover_publish(&handle->noted->number, number);
-	pthread_mutex_unlock(&table->lock);
+	note_down(table, handle);
+	LOCKED (&table->lock) {
+		number = table->next_number++;
+		link_handle_locked(table, handle, number);
+		if (handle->noted)
+			handover_publish(&handle->noted->number, number);
+	}
 	return number;
 }
 
@@ -98,12 +103,11 @@ void handle_restore(struct handle_table *table, struct handle *handle, struct ha
 {
 	handle->noted = noted;
 	handle->asked_by = noted->opened_by;
-	pthread_mutex_lock(&table->lock);
-	link_handle(table, handle, noted->number);
-	pthread_mutex_unlock(&table->lock);
+	LOCKED (&table->lock)
+		link_handle_locked(table, handle, noted->number);
 }
 
-static struct handle **find(struct handle_table *table, uint64_t number)
+static struct handle **find_locked(struct handle_table *table, uint64_t number)
 {
 	struct handle **place = chain(table, number);
 
@@ -114,30 +118,29 @@ static struct handle **find(struct handle_table *table, uint64_t number)
 
 struct handle *handle_get(struct handle_table *table, uint64_t number)
 {
-	struct handle *handle;
+	struct handle *handle = NULL;
 
-	pthread_mutex_lock(&table->lock);
-	handle = *find(table, number);
-	if (handle)
-		handle->references++;
-	pthread_mutex_unlock(&table->lock);
+	LOCKED (&table->lock) {
+		handle = *find_locked(table, number);
+		if (handle)
+			handle->references++;
+	}
 	return handle;
 }
 
 void handle_put(struct handle_table *table, struct handle *handle)
 {
-	bool last;
+	bool last = false;
 
 	if (!handle)
 		return;
-	pthread_mutex_lock(&table->lock);
-	last = --handle->references == 0;
-	pthread_mutex_unlock(&table->lock);
+	LOCKED (&table->lock)
+		last = --handle->references == 0;
 	if (last)
 		destroy(table, handle);
 }
 
-/* Out of the table, and out of what the next daemon will know; with the table's reference. */
+/* Remove a handle from the table and from the handover. The caller gets the table's reference. */
 static void unlink_locked(struct handle_table *table, struct handle **place)
 {
 	struct handle *handle = *place;
@@ -148,7 +151,7 @@ static void unlink_locked(struct handle_table *table, struct handle **place)
 	handle->noted = NULL;
 }
 
-/* Struck while it is changed, so that half an answer is none. */
+/* The slot is invalid while it is changed, so the next daemon never finds half an answer. */
 void handle_note_answer(struct handle_table *table, struct handle *handle)
 {
 	struct handover_answer *noted = handle->handover_answer;
@@ -199,22 +202,22 @@ bool handle_recall_answer(struct handle_table *table, struct handle *handle)
 
 void handle_remove(struct handle_table *table, uint64_t number)
 {
-	struct handle **place, *handle;
+	struct handle *handle = NULL;
 
-	pthread_mutex_lock(&table->lock);
-	place = find(table, number);
-	handle = *place;
-	if (handle)
-		unlink_locked(table, place);
-	pthread_mutex_unlock(&table->lock);
+	LOCKED (&table->lock) {
+		struct handle **place = find_locked(table, number);
+
+		handle = *place;
+		if (handle)
+			unlink_locked(table, place);
+	}
 	handle_put(table, handle);
 }
 
-static struct handle *take_asked_by(struct handle_table *table, uint64_t asked_by)
+static struct handle *take_asked_by_locked(struct handle_table *table, uint64_t asked_by)
 {
 	struct handle *handle = NULL;
 
-	pthread_mutex_lock(&table->lock);
 	for (size_t i = 0; i < CHAINS && !handle; i++) {
 		struct handle **place = &table->chains[i];
 
@@ -224,22 +227,24 @@ static struct handle *take_asked_by(struct handle_table *table, uint64_t asked_b
 		if (handle)
 			unlink_locked(table, place);
 	}
-	pthread_mutex_unlock(&table->lock);
 	return handle;
 }
 
 void handle_take_back(struct handle_table *table, uint64_t asked_by)
 {
-	handle_put(table, take_asked_by(table, asked_by));
+	struct handle *handle = NULL;
+
+	LOCKED (&table->lock)
+		handle = take_asked_by_locked(table, asked_by);
+	handle_put(table, handle);
 }
 
 unsigned handle_count(struct handle_table *table)
 {
-	unsigned count;
+	unsigned count = 0;
 
-	pthread_mutex_lock(&table->lock);
-	count = table->count;
-	pthread_mutex_unlock(&table->lock);
+	LOCKED (&table->lock)
+		count = table->count;
 	return count;
 }
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Open descriptors of the mount: the numbers that the kernel hands back with every read and write,
- * and what each stands for.
+ * Handles: open descriptors of the mount, by the numbers that the kernel sends with every read and
+ * write.
  *
- * A handle's number comes from a counter, is never used twice, and says nothing of our memory, so
- * that it can outlive the daemon that gave it: each is written down for the next one (handover.h)
- * before the kernel is told.
+ * A handle's number comes from a counter, is never used twice, and is no address, so it can outlive
+ * the daemon that gave it: each handle is written down for the next daemon (handover.h) before the
+ * kernel gets its number.
  */
 #ifndef REVERTFS_MOUNT_HANDLE_H
 #define REVERTFS_MOUNT_HANDLE_H
@@ -27,26 +27,28 @@ enum handle_kind {
 	HANDLE_TEXT, /* a status, as it was when it was opened */
 };
 
-/* Set before handle_add() and never changed, but for what `lock` guards. */
+/*
+ * Set before handle_add() and not changed later, except for what `lock` or the table's lock guards.
+ */
 struct handle {
 	enum handle_kind kind;
 	struct node *node; /* a reference */
-	int fd;            /* the file to read and write, or -1; HANDLE_SCRATCH: the scratch's, not ours */
+	int fd;            /* the file to read and write, or -1; HANDLE_SCRATCH: borrowed from the scratch */
 	int flags;         /* of open(2) */
-	uint64_t asked_by; /* the request that it was made for, with which it is found again where that is sent again */
+	uint64_t asked_by; /* the OPEN or CREATE it was made for: it is found by that if the request comes again */
 	bool writer;
-	bool entered;            /* counted with passthrough_enter() */
-	struct scratch *scratch; /* HANDLE_SCRATCH: a reference, counted with scratch_open() */
-	struct view *view;       /* HANDLE_VIEW: the node's; `fd` came from view_open() */
+	bool entered;            /* passthrough_enter() was called for it */
+	struct scratch *scratch; /* HANDLE_SCRATCH: a reference; scratch_open() has counted the handle */
+	struct view *view;       /* HANDLE_VIEW: borrowed from the node; `fd` came from view_open() */
 
-	pthread_mutex_t lock;
-	struct listing *listing; /* HANDLE_DIRECTORY: as it was when it was read from the start */
-	char *text;              /* HANDLE_TEXT, HANDLE_CONTROL: what is to be read */
+	pthread_mutex_t lock;    /* guards from here to the next blank line */
+	struct listing *listing; /* HANDLE_DIRECTORY: made whenever it is read from the start */
+	char *text;              /* HANDLE_TEXT, HANDLE_CONTROL: what reads return */
 	size_t text_length;
-	off_t text_start;        /* HANDLE_CONTROL: where in the file the answer begins */
-	bool text_start_is_open; /* and whether the next read may still decide that */
+	off_t text_start;        /* HANDLE_CONTROL: the offset in the file at which the text begins */
+	bool text_start_is_open; /* ... may still be changed by the next read: tree_admin.c */
 
-	/* The table's. */
+	/* Guarded by the table's lock. */
 	uint64_t number;
 	struct handover_handle *noted;
 	struct handover_answer *handover_answer;
@@ -57,8 +59,8 @@ struct handle {
 struct handle_table;
 
 /*
- * `destroy` gives back what a handle holds, not the handle itself; it is called without a lock
- * held. `handover` (borrowed) is where handles are written down.
+ * `destroy` releases what a handle holds, not the handle itself; it is called without a lock held.
+ * Handles are written down in `handover` (borrowed).
  */
 int handle_table_new(void (*destroy)(void *context, struct handle *handle), void *context, struct handover *handover,
 		     struct handle_table **ret_table);
@@ -67,30 +69,30 @@ void handle_table_free(struct handle_table *table); /* with all that is still op
 struct handle *handle_new(enum handle_kind kind); /* NULL when out of memory */
 void handle_free(struct handle *handle); /* one that was never added, with its text and listing; NULL is fine */
 
-/* The handle becomes the table's; the number is what the kernel gets. */
+/* Give the handle to the table. Returns its number, for the kernel. */
 uint64_t handle_add(struct handle_table *table, struct handle *handle);
 
-/* The same with the number that an earlier daemon gave. */
+/* The same with the number that an earlier daemon gave and wrote down in `noted`. */
 void handle_restore(struct handle_table *table, struct handle *handle, struct handover_handle *noted);
 
-/* Close what was opened for a request whose answer never reached the kernel. */
+/* Close the handle, if there is one, of a request whose answer never reached the kernel. */
 void handle_take_back(struct handle_table *table, uint64_t asked_by);
 
 /*
- * The text of a HANDLE_CONTROL, an answer, is written down too, as far as there is room; the caller
- * holds handle->lock. What an earlier daemon wrote down for this number becomes the text; false
- * when there is nothing.
+ * An answer, the text of a HANDLE_CONTROL, is written down too, if there is room for it.
+ * handle_note_answer() wants handle->lock held. handle_recall_answer() makes the answer that an
+ * earlier daemon wrote down for this number the handle's text; false when there is none.
  */
 void handle_note_answer(struct handle_table *table, struct handle *handle);
 bool handle_recall_answer(struct handle_table *table, struct handle *handle);
 
 unsigned handle_count(struct handle_table *table);
 
-/* With a reference, or NULL. */
+/* The handle of a number, with a reference, or NULL. */
 struct handle *handle_get(struct handle_table *table, uint64_t number);
 void handle_put(struct handle_table *table, struct handle *handle); /* NULL is fine */
 
-/* The kernel has closed it: gone as soon as no request uses it. */
+/* The kernel has closed it: the handle is destroyed as soon as no request uses it. */
 void handle_remove(struct handle_table *table, uint64_t number);
 
 #endif

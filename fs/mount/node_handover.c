@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A name that a SIGKILL catches half-written leads nowhere or to another inode, which
- * tree_restore.c sees.
+ * Names are overwritten in place. After a SIGKILL a name may be half-written: it then leads
+ * nowhere, or to another inode, and tree_restore.c checks for both.
  */
 #include "node_handover.h"
 

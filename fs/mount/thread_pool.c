@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A thread for each, and one or two of those that have nothing left to do wait a while for more: a
- * reset takes less time than starting a thread and taking it down.
+ * Each piece of work has a thread for itself. One or two threads stay for a while when their work
+ * is done and take more: a reset takes less time than starting and ending a thread.
  *
- *   busy      what has been given to thread_pool_run() and has not ended; never more than the limit
- *   idle      threads that wait for work; work is queued only for one of them, else it comes with a
- *             new thread
- *   threads   all of them; the struct is theirs until the last has gone
+ *   busy      work that was given to thread_pool_run() and has not ended; never above the limit
+ *   idle      threads that wait for work. Work is queued only if an idle thread will take it;
+ *             otherwise a new thread is started with it
+ *   threads   all threads; the struct is freed after the last has gone
  */
 #include "thread_pool.h"
 
@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "lock.h"
 #include "util.h"
 
 #define IDLE_MAX 2
@@ -29,9 +30,9 @@ struct work {
 
 struct thread_pool {
 	pthread_mutex_t lock; /* guards all below */
-	pthread_cond_t more;  /* for the idle */
-	pthread_cond_t fewer; /* for who waits for an end */
-	struct work *queue;   /* in no order: what is in it is taken at once */
+	pthread_cond_t more;  /* work was queued */
+	pthread_cond_t fewer; /* `busy` or `threads` went down */
+	struct work *queue;   /* in no order, since idle threads take all of it at once */
 	unsigned queued, busy, idle, threads, limit;
 	bool ending;
 };
@@ -56,29 +57,28 @@ int thread_pool_new(unsigned limit, struct thread_pool **ret_pool)
 
 void thread_pool_wait(struct thread_pool *pool)
 {
-	pthread_mutex_lock(&pool->lock);
-	while (pool->busy)
-		pthread_cond_wait(&pool->fewer, &pool->lock);
-	pthread_mutex_unlock(&pool->lock);
+	LOCKED (&pool->lock)
+		while (pool->busy)
+			pthread_cond_wait(&pool->fewer, &pool->lock);
 }
 
 void thread_pool_free(struct thread_pool *pool)
 {
 	if (!pool)
 		return;
-	pthread_mutex_lock(&pool->lock);
-	pool->ending = true;
-	pthread_cond_broadcast(&pool->more);
-	while (pool->threads)
-		pthread_cond_wait(&pool->fewer, &pool->lock);
-	pthread_mutex_unlock(&pool->lock);
+	LOCKED (&pool->lock) {
+		pool->ending = true;
+		pthread_cond_broadcast(&pool->more);
+		while (pool->threads)
+			pthread_cond_wait(&pool->fewer, &pool->lock);
+	}
 	pthread_cond_destroy(&pool->more);
 	pthread_cond_destroy(&pool->fewer);
 	pthread_mutex_destroy(&pool->lock);
 	free(pool);
 }
 
-/* Work for a thread that has none, or NULL when it may go. */
+/* Wait for work, IDLE_S seconds at most. NULL when the thread is to end. */
 static struct work *wait_for_work_locked(struct thread_pool *pool)
 {
 	struct timespec until;
@@ -103,16 +103,16 @@ static struct work *next_work(struct thread_pool *pool)
 {
 	struct work *work = NULL;
 
-	pthread_mutex_lock(&pool->lock);
-	pool->busy--;
-	pthread_cond_broadcast(&pool->fewer);
-	if (pool->idle < IDLE_MAX)
-		work = wait_for_work_locked(pool);
-	if (!work) {
-		pool->threads--;
+	LOCKED (&pool->lock) {
+		pool->busy--;
 		pthread_cond_broadcast(&pool->fewer);
+		if (pool->idle < IDLE_MAX)
+			work = wait_for_work_locked(pool);
+		if (!work) {
+			pool->threads--;
+			pthread_cond_broadcast(&pool->fewer);
+		}
 	}
-	pthread_mutex_unlock(&pool->lock);
 	return work;
 }
 
@@ -162,16 +162,16 @@ static int hand_over_locked(struct thread_pool *pool, struct work *work)
 int thread_pool_run(struct thread_pool *pool, void (*run)(void *argument), void *argument)
 {
 	struct work *work = malloc(sizeof(*work));
-	int r;
+	int r = 0;
 
 	if (!work)
 		return -EAGAIN;
 	*work = (struct work){ .pool = pool, .run = run, .argument = argument };
-	pthread_mutex_lock(&pool->lock);
-	r = hand_over_locked(pool, work);
-	if (r == 0)
-		pool->busy++;
-	pthread_mutex_unlock(&pool->lock);
+	LOCKED (&pool->lock) {
+		r = hand_over_locked(pool, work);
+		if (r == 0)
+			pool->busy++;
+	}
 	if (r < 0)
 		free(work);
 	return r;
