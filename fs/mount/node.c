@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Two hash tables over the same nodes: by nodeid, for every request; by what the node stands for,
- * so that a thing that is looked up twice has one nodeid, and hard links one inode in the kernel.
+ * Two hash tables over the same nodes. One finds a node by its nodeid, for every request. The other
+ * finds it by its key, which is what it stands for: so a file that is looked up twice has one
+ * nodeid, and hard links are one inode in the kernel.
  *
  * One lock guards both tables and the changing members of every node. It is held for a few
- * instructions, never over a system call, and of autoprotect.c nothing but the counting of a
- * reference is called under it; what a dead node held is given back after it has been released. A
- * node dies when neither the kernel nor we refer to it.
+ * instructions and never over a system call. Nothing of the model is called under it but
+ * scratch_get(), which counts a reference. A node dies when neither the kernel nor the daemon
+ * refers to it; what it held is released after the lock.
  */
 #include "node.h"
 
@@ -17,13 +18,14 @@
 #include <unistd.h>
 
 #include "fdstore.h"
-#include "node_handover.h"
+#include "lock.h"
 #include "log.h"
+#include "node_handover.h"
 #include "util.h"
 
 struct node_table {
 	pthread_mutex_t lock;
-	struct node **by_id, **by_key; /* chains; `size` of each, a power of two */
+	struct node **by_id, **by_key; /* `size` chains each, a power of two */
 	size_t size, count;
 	uint64_t next_id;
 	struct node *root;
@@ -125,7 +127,7 @@ static void unlink_node(struct node_table *table, struct node *node)
 	table->count--;
 }
 
-/* Twice the size. Failing is no harm: the chains get longer. */
+/* Double the number of chains. Without memory for that they just get longer. */
 static void grow(struct node_table *table)
 {
 	size_t size = table->size;
@@ -153,7 +155,7 @@ static void grow(struct node_table *table)
 	free(old);
 }
 
-/* Of a node that is in no table; its parent is the caller's business. */
+/* For a node that is in no table. The reference on its parent is left to the caller. */
 static void destroy(struct node_table *table, struct node *node)
 {
 	handover_give(table->handover, HANDOVER_NODE, node->noted);
@@ -172,7 +174,9 @@ static bool is_dead(const struct node *node)
 	return !node->references && !node->lookups;
 }
 
-/* Drop one reference and everything that dies with it: the parents, perhaps, one after another. */
+/*
+ * When a node dies, so does its reference on its parent, which may be the parent's last, and so on.
+ */
 void node_put(struct node_table *table, struct node *node)
 {
 	while (node) {
@@ -194,37 +198,36 @@ void node_put(struct node_table *table, struct node *node)
 
 struct node *node_ref(struct node_table *table, struct node *node)
 {
-	pthread_mutex_lock(&table->lock);
-	node->references++;
-	pthread_mutex_unlock(&table->lock);
+	LOCKED (&table->lock)
+		node->references++;
 	return node;
 }
 
 struct node *node_get(struct node_table *table, uint64_t id)
 {
-	struct node *node;
+	struct node *node = NULL;
 
-	pthread_mutex_lock(&table->lock);
-	node = find_id(table, id);
-	if (node)
-		node->references++;
-	pthread_mutex_unlock(&table->lock);
+	LOCKED (&table->lock) {
+		node = find_id(table, id);
+		if (node)
+			node->references++;
+	}
 	return node;
 }
 
 static struct node *find_same(struct node_table *table, const struct node *like)
 {
-	struct node *node;
+	struct node *node = NULL;
 
-	pthread_mutex_lock(&table->lock);
-	node = find_key(table, like);
-	if (node)
-		node->references++;
-	pthread_mutex_unlock(&table->lock);
+	LOCKED (&table->lock) {
+		node = find_key(table, like);
+		if (node)
+			node->references++;
+	}
 	return node;
 }
 
-/* Give it its number, which publishes it for us and for the next daemon. */
+/* From here on requests find the node, and so will the next daemon. */
 static void enter_locked(struct node_table *table, struct node *node)
 {
 	node->id = node->inherited ? node->noted->id : table->next_id++;
@@ -236,9 +239,10 @@ static void enter_locked(struct node_table *table, struct node *node)
 }
 
 /*
- * The candidate becomes the node of what it stands for, unless there is one: then it is destroyed.
- * It is written down before it can be found, outside of the lock, since that takes a system call.
- * The root is the same in every daemon. `fd` is its file, or -1.
+ * The node that has the candidate's key, with a reference: if there is none, the candidate becomes
+ * it, else the candidate is destroyed. It is written down before it can be found, and outside the
+ * lock, since that makes a system call. Only the root is not written down: it is the same in every
+ * daemon. `fd` is the candidate's file, or -1.
  */
 static struct node *intern(struct node_table *table, struct node *candidate, int fd, struct handover_node *noted)
 {
@@ -248,14 +252,14 @@ static struct node *intern(struct node_table *table, struct node *candidate, int
 		candidate->inherited = noted != NULL;
 		candidate->lookups = noted ? noted->lookups : 0;
 		candidate->noted = noted || !table->root ? noted : node_handover_note(table->handover, candidate, fd);
-		pthread_mutex_lock(&table->lock);
-		node = find_key(table, candidate);
-		if (!node) {
-			node = candidate;
-			enter_locked(table, node);
+		LOCKED (&table->lock) {
+			node = find_key(table, candidate);
+			if (!node) {
+				node = candidate;
+				enter_locked(table, node);
+			}
+			node->references++;
 		}
-		node->references++;
-		pthread_mutex_unlock(&table->lock);
 	}
 	if (node != candidate)
 		destroy(table, candidate);
@@ -353,24 +357,27 @@ int node_of_fixed(struct node_table *table, enum node_fixed fixed, uint64_t seri
 
 void node_looked_up(struct node_table *table, struct node *node)
 {
-	pthread_mutex_lock(&table->lock);
-	node->lookups++;
-	node_handover_lookups(node);
-	pthread_mutex_unlock(&table->lock);
+	LOCKED (&table->lock) {
+		node->lookups++;
+		node_handover_lookups(node);
+	}
 }
 
-/* The kernel does not have it any more, whatever the count says. */
+/* Set the count of an inherited node to 0 where the kernel no longer has the node. */
 static void correct_count(struct node_table *table, struct node *node, uint64_t lookups)
 {
 	if (table->knows(table->context, node->id))
 		return;
-	pthread_mutex_lock(&table->lock);
-	/* Unless somebody has looked it up meanwhile. */
-	if (node->lookups == lookups) {
-		node->lookups = 0;
-		node_handover_lookups(node);
+	log_debug("fuse", "node %llu: the kernel has forgotten it unheard", (unsigned long long)node->id);
+	LOCKED (&table->lock) {
+		/*
+		 * Another count means that the node was looked up again since the kernel was asked.
+		 */
+		if (node->lookups == lookups) {
+			node->lookups = 0;
+			node_handover_lookups(node);
+		}
 	}
-	pthread_mutex_unlock(&table->lock);
 }
 
 void node_forget(struct node_table *table, uint64_t id, uint64_t lookups)
@@ -394,7 +401,7 @@ void node_forget(struct node_table *table, uint64_t id, uint64_t lookups)
 	node_put(table, node);
 }
 
-/* With a reference each. */
+/* All inherited nodes that nothing of the daemon refers to; the caller gets a reference on each. */
 static size_t collect_inherited_locked(struct node_table *table, struct node **ret_nodes)
 {
 	size_t count = 0;
@@ -413,11 +420,11 @@ static void drop_unknown_once(struct node_table *table)
 	CLEANUP(freep) struct node **nodes = NULL;
 	size_t count = 0;
 
-	pthread_mutex_lock(&table->lock);
-	nodes = calloc(table->count + 1, sizeof(*nodes));
-	if (nodes)
-		count = collect_inherited_locked(table, nodes);
-	pthread_mutex_unlock(&table->lock);
+	LOCKED (&table->lock) {
+		nodes = calloc(table->count + 1, sizeof(*nodes));
+		if (nodes)
+			count = collect_inherited_locked(table, nodes);
+	}
 	for (size_t i = 0; i < count; i++) {
 		correct_count(table, nodes[i], nodes[i]->lookups);
 		node_put(table, nodes[i]);
@@ -425,8 +432,8 @@ static void drop_unknown_once(struct node_table *table)
 }
 
 /*
- * Nodes that others stand on, or that are open, have references; what is dropped may give one of
- * its parent back.
+ * Nodes that are open, or the parents of others, have references and are not looked at. Dropping a
+ * node may release the last reference on its parent, so this is repeated until nothing is dropped.
  */
 void node_drop_unknown(struct node_table *table)
 {
@@ -439,9 +446,9 @@ void node_drop_unknown(struct node_table *table)
 }
 
 /*
- * Whether `parent` is known to lie beneath `node`. A directory cannot be in itself; it looks so
- * when directories were moved behind our back and someone works in one of them without having
- * walked there since.
+ * Whether `parent` is recorded as lying beneath `node`, so that the record would become a circle.
+ * That happens when directories were moved outside the mount, while a process works in one of them
+ * and has not looked it up since.
  */
 static bool would_be_in_itself(const struct node *node, const struct node *parent)
 {
@@ -481,15 +488,14 @@ int node_seen(struct node_table *table, struct node *node, struct node *parent, 
 
 bool node_was_protected(struct node_table *table, struct node *node)
 {
-	bool answer;
+	bool answer = false;
 
-	pthread_mutex_lock(&table->lock);
-	answer = node->was_protected;
-	pthread_mutex_unlock(&table->lock);
+	LOCKED (&table->lock)
+		answer = node->was_protected;
 	return answer;
 }
 
-/* Written from the end, once the length is known. */
+/* The length is added up first, then the path is written from its end. */
 char *node_path(struct node_table *table, struct node *directory, const char *name)
 {
 	size_t length = strlen(name);
@@ -516,10 +522,9 @@ struct scratch *node_scratch(struct node_table *table, struct node *node)
 {
 	struct scratch *scratch = NULL;
 
-	pthread_mutex_lock(&table->lock);
-	if (node->pinned)
-		scratch = scratch_get(node->pinned);
-	pthread_mutex_unlock(&table->lock);
+	LOCKED (&table->lock)
+		if (node->pinned)
+			scratch = scratch_get(node->pinned);
 	if (scratch)
 		return scratch;
 	scratch = disk_scratch(node->disk);
@@ -533,12 +538,11 @@ void node_opened(struct node_table *table, struct node *node, struct scratch *sc
 {
 	struct scratch *extra = scratch ? scratch_get(scratch) : NULL;
 
-	pthread_mutex_lock(&table->lock);
-	if (node->opens++ == 0) {
-		node->pinned = extra;
-		extra = NULL;
-	}
-	pthread_mutex_unlock(&table->lock);
+	LOCKED (&table->lock)
+		if (node->opens++ == 0) {
+			node->pinned = extra;
+			extra = NULL;
+		}
 	scratch_put(extra);
 }
 
@@ -560,14 +564,13 @@ void node_closed(struct node_table *table, struct node *node)
 	struct scratch *last = NULL;
 	bool stored = false;
 
-	pthread_mutex_lock(&table->lock);
-	if (--node->opens == 0) {
-		last = node->pinned;
-		node->pinned = NULL;
-		stored = node->stored;
-		node->stored = false;
-	}
-	pthread_mutex_unlock(&table->lock);
+	LOCKED (&table->lock)
+		if (--node->opens == 0) {
+			last = node->pinned;
+			node->pinned = NULL;
+			stored = node->stored;
+			node->stored = false;
+		}
 	if (stored)
 		drop_from_store(node->id);
 	scratch_put(last);
@@ -577,22 +580,23 @@ void node_loses_name(struct node_table *table, dev_t device, ino_t inode)
 {
 	const struct node like = { .kind = NODE_FILE, .device = device, .inode = inode };
 	CLEANUP(freep) char *name = NULL;
-	struct node *node;
-	bool wanted;
+	struct node *node = NULL;
+	bool wanted = false;
 
-	pthread_mutex_lock(&table->lock);
-	node = find_key(table, &like);
-	wanted = node && node->opens && !node->stored;
-	if (wanted) {
-		node->stored = true;
-		node->references++;
+	LOCKED (&table->lock) {
+		node = find_key(table, &like);
+		wanted = node && node->opens && !node->stored;
+		if (wanted) {
+			node->stored = true;
+			node->references++;
+		}
 	}
-	pthread_mutex_unlock(&table->lock);
 	if (!wanted)
 		return;
 	name = node_store_name(node->id);
 	if (!name || fdstore_put(name, node->fd) < 0)
-		log_warning("an open file is removed that will not outlive this daemon, should it be restarted");
+		log_warning(
+			"a file is removed while it is open, and cannot be handed over: after a restart of the daemon, whoever has it open gets errors");
 	node_put(table, node);
 }
 
@@ -615,11 +619,10 @@ void node_table_connect(struct node_table *table, bool (*knows)(void *context, u
 
 unsigned node_count(struct node_table *table)
 {
-	size_t count;
+	size_t count = 0;
 
-	pthread_mutex_lock(&table->lock);
-	count = table->count;
-	pthread_mutex_unlock(&table->lock);
+	LOCKED (&table->lock)
+		count = table->count;
 	return (unsigned)count;
 }
 
