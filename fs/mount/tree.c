@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a name leads to, and the attributes of what was found.
+ * Looking up names; attributes and xattrs of the files that they lead to.
  *
- * A name is looked up in this order: in the root, ".revertfs" is ours; the name of a disk leads to
- * the scratch that the disk has at this moment, whether or not its image is there; anything else is
- * what lies in the images directory, found with one openat(2) of one component beneath a descriptor
- * of its directory, never following a symlink, so nothing leads out of it.
+ * What does a name lead to? The first of these that applies: in the root, ".revertfs"
+ * (tree_admin.c); for the name of a disk, the scratch that the disk has at this moment, whether or
+ * not its image is there; else, the file of that name in the images directory. That file is found
+ * with openat(2) of one component beneath a descriptor of its directory, never following a symlink,
+ * so no name leads out of the images directory.
  *
- * Protection is of the file: where a protected image turns up under another name (a link that was
- * made behind our back), it can be read there, and everything that would change it is EROFS.
+ * Not a name but a file is protected. A protected image may be reached by another name, a link that
+ * was made outside the mount: there it can be read, and everything that would change it is EROFS.
  *
- * No lock is held here, except that a file is changed under the lock on names: it cannot become
- * protected meanwhile.
+ * No lock is held here but one: files are changed under the lock on names (disks_lock_names()), so
+ * that they do not become protected meanwhile.
  */
 #include "tree.h"
 
@@ -28,14 +29,16 @@
 #define FOREIGN_INODE (1ULL << 61)
 
 /*
- * A reset may fall between the finding of a scratch and its fstat(2); that many in a row are no
- * coincidence.
+ * A reset may fall between finding a scratch and its fstat(2), and the lookup is repeated; not for
+ * ever.
  */
 #define LOOKUP_TRIES 100
 
 /* ---- numbers */
 
-/* Other filesystems that are mounted in the images directory get a range of numbers each. */
+/*
+ * Inodes of each other filesystem that is mounted in the images directory get a range of their own.
+ */
 uint64_t tree_inode(const struct tree *tree, dev_t device, ino_t inode)
 {
 	if (device == tree->device)
@@ -70,7 +73,7 @@ int tree_node_of_file(struct tree *tree, struct node *directory, const char *nam
 	return 0;
 }
 
-/* Takes over the reference on the disk. */
+/* Consumes the reference on the disk. */
 static int find_scratch(struct tree *tree, struct disk *disk, struct node **ret_node)
 {
 	struct scratch *scratch = disk_scratch(disk);
@@ -163,8 +166,8 @@ static int scratch_attributes(struct tree *tree, struct node *node, struct stat 
 	return r;
 }
 
-/* A layer's file may have several names for a while; in the mount it has one. */
-static void show_as_ours(struct stat *st, const struct node *node)
+/* While a scratch is being sealed, its file has two names; in the mount it has one. */
+static void show_own_numbers(struct stat *st, const struct node *node)
 {
 	st->st_ino = node_own_inode(node->kind, node->serial);
 	st->st_nlink = 1;
@@ -182,11 +185,11 @@ int tree_node_attributes(struct tree *tree, struct node *node, struct stat *ret_
 		return r;
 	case NODE_SCRATCH:
 		r = scratch_attributes(tree, node, ret_stat);
-		show_as_ours(ret_stat, node);
+		show_own_numbers(ret_stat, node);
 		return r;
 	case NODE_VIEW:
 		r = view_stat(node->view, ret_stat);
-		show_as_ours(ret_stat, node);
+		show_own_numbers(ret_stat, node);
 		return r;
 	case NODE_IMAGES_DIRECTORY:
 	case NODE_FIXED:
@@ -266,7 +269,10 @@ static int change_scratch(struct scratch *scratch, const struct change *change)
 	return r < 0 ? r : file_change(fd, change);
 }
 
-/* truncate(2) is a writer of its own, so that no verb believes the scratch to be at rest. */
+/*
+ * truncate(2) counts as a writer while it runs: no verb may take the scratch for one without
+ * writers.
+ */
 static int change_scratch_as_writer(struct scratch *scratch, const struct change *change, bool nonblock)
 {
 	int r = tree_or_would_wait(scratch_open(scratch, true, nonblock), nonblock);
@@ -302,7 +308,8 @@ static int change_scratch_node(struct tree *tree, struct node *node, uint64_t nu
 }
 
 /*
- * libvirt labels the whole chain: it believes to have changed the owner, and the file is as it was.
+ * libvirt changes the owner of every file of a chain. For a view that is remembered and shown, and
+ * the real file stays as it is.
  */
 static int change_view(struct node *node, const struct change *change)
 {
@@ -334,7 +341,7 @@ static int change_node(struct tree *tree, struct node *node, uint64_t handle, co
 		return -EPERM;
 	case NODE_FIXED:
 		/*
-		 * The shell's "echo command >control" truncates first; where others than root do,
+		 * The shell's "echo command >control" truncates first. For callers other than root
 		 * the kernel adds CHANGE_KILL.
 		 */
 		return node->fixed == FIXED_CONTROL && (change->what & ~(unsigned)CHANGE_KILL) == CHANGE_SIZE ? 0
@@ -358,7 +365,10 @@ int tree_change(struct tree *tree, uint64_t id, uint64_t handle, const struct ch
 	return r;
 }
 
-/* ---- xattrs: all or none, for libvirt fails where it can read one but write none */
+/*
+ * ---- xattrs: a file has those of every namespace or none: libvirt fails if it can read but not
+ * write them
+ */
 
 static bool scratches_have_xattrs(struct tree *tree, int fd)
 {
@@ -371,7 +381,7 @@ static bool scratches_have_xattrs(struct tree *tree, int fd)
 	return known > 0;
 }
 
-/* A file whose xattrs a request is about, held until target_put(). */
+/* The file whose xattrs a request is about; node and scratch are references until target_put(). */
 struct target {
 	struct node *node;
 	struct scratch *scratch;
@@ -417,8 +427,8 @@ static int target_get(struct tree *tree, uint64_t id, struct target *ret_target)
 }
 
 /*
- * The kernel, when it enforces ACLs, asks for the one of every file, and denies access where the
- * answer is an error: what can have none has an absent one.
+ * Where the kernel enforces ACLs, it asks for the ACL of every file and denies access when that
+ * fails. So a file that cannot have an ACL says that it has none (ENODATA).
  */
 static ssize_t no_xattr(const struct tree *tree, const char *name, int error)
 {
@@ -457,8 +467,8 @@ static bool has_xattr(const struct target *target, const char *name)
 }
 
 /*
- * XATTR_CREATE wants that there is none: what is there where we have noted that there was none is
- * our own.
+ * XATTR_CREATE fails where the xattr exists. When the request comes again and its note says that
+ * there was none, the xattr that exists was set by this very request.
  */
 static int set_xattr_once(struct tree *tree, struct replay *replay, const struct target *target, const char *name,
 			  const void *value, size_t size, int flags)
@@ -517,11 +527,10 @@ int tree_remove_xattr(struct tree *tree, struct replay *replay, uint64_t id, con
 
 /* ---- the tree itself */
 
-/* What a handle holds, given back when the kernel has closed it. */
+/* For the table of handles: release what a handle holds, after the kernel has closed it. */
 static void release_handle(void *context, struct handle *handle)
 {
 	struct tree *tree = context;
-
 	struct handover_node *noted = handle->node->noted;
 
 	if (handle->entered)

@@ -4,9 +4,10 @@
  * other.
  *
  * ops.c calls one function here for each request. Nodeids and handles are numbers (node.h,
- * handle.h), and nothing here knows of FUSE's own types. All functions may be called from any
- * thread; they return 0, a count or a descriptor, or a negative errno. Those with `nonblock` return
- * TREE_WOULD_WAIT where they would wait for a disk, to be called again without.
+ * handle.h), and nothing here knows FUSE's own types. All functions may be called from any thread;
+ * they return 0 or a count, or a negative errno, and block as long as the files' filesystem does.
+ * With `nonblock` they do not wait for a disk: they return TREE_WOULD_WAIT, and are to be called
+ * again without, from a thread that may wait.
  */
 #ifndef REVERTFS_MOUNT_TREE_H
 #define REVERTFS_MOUNT_TREE_H
@@ -26,9 +27,9 @@
 
 struct tree;
 
-#define TREE_WOULD_WAIT 1 /* no errno: -EAGAIN may come from the filesystem beneath */
+#define TREE_WOULD_WAIT 1 /* not an errno: the filesystem beneath may fail with EAGAIN */
 
-/* `images_fd` and the others are borrowed, and outlive the tree. */
+/* All but the tree is borrowed, and must outlive it. */
 int tree_new(const struct options *options, int images_fd, struct disks *disks, struct handover *handover,
 	     struct tree **ret_tree);
 void tree_free(struct tree *tree); /* closes what is still open; NULL is fine */
@@ -37,35 +38,30 @@ void tree_free(struct tree *tree); /* closes what is still open; NULL is fine */
 bool tree_has_acls(const struct tree *tree);
 
 /*
- * The connection to the kernel (borrowed). Where it has granted passthrough it reads and writes
- * open files by itself wherever it can, and clearing suid bits is the tree's business. To be called
- * before the first request; -1 when there is none any more.
+ * Set the connection to the kernel (borrowed), and whether that grants passthrough. To be called
+ * before the first request, and with -1 when the connection has ended.
  */
 void tree_connect(struct tree *tree, int fuse_fd, bool passthrough);
 
 /*
- * Put back what the kernel has open, and what it knows, as the handover says (tree_restore.c). To
- * be called once, before the first request and before background work begins, on a mount that an
- * earlier daemon has left.
+ * Restore the nodes and handles that an earlier daemon of the mount wrote down (tree_restore.c). To
+ * be called once, before the first request and before background work begins.
  */
 void tree_restore(struct tree *tree, struct fdstore *store);
 
-/*
- * Requests that must not be done twice are noted (replay.h). The kernel has been answered: it is no
- * longer needed.
- */
+/* The request has been answered: the note that it must not be done twice (replay.h) goes. */
 void tree_settle(struct tree *tree, struct replay *replay);
 
 /* ---- names and attributes (tree.c) */
 
 /*
- * What a name leads to. The lookup has been counted: tree_forget() it when the kernel was not told
- * after all.
+ * The file that a name leads to. The lookup has been counted: where the reply does not reach the
+ * kernel, tree_forget() takes it back.
  */
 struct entry {
 	uint64_t id;
 	struct stat attributes;
-	bool name_stays, attributes_stay; /* for as long as the daemon runs: the kernel need not ask again */
+	bool name_stays, attributes_stay; /* the same for as long as the mount: the kernel may cache them */
 };
 
 int tree_look_up(struct tree *tree, uint64_t parent, const char *name, struct entry *ret_entry);
@@ -74,7 +70,7 @@ int tree_attributes(struct tree *tree, uint64_t id, struct stat *ret_stat);
 int tree_read_link(struct tree *tree, uint64_t id, char *text, size_t size);
 int tree_statfs(struct tree *tree, uint64_t id, struct statvfs *ret_statvfs);
 
-/* `handle` is the one that ftruncate(2) was called on, or 0. */
+/* `handle` is that of the descriptor that ftruncate(2) was called on, or 0. */
 int tree_change(struct tree *tree, uint64_t id, uint64_t handle, const struct change *change, bool nonblock,
 		struct stat *ret_stat);
 
@@ -104,9 +100,9 @@ int tree_rename(struct tree *tree, struct replay *replay, uint64_t parent, const
 struct opening {
 	uint64_t handle;
 	bool direct_io;     /* not through the kernel's page cache */
-	bool keep_cache;    /* what is in the page cache stays, unless size or time have changed */
-	bool no_flush;      /* close(2) is nothing that we want to know of */
-	int32_t backing_id; /* the kernel reads and writes this file itself; 0: we do */
+	bool keep_cache;    /* the page cache stays valid, unless size or modification time have changed */
+	bool no_flush;      /* close(2) need not be reported */
+	int32_t backing_id; /* of the file that the kernel reads and writes itself; 0: the daemon does */
 };
 
 int tree_create(struct tree *tree, struct replay *replay, uint64_t parent, const char *name, int flags,
@@ -116,7 +112,9 @@ int tree_open(struct tree *tree, const struct replay *replay, uint64_t id, int f
 int tree_open_directory(struct tree *tree, const struct replay *replay, uint64_t id, struct opening *ret_opening);
 void tree_close(struct tree *tree, uint64_t handle);
 
-/* Something to be read: a place in a file, or bytes. Good until tree_read_done(). */
+/*
+ * What a read returns: bytes, or a range of a file to read them from. Valid until tree_read_done().
+ */
 struct piece {
 	int fd; /* -1: bytes */
 	off_t offset;
@@ -127,7 +125,7 @@ struct piece {
 
 int tree_read(struct tree *tree, uint64_t handle, size_t size, off_t offset, struct piece *ret_piece);
 void tree_read_done(struct tree *tree, struct piece *piece);
-/* With `kill`, here and below, the file loses its suid and sgid bits. */
+/* With `kill`, here and below, the file also loses its suid and sgid bits. */
 ssize_t tree_write(struct tree *tree, uint64_t handle, const void *data, size_t size, off_t offset, bool kill);
 int tree_flush(struct tree *tree, uint64_t handle);
 int tree_sync(struct tree *tree, uint64_t handle, bool data_only);
@@ -137,8 +135,8 @@ ssize_t tree_copy(struct tree *tree, uint64_t from, off_t from_offset, uint64_t 
 		  unsigned flags, bool kill);
 
 /*
- * Call `visit` for each entry from position `offset` on until it returns false; `next` is the
- * position behind the entry.
+ * Call `visit` for each entry behind position `offset` (0: the start), until it returns false;
+ * `next` is the position behind the entry.
  */
 int tree_read_directory(struct tree *tree, uint64_t handle, off_t offset,
 			bool (*visit)(void *context, const char *name, uint64_t inode, mode_t type, off_t next),

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * .revertfs: a directory that lies in no filesystem. It is in the mount's root, and no listing
- * shows it.
+ * .revertfs: a directory in the mount's root that no filesystem holds and no listing shows.
  *
- *   control            commands; what is read on the same descriptor is the answer
- *   status[.json]      rendered when opened, so that one reader sees one moment
- *   images/NAME        views of real images, by the names of their disks, in directories that
- *                      mirror those names alone
+ *   control            commands are written to it; the same descriptor reads the answer
+ *   status[.json]      rendered when it is opened, so that one reader sees one moment
+ *   images/NAME        views of real images, by their disks' names; its directories hold nothing
+ *                      but disks
  *   layers/ID          views of sealed layers
  *
- * Nothing here can be created, removed or renamed, and opening and reading has no effect: a storage
- * pool's refresh opens whatever it finds.
+ * Nothing here can be created, removed or renamed. Opening and reading have no effect, since a
+ * storage pool's refresh opens whatever it finds.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lock.h"
 #include "status.h"
 #include "tree_internal.h"
 #include "util.h"
@@ -42,9 +42,9 @@ bool admin_is_directory(const struct node *node)
 /* ---- names */
 
 /*
- * The kernel holds an inode's lock while somebody writes to it, which here is as long as the
- * command takes. So that commands do not wait for one another, each lookup of the control file
- * finds another inode.
+ * The kernel holds an inode's lock during a write, and a write to the control file lasts as long as
+ * its command. So that commands do not wait for one another, each lookup of the control file finds
+ * another inode.
  */
 static uint64_t serial_of(struct tree *tree, enum node_fixed fixed)
 {
@@ -233,7 +233,10 @@ int admin_open(struct tree *tree, const struct node *node, int flags, struct han
 	return 0;
 }
 
-/* What was being read is what it says by now; an answer that nobody has read yet was kept. */
+/*
+ * A status is rendered again, so its reader goes on with a newer one. An answer of the control file
+ * was written down, so it is the same.
+ */
 int admin_reopen(struct tree *tree, const struct node *node, struct handle *handle)
 {
 	if (admin_is_directory(node))
@@ -246,11 +249,11 @@ int admin_reopen(struct tree *tree, const struct node *node, struct handle *hand
 }
 
 /*
- * Where the answer begins: who writes and then reads on goes on behind what was written, who uses
- * pread(2) or seeks begins at 0. The first read after a write decides; a read at 0 always means the
- * beginning.
+ * At which offset of the file does the answer begin? A caller that writes and then reads goes on
+ * behind what it wrote; one that seeks or uses pread(2) begins at 0. The first read after the write
+ * decides. Any read below the answer's start means that it begins at 0.
  */
-static off_t text_start(struct handle *handle, off_t offset)
+static off_t text_start_locked(struct handle *handle, off_t offset)
 {
 	if (offset < handle->text_start || (handle->text_start_is_open && offset != handle->text_start))
 		handle->text_start = 0;
@@ -261,33 +264,32 @@ static off_t text_start(struct handle *handle, off_t offset)
 int admin_read(struct handle *handle, size_t size, off_t offset, struct piece *ret_piece)
 {
 	struct piece piece = { .fd = -1 };
-	off_t at;
 
-	pthread_mutex_lock(&handle->lock);
-	at = offset - text_start(handle, offset);
-	if ((uint64_t)at < handle->text_length) {
-		piece.length = handle->text_length - (size_t)at < size ? handle->text_length - (size_t)at : size;
-		piece.bytes = malloc(piece.length);
+	LOCKED (&handle->lock) {
+		off_t at = offset - text_start_locked(handle, offset);
+		size_t left = (uint64_t)at < handle->text_length ? handle->text_length - (size_t)at : 0;
+
+		piece.length = left < size ? left : size;
+		piece.bytes = piece.length ? malloc(piece.length) : NULL;
 		if (piece.bytes)
 			memcpy(piece.bytes, handle->text + at, piece.length);
 	}
-	pthread_mutex_unlock(&handle->lock);
 	if (piece.length && !piece.bytes)
 		return -ENOMEM;
 	*ret_piece = piece;
 	return 0;
 }
 
-static void hand_over_answer(struct handle_table *table, struct handle *handle, char *answer, off_t start)
+static void keep_answer(struct handle_table *table, struct handle *handle, char *answer, off_t start)
 {
-	pthread_mutex_lock(&handle->lock);
-	free(handle->text);
-	handle->text = answer;
-	handle->text_length = answer ? strlen(answer) : 0;
-	handle->text_start = start;
-	handle->text_start_is_open = true;
-	handle_note_answer(table, handle);
-	pthread_mutex_unlock(&handle->lock);
+	LOCKED (&handle->lock) {
+		free(handle->text);
+		handle->text = answer;
+		handle->text_length = answer ? strlen(answer) : 0;
+		handle->text_start = start;
+		handle->text_start_is_open = true;
+		handle_note_answer(table, handle);
+	}
 }
 
 static struct handle *get_control(struct tree *tree, uint64_t number)
@@ -318,8 +320,8 @@ int tree_control(struct tree *tree, uint64_t number, struct caller *caller, cons
 	if (!handle)
 		return -EBADF;
 	r = length > CONTROL_WRITE_MAX ? -EINVAL : control_run(tree->disks, caller, text, length, &answer);
-	/* A write that fails does not move the caller's position. */
-	hand_over_answer(tree->handles, handle, answer, r < 0 ? offset : offset + (off_t)length);
+	/* A write that fails does not move the caller's file position. */
+	keep_answer(tree->handles, handle, answer, r < 0 ? offset : offset + (off_t)length);
 	handle_put(tree->handles, handle);
 	return r;
 }

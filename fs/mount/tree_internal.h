@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the files that make up the tree share: tree.c, tree_names.c, tree_open.c, tree_restore.c and
- * tree_admin.c. Nobody else includes this.
+ * What the files of the tree share. No other file includes this. They call one another downwards
+ * only: tree_restore.c and tree_names.c use tree_open.c, which uses tree.c, which uses
+ * tree_admin.c.
  */
 #ifndef REVERTFS_MOUNT_TREE_INTERNAL_H
 #define REVERTFS_MOUNT_TREE_INTERNAL_H
@@ -26,22 +27,25 @@ struct tree {
 	struct node_table *nodes;
 	struct handle_table *handles;
 	struct passthrough passthrough;
-	bool xattrs; /* the images' filesystem can do all of them */
-	bool acls;
+	bool xattrs;                          /* the images' filesystem has those of every namespace */
+	bool acls;                            /* ... and POSIX ACLs */
 	atomic_uint_least64_t control_serial; /* how often the control file was looked up */
-	atomic_int scratch_xattrs;            /* the same of the scratches': 1 yes, -1 no, 0 not asked yet */
+	atomic_int scratch_xattrs;            /* the scratches' filesystem has xattrs: 1 yes, -1 no, 0 not asked yet */
 };
 
 /* ---- tree.c */
 
-/* What lies under a name of the images directory, seen as the mount shows it, with a reference. */
+/* The node that a name in a directory of the mount leads to, with a reference. */
 int tree_find(struct tree *tree, struct node *directory, const char *name, struct node **ret_node);
 
-/* The node of a file that was found or made as `name`; the descriptor is consumed. */
+/*
+ * The node of a file that was found or made as `name`, with a reference; the descriptor is
+ * consumed.
+ */
 int tree_node_of_file(struct tree *tree, struct node *directory, const char *name, int fd, const struct stat *st,
 		      struct node **ret_node);
 
-/* Attributes and a counted lookup. */
+/* Fill the entry for the kernel and count the lookup. */
 int tree_tell(struct tree *tree, struct node *node, struct entry *ret_entry);
 
 int tree_node_attributes(struct tree *tree, struct node *node, struct stat *ret_stat);
@@ -62,23 +66,29 @@ static inline int tree_or_would_wait(int r, bool nonblock)
 
 /* ---- tree_open.c */
 
+/*
+ * Where this OPEN or CREATE was sent again: close what an earlier daemon opened for it. That
+ * daemon's answer did not reach the kernel, so nobody else would ever close it.
+ */
 void tree_take_back(struct tree *tree, const struct replay *replay);
 
 /*
- * The handle becomes the kernel's: how its file is read and written is settled, and it gets its
- * number.
+ * The last step of an open: decide how the file is read and written, and give the handle, which is
+ * consumed, its number.
  */
 void tree_tell_opening(struct tree *tree, const struct replay *replay, struct handle *handle,
 		       struct opening *ret_opening);
 
-/* ---- tree_admin.c: .revertfs and all beneath it */
+/*
+ * ---- tree_admin.c: .revertfs and all beneath it; the handles' content is guarded by their locks
+ */
 
 bool admin_is_directory(const struct node *node);
 int admin_find(struct tree *tree, struct node *directory, const char *name, struct node **ret_node);
 void admin_attributes(struct tree *tree, const struct node *node, struct stat *ret_stat);
 int admin_list(struct tree *tree, const struct node *directory, struct listing *listing);
 int admin_open(struct tree *tree, const struct node *node, int flags, struct handle **ret_handle);
-int admin_reopen(struct tree *tree, const struct node *node, struct handle *handle); /* after a restart */
+int admin_reopen(struct tree *tree, const struct node *node, struct handle *handle); /* of an earlier daemon */
 int admin_read(struct handle *handle, size_t size, off_t offset, struct piece *ret_piece);
 
 #endif

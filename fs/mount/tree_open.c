@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Open files: from a node to a handle, and everything that is done through one.
+ * Open files: making a handle of a node, and everything that is done through one.
  *
- * A handle keeps what it was opened on: a scratch that has been reset meanwhile is still read and
+ * A handle keeps the file that it was opened on: after a reset, the old scratch is still read and
  * written by those who have it open. Whether a file is protected is asked before and after it is
- * opened: protecting looks for writers after it has announced the inode, so one of the two sees the
- * other.
+ * opened. Protecting first announces the inode and then looks for writers, so one of the two sees
+ * the other.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,17 +13,18 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lock.h"
 #include "tree_internal.h"
 
 /*
- * A copy is answered in parts of this size at most: it occupies one of the few threads as long as
- * it takes.
+ * A copy occupies one of the few threads, so it is answered when this much of it has been copied.
  */
 #define COPY_SIZE_MAX ((size_t)64 << 20)
 
 /*
- * The name of a protected file that leads here was looked up before it was protected, unless it is
- * another name.
+ * Two kinds of names lead to a protected file itself. One is the disk's own, looked up before it
+ * was protected: -ESTALE makes the kernel look it up again, and find the scratch. The other is a
+ * further link to the file, which can be read.
  */
 static int check_protection(struct tree *tree, struct node *node, bool writer)
 {
@@ -110,11 +111,11 @@ static int open_node(struct tree *tree, struct node *node, int flags, bool nonbl
 }
 
 /*
- * What the daemon serves goes past the mount's page cache where the caller asked for that, where it
- * is a scratch (the file itself is read and written through its own cache, and who writes it is a
- * QEMU, which reads little of that again: a second copy takes as long as the first), and where the
- * size that stat(2) shows is not how much there is to read. A view's pages may stay: it hardly ever
- * changes, and then its modification time does.
+ * A file that the daemon serves bypasses the mount's page cache in three cases: the caller asked
+ * for it; the size that stat(2) shows is not how much there is to read; it is a scratch. The
+ * scratch's own file has a page cache already, and its writer, a QEMU, reads little of it again,
+ * while a second copy takes as long as the first. A view's cached pages may stay: a view hardly
+ * ever changes, and when it does, so does its modification time.
  */
 void tree_tell_opening(struct tree *tree, const struct replay *replay, struct handle *handle,
 		       struct opening *ret_opening)
@@ -140,7 +141,6 @@ void tree_tell_opening(struct tree *tree, const struct replay *replay, struct ha
 	*ret_opening = opening;
 }
 
-/* What an earlier daemon opened for this request and did not say so: nobody would ever close it. */
 void tree_take_back(struct tree *tree, const struct replay *replay)
 {
 	if (replay->again)
@@ -235,7 +235,7 @@ ssize_t tree_write(struct tree *tree, uint64_t number, const void *data, size_t 
 	return r;
 }
 
-/* Network filesystems report at close(2) what they could not write. */
+/* Network filesystems report at close(2) which writes have failed. */
 static int close_a_copy(int fd)
 {
 	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -281,7 +281,10 @@ int tree_allocate(struct tree *tree, uint64_t number, int mode, off_t offset, of
 	return r;
 }
 
-/* The descriptor's own position moves, and nobody uses it. */
+/*
+ * This moves the real descriptor's position, which nothing uses: reads and writes give their
+ * offset.
+ */
 off_t tree_seek(struct tree *tree, uint64_t number, off_t offset, int whence)
 {
 	struct handle *handle = handle_get(tree->handles, number);
@@ -347,13 +350,16 @@ static bool note_disk(void *context, const char *component, bool is_directory)
 {
 	struct listing *disks = context;
 
-	/* Short of memory, a disk without a file is missing from this listing. */
+	/*
+	 * Without memory for it, a disk that has no file in the images directory is missing from
+	 * the listing.
+	 */
 	if (!is_directory)
 		listing_add(disks, component, 0, S_IFREG);
 	return true;
 }
 
-/* The number that a lookup of the disk would show now. */
+/* The inode number that a lookup of the disk would show now. */
 static uint64_t disk_inode(struct tree *tree, struct node *directory, const char *name)
 {
 	CLEANUP(freep) char *path = node_path(tree->nodes, directory, name);
@@ -367,8 +373,9 @@ static uint64_t disk_inode(struct tree *tree, struct node *directory, const char
 }
 
 /*
- * Disks are regular files, whatever lies behind their names; `inode` marks those that have been
- * listed.
+ * The real directory's entries and the disks, each name once. A disk is shown as a regular file,
+ * whatever has its name in the images directory. The type of a disk that has been listed is set to
+ * 0.
  */
 static int merge(struct tree *tree, struct node *directory, const struct listing *real, const struct listing *disks,
 		 struct listing *listing)
@@ -447,6 +454,18 @@ static int list(struct tree *tree, struct handle *handle)
 	return 0;
 }
 
+static void visit_entries(const struct listing *listing, off_t offset,
+			  bool (*visit)(void *context, const char *name, uint64_t inode, mode_t type, off_t next),
+			  void *context)
+{
+	for (size_t i = listing_behind(listing, offset); i < listing->count; i++) {
+		const struct listing_entry *entry = &listing->entries[i];
+
+		if (!visit(context, entry->name, entry->inode, entry->type, entry->position))
+			return;
+	}
+}
+
 int tree_read_directory(struct tree *tree, uint64_t number, off_t offset,
 			bool (*visit)(void *context, const char *name, uint64_t inode, mode_t type, off_t next),
 			void *context)
@@ -456,17 +475,12 @@ int tree_read_directory(struct tree *tree, uint64_t number, off_t offset,
 
 	if (!handle)
 		return -EBADF;
-	pthread_mutex_lock(&handle->lock);
-	if (offset == 0 || !handle->listing)
-		r = list(tree, handle);
-	for (size_t i = r == 0 ? listing_behind(handle->listing, offset) : 0; r == 0 && i < handle->listing->count;
-	     i++) {
-		const struct listing_entry *entry = &handle->listing->entries[i];
-
-		if (!visit(context, entry->name, entry->inode, entry->type, entry->position))
-			break;
+	LOCKED (&handle->lock) {
+		if (offset == 0 || !handle->listing)
+			r = list(tree, handle);
+		if (r == 0)
+			visit_entries(handle->listing, offset, visit, context);
 	}
-	pthread_mutex_unlock(&handle->lock);
 	handle_put(tree->handles, handle);
 	return r;
 }
