@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The descriptor is opened, mounted and introduced to the kernel here (handshake.c), or an earlier
- * daemon has done that and left it to us. Either way it is then handed to libfuse as "/dev/fd/N",
- * which leaves all of that ours: libfuse neither mounts nor unmounts, and what it would do on the
- * way (mtab, fusermount, unmounting by path whatever lies there by now) does not happen. libfuse
- * wants to see an INIT before anything else, so it is given the kernel's once more, under a number
- * that the kernel does not know: its answer gets ENOENT, which libfuse ignores.
+ * Either this file opens /dev/fuse, mounts, and answers the kernel's first message (handshake.c),
+ * or an earlier daemon has done so and left the descriptor. Then libfuse is given the descriptor as
+ * "/dev/fd/N", which it neither mounts nor unmounts; so what libfuse would do besides (mtab,
+ * fusermount, unmounting by path whatever lies there by then) does not happen. libfuse must see an
+ * INIT before anything else. It is given the kernel's once more, under a request number that the
+ * kernel does not know: the kernel refuses its reply with ENOENT, which libfuse ignores.
  *
- * A fixed number of threads reads requests from the one descriptor, each into a buffer of its own,
- * which lies in memory and is locked there: a SIGKILL that comes while the kernel copies a request
- * would otherwise leave it half copied, and the guest with an error. Threads are cancelled to end
- * them, and can be cancelled only while they wait for a request. Whoever asks for the end waits in
- * channel_run(), in poll(2), not in a signal handler.
+ * A fixed number of threads reads requests from the descriptor, each into a buffer of its own. The
+ * buffers are locked in memory: otherwise a SIGKILL that comes while the kernel copies a request to
+ * a page that is not there leaves the request half-copied, and the guest gets an error. Threads are
+ * ended by cancelling, and can be cancelled only while they wait for a request. The main thread
+ * waits in channel_run(), in poll(2), for the end or for a signal.
  *
- * Where the mount is left to a successor, the threads end when they have answered what they have
- * read, and nothing else is touched. Else the mount goes first and the threads a moment later:
- * writing back what a memory map has left, which unmounting does, needs them.
+ * Where the mount is left to the next daemon, the threads end after answering the requests that
+ * they have read, and nothing else is touched. Otherwise the mount goes first and the threads a
+ * moment later: unmounting writes back dirty pages of memory maps, which needs the threads.
  */
 #include "channel.h"
 
@@ -32,8 +32,8 @@
 #include <unistd.h>
 
 #include "log.h"
-#include "notification.h"
 #include "mountinfo.h"
+#include "notification.h"
 
 #define THREADS 16
 #define DRAIN_TIMEOUT_MS 1000
@@ -45,10 +45,10 @@ struct channel {
 	struct ops *ops;
 	struct fuse_session *session;
 	struct handshake handshake;
-	int fd;        /* /dev/fuse; the session's once there is one */
+	int fd;        /* /dev/fuse; borrowed from the session, or -1 */
 	char *buffers; /* one for each thread */
-	int ended_fd;  /* an eventfd: a thread has seen the end of the connection */
-	dev_t device;  /* of our mount, to know it again */
+	int ended_fd;  /* an eventfd: readable when a thread has seen the end of the connection */
+	dev_t device;  /* of the mount, by which it is recognised */
 	bool mounted;
 	bool adopted; /* from an earlier daemon */
 	pthread_t threads[THREADS];
@@ -82,10 +82,7 @@ static int mount_fuse(struct channel *channel, int fd, struct sentence *error)
 	return r < 0 ? report(error, r, "cannot find the mount on '%s': %s", options->mount, error_text(r)) : 0;
 }
 
-/*
- * Only if it is still ours that lies on top there: what somebody has mounted over us is not ours to
- * remove.
- */
+/* Only where this mount is the topmost at its path: a mount that somebody put over it stays. */
 static void unmount(struct channel *channel)
 {
 	const char *path = channel->options->mount;
@@ -131,8 +128,8 @@ static int make_session(struct channel *channel, struct sentence *error)
 	return 0;
 }
 
-/* Have libfuse take the connection over, whose beginning it has not seen. */
-static int adopt(struct channel *channel, int *fd, struct sentence *error)
+/* Give libfuse the connection, whose first message was answered without it. */
+static int give_to_libfuse(struct channel *channel, int *fd, struct sentence *error)
 {
 	struct handshake copy = channel->handshake;
 	struct fuse_buf message = { .mem = &copy.init, .size = copy.init_length };
@@ -149,7 +146,7 @@ static int adopt(struct channel *channel, int *fd, struct sentence *error)
 	return 0;
 }
 
-/* A limit on locked memory is no reason to serve nothing. */
+/* Where a limit on locked memory forbids the lock, the daemon serves all the same. */
 static int make_buffers(struct channel *channel, struct sentence *error)
 {
 	void *memory = mmap(NULL, THREADS * BUFFER_SIZE, PROT_READ | PROT_WRITE,
@@ -159,13 +156,15 @@ static int make_buffers(struct channel *channel, struct sentence *error)
 		return report(error, -errno, "no memory for requests: %m");
 	channel->buffers = memory;
 	/*
-	 * A fork would share its pages, and a huge page would be put together of them: either takes
-	 * them away for a moment.
+	 * A fork would make the pages copy-on-write, and the kernel might move them into a huge
+	 * page: both make them inaccessible for a moment.
 	 */
 	madvise(memory, THREADS * BUFFER_SIZE, MADV_DONTFORK);
 	madvise(memory, THREADS * BUFFER_SIZE, MADV_NOHUGEPAGE);
 	if (mlock(memory, THREADS * BUFFER_SIZE) < 0)
-		log_warning("the memory for requests cannot be locked: %s", error_text(-errno));
+		log_warning(
+			"the memory for requests cannot be locked (%s): a request that is being read when the daemon is killed may fail",
+			error_text(-errno));
 	return 0;
 }
 
@@ -181,7 +180,7 @@ static int set_up(struct channel *channel, struct sentence *error)
 	return channel->ended_fd < 0 ? report(error, -errno, "cannot make an eventfd: %m") : 0;
 }
 
-/* What the successor needs, beside /dev/fuse. */
+/* What the next daemon needs besides /dev/fuse. */
 static void write_down(const struct channel *channel, struct handover *handover)
 {
 	struct handover_header *mount = handover_mount(handover);
@@ -209,10 +208,10 @@ static int open_and_mount(struct channel *channel, const struct wishes *wishes, 
 	if (r < 0)
 		return r;
 	write_down(channel, handover);
-	return adopt(channel, &fd, error);
+	return give_to_libfuse(channel, &fd, error);
 }
 
-/* The mount that was left, with all that lies on it. */
+/* Go on with the mount that an earlier daemon left. */
 static int take_over(struct channel *channel, int fuse_fd, struct handover *handover, struct sentence *error)
 {
 	const struct handover_header *mount = handover_mount(handover);
@@ -224,7 +223,9 @@ static int take_over(struct channel *channel, int fuse_fd, struct handover *hand
 	if (channel->handshake.init_length > sizeof(channel->handshake.init))
 		return report(error, -EPROTO, "what an earlier daemon wrote down is damaged");
 	channel->adopted = true;
-	return adopt(channel, &fd, error);
+	log_debug("fuse", "the connection of an earlier daemon is adopted: restart %u, granted flags %#llx",
+		  mount->restarts, (unsigned long long)mount->handshake.granted);
+	return give_to_libfuse(channel, &fd, error);
 }
 
 int channel_fd(const struct channel *channel)
@@ -285,13 +286,13 @@ int channel_adopt(const struct options *options, int fuse_fd, struct ops *ops, s
 
 /* ---- serving */
 
-/* A thread, and what it needs. */
+/* What one serving thread needs. */
 struct server {
 	struct channel *channel;
 	char *buffer;
 };
 
-/* Its message says how long it is; 0 where there is none. */
+/* The request in a thread's buffer; its length is 0 while the buffer holds none. */
 static struct wire_request *request_in(char *buffer)
 {
 	return (struct wire_request *)(void *)buffer;
@@ -311,15 +312,15 @@ static ssize_t receive(const struct server *server)
 	return n;
 }
 
-/* ENOENT: the request was taken back while it was being read. */
+/* ENOENT: the request was aborted while it was being read. */
 static bool is_passing(ssize_t error)
 {
 	return error == -EINTR || error == -EAGAIN || error == -ENOENT;
 }
 
 /*
- * A cancelled thread does not leave its functions one by one, so ASan would find its own marks on
- * the stack.
+ * Without ASan: a cancelled thread does not return from its functions, so their marks would stay on
+ * the stack, and ASan would take them for errors.
  */
 __attribute__((no_sanitize_address)) static void *serve(void *argument)
 {
@@ -367,7 +368,10 @@ static int start_threads(struct channel *channel, struct sentence *error)
 	return 0;
 }
 
-/* A thread that is cancelled in the moment in which read(2) succeeds leaves the request behind. */
+/*
+ * A thread that is cancelled in the moment in which read(2) succeeds leaves a request in its
+ * buffer.
+ */
 static void answer_rest(const struct channel *channel, char *buffer)
 {
 	struct fuse_buf message = { .mem = buffer, .size = request_in(buffer)->length };
@@ -387,7 +391,10 @@ static void stop_threads(struct channel *channel)
 	channel->thread_count = 0;
 }
 
-/* Whether the connection has ended; -1 waits for that or for being asked to stop. */
+/*
+ * Wait until the connection has ended or `stop_fd` (-1: none) is readable; a timeout of -1 is none.
+ * Returns whether the connection has ended.
+ */
 static bool wait_for_end(struct channel *channel, int stop_fd, int timeout_ms)
 {
 	struct pollfd fds[] = {
@@ -405,11 +412,13 @@ int channel_run(struct channel *channel, const struct channel_events *events, st
 	int r = 0;
 
 	/*
-	 * Last of all: what is asked again is no longer waited for by those who are killed
-	 * meanwhile.
+	 * The resend is asked for last, right before requests are read: the kernel drops a request
+	 * that waits to be sent again when its caller is killed, though it may have been done.
 	 */
-	if (channel->adopted && channel_can_resend(channel))
+	if (channel->adopted && channel_can_resend(channel)) {
 		r = notification_resend(channel->fd);
+		log_debug("fuse", "the kernel is asked to send unanswered requests again");
+	}
 	if (r < 0)
 		report(error, r, "the kernel does not send again what was not answered: %s", error_text(r));
 	if (r == 0)

@@ -17,15 +17,16 @@
 struct channel;
 
 /*
- * Mount on options->mount; what a successor must know of it is written down. Requests wait until
- * channel_run().
+ * Mount on options->mount, and write down in the handover what the next daemon must know of the
+ * mount. Requests wait until channel_run(). A negative errno with a sentence on failure.
  */
 int channel_mount(const struct options *options, const struct wishes *wishes, struct ops *ops,
 		  struct handover *handover, struct channel **ret_channel, struct sentence *error);
 
 /*
- * Take over the connection that an earlier daemon has left, as the handover says; the descriptor is
- * consumed. What that daemon had not answered comes again, before anything else.
+ * Take over the connection that an earlier daemon left, as the handover describes it; the
+ * descriptor is consumed. channel_run() has the kernel send again what that daemon had not
+ * answered. A negative errno with a sentence on failure.
  */
 int channel_adopt(const struct options *options, int fuse_fd, struct ops *ops, struct handover *handover,
 		  struct channel **ret_channel, struct sentence *error);
@@ -34,16 +35,16 @@ int channel_fd(const struct channel *channel); /* /dev/fuse, borrowed */
 bool channel_has_passthrough(const struct channel *channel);
 
 /*
- * Whether a successor gets what we leave unanswered; without it (Linux before 6.9) whoever waits
- * for it waits until the mount is gone.
+ * Whether the kernel sends unanswered requests to the next daemon. Where it does not (before Linux
+ * 6.9), a caller whose request was not answered waits until the mount is gone.
  */
 bool channel_can_resend(const struct channel *channel);
 
 /*
- * Serve requests until somebody unmounts, or `stop_fd` becomes readable and `leaves` does not say
- * that the mount is to stay; then no request is being read any more, but some may still be being
- * answered by other threads. `ready` is called as soon as requests are answered. 0, 1 when the
- * mount was left to a successor, or a negative errno with a sentence.
+ * Serve requests until somebody unmounts, or until `stop_fd` is readable; `leaves` is then asked
+ * whether the mount is to be left to the next daemon. `ready` is called as soon as requests are
+ * answered. On return no thread reads requests, but commands may still run (ops_stop()). 0 when the
+ * mount is gone, 1 when it was left to the next daemon, or a negative errno with a sentence.
  */
 struct channel_events {
 	int stop_fd;
@@ -53,7 +54,10 @@ struct channel_events {
 };
 int channel_run(struct channel *channel, const struct channel_events *events, struct sentence *error);
 
-/* Unmount, unless that has happened; whoever still has files open gets errors. NULL is fine. */
+/*
+ * Unmount, unless the mount is gone or left. Whoever still has files open gets errors. NULL is
+ * fine.
+ */
 void channel_free(struct channel *channel);
 
 #endif

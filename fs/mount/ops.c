@@ -9,8 +9,9 @@
  * not to, and a thread is used only where it answers TREE_WOULD_WAIT. A command can be interrupted:
  * the kernel says so in a message of its own, which sets a flag that the command looks at.
  *
- * Nothing is cached by name or attribute (timeouts are 0), since a reset changes what a name leads
- * to at any time; but for .revertfs, through which every command goes.
+ * The kernel caches no names and no attributes (timeouts are 0), since a reset may change what a
+ * name leads to at any time. .revertfs and the control file's attributes are the exceptions: they
+ * never change, and every command needs them.
  */
 #include "ops.h"
 
@@ -21,26 +22,30 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "thread_pool.h"
 #include "handshake.h"
+#include "lock.h"
 #include "log.h"
+#include "thread_pool.h"
 #include "wire.h"
 
 #define LONG_REQUESTS_MAX 128
-#define STAYS_S 60 /* a daemon that takes the mount over may have other options */
+#define STAYS_S 60 /* not for ever: a daemon that takes over the mount may have another group= */
 
 struct ops {
 	struct tree *tree;
 	struct disks *disks;
 	struct thread_pool *pool;
-	pthread_key_t message; /* of each thread: the request that it is answering, as it came */
+	pthread_key_t message; /* each thread's: the message of the request that it answers */
 
-	pthread_mutex_t lock; /* guards the list below; nothing is called under it */
-	struct request *commands;
+	pthread_mutex_t lock;     /* guards all below; nothing is called under it */
+	struct request *commands; /* those that run */
 	bool stopping;
 };
 
-/* What a deferred request needs when the kernel's own message is gone. */
+/*
+ * A request that is answered by another thread: a copy of what it needs, since the message's buffer
+ * is used again.
+ */
 struct request {
 	struct ops *ops;
 	fuse_req_t req;
@@ -53,7 +58,7 @@ struct request {
 	char *text;
 	size_t length;
 	off_t offset;
-	struct request *next, **place; /* commands */
+	struct request *next, **place; /* in ops->commands; `place` is what points here */
 };
 
 static struct ops *ops_of(fuse_req_t req)
@@ -74,7 +79,8 @@ static void reply_result(fuse_req_t req, int r)
 /* ---- start and end */
 
 /*
- * The kernel had its answer from handshake.c; here libfuse alone is told, as far as it acts on it.
+ * The kernel has had its answer from handshake.c. What is set here is for libfuse alone: that part
+ * of the answer which libfuse itself acts on.
  */
 static void ops_init(void *userdata, struct fuse_conn_info *conn)
 {
@@ -86,6 +92,11 @@ static void ops_init(void *userdata, struct fuse_conn_info *conn)
 
 void ops_process(struct ops *ops, struct fuse_session *session, const struct fuse_buf *message)
 {
+	const struct wire_request *request = message->mem;
+
+	if (request->unique & WIRE_RESENT)
+		log_debug("fuse", "request %llu (opcode %u) was sent again",
+			  (unsigned long long)(request->unique & ~WIRE_RESENT), request->opcode);
 	pthread_setspecific(ops->message, message->mem);
 	fuse_session_process_buf(session, message);
 }
@@ -95,7 +106,7 @@ static void *message_of(fuse_req_t req)
 	return pthread_getspecific(ops_of(req)->message);
 }
 
-/* What tells this request from all others, in this daemon and in the next. */
+/* The request's identity, which is the same when it is sent again to the next daemon. */
 static struct replay replay_of(fuse_req_t req)
 {
 	const struct wire_request *message = message_of(req);
@@ -105,7 +116,7 @@ static struct replay replay_of(fuse_req_t req)
 
 /* ---- names */
 
-/* A reply that does not reach the kernel has told it of nothing. */
+/* Where the reply does not reach the kernel, the lookup that was counted for it is taken back. */
 static void reply_entry(fuse_req_t req, int r, const struct entry *entry)
 {
 	struct fuse_entry_param param = { .generation = 0 };
@@ -311,7 +322,8 @@ static void request_free(struct request *request)
 }
 
 /*
- * Answer from a thread of its own; the request is consumed, NULL when there was no memory for it.
+ * Have the request answered by another thread. `request` is consumed; NULL means that there was no
+ * memory for it.
  */
 static void defer(fuse_req_t req, struct request *request, void (*run)(void *request))
 {
@@ -367,7 +379,7 @@ static void ops_statfs(fuse_req_t req, fuse_ino_t ino)
 		fuse_reply_statfs(req, &st);
 }
 
-/* A size of 0 asks how large it is. */
+/* A size of 0 asks how large the value is. */
 static void reply_xattr(fuse_req_t req, ssize_t r, const void *value, size_t size)
 {
 	if (r < 0)
@@ -450,8 +462,8 @@ static struct wire_attributes wire_attributes(const struct stat *st)
 }
 
 /*
- * The same for replies that hand out a handle. libfuse 3.14 has no word for a backing id, but sends
- * what it is given.
+ * Where the reply does not reach the kernel, the handle is closed again. The reply is put together
+ * by hand: libfuse 3.14 has no field for the backing id, but sends any bytes as a reply.
  */
 static void reply_open(fuse_req_t req, int r, const struct opening *opening)
 {
@@ -527,9 +539,9 @@ static void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *f
 }
 
 /*
- * A read's message is short, and the rest of the buffer that it came in has room for the data:
- * memory that lies there already. (Measured against splice(2): twice as fast with 1 MiB at a time,
- * and as fast with 4 KiB.)
+ * A read's message is short, so the rest of its buffer has room for the data, in memory that is
+ * there already. (Measured against splice(2): twice as fast with 1 MiB at a time, and as fast with
+ * 4 KiB.)
  */
 static void reply_piece(fuse_req_t req, const struct piece *piece)
 {
@@ -551,7 +563,7 @@ static void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, 
 {
 	struct tree *tree = tree_of(req);
 	struct piece piece;
-	/* The kernel asks for no more; there would be no room for it. */
+	/* The kernel asks for no more than that, and the buffer has room for no more. */
 	int r = tree_read(tree, fi->fh, size < HANDSHAKE_MAX_WRITE ? size : HANDSHAKE_MAX_WRITE, offset, &piece);
 
 	(void)ino;
@@ -577,31 +589,28 @@ static void command_enter(struct request *request)
 {
 	struct ops *ops = request->ops;
 
-	pthread_mutex_lock(&ops->lock);
-	request->next = ops->commands;
-	request->place = &ops->commands;
-	if (request->next)
-		request->next->place = &request->next;
-	ops->commands = request;
-	atomic_store(&request->caller.interrupted, ops->stopping);
-	pthread_mutex_unlock(&ops->lock);
+	LOCKED (&ops->lock) {
+		request->next = ops->commands;
+		request->place = &ops->commands;
+		if (request->next)
+			request->next->place = &request->next;
+		ops->commands = request;
+		atomic_store(&request->caller.interrupted, ops->stopping);
+	}
 }
 
 static void command_leave(struct request *request)
 {
 	struct ops *ops = request->ops;
 
-	pthread_mutex_lock(&ops->lock);
-	*request->place = request->next;
-	if (request->next)
-		request->next->place = request->place;
-	pthread_mutex_unlock(&ops->lock);
+	LOCKED (&ops->lock) {
+		*request->place = request->next;
+		if (request->next)
+			request->next->place = request->place;
+	}
 }
 
-/*
- * libfuse calls this from the thread that has read the kernel's message, until it is told not to
- * any more.
- */
+/* libfuse calls this on the thread that reads the INTERRUPT, never after the function is unset. */
 static void interrupt_command(fuse_req_t req, void *argument)
 {
 	struct request *request = argument;
@@ -665,7 +674,7 @@ static void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t s
 		reply_count(req, tree_write(tree, fi->fh, data, size, offset, kill));
 }
 
-/* ---- the rest of what one does with an open file */
+/* ---- other requests on an open file */
 
 static void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
@@ -679,7 +688,7 @@ static void ops_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse
 	reply_result(req, tree_sync(tree_of(req), fi->fh, data_only));
 }
 
-/* Of these requests the kernel does not say it. */
+/* For WRITE the kernel says whether suid bits are to be cleared; for these requests it does not. */
 static bool kills_privileges(fuse_req_t req)
 {
 	return fuse_req_ctx(req)->uid != 0;
@@ -733,7 +742,7 @@ struct directory_reply {
 static bool add_to_reply(void *context, const char *name, uint64_t inode, mode_t type, off_t next)
 {
 	struct directory_reply *reply = context;
-	/* An entry without a number would be taken for a removed one. */
+	/* readdir(3) takes an entry whose inode number is 0 for a removed one. */
 	struct stat st = { .st_ino = inode ? inode : 0xffffffff, .st_mode = type };
 	size_t room = reply->size - reply->used;
 	size_t needed = fuse_add_direntry(reply->req, reply->data + reply->used, room, name, &st, next);
@@ -827,11 +836,11 @@ int ops_new(struct tree *tree, struct disks *disks, struct ops **ret_ops)
 
 void ops_stop(struct ops *ops)
 {
-	pthread_mutex_lock(&ops->lock);
-	ops->stopping = true;
-	for (struct request *request = ops->commands; request; request = request->next)
-		atomic_store(&request->caller.interrupted, true);
-	pthread_mutex_unlock(&ops->lock);
+	LOCKED (&ops->lock) {
+		ops->stopping = true;
+		for (struct request *request = ops->commands; request; request = request->next)
+			atomic_store(&request->caller.interrupted, true);
+	}
 	control_wake(ops->disks);
 	thread_pool_wait(ops->pool);
 }

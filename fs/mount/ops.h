@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * FUSE requests, turned into calls of the tree. The only place that knows requests and sends
+ * FUSE requests, turned into calls of the tree. Only this file knows libfuse's requests and
  * replies.
  */
 #ifndef REVERTFS_MOUNT_OPS_H
@@ -13,21 +13,23 @@
 
 struct ops;
 
+/* Tree and disks are borrowed. 0 or a negative errno. */
 int ops_new(struct tree *tree, struct disks *disks, struct ops **ret_ops);
 
 /*
- * Interrupt the commands that are being waited for, and wait until every request has been answered.
+ * Interrupt the commands that run, and wait until every request that has a thread of its own has
+ * been answered.
  */
 void ops_stop(struct ops *ops);
 void ops_free(struct ops *ops); /* NULL is fine */
 
-/* For fuse_session_new(), with the ops as its user data. */
+/* For fuse_session_new(), whose user data must be the struct ops. */
 const struct fuse_lowlevel_ops *ops_table(void);
 
 /*
- * Answer one request as it came from the kernel: fuse_session_process_buf(), and what libfuse does
- * not pass on. The message's memory is HANDSHAKE_MESSAGE_ROOM + HANDSHAKE_MAX_WRITE long, whatever
- * its size: data to be read is put together in it.
+ * Answer one message of the kernel, or hand it to a thread that will. The buffer of the message
+ * must have HANDSHAKE_MESSAGE_ROOM + HANDSHAKE_MAX_WRITE bytes, whatever the message's size: the
+ * reply to a read is put together behind it.
  */
 void ops_process(struct ops *ops, struct fuse_session *session, const struct fuse_buf *message);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the files of the tree share. No other file includes this. They call one another downwards
- * only: tree_restore.c and tree_names.c use tree_open.c, which uses tree.c, which uses
- * tree_admin.c.
+ * What the files of the tree share; no other file includes this. Calls between them run one way:
+ * tree_names.c calls tree_open.c and tree.c, tree_open.c calls tree.c, and all of them and
+ * tree_restore.c call tree_admin.c.
  */
 #ifndef REVERTFS_MOUNT_TREE_INTERNAL_H
 #define REVERTFS_MOUNT_TREE_INTERNAL_H

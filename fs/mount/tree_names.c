@@ -2,13 +2,13 @@
 /*
  * Changes of names: create, link, rename, remove.
  *
- * Each is done under disks_lock_names(), between looking whether a disk is concerned and the system
- * call, so that no name becomes a disk in between. A disk's name cannot be taken, removed or moved,
- * and neither can a directory above one; a protected file gets no second name. What the daemon
- * itself looks like (.revertfs) never changes.
+ * disks_lock_names() is held from the check whether a disk is concerned until after the system
+ * call, so that no name becomes a disk in between. A disk's name cannot be taken or moved, and only
+ * a clone's can be removed; a directory above a disk can be neither moved nor removed; a protected
+ * file gets no second name. Nothing changes in .revertfs.
  *
- * Each is done once, also where a daemon is killed between doing it and saying so (replay.h): what
- * the names stand for is noted before, and compared where the request comes again.
+ * Each change is made once, even if the daemon is killed between making and answering it
+ * (replay.h): what the names stand for is noted before, and compared when the request comes again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +25,9 @@
 #define RENAME_WHITEOUT (1 << 2)
 #endif
 
-/* Where a name is to change: its directory, and its path beneath the images directory. */
+/*
+ * A name that is to change: in its directory (a reference), and as a path in the images directory.
+ */
 struct slot {
 	struct node *directory;
 	const char *name;
@@ -68,7 +70,7 @@ static bool is_disk(struct tree *tree, const struct slot *slot)
 	return disk != NULL;
 }
 
-/* What a name stands for at this moment; zeros where there is nothing. */
+/* The file that has the name at this moment; st_ino is 0 where there is none. */
 static struct stat look_at(const struct slot *slot)
 {
 	struct stat st;
@@ -83,7 +85,7 @@ static bool is_inode(const struct stat *st, uint64_t device, uint64_t inode)
 	return st->st_dev == device && st->st_ino == inode;
 }
 
-/* Whoever has the file open keeps it, in the next daemon too. */
+/* The file's last name goes: the next daemon must still find the file if it is open. */
 static void loses_name(struct tree *tree, const struct stat *st)
 {
 	if (S_ISREG(st->st_mode) && st->st_nlink == 1)
@@ -104,15 +106,15 @@ static int tell(struct tree *tree, const struct slot *slot, struct entry *ret_en
 
 /* ---- making */
 
-/* What is to be made; each kind has its own system call. */
+/* How an entry is made: each kind has its own system call. */
 struct creation_step {
 	int (*make)(int directory, const char *name, const struct creation_step *step);
 	const struct creation *creation;
 	const char *target;
-	int fd; /* of the file that gets another name */
+	int fd; /* make_link(): of the file that gets another name */
 };
 
-/* A note says that there was nothing before: what is there now, we have made. */
+/* A note says that nothing had the name: what has it now was made by this very request. */
 static int make_once(struct tree *tree, struct replay *replay, const struct slot *slot,
 		     const struct creation_step *step)
 {
@@ -186,9 +188,7 @@ int tree_make_symlink(struct tree *tree, struct replay *replay, uint64_t parent,
 	return make(tree, replay, parent, name, &step, ret_entry);
 }
 
-/*
- * Whether the file is protected is asked under the lock on names, which protecting it would need.
- */
+/* Protecting a file takes the lock on names: under it, a file that is not protected stays so. */
 static int link_unprotected(struct tree *tree, struct replay *replay, const struct node *node, struct slot *slot,
 			    struct entry *ret_entry)
 {
@@ -228,7 +228,7 @@ int tree_link(struct tree *tree, struct replay *replay, uint64_t id, uint64_t pa
 
 /* ---- removing */
 
-/* A clone; its name is a disk's, whatever lies beneath it. */
+/* Of disks, disk_unlink() removes clones alone. */
 static int remove_disk(struct tree *tree, struct replay *replay, const struct slot *slot)
 {
 	replay_note(tree->handover, replay, &(struct handover_request){ .is_disk = 1 });
@@ -291,8 +291,8 @@ static int check_rename(struct tree *tree, const struct slot *from, const struct
 }
 
 /*
- * A directory that has moved has another path from now on; should finding it fail, its next lookup
- * tells.
+ * A directory that was moved has another path now: finding it notes that. Should that fail, the
+ * next lookup notes it.
  */
 static void see_again(struct tree *tree, const struct slot *slot)
 {
@@ -303,8 +303,8 @@ static void see_again(struct tree *tree, const struct slot *slot)
 }
 
 /*
- * Whether a rename that found `before` has been done: the one file is where the other name is, and
- * not under its own any more.
+ * Whether a rename before which `before` was noted has been made: the file has the new name and no
+ * longer the old; after an exchange, the other file has the old one.
  */
 static bool was_renamed(const struct handover_request *before, const struct stat *from, const struct stat *to,
 			unsigned flags)
@@ -355,7 +355,7 @@ int tree_rename(struct tree *tree, struct replay *replay, uint64_t parent, const
 	struct slot from, to;
 	int r;
 
-	/* It would leave a device node behind, which overlayfs alone has a use for. */
+	/* It would leave a device node under the old name, which only overlayfs has a use for. */
 	if (flags & RENAME_WHITEOUT)
 		return -EINVAL;
 	r = slot_get(tree, parent, name, &from);
@@ -374,7 +374,7 @@ int tree_rename(struct tree *tree, struct replay *replay, uint64_t parent, const
 
 /* ---- creating a file and opening it at once */
 
-/* An earlier daemon has made it and not said so. */
+/* Open the file that an earlier daemon created for this request, without answering it. */
 static int open_created(const struct slot *slot, int flags)
 {
 	struct stat st;
@@ -384,8 +384,9 @@ static int open_created(const struct slot *slot, int flags)
 }
 
 /*
- * What exists by now was not there when the kernel looked, so nobody has checked whether the caller
- * may open it: -ESTALE makes the kernel look, check and open again.
+ * The kernel sends CREATE when it found no file of that name. If there is one by now, nobody has
+ * checked whether the caller may open it: -ESTALE makes the kernel look it up, check it and open
+ * it.
  */
 static int create_file(struct tree *tree, struct replay *replay, const struct slot *slot, int flags,
 		       const struct creation *creation)

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the kernel knows and has open, put back from what earlier daemons wrote down (handover.h).
+ * Restoring the nodes and handles that earlier daemons wrote down (handover.h).
  *
- *   1. nodes      each under its number. A file is found by its inode; where its filesystem does
- *                 not offer that, by the name under which it was
- *                 last seen. What cannot be found again is dropped: the kernel then gets -ESTALE
- *                 and looks the name up anew
- *   2. handles    their files opened again, counted with the scratches and views that they are on
- *   3. backing    ids of files that the kernel passes through stay what they are; those that no
- *                 descriptor uses are let go
- *   4. the rest   nodes that the kernel has forgotten without our hearing of it, and descriptors
- *                 that nobody has asked for, are dropped
+ *   1. nodes      each gets its old number. Its file is found by its file handle or, in a
+ *                 filesystem without them, by the name under which it was last seen. A node whose
+ *                 file cannot be found is dropped: the kernel gets -ESTALE and looks the name up
+ *   2. handles    their files are opened again, and counted as open on their scratch or view
+ *   3. backing    backing files stay registered under their ids; those that no descriptor uses are
+ *                 released
+ *   4. the rest   nodes that the kernel forgot while no daemon heard it are dropped, and so are
+ *                 stored descriptors that were not needed
  *
- * Nothing is asked of the mount here, for nobody answers yet, and no fold runs.
+ * No path in the mount may be used here: nobody answers requests yet, so the access would hang.
+ * Nothing waits for a fold, since none runs yet.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,7 +31,7 @@ struct restore {
 	struct fdstore *store;
 	struct handover_node **nodes; /* sorted by their numbers */
 	size_t count, room;
-	unsigned lost; /* handles */
+	unsigned lost; /* handles that could not be restored */
 };
 
 /* ---- finding files again */
@@ -41,7 +41,7 @@ static bool is_the_same(const struct handover_node *noted, const struct stat *st
 	return st->st_dev == noted->device && st->st_ino == noted->inode;
 }
 
-/* Consumes the descriptor where it is not the file. */
+/* The descriptor, if it is the file that was written down; else it is consumed. */
 static int check_file(const struct handover_node *noted, int fd, struct stat *ret_stat)
 {
 	int r = fd < 0 ? fd : file_stat(fd, ret_stat);
@@ -68,7 +68,7 @@ static int compare_ids(const void *a, const void *b)
 	return (*x)->id < (*y)->id ? -1 : (*x)->id > (*y)->id;
 }
 
-/* The node of this number, put back first where its turn has not come yet. A reference, or NULL. */
+/* The node of this number, with a reference; it is restored now if it has not been. Or NULL. */
 static struct node *node_of_number(struct restore *restore, uint64_t id)
 {
 	const struct handover_node like = { .id = id }, *key = &like;
@@ -92,7 +92,10 @@ static int find_by_name(struct restore *restore, const struct handover_node *not
 	return fd;
 }
 
-/* O_PATH, as all nodes' are. */
+/*
+ * An O_PATH descriptor on the file of a node. *ret_stored says that it came from the descriptor
+ * store.
+ */
 static int find_file(struct restore *restore, const struct handover_node *noted, struct stat *ret_stat,
 		     bool *ret_stored)
 {
@@ -102,15 +105,18 @@ static int find_file(struct restore *restore, const struct handover_node *noted,
 	*ret_stored = fd >= 0;
 	if (fd < 0 && noted->device == tree->device)
 		fd = check_file(noted, handover_file_open(&noted->file, tree->images_fd), ret_stat);
-	/* What can be found by its inode and is not there is gone, whatever has its name now. */
+	/*
+	 * A file that has a file handle and is not found by it is gone: what has its name now is
+	 * another.
+	 */
 	if (fd < 0 && (noted->device != tree->device || !noted->file.length))
 		fd = find_by_name(restore, noted, ret_stat);
 	return fd;
 }
 
 /*
- * ---- where a directory is: asked of the directory itself, since it may have moved while nobody
- * wrote that down
+ * ---- where a directory lies: found from the directory itself, since it may have been moved
+ * without being written down
  */
 
 static int find_own_name(int parent, int fd, char name[NAME_MAX + 1])
@@ -130,7 +136,7 @@ static int find_own_name(int parent, int fd, char name[NAME_MAX + 1])
 	return found.st_dev == st.st_dev && found.st_ino == st.st_ino ? 0 : -ESTALE;
 }
 
-/* The directory above, up to the images directory, which is the root's. */
+/* Give a directory its parent, and that its own, up to the images directory, which is the root. */
 static int place_directory(struct tree *tree, struct node *node)
 {
 	CLEANUP(close_fdp) int above = openat(node->fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -184,8 +190,8 @@ static struct scratch *find_scratch(struct restore *restore, const struct handov
 }
 
 /*
- * Until its handles are back, nobody but the node has one that has lost its name: settle_slot()
- * lets go.
+ * The node pins its scratch until its handles are restored: of a scratch that was reset, nothing
+ * else holds a reference. settle_slot() removes the pin.
  */
 static struct node *restore_scratch(struct restore *restore, struct handover_node *noted)
 {
@@ -240,8 +246,8 @@ static struct node *make_node(struct restore *restore, struct handover_node *not
 }
 
 /*
- * Out of the array while it is being made, so that one which names itself as its parent does not
- * come back here.
+ * Restoring a node may restore its parent first. The mark keeps a damaged slot, which names itself
+ * as its parent, from recursing for ever.
  */
 static struct node *restore_node(struct restore *restore, struct handover_node *noted)
 {
@@ -256,9 +262,15 @@ static struct node *restore_node(struct restore *restore, struct handover_node *
 	node = make_node(restore, noted);
 	if (node && node->id == id) {
 		noted->restoring = false;
+		log_debug("fuse", "node %llu is restored (kind %u, '%s')", (unsigned long long)id, noted->kind,
+			  noted->name);
 		return node;
 	}
-	/* Its slot was given back with the candidate, or nothing was made of it. */
+	log_debug("fuse", "node %llu cannot be found again", (unsigned long long)id);
+	/*
+	 * Another node stands for the file, and the slot went with the candidate; or there is no
+	 * node.
+	 */
 	node_put(restore->tree->nodes, node);
 	return NULL;
 }
@@ -280,14 +292,15 @@ static void collect_node(void *context, void *slot)
 	restore->nodes[restore->count++]->restoring = false;
 }
 
-/* When all are there: a directory may have been moved into one with a larger number. */
+/* To be called when all nodes are restored: a directory may lie in one with a larger number. */
 static void place_node(struct restore *restore, uint64_t id)
 {
 	struct node_table *nodes = restore->tree->nodes;
 	struct node *node = id ? node_get(nodes, id) : NULL;
 
 	if (node && node->kind == NODE_FILE && S_ISDIR(node->type) && place_directory(restore->tree, node) < 0)
-		log_debug("fuse", "directory node %llu has no place any more", (unsigned long long)id);
+		log_debug("fuse", "node %llu: the directory no longer lies in the images directory",
+			  (unsigned long long)id);
 	node_put(nodes, node);
 }
 
@@ -345,7 +358,7 @@ static bool belong_together(enum node_kind node, enum handle_kind handle)
 	return handle <= HANDLE_TEXT && may[node][handle];
 }
 
-/* The handle takes the reference on the node over, whatever becomes of it. */
+/* The caller keeps its reference on the node. */
 static int make_handle(struct restore *restore, struct node *node, struct handover_handle *noted)
 {
 	struct tree *tree = restore->tree;
@@ -387,17 +400,20 @@ static void restore_handle(void *context, void *slot)
 	int r = node ? make_handle(restore, node, noted) : -ESTALE;
 
 	node_put(restore->tree->nodes, node);
-	if (r == 0)
+	if (r == 0) {
+		log_debug("fuse", "handle %llu on node %llu is restored", (unsigned long long)noted->number,
+			  (unsigned long long)noted->node);
 		return;
-	log_warning("an open file (node %llu) is not there any more: %s; whoever has it open gets errors",
-		    (unsigned long long)noted->node, error_text(r));
+	}
+	log_warning("open file %llu (node %llu) cannot be restored: %s; whoever has it open gets errors",
+		    (unsigned long long)noted->number, (unsigned long long)noted->node, error_text(r));
 	restore->lost++;
 	handover_give(restore->tree->handover, HANDOVER_HANDLE, noted);
 }
 
 /* ---- backing files */
 
-/* Those in use, sorted. */
+/* The backing ids in use, sorted. */
 struct ids {
 	uint32_t *list;
 	size_t count;
@@ -431,7 +447,10 @@ static void release_unknown(struct restore *restore)
 	passthrough_release_unknown(&restore->tree->passthrough, is_used, &ids);
 }
 
-/* Slots whose nodes are there no more have been given back by now, or are now. */
+/*
+ * After the handles: release the backing file of a node that is not open, the slot of a node that
+ * was not restored, and the pin of restore_scratch().
+ */
 static void settle_slot(struct restore *restore, struct handover_node *noted)
 {
 	struct tree *tree = restore->tree;
@@ -449,7 +468,7 @@ static void settle_slot(struct restore *restore, struct handover_node *noted)
 	node_put(tree->nodes, node);
 }
 
-/* Of a handle that is closed by now. */
+/* Drop an answer whose handle was not restored. */
 static void drop_answer(void *context, void *slot)
 {
 	struct tree *tree = context;
@@ -476,9 +495,9 @@ void tree_restore(struct tree *tree, struct fdstore *store)
 	node_drop_unknown(tree->nodes);
 	disks_forget_old_labels(tree->disks);
 	fdstore_drop_rest(store);
-	log_info("what an earlier daemon left goes on: %u open files, %u files that the kernel knows",
+	log_info("the mount of an earlier daemon is taken over: %u open files, %u files that the kernel knows",
 		 handle_count(tree->handles), node_count(tree->nodes));
 	if (restore.lost)
-		log_warning("%u open files could not be found again", restore.lost);
+		log_warning("%u open files could not be restored", restore.lost);
 	free(restore.nodes);
 }

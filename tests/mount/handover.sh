@@ -24,6 +24,7 @@ mkfifo "$WORK/never"
 cp "$REVERTFS" "$WORK/revertfs"
 export PROGRAM=$WORK/revertfs
 for disk in d e h; do make_image $disk.qcow2 qcow2 32M 1; done
+export REVERTFS_DEBUG=fuse
 start_kept -o "protect=?.qcow2,qemu-img=$WORK/qemu-img" || fail "the keeper and its daemon start"
 
 # ---- files
