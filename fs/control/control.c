@@ -449,6 +449,7 @@ static void queue_folds(struct disks *disks, struct json_object *answer)
 	for (size_t i = 0; i < json_object_array_length(list); i++) {
 		struct json_object *entry = json_object_array_get_idx(list, i);
 		const char *name = NULL;
+		struct sentence warning;
 		struct disk *disk;
 
 		if (json_get_string(entry, "name", &name) <= 0)
@@ -456,7 +457,9 @@ static void queue_folds(struct disks *disks, struct json_object *answer)
 		disk = disks_find(disks, name);
 		if (disk) {
 			job_queue(disk);
-			job_warn(disk, entry);
+			job_warn(disk, &warning);
+			if (warning.text[0])
+				json_set_string(entry, "warning", warning.text);
 		}
 		disk_put(disk);
 	}

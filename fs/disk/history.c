@@ -96,6 +96,15 @@ static int check_may_seal(struct disk *disk, struct sentence *error)
 	return r < 0 ? r : image_check(disk, scratch_is_dirty(disk->scratch), error);
 }
 
+static void warn(struct disk *disk, struct json_object *answer)
+{
+	struct sentence warning;
+
+	job_warn(disk, &warning);
+	if (warning.text[0])
+		json_set_string(answer, "warning", warning.text);
+}
+
 static int commit_claimed(struct disk *disk, const char *note, struct json_object *answer, struct sentence *error)
 {
 	struct seal seal = { .disk = disk, .kind = SEAL_COMMIT, .note = note, .after = disk->record };
@@ -132,7 +141,7 @@ int disk_commit(struct disks *disks, const char *name, const char *note, struct 
 		job_queue(disk);
 	disk_unclaim(disk);
 	if (r == 0)
-		job_warn(disk, answer);
+		warn(disk, answer);
 	disk_put(disk);
 	return r;
 }
@@ -338,7 +347,7 @@ int disk_snapshot(struct disks *disks, const char *name, const char *snapshot, c
 	r = snapshot_claimed(disk, snapshot, note, answer, error);
 	disk_unclaim(disk);
 	if (r == 0)
-		job_warn(disk, answer);
+		warn(disk, answer);
 	disk_put(disk);
 	return r;
 }

@@ -8,6 +8,7 @@
 
 #include "foldable.h"
 #include "json.h"
+#include "layer.h"
 #include "lock.h"
 #include "log.h"
 #include "session.h"
@@ -67,19 +68,18 @@ void job_look_again(const struct layer *root)
 		log_debug("job", "image '%s': folds of %u disks are queued", root->record.image, count);
 }
 
-void job_warn(struct disk *disk, struct json_object *answer)
+void job_warn(struct disk *disk, struct sentence *ret_warning)
 {
 	struct disks *disks = disk->disks;
-	struct sentence why;
 	bool overdue;
 
 	pthread_mutex_lock(&disks->lock);
-	overdue = fold_is_overdue_locked(disk, disks->options->max_layers, &why);
+	overdue = fold_is_overdue_locked(disk, disks->options->max_layers, ret_warning);
 	pthread_mutex_unlock(&disks->lock);
-	if (!overdue)
-		return;
-	log_warning("%s", why.text);
-	json_set_string(answer, "warning", why.text);
+	if (overdue)
+		log_warning("%s", ret_warning->text);
+	else
+		ret_warning->text[0] = '\0';
 }
 
 /*

@@ -7,8 +7,6 @@
 #ifndef REVERTFS_JOBS_JOB_H
 #define REVERTFS_JOBS_JOB_H
 
-#include <json-c/json.h>
-
 #include "caller.h"
 #include "model.h"
 
@@ -25,10 +23,10 @@ void job_queue(struct disk *disk);
 void job_look_again(const struct layer *root);
 
 /*
- * After a commit: with max-layers or more above the image say so in the log and in `answer`, and
- * what keeps them from being folded.
+ * After a commit: with max-layers or more above the image say so in the log and in *ret_warning,
+ * and what keeps them from being folded. Else *ret_warning becomes "".
  */
-void job_warn(struct disk *disk, struct json_object *answer);
+void job_warn(struct disk *disk, struct sentence *ret_warning);
 
 /*
  * Fold all that may be folded, and wait for the end. -EBUSY with a sentence when the fold may not
