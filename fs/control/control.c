@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "reply.h"
 #include "command.h"
 #include "disk.h"
 #include "domain_request.h"
@@ -201,12 +202,17 @@ static int parse_export(const struct request *request, struct export_request *ex
 
 static int run_full_clone(const struct request *request, const char *name, struct sentence *error)
 {
+	CLEANUP(export_result_clear) struct export_result result = { 0 };
 	struct export_request export = { .to = name };
 	int r = parse_export(request, &export, error);
 
 	if (r == 0 && find_setting(request->command, "follow"))
 		r = report(error, -EINVAL, "a full clone follows nobody: leave 'follow=' out");
-	return r < 0 ? r : disk_clone_full(request->disks, request->caller, &export, request->answer, error);
+	if (r < 0)
+		return r;
+	r = disk_clone_full(request->disks, request->caller, &export, &result, error);
+	reply_export(request->answer, &export, &result);
+	return r;
 }
 
 static int check_thin_clone(const struct request *request, struct sentence *error)
@@ -278,6 +284,7 @@ static int run_fold(const struct request *request, struct sentence *error)
 
 static int run_export(const struct request *request, struct sentence *error)
 {
+	CLEANUP(export_result_clear) struct export_result result = { 0 };
 	struct export_request export = { .to = find_setting(request->command, "to") };
 	int r = export.to ? 0 : report(error, -EINVAL, "export wants to=PATH");
 
@@ -287,7 +294,11 @@ static int run_export(const struct request *request, struct sentence *error)
 		r = find_flag(request->command, "compress", &export.compress, error);
 	if (r == 0)
 		r = find_flag(request->command, "replace", &export.replace, error);
-	return r < 0 ? r : disk_export(request->disks, request->caller, &export, request->answer, error);
+	if (r < 0)
+		return r;
+	r = disk_export(request->disks, request->caller, &export, &result, error);
+	reply_export(request->answer, &export, &result);
+	return r;
 }
 
 static int run_cancel(const struct request *request, struct sentence *error)

@@ -6,10 +6,10 @@
 #ifndef REVERTFS_EXPORT_EXPORT_H
 #define REVERTFS_EXPORT_EXPORT_H
 
-#include <json-c/json.h>
-
 #include "caller.h"
+#include "digest.h"
 #include "disks.h"
+#include "record.h"
 #include "util.h"
 
 struct export_request {
@@ -21,15 +21,33 @@ struct export_request {
 	uint64_t rate; /* bytes in a second; 0: as fast as it goes */
 };
 
+/* A file that was exported. */
+struct exported_file {
+	uint64_t bytes, allocated;
+	char sha256[DIGEST_SIZE]; /* "" until the file is complete */
+	char consistency[TARGET_SIZE];
+};
+
+/* What an export or a full clone makes; filled as far as the verb came, also when it fails. */
+struct export_result {
+	char *to; /* owned; NULL: the verb failed before it knew what to make, and nothing below is set */
+	char layer[LAYER_ID_SIZE];
+	bool uncommitted;          /* the scratch has changes, which are not in the copy */
+	uint64_t job;              /* 0: it was not queued */
+	struct exported_file file; /* of an export that was waited for */
+};
+
+void export_result_clear(struct export_result *result); /* for CLEANUP() */
+
 /*
- * [waits] For the end of the work, unless told not to. `answer` receives what was made, and the
- * number of the job; -EINTR when the caller went away meanwhile (it goes on).
+ * [waits] For the end of the work, unless told not to. -EINTR when the caller went away meanwhile
+ * (the work goes on). The caller clears the result in any case.
  */
 int disk_export(struct disks *disks, struct caller *caller, const struct export_request *request,
-		struct json_object *answer, struct sentence *error);
+		struct export_result *ret_result, struct sentence *error);
 
 /* [waits] The same for an image in the images directory, which is then protected. */
 int disk_clone_full(struct disks *disks, struct caller *caller, const struct export_request *request,
-		    struct json_object *answer, struct sentence *error);
+		    struct export_result *ret_result, struct sentence *error);
 
 #endif

@@ -6,10 +6,11 @@
 #include "flat_copy.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/statvfs.h>
 
 #include "image.h"
-#include "json.h"
 #include "record.h"
 #include "scratch.h"
 #include "table.h"
@@ -70,15 +71,22 @@ struct transfer *flat_copy_choose(struct disks *disks, const struct export_reque
 }
 
 int flat_copy_queue(struct transfer *transfer, struct caller *caller, const struct export_request *request,
-		    struct json_object *answer, struct sentence *error)
+		    struct export_result *result, struct sentence *error)
 {
 	int r;
 
-	json_set_string(answer, "to", transfer->target);
-	json_set_string(answer, "layer", transfer->layer->record.id);
+	result->to = strdup(transfer->target);
+	if (!result->to)
+		return report(error, -ENOMEM, "out of memory");
+	strcpy(result->layer, transfer->layer->record.id);
 	r = transfer_queue(transfer, error);
 	if (r < 0)
 		return r;
-	json_set_u64(answer, "job", transfer->number);
+	result->job = transfer->number;
 	return request->wait ? transfer_wait(transfer, caller, error) : 0;
+}
+
+void export_result_clear(struct export_result *result)
+{
+	free(result->to);
 }

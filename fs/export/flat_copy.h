@@ -27,10 +27,10 @@ int flat_copy_check_space(struct transfer *transfer, int directory, const struct
 			  struct sentence *error);
 
 /*
- * Hand it to the workers, and wait if that is wanted. The answer receives what is being made, and
+ * Hand it to the workers, and wait if that is wanted. The result receives what is being made, and
  * the number of the job.
  */
 int flat_copy_queue(struct transfer *transfer, struct caller *caller, const struct export_request *request,
-		    struct json_object *answer, struct sentence *error);
+		    struct export_result *result, struct sentence *error);
 
 #endif

@@ -17,7 +17,6 @@
 #include "disk.h"
 #include "flat_copy.h"
 #include "io.h"
-#include "json.h"
 #include "layer.h"
 #include "log.h"
 #include "output.h"
@@ -129,11 +128,10 @@ static int prepare_clone(struct disks *disks, const struct export_request *reque
 }
 
 int disk_clone_full(struct disks *disks, struct caller *caller, const struct export_request *request,
-		    struct json_object *answer, struct sentence *error)
+		    struct export_result *ret_result, struct sentence *error)
 {
 	CLEANUP(transfer_putp) struct transfer *transfer = NULL;
 	struct full_clone *clone = NULL;
-	bool uncommitted = false;
 	struct sentence why;
 	struct disk *other = disks_find(disks, request->to);
 	int r = other ? report(error, -EEXIST, "'%s' exists already", request->to)
@@ -142,7 +140,7 @@ int disk_clone_full(struct disks *disks, struct caller *caller, const struct exp
 	disk_put(other);
 	if (r < 0)
 		return r;
-	transfer = flat_copy_choose(disks, request, "clone", &uncommitted, &r, error);
+	transfer = flat_copy_choose(disks, request, "clone", &ret_result->uncommitted, &r, error);
 	if (!transfer) {
 		free_full_clone(clone);
 		return r;
@@ -159,7 +157,5 @@ int disk_clone_full(struct disks *disks, struct caller *caller, const struct exp
 	r = flat_copy_check_space(transfer, clone->directory, &clone->conversion, &why);
 	if (r < 0)
 		return report(error, r, "disk '%s' cannot be cloned as '%s': %s", request->name, request->to, why.text);
-	if (!request->snapshot)
-		json_set_bool(answer, "uncommitted", uncommitted);
-	return flat_copy_queue(transfer, caller, request, answer, error);
+	return flat_copy_queue(transfer, caller, request, ret_result, error);
 }
