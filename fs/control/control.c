@@ -133,13 +133,17 @@ static int run_reset(const struct request *request, struct sentence *error)
 static int run_commit(const struct request *request, struct sentence *error)
 {
 	const char *at = find_setting(request->command, "at");
+	struct commit_result result;
+	int r;
 
 	if (at && strcmp(at, "release") != 0)
 		return report(error, -EINVAL, "at must be release");
 	if (at)
 		return disk_commit_at_release(request->disks, request->name, error);
-	return disk_commit(request->disks, request->name, find_setting(request->command, "note"), request->answer,
-			   error);
+	r = disk_commit(request->disks, request->name, find_setting(request->command, "note"), &result, error);
+	if (r == 0)
+		reply_commit(request->answer, &result);
+	return r;
 }
 
 static const char *snapshot_of(const struct request *request)
@@ -152,36 +156,53 @@ static bool is_consistency(const char *text)
 	return strcmp(text, "quiesced") == 0 || strcmp(text, "crash-consistent") == 0 || strcmp(text, "clean") == 0;
 }
 
-static int run_snapshot(const struct request *request, struct sentence *error)
+static int run_live_snapshot(const struct request *request, const char *consistency, struct sentence *error)
 {
 	struct live_request live = { .snapshot = snapshot_of(request),
 				     .note = find_setting(request->command, "note"),
-				     .consistency = find_setting(request->command, "consistency") };
+				     .consistency = consistency ? consistency : "crash-consistent" };
+	struct live_result result;
+	int r;
+
+	if (!is_consistency(live.consistency))
+		return report(error, -EINVAL, "consistency must be quiesced, crash-consistent or clean");
+	r = disk_snapshot_live(request->disks, request->name, &live, &result, error);
+	if (r == 0)
+		reply_live(request->answer, &result);
+	return r;
+}
+
+static int run_snapshot(const struct request *request, struct sentence *error)
+{
+	const char *consistency = find_setting(request->command, "consistency");
+	struct commit_result result;
 	bool is_live = false;
 	int r = find_flag(request->command, "live", &is_live, error);
 
 	if (r < 0)
 		return r;
-	if (live.consistency && !is_live)
-		return report(error, -EINVAL, "consistency= is for live=yes: a disk that nobody uses is clean");
-	if (!live.consistency)
-		live.consistency = "crash-consistent";
-	if (!is_consistency(live.consistency))
-		return report(error, -EINVAL, "consistency must be quiesced, crash-consistent or clean");
 	if (is_live)
-		return disk_snapshot_live(request->disks, request->name, &live, request->answer, error);
-	return disk_snapshot(request->disks, request->name, snapshot_of(request),
-			     find_setting(request->command, "note"), request->answer, error);
+		return run_live_snapshot(request, consistency, error);
+	if (consistency)
+		return report(error, -EINVAL, "consistency= is for live=yes: a disk that nobody uses is clean");
+	r = disk_snapshot(request->disks, request->name, snapshot_of(request), find_setting(request->command, "note"),
+			  &result, error);
+	if (r == 0)
+		reply_commit(request->answer, &result);
+	return r;
 }
 
 static int run_revert(const struct request *request, struct sentence *error)
 {
+	struct move_result result;
 	bool discard = false;
 	int r = find_flag(request->command, "discard", &discard, error);
 
-	return r < 0 ? r
-		     : disk_revert(request->disks, request->name, snapshot_of(request), discard, request->answer,
-				   error);
+	if (r < 0)
+		return r;
+	r = disk_revert(request->disks, request->name, snapshot_of(request), discard, &result, error);
+	reply_move(request->answer, &result);
+	return r;
 }
 
 /* Settings that export and a full clone share. */
@@ -252,7 +273,11 @@ static int run_delete(const struct request *request, struct sentence *error)
 
 static int run_undo(const struct request *request, struct sentence *error)
 {
-	return disk_undo(request->disks, request->name, request->answer, error);
+	struct move_result result;
+	int r = disk_undo(request->disks, request->name, &result, error);
+
+	reply_move(request->answer, &result);
+	return r;
 }
 
 static int find_disk(const struct request *request, struct disk **ret_disk, struct sentence *error)
@@ -442,48 +467,30 @@ static int run_announce(const struct request *request, struct sentence *error)
 
 static int run_prepare(const struct request *request, struct sentence *error)
 {
+	CLEANUP(session_result_clear) struct session_result result = { 0 };
 	CLEANUP(clear_hook_request) struct hook_request hook = { 0 };
 	int r = parse_hook_request(request, true, &hook, error);
 
 	if (r == 0 && !hook.session.count)
 		r = report(error, -EINVAL, "prepare wants a disk");
 	hook.session.replay = request->caller->replay;
-	return r < 0 ? r : session_prepare(request->disks, &hook.session, request->answer, error);
-}
-
-static void queue_folds(struct disks *disks, struct json_object *answer)
-{
-	struct json_object *list = NULL;
-
-	if (json_get_array(answer, "disks", &list) <= 0)
-		return;
-	for (size_t i = 0; i < json_object_array_length(list); i++) {
-		struct json_object *entry = json_object_array_get_idx(list, i);
-		const char *name = NULL;
-		struct sentence warning;
-		struct disk *disk;
-
-		if (json_get_string(entry, "name", &name) <= 0)
-			continue;
-		disk = disks_find(disks, name);
-		if (disk) {
-			job_queue(disk);
-			job_warn(disk, &warning);
-			if (warning.text[0])
-				json_set_string(entry, "warning", warning.text);
-		}
-		disk_put(disk);
-	}
+	if (r == 0)
+		r = session_prepare(request->disks, &hook.session, &result, error);
+	if (r == 0)
+		reply_session(request->answer, &result);
+	return r;
 }
 
 static int run_release(const struct request *request, struct sentence *error)
 {
+	CLEANUP(session_result_clear) struct session_result result = { 0 };
 	CLEANUP(clear_hook_request) struct hook_request hook = { 0 };
 	int r = parse_hook_request(request, false, &hook, error);
 
-	if (r == 0)
-		r = session_release(request->disks, &hook.session, request->answer, error);
-	queue_folds(request->disks, request->answer);
+	if (r < 0)
+		return r;
+	r = session_release(request->disks, &hook.session, &result, error);
+	reply_session(request->answer, &result);
 	return r;
 }
 
@@ -594,6 +601,7 @@ static bool was_done(const struct request *request, const struct verb *verb)
 	bool is_clone = verb->run == run_clone;
 	struct once_command once = { .effect = verb->effect, .line = request->line, .name = request->name };
 	CLEANUP(freep) char *new_name = NULL;
+	struct once_result result;
 
 	if (!request->caller->replay)
 		return false;
@@ -602,7 +610,10 @@ static bool was_done(const struct request *request, const struct verb *verb)
 	if (is_clone && relative_name(request->disks, command->words[1].value, &new_name, NULL) == 0)
 		once.name = new_name;
 	once.file = verb->effect == EFFECT_MAKES_FILE ? find_setting(command, "to") : NULL;
-	return once_was_done(request->disks, request->caller->replay, &once, request->answer);
+	if (!once_was_done(request->disks, request->caller->replay, &once, &result))
+		return false;
+	reply_restarted(request->answer, &result);
+	return true;
 }
 
 static int run_command(struct request *request, struct sentence *error)

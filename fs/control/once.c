@@ -9,8 +9,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "json.h"
 #include "layer.h"
+#include "lock.h"
 #include "model.h"
 #include "table.h"
 
@@ -109,36 +109,40 @@ unsigned once_lines_done(struct disks *disks, struct replay *replay)
 	return before ? before->line : 0;
 }
 
-/* "layer" of a commit or snapshot, "point" of an undo: under what name the old head is kept. */
-static void tell_what_was_made(struct disks *disks, const struct once_command *command,
-			       const struct handover_request *before, struct json_object *answer)
+static void find_what_was_made_locked(struct disk *disk, const struct once_command *command,
+				      const struct handover_request *before, struct once_result *result)
 {
-	struct disk *disk = disks_find(disks, command->name);
 	const struct layer *layer = NULL;
 	const char *snapshot = NULL;
 
-	json_set_bool(answer, "restarted", true);
-	if (!disk)
-		return;
-	pthread_mutex_lock(&disks->lock);
 	if (command->effect == EFFECT_NEW_SCRATCH)
 		layer = disk->head;
 	else if (command->effect == EFFECT_MAKES_SNAPSHOT)
 		layer = disk_find_snapshot_locked(disk, command->snapshot);
 	if (layer)
-		json_set_string(answer, "layer", layer->record.id);
+		strcpy(result->layer, layer->record.id);
 	if (command->effect == EFFECT_NEW_HEAD)
-		layer = layer_find_locked(disks, before->head);
+		layer = layer_find_locked(disk->disks, before->head);
 	if (command->effect == EFFECT_NEW_HEAD && layer)
 		snapshot = layer_find_name_locked(layer, disk->name, "undone-");
 	if (snapshot)
-		json_set_string(answer, "point", snapshot);
-	pthread_mutex_unlock(&disks->lock);
+		strcpy(result->snapshot, snapshot);
+}
+
+static void find_what_was_made(struct disks *disks, const struct once_command *command,
+			       const struct handover_request *before, struct once_result *ret_result)
+{
+	struct disk *disk = disks_find(disks, command->name);
+
+	*ret_result = (struct once_result){ 0 };
+	if (disk)
+		LOCKED (&disks->lock)
+			find_what_was_made_locked(disk, command, before, ret_result);
 	disk_put(disk);
 }
 
 bool once_was_done(struct disks *disks, struct replay *replay, const struct once_command *command,
-		   struct json_object *answer)
+		   struct once_result *ret_result)
 {
 	const struct handover_request *before;
 	struct handover_request now;
@@ -154,7 +158,7 @@ bool once_was_done(struct disks *disks, struct replay *replay, const struct once
 	if (before && before->line == command->line) {
 		if (!has_changed(disks, command->effect, before, &now))
 			return false;
-		tell_what_was_made(disks, command, before, answer);
+		find_what_was_made(disks, command, before, ret_result);
 		return true;
 	}
 	replay_note_next(disks->handover, replay, &now);

@@ -39,11 +39,17 @@ struct once_command {
  */
 unsigned once_lines_done(struct disks *disks, struct replay *replay);
 
+/* What can still be told of what was made: "" where it is not known, or nothing was. */
+struct once_result {
+	char layer[LAYER_ID_SIZE];            /* commit, snapshot */
+	char snapshot[SNAPSHOT_NAME_MAX + 1]; /* undo: under which the old head is kept */
+};
+
 /*
- * Whether this line was done, when it is the one that the earlier daemon was at; else it is noted,
- * to be done now. `answer` receives "restarted" and what can still be told of what was made.
+ * Whether this line was done, when it is the one that the earlier daemon was at; then *ret_result
+ * is set. Else it is noted, to be done now.
  */
 bool once_was_done(struct disks *disks, struct replay *replay, const struct once_command *command,
-		   struct json_object *answer);
+		   struct once_result *ret_result);
 
 #endif

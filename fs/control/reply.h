@@ -10,9 +10,16 @@
 
 #include <json-c/json.h>
 
+#include "disk.h"
+#include "domain_request.h"
 #include "export.h"
+#include "once.h"
 
-void reply_export(struct json_object *answer, const struct export_request *request,
-		   const struct export_result *result);
+void reply_commit(struct json_object *answer, const struct commit_result *result);
+void reply_live(struct json_object *answer, const struct live_result *result);
+void reply_move(struct json_object *answer, const struct move_result *result);
+void reply_export(struct json_object *answer, const struct export_request *request, const struct export_result *result);
+void reply_session(struct json_object *answer, const struct session_result *result);
+void reply_restarted(struct json_object *answer, const struct once_result *result);
 
 #endif

@@ -12,7 +12,6 @@
 #ifndef REVERTFS_DISK_DISK_H
 #define REVERTFS_DISK_DISK_H
 
-#include <json-c/json.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -20,6 +19,7 @@
 
 #include "disks.h"
 #include "handover.h"
+#include "record.h"
 #include "util.h"
 
 /*
@@ -73,17 +73,35 @@ int scratch_sync(struct scratch *scratch, bool data_only);
  */
 int disk_unlink(struct disks *disks, const char *name);
 
-/* The control file's verbs; [waits] all of them. `answer` receives members of the JSON answer. */
+/* The control file's verbs; [waits] all of them. */
 int disk_protect(struct disks *disks, const char *name, const char *format, struct sentence *error);
 int disk_unprotect(struct disks *disks, const char *name, bool force, struct sentence *error);
 int disk_set(struct disks *disks, const char *name, const char *key, const char *value, struct sentence *error);
 int disk_reset(struct disks *disks, const char *name, bool force, struct sentence *error);
-int disk_commit(struct disks *disks, const char *name, const char *note, struct json_object *answer,
-		struct sentence *error);
 int disk_commit_at_release(struct disks *disks, const char *name, struct sentence *error);
-int disk_undo(struct disks *disks, const char *name, struct json_object *answer, struct sentence *error);
+
+/* Of a commit or a snapshot that succeeded. `note` says why it is made, or is NULL. */
+struct commit_result {
+	char layer[LAYER_ID_SIZE]; /* that was made or named; of a commit "" when nothing was written */
+	struct sentence warning;   /* that the disk has too many layers, and why; "" when it has not */
+};
+int disk_commit(struct disks *disks, const char *name, const char *note, struct commit_result *ret_result,
+		struct sentence *error);
 int disk_snapshot(struct disks *disks, const char *name, const char *snapshot, const char *note,
-		  struct json_object *answer, struct sentence *error);
+		  struct commit_result *ret_result, struct sentence *error);
+
+/*
+ * The snapshots that keep what undo and revert leave: the scratch's changes, and a head that nothing
+ * else keeps. "" where there was nothing to keep. Set as soon as they are made, so also where the
+ * verb fails then.
+ */
+struct move_result {
+	char scratch[SNAPSHOT_NAME_MAX + 1];
+	char head[SNAPSHOT_NAME_MAX + 1];
+};
+int disk_undo(struct disks *disks, const char *name, struct move_result *ret_result, struct sentence *error);
+int disk_revert(struct disks *disks, const char *name, const char *snapshot, bool discard,
+		struct move_result *ret_result, struct sentence *error);
 
 /* Of a disk that is being written by a guest, which the caller has paused (live_snapshot.c). */
 struct live_request {
@@ -91,11 +109,17 @@ struct live_request {
 	const char *note;        /* or NULL */
 	const char *consistency; /* "quiesced", "crash-consistent" or "clean" */
 };
+struct live_result {
+	char layer[LAYER_ID_SIZE];
+	char consistency[TARGET_SIZE];
+	bool was_copied; /* else nothing was written since the last reset, and a layer that was there got the name */
+	bool reflink;    /* the copy shares its blocks with the scratch */
+	double copy_ms;  /* for which the guest had to be paused */
+	uint64_t bytes;  /* of the copy, on the medium */
+};
 int disk_snapshot_live(struct disks *disks, const char *name, const struct live_request *request,
-		       struct json_object *answer, struct sentence *error);
+		       struct live_result *ret_result, struct sentence *error);
 
-int disk_revert(struct disks *disks, const char *name, const char *snapshot, bool discard, struct json_object *answer,
-		struct sentence *error);
 int disk_clone(struct disks *disks, const char *name, const char *clone, const char *snapshot, bool follow,
 	       struct sentence *error);
 int disk_delete(struct disks *disks, const char *name, const char *snapshot, struct sentence *error);

@@ -15,7 +15,6 @@
 #include "gc.h"
 #include "disk.h"
 #include "image.h"
-#include "json.h"
 #include "layer.h"
 #include "log.h"
 #include "scratch.h"
@@ -96,31 +95,20 @@ static int check_may_seal(struct disk *disk, struct sentence *error)
 	return r < 0 ? r : image_check(disk, scratch_is_dirty(disk->scratch), error);
 }
 
-static void warn(struct disk *disk, struct json_object *answer)
-{
-	struct sentence warning;
-
-	job_warn(disk, &warning);
-	if (warning.text[0])
-		json_set_string(answer, "warning", warning.text);
-}
-
-static int commit_claimed(struct disk *disk, const char *note, struct json_object *answer, struct sentence *error)
+static int commit_claimed(struct disk *disk, const char *note, struct commit_result *result, struct sentence *error)
 {
 	struct seal seal = { .disk = disk, .kind = SEAL_COMMIT, .note = note, .after = disk->record };
 	int r = check_may_seal(disk, error);
 
 	if (r < 0)
 		return r;
-	if (!scratch_is_dirty(disk->scratch)) {
-		json_set_string(answer, "layer", NULL);
+	if (!scratch_is_dirty(disk->scratch))
 		return 0;
-	}
 	seal.after.fate = FATE_DISCARD;
 	r = seal_scratches(disk->disks, &seal, 1, NULL, NULL, error);
 	if (r < 0)
 		return r;
-	json_set_string(answer, "layer", seal.layer->record.id);
+	strcpy(result->layer, seal.layer->record.id);
 	log_info("disk '%s': committed as layer %s", disk->name, seal.layer->record.id);
 	layer_put(seal.layer);
 	if (disk->session)
@@ -128,20 +116,21 @@ static int commit_claimed(struct disk *disk, const char *note, struct json_objec
 	return 0;
 }
 
-int disk_commit(struct disks *disks, const char *name, const char *note, struct json_object *answer,
+int disk_commit(struct disks *disks, const char *name, const char *note, struct commit_result *ret_result,
 		struct sentence *error)
 {
 	struct disk *disk;
 	int r = disk_claim_name(disks, name, &disk, error);
 
+	*ret_result = (struct commit_result){ 0 };
 	if (r < 0)
 		return r;
-	r = commit_claimed(disk, note, answer, error);
+	r = commit_claimed(disk, note, ret_result, error);
 	if (r == 0)
 		job_queue(disk);
 	disk_unclaim(disk);
 	if (r == 0)
-		warn(disk, answer);
+		job_warn(disk, &ret_result->warning);
 	disk_put(disk);
 	return r;
 }
@@ -175,7 +164,7 @@ static bool needs_name_locked(const struct layer *head, const struct layer *to)
 	return head->parent && !head->record.name_count && !layer_is_below_locked(head, to);
 }
 
-static int name_old_head(struct disk *disk, const struct layer *to, struct json_object *answer, struct sentence *error)
+static int name_old_head(struct disk *disk, const struct layer *to, struct move_result *result, struct sentence *error)
 {
 	char snapshot[SNAPSHOT_NAME_MAX + 1];
 	bool needed;
@@ -191,12 +180,12 @@ static int name_old_head(struct disk *disk, const struct layer *to, struct json_
 	if (r < 0)
 		return report(error, r, "disk '%s': its head cannot be kept as '%s': %s", disk->name, snapshot,
 			      error_text(r));
-	json_set_string(answer, "point", snapshot);
+	strcpy(result->head, snapshot);
 	log_info("disk '%s': its last commit was undone and is kept as '%s'", disk->name, snapshot);
 	return 0;
 }
 
-static int seal_scratch_aside(struct disk *disk, struct json_object *answer, struct sentence *error)
+static int seal_scratch_aside(struct disk *disk, struct move_result *result, struct sentence *error)
 {
 	struct seal aside = { .disk = disk, .kind = SEAL_ASIDE, .prefix = "before-revert", .after = disk->record };
 	int r;
@@ -207,7 +196,7 @@ static int seal_scratch_aside(struct disk *disk, struct json_object *answer, str
 	r = seal_scratches(disk->disks, &aside, 1, NULL, NULL, error);
 	if (r < 0)
 		return r;
-	json_set_string(answer, "aside", aside.name);
+	strcpy(result->scratch, aside.name);
 	layer_put(aside.layer);
 	return 0;
 }
@@ -228,16 +217,16 @@ static int check_may_leave(struct disk *disk, const struct layer *to, struct sen
 }
 
 /* `to` becomes the head, and a fresh scratch stands on it. */
-static int move_to(struct disk *disk, struct layer *to, bool discard, struct json_object *answer,
+static int move_to(struct disk *disk, struct layer *to, bool discard, struct move_result *result,
 		   struct sentence *error)
 {
 	struct disk_record after;
 	int r = check_may_leave(disk, to, error);
 
 	if (r == 0 && !discard)
-		r = seal_scratch_aside(disk, answer, error);
+		r = seal_scratch_aside(disk, result, error);
 	if (r == 0)
-		r = name_old_head(disk, to, answer, error);
+		r = name_old_head(disk, to, result, error);
 	if (r < 0)
 		return r;
 	after = disk->record;
@@ -253,7 +242,7 @@ static int move_to(struct disk *disk, struct layer *to, bool discard, struct jso
 	return scratch_replace(disk, to, error);
 }
 
-static int undo_claimed(struct disk *disk, struct json_object *answer, struct sentence *error)
+static int undo_claimed(struct disk *disk, struct move_result *result, struct sentence *error)
 {
 	int r = check_may_seal(disk, error);
 
@@ -266,17 +255,18 @@ static int undo_claimed(struct disk *disk, struct json_object *answer, struct se
 		return report(error, -ENOENT,
 			      "disk '%s' has no commit that could be undone: what was committed is part of its image",
 			      disk->name);
-	return move_to(disk, disk->head->parent, false, answer, error);
+	return move_to(disk, disk->head->parent, false, result, error);
 }
 
-int disk_undo(struct disks *disks, const char *name, struct json_object *answer, struct sentence *error)
+int disk_undo(struct disks *disks, const char *name, struct move_result *ret_result, struct sentence *error)
 {
 	struct disk *disk;
 	int r = disk_claim_name(disks, name, &disk, error);
 
+	*ret_result = (struct move_result){ 0 };
 	if (r < 0)
 		return r;
-	r = undo_claimed(disk, answer, error);
+	r = undo_claimed(disk, ret_result, error);
 	if (r == 0)
 		job_queue(disk);
 	disk_release_claim(disk);
@@ -299,18 +289,18 @@ static struct layer *pin_snapshot(struct disk *disk, const char *snapshot, struc
  * A head that is being folded may be named: its names move to its parent with it, which reads the
  * same by then.
  */
-static int name_head(struct disk *disk, const char *snapshot, struct json_object *answer, struct sentence *error)
+static int name_head(struct disk *disk, const char *snapshot, struct commit_result *result, struct sentence *error)
 {
 	int r = layer_add_name(disk->head, disk->name, snapshot);
 
 	if (r < 0)
 		return report(error, r, "disk '%s': its head cannot be named '%s': %s", disk->name, snapshot,
 			      error_text(r));
-	json_set_string(answer, "layer", disk->head->record.id);
+	strcpy(result->layer, disk->head->record.id);
 	return 0;
 }
 
-static int snapshot_claimed(struct disk *disk, const char *snapshot, const char *note, struct json_object *answer,
+static int snapshot_claimed(struct disk *disk, const char *snapshot, const char *note, struct commit_result *result,
 			    struct sentence *error)
 {
 	struct seal seal = {
@@ -323,12 +313,12 @@ static int snapshot_claimed(struct disk *disk, const char *snapshot, const char 
 	if (r < 0)
 		return r;
 	if (!scratch_is_dirty(disk->scratch))
-		return name_head(disk, snapshot, answer, error);
+		return name_head(disk, snapshot, result, error);
 	seal.after.fate = FATE_DISCARD;
 	r = seal_scratches(disk->disks, &seal, 1, NULL, NULL, error);
 	if (r < 0)
 		return r;
-	json_set_string(answer, "layer", seal.layer->record.id);
+	strcpy(result->layer, seal.layer->record.id);
 	log_info("disk '%s': snapshot '%s' was made", disk->name, snapshot);
 	layer_put(seal.layer);
 	if (disk->session)
@@ -337,34 +327,36 @@ static int snapshot_claimed(struct disk *disk, const char *snapshot, const char 
 }
 
 int disk_snapshot(struct disks *disks, const char *name, const char *snapshot, const char *note,
-		  struct json_object *answer, struct sentence *error)
+		  struct commit_result *ret_result, struct sentence *error)
 {
 	struct disk *disk;
 	int r = disk_claim_name(disks, name, &disk, error);
 
+	*ret_result = (struct commit_result){ 0 };
 	if (r < 0)
 		return r;
-	r = snapshot_claimed(disk, snapshot, note, answer, error);
+	r = snapshot_claimed(disk, snapshot, note, ret_result, error);
 	disk_unclaim(disk);
 	if (r == 0)
-		warn(disk, answer);
+		job_warn(disk, &ret_result->warning);
 	disk_put(disk);
 	return r;
 }
 
-int disk_revert(struct disks *disks, const char *name, const char *snapshot, bool discard, struct json_object *answer,
-		struct sentence *error)
+int disk_revert(struct disks *disks, const char *name, const char *snapshot, bool discard,
+		struct move_result *ret_result, struct sentence *error)
 {
 	struct layer *layer;
 	struct disk *disk;
 	int r = disk_claim_name(disks, name, &disk, error);
 
+	*ret_result = (struct move_result){ 0 };
 	if (r < 0)
 		return r;
 	layer = pin_snapshot(disk, snapshot, error);
 	r = layer ? check_may_seal(disk, error) : -ENOENT;
 	if (r == 0)
-		r = move_to(disk, layer, discard, answer, error);
+		r = move_to(disk, layer, discard, ret_result, error);
 	if (r == 0)
 		log_info("disk '%s' was reverted to '%s'", disk->name, snapshot);
 	if (layer)

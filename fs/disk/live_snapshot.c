@@ -29,7 +29,6 @@
 #include "disk.h"
 #include "image.h"
 #include "io.h"
-#include "json.h"
 #include "layer.h"
 #include "log.h"
 #include "qcow2.h"
@@ -198,13 +197,13 @@ static int make_layer(struct copy *copy, const struct live_request *request, str
 	return r < 0 ? report(error, r, "what it stands on is gone") : 0;
 }
 
-static void answer_with(struct json_object *answer, const struct copy *copy)
+static void describe_copy(const struct copy *copy, struct live_result *ret_result)
 {
-	json_set_string(answer, "layer", copy->layer->record.id);
-	json_object_object_add(answer, "copy_ms", json_object_new_double(copy->copy_ms));
-	json_set_bool(answer, "reflink", copy->reflink);
-	json_set_u64(answer, "bytes", copy->bytes);
-	json_set_string(answer, "consistency", copy->layer->record.consistency);
+	*ret_result = (struct live_result){
+		.was_copied = true, .reflink = copy->reflink, .copy_ms = copy->copy_ms, .bytes = copy->bytes
+	};
+	strcpy(ret_result->layer, copy->layer->record.id);
+	strcpy(ret_result->consistency, copy->layer->record.consistency);
 }
 
 static void clear_copy(struct copy *copy)
@@ -216,7 +215,7 @@ static void clear_copy(struct copy *copy)
 }
 
 /* Nothing was written since the last reset: what the scratch stands on gets the name. */
-static int name_base(struct disk *disk, const struct live_request *request, struct json_object *answer,
+static int name_base(struct disk *disk, const struct live_request *request, struct live_result *ret_result,
 		     struct sentence *error)
 {
 	struct layer *base = disk->scratch->layer;
@@ -231,15 +230,14 @@ static int name_base(struct disk *disk, const struct live_request *request, stru
 	r = layer_add_name(base, disk->name, request->snapshot);
 	if (r < 0)
 		return report(error, r, "its head cannot be named: %s", error_text(r));
-	json_set_string(answer, "layer", base->record.id);
-	json_object_object_add(answer, "copy_ms", json_object_new_double(0));
-	json_set_bool(answer, "reflink", false);
+	*ret_result = (struct live_result){ 0 };
+	strcpy(ret_result->layer, base->record.id);
 	/* What the layer is, not what was asked for: nothing was copied. */
-	json_set_string(answer, "consistency", base->record.consistency[0] ? base->record.consistency : "clean");
+	strcpy(ret_result->consistency, base->record.consistency[0] ? base->record.consistency : "clean");
 	return 0;
 }
 
-static int snapshot_claimed(struct disk *disk, const struct live_request *request, struct json_object *answer,
+static int snapshot_claimed(struct disk *disk, const struct live_request *request, struct live_result *ret_result,
 			    struct sentence *error)
 {
 	CLEANUP(clear_copy) struct copy copy = { .disk = disk, .fd = -1 };
@@ -248,7 +246,7 @@ static int snapshot_claimed(struct disk *disk, const struct live_request *reques
 	if (disk->state == DISK_FAILED || !disk->scratch)
 		return report(error, -EIO, "it has failed: %s", disk->failure.text);
 	if (!scratch_is_dirty(disk->scratch))
-		return name_base(disk, request, answer, error);
+		return name_base(disk, request, ret_result, error);
 	copy.layer = layer_new(disk->disks);
 	copy.name = copy.layer ? layer_file_name(copy.layer->record.id, LAYER_FILE_SUFFIX) : NULL;
 	copy.new_name = copy.name ? format_text("%s.new", copy.name) : NULL;
@@ -256,12 +254,12 @@ static int snapshot_claimed(struct disk *disk, const struct live_request *reques
 		return report(error, -ENOMEM, "out of memory");
 	r = make_layer(&copy, request, error);
 	if (r == 0)
-		answer_with(answer, &copy);
+		describe_copy(&copy, ret_result);
 	return r;
 }
 
 int disk_snapshot_live(struct disks *disks, const char *name, const struct live_request *request,
-		       struct json_object *answer, struct sentence *error)
+		       struct live_result *ret_result, struct sentence *error)
 {
 	struct disk *disk;
 	int r = disk_claim_name(disks, name, &disk, error);
@@ -272,7 +270,7 @@ int disk_snapshot_live(struct disks *disks, const char *name, const struct live_
 	if (r == 0)
 		r = image_check(disk, true, error);
 	if (r == 0) {
-		r = snapshot_claimed(disk, request, answer, error);
+		r = snapshot_claimed(disk, request, ret_result, error);
 		if (r < 0)
 			report_context(error, r, "disk '%s': no snapshot was made: ", name);
 		else

@@ -17,7 +17,6 @@
 #include "clone.h"
 #include "image.h"
 #include "io.h"
-#include "json.h"
 #include "layer.h"
 #include "log.h"
 #include "qemu_img.h"

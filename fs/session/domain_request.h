@@ -6,12 +6,12 @@
 #ifndef REVERTFS_SESSION_DOMAIN_REQUEST_H
 #define REVERTFS_SESSION_DOMAIN_REQUEST_H
 
-#include <json-c/json.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "disks.h"
+#include "record.h"
 #include "util.h"
 
 struct replay;
@@ -52,10 +52,30 @@ struct session_request {
 	size_t count;
 };
 
-/* `answer` receives a member "disks": what was done to each. */
-int session_prepare(struct disks *disks, const struct session_request *request, struct json_object *answer,
+/* What was done to one disk of the domain. */
+struct participant_result {
+	struct disk *disk; /* a reference */
+	char target[TARGET_SIZE];
+	const char *action;                   /* a word: static */
+	bool consumed;                        /* the config file's one-shot-commit had been done already */
+	char snapshot[SNAPSHOT_NAME_MAX + 1]; /* under which something was sealed aside; "" when nothing was */
+	struct sentence warning;              /* that the disk has too many layers, and why; "" when it has not */
+};
+
+struct session_result {
+	struct participant_result *list;
+	size_t count;
+};
+
+void session_result_clear(struct session_result *result); /* for CLEANUP() */
+
+/*
+ * A start: all of the disks are prepared, or an errno with a sentence, and *ret_result is empty.
+ * An end: *ret_result has the disks that were acted on, also where it fails for some of them.
+ */
+int session_prepare(struct disks *disks, const struct session_request *request, struct session_result *ret_result,
 		    struct sentence *error);
-int session_release(struct disks *disks, const struct session_request *request, struct json_object *answer,
+int session_release(struct disks *disks, const struct session_request *request, struct session_result *ret_result,
 		    struct sentence *error);
 
 int end_reason_parse(const char *text, enum end_reason *ret_reason); /* -EINVAL */

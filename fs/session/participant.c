@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "json.h"
 #include "table.h"
 #include "claim.h"
 
@@ -53,18 +52,30 @@ void participants_put(struct participants *participants)
 	participants->count = 0;
 }
 
-void participant_answer(struct json_object *list, const struct participant *participant, const char *target,
-			const char *action)
+int participants_allocate_result(const struct participants *participants, struct session_result *result,
+				 struct sentence *error)
 {
-	struct json_object *entry = json_object_new_object();
+	result->list = calloc(participants->count + 1, sizeof(*result->list));
+	return result->list ? 0 : report(error, -ENOMEM, "out of memory");
+}
 
-	json_set_string(entry, "name", participant->disk->name);
-	json_set_string(entry, "target", target);
-	json_set_string(entry, "action", action);
-	json_set_bool(entry, "consumed", participant->consumed);
-	if (participant->name[0])
-		json_set_string(entry, "point", participant->name);
-	json_object_array_add(list, entry);
+void participant_add_result(const struct participant *participant, const char *target, const char *action,
+			    struct session_result *result)
+{
+	struct participant_result *added = &result->list[result->count++];
+
+	added->disk = disk_get(participant->disk);
+	strcpy(added->target, target);
+	added->action = action;
+	added->consumed = participant->consumed;
+	strcpy(added->snapshot, participant->name);
+}
+
+void session_result_clear(struct session_result *result)
+{
+	for (size_t i = 0; i < result->count; i++)
+		disk_put(result->list[i].disk);
+	free(result->list);
 }
 
 bool records_differ(const struct disk_record *a, const struct disk_record *b)

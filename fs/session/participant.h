@@ -6,8 +6,6 @@
 #ifndef REVERTFS_SESSION_PARTICIPANT_H
 #define REVERTFS_SESSION_PARTICIPANT_H
 
-#include <json-c/json.h>
-
 #include "model.h"
 #include "domain_request.h"
 
@@ -45,9 +43,13 @@ int participants_claim(struct participants *participants, struct sentence *error
 /* Drop the references of parts that are not claimed yet. */
 void participants_put(struct participants *participants);
 
-/* One entry of the answer's list. */
-void participant_answer(struct json_object *list, const struct participant *participant, const char *target,
-			const char *action);
+/* Room for a result of each participant. -ENOMEM with a sentence. */
+int participants_allocate_result(const struct participants *participants, struct session_result *result,
+				 struct sentence *error);
+
+/* Add what was done to one. There is room for it. */
+void participant_add_result(const struct participant *participant, const char *target, const char *action,
+			    struct session_result *result);
 
 /*
  * Whether disk.json has to be written: a reset of an ordinary session leaves it alone, and so syncs

@@ -37,7 +37,6 @@
 #include "foldable.h"
 #include "image.h"
 #include "io.h"
-#include "json.h"
 #include "layer.h"
 #include "log.h"
 #include "participant.h"
@@ -438,7 +437,7 @@ static const struct handover_request *recall_choice(struct disks *disks, const s
 	return before && before->head[0] ? before : NULL;
 }
 
-int session_prepare(struct disks *disks, const struct session_request *request, struct json_object *answer,
+int session_prepare(struct disks *disks, const struct session_request *request, struct session_result *ret_result,
 		    struct sentence *error)
 {
 	static const char *const actions[] = {
@@ -447,7 +446,6 @@ int session_prepare(struct disks *disks, const struct session_request *request, 
 	CLEANUP(participants_release) struct participants participants = { 0 };
 	const struct handover_request *before = recall_choice(disks, request);
 	bool announced = before ? before->announced : session_is_announced(disks, request->uuid);
-	struct json_object *list;
 	int r = find_participants(disks, request, &participants, error);
 
 	for (size_t i = 0; i < participants.count && r == 0; i++) {
@@ -460,13 +458,11 @@ int session_prepare(struct disks *disks, const struct session_request *request, 
 	/* Used up, whatever comes of it: a start that follows a refused restore is no restore. */
 	session_forget_announcement(disks, request->uuid);
 	if (r == 0)
+		r = participants_allocate_result(&participants, ret_result, error);
+	if (r == 0)
 		r = act_on_participants(disks, &participants, request, error);
-	if (r < 0)
-		return r;
-	list = json_object_new_array();
-	for (size_t i = 0; i < participants.count; i++)
-		participant_answer(list, &participants.list[i], participants.list[i].item->target,
-				   actions[participants.list[i].start]);
-	json_object_object_add(answer, "disks", list);
-	return 0;
+	for (size_t i = 0; i < participants.count && r == 0; i++)
+		participant_add_result(&participants.list[i], participants.list[i].item->target,
+				       actions[participants.list[i].start], ret_result);
+	return r;
 }

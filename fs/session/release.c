@@ -13,6 +13,7 @@
 #include "clone.h"
 #include "gc.h"
 #include "image.h"
+#include "job.h"
 #include "layer.h"
 #include "log.h"
 #include "participant.h"
@@ -299,11 +300,12 @@ static int check_release(struct participants *participants, struct sentence *err
 }
 
 static int end_participants(struct disks *disks, struct participants *participants,
-			    const struct session_request *request, struct json_object *list, struct sentence *error)
+			    const struct session_request *request, struct session_result *result,
+			    struct sentence *error)
 {
 	CLEANUP(freep) enum outcome *outcomes = calloc(participants->count + 1, sizeof(*outcomes));
 	CLEANUP(freep) bool *sealing = calloc(participants->count + 1, sizeof(*sealing));
-	int sealed, result;
+	int sealed, first_error;
 
 	if (!outcomes || !sealing)
 		return report(error, -ENOMEM, "out of memory");
@@ -312,7 +314,7 @@ static int end_participants(struct disks *disks, struct participants *participan
 		outcomes[i] = outcome_of_session(&participants->list[i], request->reason);
 		sealing[i] = needs_seal(&participants->list[i], outcomes[i]);
 	}
-	result = sealed = seal_outcomes(disks, participants, outcomes, request, error);
+	first_error = sealed = seal_outcomes(disks, participants, outcomes, request, error);
 	for (size_t i = 0; i < participants->count; i++) {
 		struct participant *participant = &participants->list[i];
 		char target[TARGET_SIZE];
@@ -324,30 +326,42 @@ static int end_participants(struct disks *disks, struct participants *participan
 		else
 			r = finish_participant(participant, request, outcomes[i], sealing[i], error);
 		session_end(participant->disk);
-		if (r < 0 && result == 0)
-			result = r;
-		participant_answer(list, participant, target, outcome_names[outcomes[i]]);
+		if (r < 0 && first_error == 0)
+			first_error = r;
+		participant_add_result(participant, target, outcome_names[outcomes[i]], result);
 		if (r == 0 && !(sealed < 0 && sealing[i]))
 			log_info("disk '%s': domain '%s' ended (%s): %s", participant->disk->name, request->domain,
 				 end_reason_name(request->reason), outcome_names[outcomes[i]]);
 	}
-	return result;
+	return first_error;
 }
 
-int session_release(struct disks *disks, const struct session_request *request, struct json_object *answer,
-		    struct sentence *error)
+static int release_claimed(struct disks *disks, const struct session_request *request, struct session_result *result,
+			   struct sentence *error)
 {
 	CLEANUP(participants_release) struct participants participants = { 0 };
-	struct json_object *list = json_object_new_array();
-	int r;
+	int r = find_session_participants(disks, request, &participants, error);
 
-	json_object_object_add(answer, "disks", list);
-	r = find_session_participants(disks, request, &participants, error);
 	if (r == 0)
 		r = check_release(&participants, error);
 	if (r == 0)
-		r = end_participants(disks, &participants, request, list, error);
+		r = participants_allocate_result(&participants, result, error);
+	if (r == 0)
+		r = end_participants(disks, &participants, request, result, error);
 	for (size_t i = 0; i < participants.count && r < 0; i++)
 		disk_set_last_error(participants.list[i].disk, error);
+	return r;
+}
+
+int session_release(struct disks *disks, const struct session_request *request, struct session_result *ret_result,
+		    struct sentence *error)
+{
+	int r = release_claimed(disks, request, ret_result, error);
+
+	/* After the claims: a disk that is claimed has to wait with its fold, and that would be the reason. */
+	for (size_t i = 0; i < ret_result->count; i++) {
+		job_queue(ret_result->list[i].disk);
+		job_warn(ret_result->list[i].disk, &ret_result->list[i].warning);
+	}
 	return r;
 }
