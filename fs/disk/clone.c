@@ -20,6 +20,7 @@
 #include "io.h"
 #include "layer.h"
 #include "log.h"
+#include "new_disk.h"
 #include "scratch.h"
 #include "session.h"
 #include "table.h"
@@ -175,9 +176,9 @@ int clone_check_free_name(struct disks *disks, const char *name, struct sentence
 }
 
 /*
- * The layer to begin at, kept for the caller (layer_unpin): the snapshot's, or the origin's head.
+ * The layer to begin at, pinned for the caller (layer_unpin): the snapshot's, or the origin's head.
  */
-static struct layer *choose_layer(struct disk *origin, const char *snapshot, struct sentence *error)
+static int choose_layer(struct disk *origin, const char *snapshot, struct layer **ret_layer, struct sentence *error)
 {
 	struct layer *layer;
 	bool torn;
@@ -188,74 +189,47 @@ static struct layer *choose_layer(struct disk *origin, const char *snapshot, str
 	if (layer && !snapshot)
 		layer->pins++;
 	torn = layer && layer_is_torn_locked(layer);
-	if (torn)
-		report(error, -EBUSY,
-		       "disk '%s': a commit is being folded into what the clone would begin at; try again when that has ended",
-		       origin->name);
-	else if (!layer)
-		report(error, -ENOENT, "disk '%s' has no snapshot '%s'", origin->name, snapshot);
 	pthread_mutex_unlock(&origin->disks->lock);
-	if (layer)
-		log_debug("disk", "layer %s: pinned, for a clone of disk '%s'", layer->record.id, origin->name);
+	if (!layer)
+		return report(error, -ENOENT, "disk '%s' has no snapshot '%s'", origin->name, snapshot);
+	log_debug("disk", "layer %s: pinned, for a clone of disk '%s'", layer->record.id, origin->name);
+	*ret_layer = layer;
 	if (!torn)
-		return layer;
+		return 0;
 	layer_unpin(layer);
-	return NULL;
+	return report(
+		error, -EBUSY,
+		"disk '%s': a commit is being folded into what the clone would begin at; try again when that has ended",
+		origin->name);
 }
 
-static int make_clone(struct disk *origin, struct layer *layer, const char *name, bool follow, struct disk **ret_disk,
-		      struct sentence *error)
+static int make_clone(struct disk *origin, struct layer *layer, const char *name, bool follow, struct sentence *error)
 {
-	struct disks *disks = origin->disks;
-	struct disk_record record = { .follow = follow, .origin = strdup(origin->name) };
 	struct disk *disk;
-	int r;
+	int r = new_disk_insert(name, origin->root, layer, origin->name, &disk, error);
 
-	disk = record.origin ? disk_new(disks, name, &r, error) : NULL;
-	if (!disk) {
-		free(record.origin);
-		return report_context(error, -ENOMEM, "clone '%s': ", name);
-	}
-	strcpy(record.head, layer->record.id);
-	disk->record.origin = record.origin;
-	pthread_mutex_lock(&disks->lock);
-	disk->root = layer_get_locked(origin->root);
-	disk->head = layer_get_locked(layer);
-	pthread_mutex_unlock(&disks->lock);
-	*ret_disk = disk;
-	r = disk_insert(disk);
 	if (r < 0)
-		return report(error, r, "'%s' is a disk already, or a directory of another disk's name", name);
+		return r;
 	r = scratch_replace(disk, layer, error);
-	if (r == 0) {
-		r = disk_save(disk, &record);
-		if (r == 0)
-			r = io_sync_directory(disks->disks_fd);
-		if (r < 0)
-			report(error, r, "clone '%s' cannot be recorded: %s", name, error_text(r));
-	}
+	if (r == 0)
+		r = new_disk_record(disk, follow, error);
+	if (r < 0)
+		new_disk_undo(disk);
+	else
+		disk_release_claim(disk);
 	return r;
 }
 
 static int clone_claimed(struct disk *origin, const char *name, const char *snapshot, bool follow,
 			 struct sentence *error)
 {
-	struct layer *layer = choose_layer(origin, snapshot, error);
-	struct disk *disk = NULL;
-	int r;
+	struct layer *layer = NULL;
+	int r = choose_layer(origin, snapshot, &layer, error);
 
-	if (!layer)
-		return -EBUSY;
-	r = make_clone(origin, layer, name, follow && !snapshot, &disk, error);
-	layer_unpin(layer);
-	if (!disk)
+	if (r < 0)
 		return r;
-	if (r < 0 && r != -EEXIST) {
-		disk_remove(disk);
-		disk_remove_files(disk);
-	}
-	disk_unclaim(disk);
-	disk_put(disk);
+	r = make_clone(origin, layer, name, follow && !snapshot, error);
+	layer_unpin(layer);
 	return r;
 }
 
@@ -272,13 +246,7 @@ int disk_clone(struct disks *disks, const char *name, const char *clone, const c
 	if (r == 0)
 		r = disk_claim_name(disks, name, &origin, error);
 	if (r == 0) {
-		if (snapshot) {
-			pthread_mutex_lock(&disks->lock);
-			r = disk_find_snapshot_locked(origin, snapshot) ? 0 : -ENOENT;
-			pthread_mutex_unlock(&disks->lock);
-		}
-		r = r < 0 ? report(error, r, "disk '%s' has no snapshot '%s'", name, snapshot)
-			  : clone_claimed(origin, clone, snapshot, follow, error);
+		r = clone_claimed(origin, clone, snapshot, follow, error);
 		disk_release_claim(origin);
 	}
 	pthread_rwlock_unlock(&disks->names);

@@ -18,7 +18,9 @@
 #include "image.h"
 #include "io.h"
 #include "layer.h"
+#include "lock.h"
 #include "log.h"
+#include "new_disk.h"
 #include "qemu_img.h"
 #include "scratch.h"
 #include "seal.h"
@@ -72,46 +74,55 @@ static int check_image_is_idle(struct layer *root, struct sentence *error)
 	return 0;
 }
 
-static int register_disk(struct disks *disks, const char *name, struct layer *root, struct disk **ret_disk,
-			 struct sentence *error)
+static int check_not_protected(struct disks *disks, const char *name, const struct layer *root, struct sentence *error)
+{
+	struct disk *other = disks_find_inode(disks, root->record.stamp.device, root->record.stamp.inode);
+
+	if (!other)
+		return 0;
+	report(error, -EEXIST, "image '%s' is protected already, as '%s'", name, disk_name(other));
+	disk_put(other);
+	return -EEXIST;
+}
+
+static int save_root(const struct layer *root, struct sentence *error)
 {
 	CLEANUP(freep) char *file = layer_file_name(root->record.id, LAYER_RECORD_SUFFIX);
-	struct disk_record record = { 0 };
-	struct disk *disk, *other;
-	int r;
+	int r = file ? record_save_layer(root->disks->layers_fd, file, &root->record) : -ENOMEM;
 
-	other = disks_find_inode(disks, root->record.stamp.device, root->record.stamp.inode);
-	if (other) {
-		report(error, -EEXIST, "image '%s' is protected already, as '%s'", name, disk_name(other));
-		disk_put(other);
-		return -EEXIST;
-	}
-	disk = disk_new(disks, name, &r, error);
-	if (!disk)
-		return r;
-	pthread_mutex_lock(&disks->lock);
-	disk->root = layer_get_locked(root);
-	disk->head = layer_get_locked(root);
-	pthread_mutex_unlock(&disks->lock);
-	layer_insert(root);
-	strcpy(record.head, root->record.id);
-	r = disk_insert(disk);
+	return r < 0 ? report(error, r, "disk '%s' cannot be recorded: %s", root->record.image, error_text(r)) : 0;
+}
+
+/* Of a disk that has its name: a scratch, and what makes it last. */
+static int complete_disk(struct disk *disk, struct sentence *error)
+{
+	int r = check_image_is_idle(disk->root, error);
+
+	if (r == 0)
+		r = scratch_replace(disk, disk->root, error);
+	if (r == 0)
+		r = save_root(disk->root, error);
+	return r == 0 ? new_disk_record(disk, false, error) : r;
+}
+
+/* With disks->names held for writing. */
+static int make_disk(struct disks *disks, const char *name, struct layer *root, struct sentence *error)
+{
+	struct disk *disk;
+	int r = check_not_protected(disks, name, root, error);
+
 	if (r < 0)
-		report(error, r, "disk '%s' is protected already, or is a directory of another disk's name", name);
-	if (r == 0)
-		r = check_image_is_idle(root, error);
-	if (r == 0)
-		r = scratch_replace(disk, root, error);
-	if (r == 0) {
-		r = file ? record_save_layer(disks->layers_fd, file, &root->record) : -ENOMEM;
-		if (r == 0)
-			r = disk_save(disk, &record);
-		if (r == 0)
-			r = io_sync_directory(disks->disks_fd);
-		if (r < 0)
-			report(error, r, "disk '%s' cannot be recorded: %s", name, error_text(r));
-	}
-	*ret_disk = disk;
+		return r;
+	LOCKED (&disks->lock)
+		layer_insert_locked(root);
+	r = new_disk_insert(name, root, root, NULL, &disk, error);
+	if (r < 0)
+		return r;
+	r = complete_disk(disk, error);
+	if (r < 0)
+		new_disk_undo(disk);
+	else
+		disk_release_claim(disk);
 	return r;
 }
 
@@ -129,27 +140,14 @@ int disk_protect(struct disks *disks, const char *name, const char *format, stru
 		r = make_root(disks, name, format, &root, error);
 	if (r < 0 || !root)
 		return r;
-	disk = NULL;
 	pthread_rwlock_wrlock(&disks->names);
-	r = register_disk(disks, name, root, &disk, error);
-	if (r < 0 && disk) {
-		bool inserted = r != -EEXIST;
-
-		if (inserted) {
-			disk_remove(disk);
-			disk_remove_files(disk);
-		}
+	r = make_disk(disks, name, root, error);
+	if (r < 0)
 		layer_remove(root);
-		disk_unclaim(disk);
-	} else if (r < 0) {
-		layer_forget_blank(root);
-	} else {
-		disk_unclaim(disk);
+	else
 		log_info("disk '%s' is protected (%s, %llu bytes)", name, format_name(root->record.format),
 			 (unsigned long long)root->record.virtual_size);
-	}
 	pthread_rwlock_unlock(&disks->names);
-	disk_put(disk);
 	layer_put(root);
 	return r;
 }

@@ -31,6 +31,20 @@ release() {
 	ctl "release $(uuid "$1") domain=d$1 reason=shutdown vda source=$MNT/c$1.qcow2" >&2
 }
 
+# A '%' takes three bytes in the name of the clone's directory.
+clone_refusals() {
+	local long
+	long=$(printf '%%%.0s' {1..100})
+	ctl_fails ENAMETOOLONG "clone gold.qcow2 $long" "File name too long"
+	ctl_fails ENOENT "clone gold.qcow2 x point=none" "no snapshot"
+	ctl "clone gold.qcow2 taken.qcow2" >&2
+	ctl_fails EEXIST "clone small.raw taken.qcow2" "a disk already"
+	guest_reads taken.qcow2 0 64k 1
+	rm "$MNT/taken.qcow2"
+	same "$(ls "$STATE/disks")" $'gold.qcow2\nsmall.raw'
+}
+promise "a clone that cannot be made is refused with the errno of the step that failed, and leaves nothing" clone_refusals
+
 # Reads of many clones in one process each would take long; the descriptor keeps a session's writer.
 reads() {
 	guest_reads "c$1.qcow2" 0 64k "$2"
