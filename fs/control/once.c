@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "aside.h"
 #include "layer.h"
 #include "lock.h"
 #include "model.h"
@@ -124,7 +125,7 @@ static void find_what_was_made_locked(struct disk *disk, const struct once_comma
 	if (command->effect == EFFECT_NEW_HEAD)
 		layer = layer_find_locked(disk->disks, before->head);
 	if (command->effect == EFFECT_NEW_HEAD && layer)
-		snapshot = layer_find_name_locked(layer, disk->name, "undone-");
+		snapshot = layer_find_name_locked(layer, disk->name, ASIDE_UNDONE "-");
 	if (snapshot)
 		strcpy(result->snapshot, snapshot);
 }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "aside.h"
 #include "clone.h"
 #include "gc.h"
 #include "disk.h"
@@ -175,7 +176,7 @@ static int name_old_head(struct disk *disk, const struct layer *to, struct move_
 	pthread_mutex_unlock(&disk->disks->lock);
 	if (!needed)
 		return 0;
-	disk_unused_snapshot_name(disk, "undone", snapshot);
+	disk_unused_snapshot_name(disk, ASIDE_UNDONE, snapshot);
 	r = layer_add_name(disk->head, disk->name, snapshot);
 	if (r < 0)
 		return report(error, r, "disk '%s': its head cannot be kept as '%s': %s", disk->name, snapshot,
@@ -187,7 +188,7 @@ static int name_old_head(struct disk *disk, const struct layer *to, struct move_
 
 static int seal_scratch_aside(struct disk *disk, struct move_result *result, struct sentence *error)
 {
-	struct seal aside = { .disk = disk, .kind = SEAL_ASIDE, .prefix = "before-revert", .after = disk->record };
+	struct seal aside = { .disk = disk, .kind = SEAL_ASIDE, .prefix = ASIDE_BEFORE_REVERT, .after = disk->record };
 	int r;
 
 	if (!scratch_is_dirty(disk->scratch))

@@ -31,6 +31,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "aside.h"
 #include "clone.h"
 #include "gc.h"
 #include "disk.h"
@@ -168,13 +169,13 @@ static void choose_leftover(struct participant *participant)
 		return;
 	participant->leftover = LEFT_DISCARD;
 	if (record->fate == FATE_ARMED || record->fate == FATE_UNCOMMITTED)
-		participant->prefix = "uncommitted";
+		participant->prefix = ASIDE_UNCOMMITTED;
 	else if (record->fate == FATE_UNHOOKED)
-		participant->prefix = "unhooked";
+		participant->prefix = ASIDE_UNHOOKED;
 	else if (record->fate == FATE_UNDECIDED || record->fate == FATE_SNAPSHOT)
-		participant->prefix = record->fate_armed ? "uncommitted" : NULL;
+		participant->prefix = record->fate_armed ? ASIDE_UNCOMMITTED : NULL;
 	else if (keep)
-		participant->prefix = "crash";
+		participant->prefix = ASIDE_CRASH;
 	if (!participant->prefix)
 		return;
 	participant->leftover = scratch_check(scratch, NULL) == -EBADMSG ? LEFT_LOST : LEFT_ASIDE;
@@ -287,7 +288,7 @@ static bool is_aside(const struct layer *hold, const struct disk *disk)
 	bool is;
 
 	pthread_mutex_lock(&disk->disks->lock);
-	is = layer_find_name_locked(hold, disk->name, "saved-") != NULL;
+	is = layer_find_name_locked(hold, disk->name, ASIDE_SAVED "-") != NULL;
 	pthread_mutex_unlock(&disk->disks->lock);
 	return is;
 }
@@ -298,7 +299,7 @@ static void let_hold_go(struct participant *participant, struct disk_record *aft
 	char snapshot[SNAPSHOT_NAME_MAX + 1];
 
 	if (participant->hold_aside && !is_aside(disk->hold, disk)) {
-		disk_unused_snapshot_name(disk, "saved", snapshot);
+		disk_unused_snapshot_name(disk, ASIDE_SAVED, snapshot);
 		if (layer_add_name(disk->hold, disk->name, snapshot) == 0)
 			log_info(
 				"disk '%s': domain '%s' was started afresh; what its saved state needs was sealed aside as '%s'",

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "aside.h"
 #include "clone.h"
 #include "gc.h"
 #include "image.h"
@@ -221,7 +222,7 @@ static int seal_outcomes(struct disks *disks, struct participants *participants,
 			return r;
 		seals[count] = (struct seal){ .disk = participants->list[i].disk,
 					      .kind = seal_kind_of(outcomes[i]),
-					      .prefix = "uncommitted",
+					      .prefix = ASIDE_UNCOMMITTED,
 					      .after = record_after(&participants->list[i], request, outcomes[i]) };
 		owner[count++] = i;
 	}

@@ -10,6 +10,7 @@
 #include <sys/statvfs.h>
 #include <time.h>
 
+#include "aside.h"
 #include "ask.h"
 #include "doctor.h"
 #include "draw.h"
@@ -91,18 +92,6 @@ void doctor_check_disks(struct doctor *doctor)
 
 /* ---- layers */
 
-/* The names that revertfs gives by itself. */
-static bool is_aside(const char *point)
-{
-	static const char *const prefixes[] = { "crash-",    "undone-", "before-revert-",
-						"unhooked-", "saved-",  "uncommitted-" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
-		if (strncmp(point, prefixes[i], strlen(prefixes[i])) == 0)
-			return true;
-	return false;
-}
-
 static unsigned age_in_days(const char *rfc3339)
 {
 	struct tm parts = { 0 };
@@ -127,7 +116,7 @@ static void check_layer(struct doctor *doctor, const char *disk, struct json_obj
 			"'revertctl revert %s %s' to have it back, 'revertctl delete %s %s' to be rid of it", disk,
 			point, disk, point);
 
-		if (is_aside(point))
+		if (aside_is_name(point))
 			doctor_note(doctor, days > OLD_DAYS ? LEVEL_WARNING : LEVEL_NOTE, fix,
 				    "disk '%s': '%s' (%s) was sealed aside %u days ago, and nobody has asked for it",
 				    disk, point, size, days);
