@@ -42,7 +42,7 @@ static int reset_claimed(struct disk *disk, bool force, struct sentence *error)
 	if (r < 0)
 		return r;
 	after.fate = FATE_DISCARD;
-	after.hold[0] = after.hold_uuid[0] = after.hold_domain[0] = '\0';
+	record_clear_hold(&after);
 	if (after.fate != disk->record.fate || disk->hold) {
 		r = disk_save(disk, &after);
 		if (r < 0)

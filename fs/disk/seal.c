@@ -249,7 +249,7 @@ static void fill_after(struct seal *seal)
 	if (seal->kind == SEAL_COMMIT) {
 		strcpy(after->head, seal->layer->record.id);
 		after->follow = false;
-		after->hold[0] = after->hold_uuid[0] = after->hold_domain[0] = '\0';
+		record_clear_hold(after);
 	} else if (seal->kind == SEAL_HOLD) {
 		strcpy(after->hold, seal->layer->record.id);
 	}
@@ -448,7 +448,7 @@ static int complete_entry(struct disks *disks, const struct intent_record *inten
 	} else {
 		strcpy(record.head, entry->layer);
 		record.follow = false;
-		record.hold[0] = record.hold_uuid[0] = record.hold_domain[0] = '\0';
+		record_clear_hold(&record);
 		strcpy(record.consumed, intent->consumed);
 	}
 	r = record_save_disk(directory, "disk.json", &record);

@@ -256,6 +256,12 @@ int record_load_disk(int directory, const char *file, struct disk_record *ret_re
 	return reader.error;
 }
 
+void record_clear_hold(struct disk_record *record)
+{
+	record->hold[0] = record->hold_uuid[0] = record->hold_domain[0] = '\0';
+	record->hold_managed = false;
+}
+
 int record_save_disk(int directory, const char *file, const struct disk_record *record)
 {
 	CLEANUP(json_putp) struct json_object *object = new_record();

@@ -141,6 +141,9 @@ struct output_record {
 int record_load_disk(int directory, const char *file, struct disk_record *ret_record);
 int record_save_disk(int directory, const char *file, const struct disk_record *record);
 
+/* No hold any more. */
+void record_clear_hold(struct disk_record *record);
+
 int record_load_layer(int directory, const char *file, struct layer_record *ret_record);
 int record_save_layer(int directory, const char *file, const struct layer_record *record);
 void record_clear_layer(struct layer_record *record);

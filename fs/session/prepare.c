@@ -305,8 +305,7 @@ static void let_hold_go(struct participant *participant, struct disk_record *aft
 				"disk '%s': domain '%s' was started afresh; what its saved state needs was sealed aside as '%s'",
 				disk->name, after->hold_domain, snapshot);
 	}
-	after->hold[0] = after->hold_uuid[0] = after->hold_domain[0] = '\0';
-	after->hold_managed = false;
+	record_clear_hold(after);
 }
 
 static int save_prepared(struct participant *participant, struct sentence *error)

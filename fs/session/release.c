@@ -156,8 +156,7 @@ static struct disk_record record_after(const struct participant *participant, co
 		snprintf(after.hold_domain, sizeof(after.hold_domain), "%s", request->domain);
 		after.hold_managed = request->saved;
 	} else if (outcome == OUTCOME_RESET || outcome == OUTCOME_ASIDE) {
-		after.hold[0] = after.hold_uuid[0] = after.hold_domain[0] = '\0';
-		after.hold_managed = false;
+		record_clear_hold(&after);
 	}
 	return after;
 }
