@@ -569,29 +569,45 @@ static bool takes_key(const struct verb *verb, const char *key)
 	return false;
 }
 
-/* The words that a verb takes, in any order but with the name first; no key twice. */
+static bool is_repeated(const struct command *command, size_t word)
+{
+	for (size_t i = 0; i < word; i++)
+		if (command->words[i].key && strcmp(command->words[i].key, command->words[word].key) == 0)
+			return true;
+	return false;
+}
+
+static int check_setting(const struct verb *verb, const struct command *command, size_t word, struct sentence *error)
+{
+	const char *key = command->words[word].key;
+
+	if (verb->keys && !takes_key(verb, key))
+		return report(error, -EINVAL, "%s does not take '%s='", verb->name, key);
+	if (verb->words != WORDS_ANY && is_repeated(command, word))
+		return report(error, -EINVAL, "'%s=' is given twice", key);
+	return 0;
+}
+
+/* Whether it is `count` names, and after them settings alone. */
+static bool begins_with_names(const struct command *command, size_t count)
+{
+	for (size_t i = 0; i < command->count; i++)
+		if ((command->words[i].key == NULL) != (i < count))
+			return false;
+	return command->count >= count;
+}
+
 static int check_words(const struct verb *verb, const struct command *command, struct sentence *error)
 {
-	size_t plain = 0;
+	int r = 0;
 
-	for (size_t i = 0; i < command->count; i++) {
-		const char *key = command->words[i].key;
-
-		plain += key == NULL;
-		if (key && verb->keys && !takes_key(verb, key))
-			return report(error, -EINVAL, "%s does not take '%s='", verb->name, key);
-		for (size_t k = 0; key && verb->words != WORDS_ANY && k < i; k++)
-			if (command->words[k].key && strcmp(command->words[k].key, key) == 0)
-				return report(error, -EINVAL, "'%s=' is given twice", key);
-	}
-	if (verb->words == WORDS_ANY)
-		return 0;
-	for (size_t i = 0; i < verb->words && i < command->count; i++)
-		plain -= command->words[i].key ? 0 : 1;
-	if (plain || command->count < verb->words || command->words[verb->words - 1].key || command->words[0].key)
-		return report(error, -EINVAL, "%s wants %s before any settings", verb->name,
-			      verb->words == 1 ? "a name" : "two names");
-	return 0;
+	for (size_t i = 0; i < command->count && r == 0; i++)
+		if (command->words[i].key)
+			r = check_setting(verb, command, i, error);
+	if (r == 0 && verb->words != WORDS_ANY && !begins_with_names(command, verb->words))
+		r = report(error, -EINVAL, "%s wants %s before any settings", verb->name,
+			   verb->words == 1 ? "a name" : "two names");
+	return r;
 }
 
 /* An earlier daemon may have been killed between doing this and saying so. */
