@@ -65,7 +65,7 @@ void scratch_note_passthrough(struct scratch *scratch, bool passed);
 int scratch_mark_written(struct scratch *scratch);
 
 /* A guest's flush: done at once in a session that ends in a reset, else the file is synced. */
-int scratch_sync(struct scratch *scratch, bool data_only);
+int scratch_sync(struct scratch *scratch);
 
 /*
  * Remove a clone: what unlink(2) of its name does. -EPERM for an image's disk, -EBUSY while it is

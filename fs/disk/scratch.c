@@ -22,6 +22,7 @@
 #include "file.h"
 #include "io.h"
 #include "layer.h"
+#include "lock.h"
 #include "log.h"
 #include "session.h"
 #include "table.h"
@@ -498,15 +499,13 @@ int scratch_mark_written(struct scratch *scratch)
 	return 0;
 }
 
-int scratch_sync(struct scratch *scratch, bool data_only)
+int scratch_sync(struct scratch *scratch)
 {
 	struct disk *disk = scratch->disk;
-	bool strict;
+	bool strict = false;
 
-	pthread_mutex_lock(&disk->disks->lock);
-	strict = session_is_strict_locked(disk) || disk->scratch != scratch;
-	pthread_mutex_unlock(&disk->disks->lock);
-	(void)data_only;
+	LOCKED (&disk->disks->lock)
+		strict = session_is_strict_locked(disk) || disk->scratch != scratch;
 	return strict ? io_sync(scratch->fd) : 0;
 }
 

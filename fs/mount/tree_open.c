@@ -262,7 +262,7 @@ int tree_sync(struct tree *tree, uint64_t number, bool data_only)
 	if (!handle)
 		return -EBADF;
 	if (handle->scratch)
-		r = scratch_sync(handle->scratch, data_only);
+		r = scratch_sync(handle->scratch);
 	else if (handle->fd >= 0 && handle->kind != HANDLE_VIEW)
 		r = (data_only ? fdatasync(handle->fd) : fsync(handle->fd)) < 0 ? -errno : 0;
 	handle_put(tree->handles, handle);
