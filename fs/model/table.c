@@ -443,6 +443,17 @@ void disk_set_hold(struct disk *disk, struct layer *hold)
 		log_debug("disk", "'%s': held no longer", disk->name);
 }
 
+struct layer *disk_take_hold(struct disk *disk)
+{
+	struct layer *hold;
+
+	pthread_mutex_lock(&disk->disks->lock);
+	hold = disk->hold;
+	disk->hold = NULL;
+	pthread_mutex_unlock(&disk->disks->lock);
+	return hold;
+}
+
 void disk_set_last_error(struct disk *disk, const struct sentence *error)
 {
 	/*

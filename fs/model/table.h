@@ -53,6 +53,7 @@ int disk_save(struct disk *disk, const struct disk_record *record);
 /* Point head or hold to another layer, in memory; takes a reference. */
 void disk_set_head(struct disk *disk, struct layer *head);
 void disk_set_hold(struct disk *disk, struct layer *hold); /* NULL: none */
+struct layer *disk_take_hold(struct disk *disk); /* no hold; what it was: a reference for the caller, or NULL */
 
 /* Set what the status shows as last_error; "" clears it. */
 void disk_set_last_error(struct disk *disk, const struct sentence *error);
