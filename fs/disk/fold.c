@@ -124,11 +124,13 @@ static int copy_into_parent(struct disk *disk, struct layer *layer, struct sente
 	r = mark_folding(layer);
 	if (r < 0)
 		return report(error, r, "that it begins cannot be recorded: %s", error_text(r));
+	log_debug("job", "fold '%s': 1 layer %s recorded as folding", disk->name, layer->record.id);
 	r = qemu_img_commit(disk->disks->options, chain.nodes, chain.length, &watch, error);
 	if (r == 0 && again && layer->parent->record.format == FORMAT_QCOW2)
 		r = drop_leaks(disk, layer->parent, &chain, &watch);
 	if (r < 0)
 		return r;
+	log_debug("job", "fold '%s': 2 copied into %s", disk->name, layer->parent->record.id);
 	r = io_sync(chain.nodes[1].fd);
 	return r < 0 ? report(error, r, "the %s cannot be synced: %s",
 			      layer->parent->record.image ? "image" : "parent layer", error_text(r))
@@ -297,20 +299,31 @@ static int move_users(struct layer *layer, struct sentence *error)
 	return r;
 }
 
-static int finish(struct layer *layer, struct sentence *error)
+static int remove_folded(struct layer *layer, struct sentence *error)
 {
-	int r = accept_parent(layer, error);
+	int r = layer_remove(layer);
 
-	if (r == 0)
-		r = move_children(layer, error);
-	if (r == 0)
-		r = move_names(layer, error);
-	if (r == 0)
-		r = move_users(layer, error);
-	if (r == 0) {
-		r = layer_remove(layer);
-		if (r < 0)
-			report(error, r, "the folded layer cannot be removed: %s", error_text(r));
+	return r < 0 ? report(error, r, "the folded layer cannot be removed: %s", error_text(r)) : 0;
+}
+
+/* Steps 3 to 7, in their order. */
+static const struct step {
+	int (*run)(struct layer *layer, struct sentence *error);
+	const char *done;
+} steps[] = {
+	{ accept_parent, "3 parent synced and recorded" }, { move_children, "4 children stand on the parent" },
+	{ move_names, "5 names moved to the parent" },     { move_users, "6 heads, holds and scratches moved" },
+	{ remove_folded, "7 record and file removed" },
+};
+
+static int finish(const struct disk *disk, struct layer *layer, struct sentence *error)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(steps) && r == 0; i++) {
+		r = steps[i].run(layer, error);
+		if (r == 0)
+			log_debug("job", "fold '%s': %s", disk->name, steps[i].done);
 	}
 	return r;
 }
@@ -324,7 +337,7 @@ int fold_run(struct disk *disk, struct layer *layer, struct sentence *error)
 		return r;
 	r = copy_into_parent(disk, layer, &why);
 	if (r == 0)
-		r = finish(layer, &why);
+		r = finish(disk, layer, &why);
 	if (r == -ECANCELED)
 		return r;
 	if (r < 0)

@@ -27,11 +27,41 @@
 
 /* --- reset and commit ------------------------------------------------------------------------- */
 
-static int reset_claimed(struct disk *disk, bool force, struct sentence *error)
+/* The record without the hold, in the file and in memory; *ret_dropped is the hold's layer, a reference, or NULL. */
+static int record_reset(struct disk *disk, struct layer **ret_dropped, struct sentence *error)
 {
 	struct disk_record after = disk->record;
-	struct layer *dropped = NULL;
-	/* The hold may be all that stands on what the image was: looked at when it is gone. */
+	int r;
+
+	*ret_dropped = NULL;
+	after.fate = FATE_DISCARD;
+	record_clear_hold(&after);
+	if (after.fate == disk->record.fate && !disk->hold)
+		return 0;
+	r = disk_save(disk, &after);
+	if (r < 0)
+		return report(error, r, "disk '%s': its record cannot be written: %s", disk->name, error_text(r));
+	log_debug("disk", "reset '%s': disk.json written", disk->name);
+	*ret_dropped = disk_take_hold(disk);
+	return 0;
+}
+
+static int reset_scratch(struct disk *disk, struct sentence *error)
+{
+	int r = scratch_replace(disk, disk->head, error);
+
+	if (r == 0)
+		log_debug("disk", "reset '%s': fresh scratch on layer %s", disk->name, disk->head->record.id);
+	return r;
+}
+
+static int reset_claimed(struct disk *disk, bool force, struct sentence *error)
+{
+	struct layer *dropped;
+	/*
+	 * The hold may be all that stands on what a changed image was: then the image is checked when
+	 * the hold is gone.
+	 */
 	bool hold_first = force && disk->hold;
 	int r = disk_check_idle(disk, error);
 
@@ -39,27 +69,15 @@ static int reset_claimed(struct disk *disk, bool force, struct sentence *error)
 		r = disk_check_not_held(disk, error);
 	if (r == 0 && !hold_first)
 		r = image_check(disk, false, error);
+	if (r == 0)
+		r = record_reset(disk, &dropped, error);
 	if (r < 0)
 		return r;
-	after.fate = FATE_DISCARD;
-	record_clear_hold(&after);
-	if (after.fate != disk->record.fate || disk->hold) {
-		r = disk_save(disk, &after);
-		if (r < 0)
-			return report(error, r, "disk '%s': its record cannot be written: %s", disk->name,
-				      error_text(r));
-	}
-	if (disk->hold) {
-		pthread_mutex_lock(&disk->disks->lock);
-		dropped = layer_get_locked(disk->hold);
-		pthread_mutex_unlock(&disk->disks->lock);
-		disk_set_hold(disk, NULL);
-	}
 	if (disk->session)
 		session_end(disk);
 	r = clone_catch_up(disk, error);
 	if (r == 0)
-		r = scratch_replace(disk, disk->head, error);
+		r = reset_scratch(disk, error);
 	if (r < 0)
 		report_context(error, r, "disk '%s': ", disk->name);
 	if (dropped)
@@ -67,9 +85,7 @@ static int reset_claimed(struct disk *disk, bool force, struct sentence *error)
 	layer_put(dropped);
 	if (r == 0 && hold_first)
 		r = image_check(disk, false, error);
-	if (r == 0 && hold_first)
-		r = scratch_replace(disk, disk->head, error);
-	return r;
+	return r == 0 && hold_first ? reset_scratch(disk, error) : r;
 }
 
 int disk_reset(struct disks *disks, const char *name, bool force, struct sentence *error)

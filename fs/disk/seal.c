@@ -58,6 +58,7 @@ static int check_and_sync(struct seal *seal, struct sentence *error)
 	if (r < 0)
 		return report(error, r, "disk '%s': the scratch cannot be synced, nothing was sealed: %s", disk->name,
 			      error_text(r));
+	log_debug("disk", "seal '%s': 1 header checked, scratch synced", disk->name);
 	return 0;
 }
 
@@ -128,6 +129,7 @@ static int link_as_layer(const struct seal *seal, struct sentence *error)
 	if (r < 0)
 		return report(error, r, "disk '%s': the scratch cannot be linked as a layer, nothing was sealed: %s",
 			      disk->name, error_text(r));
+	log_debug("disk", "seal '%s': 2 linked as layer %s", disk->name, seal->layer->record.id);
 	return 0;
 }
 
@@ -168,6 +170,7 @@ static int record_layer(struct seal *seal, const char *domain, struct sentence *
 	if (r < 0)
 		return report(error, r, "disk '%s': the new layer cannot be recorded, nothing was sealed: %s",
 			      disk->name, error_text(r));
+	log_debug("disk", "seal '%s': 3 record of layer %s written", disk->name, record->id);
 	return 0;
 }
 
@@ -239,6 +242,7 @@ static int record_intent(struct disks *disks, const struct seal *seals, size_t c
 			      "the intent to seal %zu disks of domain '%s' cannot be recorded, nothing was sealed: %s",
 			      intent.count, domain, error_text(r));
 	}
+	log_debug("disk", "seal: intent of domain %s written, for %zu disks", uuid, intent.count);
 	return 0;
 }
 
@@ -268,8 +272,12 @@ static int move_head(struct seal *seal, struct sentence *error)
 
 	fill_after(seal);
 	r = disk_save(disk, &seal->after);
-	if (r == 0)
+	if (r == 0) {
+		log_debug("disk", "seal '%s': 4 disk.json written, %s = %s", disk->name,
+			  seal->kind == SEAL_HOLD ? "hold" : "head",
+			  seal->kind == SEAL_HOLD ? seal->after.hold : seal->after.head);
 		return 0;
+	}
 	report(error, r, "disk '%s': its record cannot be replaced, nothing was sealed: %s", disk->name, error_text(r));
 	if (disk_save(disk, &before) == 0)
 		return r;
@@ -307,7 +315,9 @@ static void adopt_layer(struct seal *seal)
 			       disk->name, seal->layer->record.id);
 		disk_fail(disk, &why);
 		disk_drop_scratch(disk); /* its file is the layer's now, and must not be written any more */
+		return;
 	}
+	log_debug("disk", "seal '%s': 5 fresh scratch on layer %s", disk->name, disk_base(disk)->record.id);
 }
 
 static int do_steps(struct disks *disks, struct seal *seals, size_t count, const char *uuid, const char *domain,

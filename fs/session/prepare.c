@@ -50,6 +50,13 @@
 
 #define SNAPSHOT_REVERT_S 60 /* a revert to a libvirt snapshot starts the domain at once */
 
+static const char *const start_names[] = {
+	[START_FRESH] = "fresh", [START_RESUME] = "resumed", [START_CONTINUE] = "continued"
+};
+static const char *const leftover_names[] = {
+	[LEFT_NOTHING] = "none", [LEFT_DISCARD] = "discarded", [LEFT_ASIDE] = "sealed aside", [LEFT_LOST] = "lost"
+};
+
 /* --- the disks -------------------------------------------------------------------------------- */
 
 static struct disk *find_or_protect(struct disks *disks, const struct session_item *item, int *ret_error,
@@ -242,7 +249,12 @@ static int check_participant(struct participant *participant, const struct sessi
 			participant->start == START_CONTINUE ||
 				(participant->leftover != LEFT_DISCARD && participant->leftover != LEFT_NOTHING),
 			error);
-	return r < 0 ? r : check_standing(participant, error);
+	if (r == 0)
+		r = check_standing(participant, error);
+	if (r == 0)
+		log_debug("disk", "prepare '%s': checked, it is %s, its leftover is %s", participant->disk->name,
+			  start_names[participant->start], leftover_names[participant->leftover]);
+	return r;
 }
 
 /* --- acting ----------------------------------------------------------------------------------- */
@@ -293,56 +305,78 @@ static bool is_aside(const struct layer *hold, const struct disk *disk)
 	return is;
 }
 
-static void let_hold_go(struct participant *participant, struct disk_record *after)
+static void name_hold_aside(struct disk *disk)
 {
-	struct disk *disk = participant->disk;
 	char snapshot[SNAPSHOT_NAME_MAX + 1];
 
-	if (participant->hold_aside && !is_aside(disk->hold, disk)) {
-		disk_unused_snapshot_name(disk, ASIDE_SAVED, snapshot);
-		if (layer_add_name(disk->hold, disk->name, snapshot) == 0)
-			log_info(
-				"disk '%s': domain '%s' was started afresh; what its saved state needs was sealed aside as '%s'",
-				disk->name, after->hold_domain, snapshot);
-	}
-	record_clear_hold(after);
+	disk_unused_snapshot_name(disk, ASIDE_SAVED, snapshot);
+	if (layer_add_name(disk->hold, disk->name, snapshot) == 0)
+		log_info(
+			"disk '%s': domain '%s' was started afresh; what its saved state needs was sealed aside as '%s'",
+			disk->name, disk->record.hold_domain, snapshot);
 }
 
-static int save_prepared(struct participant *participant, struct sentence *error)
+/* disk.json as it is to be in the session. */
+static struct disk_record record_in_session(const struct participant *participant)
 {
-	struct disk *disk = participant->disk;
-	struct disk_record after = disk->record;
-	struct layer *dropped = NULL;
-	int r;
+	struct disk_record after = participant->disk->record;
 
-	if (disk->hold && participant->start == START_FRESH) {
-		dropped = disk->hold;
-		let_hold_go(participant, &after);
-	}
+	if (participant->start == START_FRESH && participant->disk->hold)
+		record_clear_hold(&after);
 	after.fate = participant->armed || after.commit_at_release ? FATE_ARMED
 		     : wants_leftovers_sealed(participant)         ? FATE_LEFTOVER
 								   : FATE_DISCARD;
 	after.domain_revisions_set = participant->item->has_revisions;
 	after.domain_revisions = participant->item->revisions;
-	if (records_differ(&after, &disk->record)) {
-		r = disk_save(disk, &after);
-		if (r < 0)
-			return report(error, r, "disk '%s': its record cannot be written: %s", disk->name,
-				      error_text(r));
-	}
-	if (dropped) {
-		pthread_mutex_lock(&disk->disks->lock);
-		layer_get_locked(dropped);
-		pthread_mutex_unlock(&disk->disks->lock);
-		disk_set_hold(disk, NULL);
-	}
-	r = participant->start == START_FRESH ? clone_catch_up(disk, error) : 0;
-	if (r == 0 && participant->start != START_CONTINUE)
-		r = scratch_replace(disk, disk_base(disk), error);
-	if (dropped) {
+	return after;
+}
+
+static int save_record(const struct participant *participant, struct sentence *error)
+{
+	struct disk *disk = participant->disk;
+	struct disk_record after = record_in_session(participant);
+	int r;
+
+	if (!records_differ(&after, &disk->record))
+		return 0;
+	r = disk_save(disk, &after);
+	if (r < 0)
+		return report(error, r, "disk '%s': its record cannot be written: %s", disk->name, error_text(r));
+	log_debug("disk", "prepare '%s': disk.json written", disk->name);
+	return 0;
+}
+
+static int prepare_scratch(const struct participant *participant, struct sentence *error)
+{
+	struct disk *disk = participant->disk;
+	int r = participant->start == START_FRESH ? clone_catch_up(disk, error) : 0;
+
+	if (r < 0 || participant->start == START_CONTINUE)
+		return r;
+	r = scratch_replace(disk, disk_base(disk), error);
+	if (r == 0)
+		log_debug("disk", "prepare '%s': fresh scratch on layer %s", disk->name, disk_base(disk)->record.id);
+	return r;
+}
+
+/* Record and scratch, as the session is to find them. */
+static int prepare_participant(struct participant *participant, struct sentence *error)
+{
+	struct disk *disk = participant->disk;
+	struct layer *dropped = NULL;
+	int r;
+
+	if (disk->hold && participant->hold_aside && !is_aside(disk->hold, disk))
+		name_hold_aside(disk);
+	r = save_record(participant, error);
+	if (r < 0)
+		return r;
+	if (participant->start == START_FRESH)
+		dropped = disk_take_hold(disk);
+	r = prepare_scratch(participant, error);
+	if (dropped)
 		gc_layer(dropped);
-		layer_put(dropped);
-	}
+	layer_put(dropped);
 	return r < 0 ? report_context(error, r, "disk '%s': ", disk->name) : 0;
 }
 
@@ -385,6 +419,7 @@ static int record_session(struct participant *participant, const struct session_
 		record_clear_session(old);
 		free(old);
 	}
+	log_debug("disk", "prepare '%s': session of domain %s recorded", disk->name, request->uuid);
 	return 0;
 }
 
@@ -397,7 +432,7 @@ static int act_on_participants(struct disks *disks, struct participants *partici
 		if (participants->list[i].leftover == LEFT_LOST)
 			r = scratch_to_lost(participants->list[i].disk, "a header that revertfs did not write", error);
 	for (size_t i = 0; i < participants->count && r == 0; i++)
-		r = save_prepared(&participants->list[i], error);
+		r = prepare_participant(&participants->list[i], error);
 	for (size_t i = 0; i < participants->count && r == 0; i++) {
 		r = record_session(&participants->list[i], request, error);
 		participants->list[i].done = r == 0;
@@ -440,9 +475,6 @@ static const struct handover_request *recall_choice(struct disks *disks, const s
 int session_prepare(struct disks *disks, const struct session_request *request, struct session_result *ret_result,
 		    struct sentence *error)
 {
-	static const char *const actions[] = {
-		[START_FRESH] = "fresh", [START_RESUME] = "resumed", [START_CONTINUE] = "continued"
-	};
 	CLEANUP(participants_release) struct participants participants = { 0 };
 	const struct handover_request *before = recall_choice(disks, request);
 	bool announced = before ? before->announced : session_is_announced(disks, request->uuid);
@@ -463,6 +495,6 @@ int session_prepare(struct disks *disks, const struct session_request *request, 
 		r = act_on_participants(disks, &participants, request, error);
 	for (size_t i = 0; i < participants.count && r == 0; i++)
 		participant_add_result(&participants.list[i], participants.list[i].item->target,
-				       actions[participants.list[i].start], ret_result);
+				       start_names[participants.list[i].start], ret_result);
 	return r;
 }

@@ -247,35 +247,49 @@ static bool is_behind(const struct disk *disk)
 	return behind;
 }
 
+static int save_record(struct disk *disk, const struct disk_record *after, struct sentence *error)
+{
+	int r;
+
+	if (!records_differ(after, &disk->record))
+		return 0;
+	r = disk_save(disk, after);
+	if (r < 0)
+		return report(error, r, "disk '%s': its record cannot be written: %s", disk->name, error_text(r));
+	log_debug("disk", "release '%s': disk.json written", disk->name);
+	return 0;
+}
+
+static int renew_scratch(struct disk *disk, struct sentence *error)
+{
+	int r = clone_catch_up(disk, error);
+
+	if (r == 0)
+		r = scratch_replace(disk, disk_base(disk), error);
+	if (r < 0)
+		return report_context(error, r, "disk '%s': ", disk->name);
+	log_debug("disk", "release '%s': fresh scratch on layer %s", disk->name, disk_base(disk)->record.id);
+	return 0;
+}
+
 /* Record and scratch of a disk whose session ends; what had to be sealed has been. */
 static int finish_participant(struct participant *participant, const struct session_request *request,
 			      enum outcome outcome, bool was_sealed, struct sentence *error)
 {
 	struct disk *disk = participant->disk;
 	struct disk_record after = record_after(participant, request, outcome);
-	struct layer *dropped = NULL;
+	bool keeps_scratch = outcome == OUTCOME_KEEP || outcome == OUTCOME_KEEP_SNAPSHOT;
+	struct layer *dropped;
 	int r;
 
 	if (outcome == OUTCOME_HOLD || (outcome == OUTCOME_COMMIT && was_sealed))
 		return 0;
-	if (!after.hold[0] && disk->hold) {
-		pthread_mutex_lock(&disk->disks->lock);
-		dropped = layer_get_locked(disk->hold);
-		pthread_mutex_unlock(&disk->disks->lock);
-	}
-	r = records_differ(&after, &disk->record) ? disk_save(disk, &after) : 0;
+	r = save_record(disk, &after, error);
 	if (r < 0)
-		report(error, r, "disk '%s': its record cannot be written: %s", disk->name, error_text(r));
-	if (r == 0 && dropped)
-		disk_set_hold(disk, NULL);
-	if (r == 0 && outcome != OUTCOME_KEEP && outcome != OUTCOME_KEEP_SNAPSHOT &&
-	    (dropped || is_behind(disk) || scratch_is_dirty(disk->scratch))) {
-		r = clone_catch_up(disk, error);
-		if (r == 0)
-			r = scratch_replace(disk, disk_base(disk), error);
-		if (r < 0)
-			report_context(error, r, "disk '%s': ", disk->name);
-	}
+		return r;
+	dropped = after.hold[0] ? NULL : disk_take_hold(disk);
+	if (!keeps_scratch && (dropped || is_behind(disk) || scratch_is_dirty(disk->scratch)))
+		r = renew_scratch(disk, error);
 	if (r == 0 && dropped)
 		gc_layer(dropped);
 	layer_put(dropped);
@@ -312,6 +326,8 @@ static int end_participants(struct disks *disks, struct participants *participan
 	for (size_t i = 0; i < participants->count; i++) {
 		participants->list[i].item = find_item(request, participants->list[i].disk->session->target);
 		outcomes[i] = outcome_of_session(&participants->list[i], request->reason);
+		log_debug("disk", "release '%s': the domain ended (%s), so it is %s", participants->list[i].disk->name,
+			  end_reason_name(request->reason), outcome_names[outcomes[i]]);
 		sealing[i] = needs_seal(&participants->list[i], outcomes[i]);
 	}
 	first_error = sealed = seal_outcomes(disks, participants, outcomes, request, error);
@@ -326,6 +342,7 @@ static int end_participants(struct disks *disks, struct participants *participan
 		else
 			r = finish_participant(participant, request, outcomes[i], sealing[i], error);
 		session_end(participant->disk);
+		log_debug("disk", "release '%s': session ended", participant->disk->name);
 		if (r < 0 && first_error == 0)
 			first_error = r;
 		participant_add_result(participant, target, outcome_names[outcomes[i]], result);
