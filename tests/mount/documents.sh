@@ -236,7 +236,7 @@ commands_agree() {
 	words help '4,/^$/s/^([a-z]+) .*/\1/p' "$MNT/.revertfs/control"
 	page revertfs-control.7 | section COMMANDS | words in_man 's/^\\fB([a-z]+)\\fR \\fI.*/\1/p'
 	agree help in_man
-	sed -nE '/ verbs\[\] = \{/,/^\};/s/^\s*\{ "([a-z]+)", .*/\1/p' "$(source_of control.c)" >code
+	sed -nE '/ verbs\[\] = \{/,/^\};/s/^\s*\{ "([a-z]+)", .*/\1/p' "$(source_of disk_verbs.c)" >code
 	sed -nE 's/^announce, prepare, release .*/announce prepare release/p' "$MNT/.revertfs/control" | tr ' ' '\n' >>help
 	agree help code
 }
@@ -253,7 +253,7 @@ settings_agree() {
 	cp "$MNT/.revertfs/control" list
 	{
 		page revertfs-control.7 | section COMMANDS | grep '^.fB' | grep -oE '[a-z-]+=' | tr -d =
-		sed -n '/^static const char \*const no_keys/,/^static const struct verb/p' "$(source_of control.c)" | grep -oE '"[a-z-]+", ' | tr -d '", '
+		sed -n '/^static const char \*const no_keys/,/^static const struct verb/p' "$(source_of disk_verbs.c)" | grep -oE '"[a-z-]+", ' | tr -d '", '
 	} >keys
 	all=$(sort -u keys)
 	sed -nE '4,/^$/s/^([a-z]+) .*/\1/p' list | sort -u >verbs
