@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A clone is a record, a scratch, and a place in the tree of layers; it costs two small files.
+ * A clone is a record, a scratch, and a head in the tree of layers; it costs two small files.
  *
- * It keeps its head in its own record, like every disk, and so the layers that it stands on are
- * kept from being folded (fold.c). Its origin is found by name each time: an origin cannot be
- * unprotected while a clone is there.
+ * Its head is in its own record, like every disk's, so no layer that the clone stands on is folded
+ * (foldable.c). The origin is looked up by name each time. That is safe, for an origin cannot be
+ * unprotected while it has a clone.
  */
 #include "clone.h"
 
@@ -47,7 +47,8 @@ bool clone_is_behind_locked(const struct disk *disk)
 }
 
 /*
- * The head that a follower should have, with a reference, and counted as read; NULL when it has it.
+ * The origin's head, where the clone follows and has another one: a reference, pinned
+ * (layer_unpin). NULL when the clone has the right head.
  */
 static struct layer *find_new_head(struct disk *disk)
 {
@@ -56,8 +57,8 @@ static struct layer *find_new_head(struct disk *disk)
 
 	pthread_mutex_lock(&disks->lock);
 	/*
-	 * A fold that has the head gives way, or makes the parent the origin's head: then it is
-	 * asked for again.
+	 * A fold of the origin's head either yields, or removes that layer and makes its parent the
+	 * origin's head. In the second case the pin fails, and the new head is tried.
 	 */
 	while (!head && clone_is_behind_locked(disk) && !disk->hold) {
 		head = layer_get_locked(find_origin_locked(disk)->head);
@@ -72,7 +73,7 @@ static struct layer *find_new_head(struct disk *disk)
 	return head;
 }
 
-/* The layer that this clone no longer needs may be what the origin's fold has waited for. */
+/* The origin's fold may have waited for this clone to leave its old head. */
 static void queue_origin(struct disk *disk)
 {
 	struct disk *origin = disks_find(disk->disks, disk->record.origin);
@@ -109,7 +110,7 @@ int clone_catch_up(struct disk *disk, struct sentence *error)
 	return r;
 }
 
-/* A follower that is behind, and that nobody uses: claimed, with a reference; or NULL. */
+/* A clone that follows, is behind and not in use: claimed, a reference; or NULL. */
 static struct disk *claim_idle_follower(struct disk *origin)
 {
 	struct disks *disks = origin->disks;
@@ -185,7 +186,7 @@ static int choose_layer(struct disk *origin, const char *snapshot, struct layer 
 
 	pthread_mutex_lock(&origin->disks->lock);
 	layer = snapshot ? layer_pin_snapshot_locked(origin, snapshot) : layer_get_locked(origin->head);
-	/* The origin is claimed, so that no fold has its head. */
+	/* The origin is claimed, so no fold owns its head: the pin need not wait. */
 	if (layer && !snapshot)
 		layer->pins++;
 	torn = layer && layer_is_torn_locked(layer);
@@ -261,7 +262,7 @@ static bool is_used_locked(const struct disk *disk)
 	       (disk->scratch && (disk->scratch->readers || disk->scratch->writers)) || disk_find_clone_locked(disk);
 }
 
-/* One of the disk's names, a copy; NULL when it has none. */
+/* The name of one of the disk's snapshots, a copy; NULL when there is none. */
 static char *any_snapshot(struct disk *disk)
 {
 	char *copy = NULL;
@@ -275,7 +276,7 @@ static char *any_snapshot(struct disk *disk)
 	return copy;
 }
 
-/* Names of a clone that goes: they keep layers that nobody else knows of. */
+/* The snapshots of a clone that is removed: they keep layers that nothing else can reach. */
 static void drop_snapshots(struct disk *disk)
 {
 	for (;;) {
@@ -312,7 +313,7 @@ int disk_unlink(struct disks *disks, const char *name)
 	pthread_mutex_lock(&disks->lock);
 	used = is_used_locked(disk);
 	pthread_mutex_unlock(&disks->lock);
-	/* The kernel tells us of a close a little later. */
+	/* The kernel reports a close (RELEASE) a little after it. */
 	if (used)
 		disk_wait_for_all(disk, &why);
 	pthread_mutex_lock(&disks->lock);
@@ -325,7 +326,7 @@ int disk_unlink(struct disks *disks, const char *name)
 	if (r == 0) {
 		session_end(disk);
 		disk_remove(disk);
-		job_stop_fold(disk); /* of a side branch: the claim has stopped those of its own chain */
+		job_stop_fold(disk); /* of a side branch: the claim has stopped folds of its own chain */
 		disk_set_head(disk, disk->root);
 		drop_snapshots(disk);
 		gc_layer(head);

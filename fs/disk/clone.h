@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Clones: disks without an image of their own, that begin at a layer of another disk, their origin.
+ * Clones: disks without an image of their own, which begin at a layer of another disk, their origin.
  *
- * A clone that follows takes its origin's new head whenever a fresh scratch is made for it
- * (prepare, reset), until it commits something of its own. The part that the mount and the control
- * file see is in disk.h.
+ * A clone that follows takes its origin's new head whenever it gets a fresh scratch (prepare,
+ * reset), until it commits something of its own. The verbs, disk_clone() and disk_unlink(), are in
+ * disk.h.
  */
 #ifndef REVERTFS_DISK_CLONE_H
 #define REVERTFS_DISK_CLONE_H
@@ -12,24 +12,25 @@
 #include "model.h"
 
 /*
- * Before a fresh scratch is made: where the origin has another head by now, that becomes the
- * clone's. The disk is claimed. Does nothing for a disk that does not follow, or whose origin's
- * head is not to be had just now.
+ * To be called before a fresh scratch is made, with the disk claimed: if the disk follows and its
+ * origin has another head, that becomes the disk's head, in disk.json too. May wait a second for a
+ * fold to yield.
  */
 int clone_catch_up(struct disk *disk, struct sentence *error);
 
-/* Whether its origin has another head by now. */
+/* Whether the disk follows an origin that has another head now. */
 bool clone_is_behind_locked(const struct disk *disk);
 
 /*
- * Whether a clone may have this name: free, in the images directory too, and in a directory that is
- * there. -EEXIST or another errno with a sentence.
+ * Whether a clone may have this name: no file of the images directory and no transfer has it, and
+ * its directory exists. -EEXIST or another errno with a sentence. Disks are not looked at:
+ * new_disk_insert() does that.
  */
 int clone_check_free_name(struct disks *disks, const char *name, struct sentence *error);
 
 /*
- * Followers of this origin that are idle and pristine catch up, so that a fold need not wait for
- * their next start.
+ * Have the clones of this origin that follow, are idle and are pristine take its new head now, so
+ * that a fold need not wait for their next start.
  */
 void clone_move_followers_on(struct disk *origin);
 

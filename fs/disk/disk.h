@@ -3,11 +3,11 @@
  * What a disk serves, who may write it now, and every verb on it.
  *
  * A disk is a name in the mount that serves a scratch, a qcow2 file that stands on the disk's head
- * (autoprotect.c has the picture). All functions may be called from any thread. Those marked
- * [waits] may wait for a fold to give way (a second at most), for the last writer to close (2 s at
- * most) or for another verb on the same disk to end (a commit's sync: as long as the medium takes);
- * the others return at once. Verbs return 0 or a negative errno with a sentence; on failure the
- * disk's content is what it was.
+ * (table.c has the picture of its states). All functions may be called from any thread. Those
+ * marked [waits] may wait for a fold to yield (a second at most), for the last writer to close (2 s
+ * at most) or for another verb on the same disk to end (a commit's sync: as long as the medium
+ * takes); the others return at once. Verbs return 0 or a negative errno with a sentence; on failure
+ * the disk's content is what it was.
  */
 #ifndef REVERTFS_DISK_DISK_H
 #define REVERTFS_DISK_DISK_H
@@ -23,54 +23,50 @@
 #include "util.h"
 
 /*
- * What a name serves now. disk_scratch() takes a reference on the current scratch. Each scratch has
- * a serial that no other scratch of this daemon's life has: the tree gives each its own nodeid.
- * scratch_fd() is open for reading and writing and good as long as the reference; attributes and
- * xattrs of a disk are those of this file.
+ * What a name serves now. disk_scratch() takes a reference on the current scratch, or returns NULL
+ * while the disk has failed. No two scratches of one mount have the same serial, so the tree can
+ * give each its own nodeid. The descriptor of scratch_fd() is open for reading and writing and
+ * valid as long as the reference; attributes and xattrs of a disk are those of this file.
  */
 struct scratch *disk_scratch(struct disk *disk);
 uint64_t scratch_serial(const struct scratch *scratch);
 struct disk *scratch_disk(const struct scratch *scratch); /* borrowed, as long as the scratch */
-int scratch_fd(struct scratch *scratch);                  /* a descriptor, or a negative errno */
+int scratch_fd(struct scratch *scratch);                  /* a descriptor, borrowed */
 
 /*
- * [waits] Count a descriptor on the scratch. -ESTALE when the scratch is no longer the disk's: the
- * kernel then looks the name up again. -EIO when the disk has failed, -EAGAIN instead of waiting
- * when `nonblock` is set.
+ * [waits] Count a descriptor on the scratch; scratch_close() ends that. -ESTALE when the disk has
+ * another scratch by now: the kernel then looks the name up again. -EIO when the disk has failed.
+ * With `nonblock` -EAGAIN instead of waiting.
  */
 int scratch_open(struct scratch *scratch, bool writer, bool nonblock);
 void scratch_close(struct scratch *scratch, bool writer);
 
 /*
- * What an earlier daemon had open on this mount, counted again. scratch_find() gives the scratch
- * that was written down, with a reference: the disk's own when it is that file, else one that has
- * lost its name; `stored` is that from the descriptor store (borrowed), or -1. scratch_reopen()
- * waits for nothing, since no fold runs yet.
+ * For descriptors that an earlier daemon had open on this mount. scratch_find() returns the scratch
+ * whose file the handover notes, a reference: the disk's own, or one that a reset has replaced
+ * since, or NULL when that file is gone. `stored` is its descriptor from the descriptor store
+ * (borrowed), or -1. scratch_reopen() counts a descriptor; it need not wait, for no fold runs yet.
  */
 struct scratch *scratch_find(struct disk *disk, const struct handover_node *noted, int stored);
 char *scratch_store_name(uint64_t serial); /* its name in the descriptor store; the caller frees */
 void scratch_reopen(struct scratch *scratch, bool writer);
 
 /*
- * Whether the kernel reads and writes it without us, as long as it is open. Then
- * scratch_mark_written() is not called for what it writes: that shows in the file's modification
- * time.
+ * Note whether the kernel reads and writes this open scratch without the daemon. Then
+ * scratch_mark_written() is not called for what is written: the file's modification time shows it.
  */
 void scratch_note_passthrough(struct scratch *scratch, bool passed);
 
-/*
- * Before each modification of the scratch's data through an open descriptor, as far as we see it.
- * Cheap.
- */
+/* To be called before each modification of the scratch's data that the daemon does itself. Cheap. */
 int scratch_mark_written(struct scratch *scratch);
 
-/* A guest's flush: done at once in a session that ends in a reset, else the file is synced. */
+/*
+ * A guest's flush. In a session that ends in a reset it does nothing, for after a host crash that
+ * scratch is discarded anyway; else it syncs the file.
+ */
 int scratch_sync(struct scratch *scratch);
 
-/*
- * Remove a clone: what unlink(2) of its name does. -EPERM for an image's disk, -EBUSY while it is
- * used. Blocks like a verb.
- */
+/* [waits] Remove a clone: unlink(2) of its name. -EPERM for an image's disk, -EBUSY while in use. */
 int disk_unlink(struct disks *disks, const char *name);
 
 /* The control file's verbs; [waits] all of them. */

@@ -7,18 +7,18 @@
  *   2. qemu-img commit, with the chain given       through the layer everything reads the same at
  *                                                  every moment
  *   3. sync the parent; record what an image looks like now
- *   4. children and dirty scratches get the parent named in their headers (rebase.c), and in their
- *      records
+ *   4. the layer's children get the parent named in their headers (rebase.c) and records
  *   5. the layer's names move to the parent
- *   6. disk.json: heads and holds move to the parent; scratches without data are made fresh on it
- *   7. the layer's record goes, then its file
+ *   6. each disk that uses the layer: the header of a scratch with data names the parent; disk.json
+ *      has the parent as head or hold; a scratch without data is replaced by one on the parent
+ *   7. remove the layer's record, then its file
  *
  * Cut short before 6 is done for all, it is run again from 2, which changes nothing that was done.
  * After 6 nothing reaches the layer, and start-up removes it: a layer that is folding and that
  * nothing stands on has been folded.
  *
  * Exclusion: the disk's job is RUNNING meanwhile, so every open and claim over the two layers
- * waits, and asks it to stop; it stops only within step 2.
+ * waits, and asks the fold to stop; it stops only within step 2.
  */
 #include "fold.h"
 
@@ -43,7 +43,7 @@
 
 /* --- step 1 and 2 ----------------------------------------------------------------------------- */
 
-/* For the status: how much there is to fold. */
+/* For the status: how many bytes there are to fold. */
 static void note_bytes(struct disk *disk, int fd)
 {
 	struct stat stat;
@@ -75,8 +75,8 @@ static int mark_folding(struct layer *layer)
 }
 
 /*
- * Somebody outside the mount, who does not know of layers. Asked before we open it for writing
- * ourselves.
+ * A process outside the mount may have the file open for writing. This is asked before the fold
+ * opens it for writing itself, which the question could not tell from another writer.
  */
 static int check_parent_is_idle(const struct layer *parent, struct sentence *error)
 {
@@ -89,8 +89,8 @@ static int check_parent_is_idle(const struct layer *parent, struct sentence *err
 }
 
 /*
- * A qemu-img that was killed may have left clusters that are allocated and that nothing refers to:
- * harmless, but lost space.
+ * A qemu-img that was killed may have left clusters that are allocated although nothing refers to
+ * them: harmless, but lost space.
  */
 static int drop_leaks(const struct disk *disk, const struct layer *parent, const struct chain *chain,
 		      const struct program_watch *watch)
@@ -146,7 +146,7 @@ static int accept_parent(struct layer *layer, struct sentence *error)
 	bool grows = record.virtual_size < layer->record.virtual_size;
 	int r;
 
-	/* What it reads now is what the layer was: so is what is told of it. */
+	/* The parent reads as the layer did now, so it takes over what is told of the layer. */
 	strcpy(record.domain, layer->record.domain);
 	strcpy(record.note, layer->record.note);
 	strcpy(record.consistency, layer->record.consistency);
@@ -211,8 +211,8 @@ static int move_children(struct layer *layer, struct sentence *error)
 }
 
 /*
- * The layer keeps its names too until it is gone: which of the two has them first does not matter,
- * for both read the same.
+ * The layer keeps its names until it is removed. Until then a name may find either of the two,
+ * which does no harm: both read the same.
  */
 static int move_names(struct layer *layer, struct sentence *error)
 {
@@ -221,13 +221,16 @@ static int move_names(struct layer *layer, struct sentence *error)
 	return r < 0 ? report(error, r, "its names cannot be moved: %s", error_text(r)) : 0;
 }
 
-/* A scratch may be all that is left of a disk's move, where the fresh one could not be made. */
+/*
+ * A scratch may use the layer although neither head nor hold does: an earlier run moved the disk's
+ * record, and could not make the fresh scratch.
+ */
 static bool uses_locked(const struct disk *disk, const struct layer *layer)
 {
 	return disk->head == layer || disk->hold == layer || (disk->scratch && disk->scratch->layer == layer);
 }
 
-/* The next disk whose head, hold or scratch has not left the layer: a reference, or NULL. */
+/* A disk whose head, hold or scratch still uses the layer: a reference, or NULL. */
 static struct disk *next_user(struct layer *layer)
 {
 	struct disk *disk;
@@ -241,7 +244,7 @@ static struct disk *next_user(struct layer *layer)
 	return disk;
 }
 
-/* A scratch with data is taken along; one that was never written is simply made anew. */
+/* A scratch with data gets another backing file in its header. */
 static int move_scratch(struct disk *disk, struct layer *parent, struct sentence *error)
 {
 	struct disks *disks = disk->disks;
@@ -268,7 +271,7 @@ static int move_user(struct disk *disk, struct layer *layer, struct sentence *er
 	struct blank *blank;
 	int r = layer_blank(parent, &blank, error);
 
-	/* A scratch with data is moved before the record says so: over both it reads the same. */
+	/* The scratch is moved before the record: over either of the two layers it reads the same. */
 	if (r == 0 && has_data)
 		r = move_scratch(disk, parent, error);
 	if (r < 0)
@@ -347,7 +350,7 @@ int fold_run(struct disk *disk, struct layer *layer, struct sentence *error)
 			disk->name, layer->record.id, why.text);
 	log_info("disk '%s': layer %s was folded into %s", disk->name, layer->record.id,
 		 layer->parent->record.image ? "the image" : "its parent");
-	/* What stood on the layer may have been given up meanwhile. */
+	/* What stood on the layer may have been removed meanwhile, so that nothing needs the parent. */
 	gc_layer(layer->parent);
 	return 0;
 }

@@ -8,8 +8,10 @@
 #include "model.h"
 
 /*
- * Fold it. The caller has made disk->job RUNNING with this layer under the lock, so that nobody
- * else touches the chain. -ECANCELED when it was stopped.
+ * Fold the layer. The caller has made disk->job RUNNING with this layer, under the lock, so that
+ * nothing else touches the chain. Blocks as long as copying the layer takes. -ECANCELED when it was
+ * asked to stop, and may be run again; another errno with a sentence when it failed, and may be run
+ * again too.
  */
 int fold_run(struct disk *disk, struct layer *layer, struct sentence *error);
 

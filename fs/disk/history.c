@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is done to a disk's history: the work tree is thrown away (reset) or becomes a commit
- * (commit, snapshot), and the branch moves (undo, revert). Nothing is lost by a move: a scratch
- * with data and a head without a name are sealed aside under names made for them.
+ * What is done to a disk's history: the scratch is discarded (reset) or sealed as a layer (commit,
+ * snapshot), and the head moves (undo, revert). A move loses nothing: a scratch with data is sealed
+ * aside, and a head that nothing else keeps gets a name (aside.h).
  *
  * Each verb is: claim the disk, check that it is idle, change files in an order that a crash cannot
  * hurt, then the memory.
@@ -100,7 +100,10 @@ int disk_reset(struct disks *disks, const char *name, bool force, struct sentenc
 	return r;
 }
 
-/* What commit and undo want: idle, not held, served, and an image that is what it was. */
+/*
+ * Whether the scratch may be sealed and the head moved: the disk is idle, not held and served, and
+ * its image was not changed outside the mount.
+ */
 static int check_may_seal(struct disk *disk, struct sentence *error)
 {
 	int r = disk_check_idle(disk, error);
@@ -174,7 +177,8 @@ int disk_commit_at_release(struct disks *disks, const char *name, struct sentenc
 /* --- undo and revert: another head ------------------------------------------------------------ */
 
 /*
- * Whether the head that is left would be lost: it is neither named nor what the new head stands on.
+ * Whether the head would be lost when `to` becomes the head: it has no name, and `to` does not
+ * stand on it.
  */
 static bool needs_name_locked(const struct layer *head, const struct layer *to)
 {
@@ -223,7 +227,10 @@ static int check_may_leave(struct disk *disk, const struct layer *to, struct sen
 	bool torn;
 
 	pthread_mutex_lock(&disk->disks->lock);
-	/* Who is there already, as one who is asked again may be, leaves nothing. */
+	/*
+	 * A revert to the head itself leaves no layer, so a fold is no obstacle. It happens when a
+	 * revert was done, and asked for again because the daemon was killed before it answered.
+	 */
 	torn = to != disk->head && (layer_is_torn_locked(to) || disk->head->record.state == LAYER_FOLDING);
 	pthread_mutex_unlock(&disk->disks->lock);
 	if (torn)
@@ -292,7 +299,7 @@ int disk_undo(struct disks *disks, const char *name, struct move_result *ret_res
 
 /* --- snapshots -------------------------------------------------------------------------------- */
 
-/* The layer of a snapshot, kept for the caller (layer_unpin), or NULL with a sentence. */
+/* The layer of a snapshot, pinned for the caller (layer_unpin), or NULL with a sentence. */
 static struct layer *pin_snapshot(struct disk *disk, const char *snapshot, struct sentence *error)
 {
 	struct layer *layer = layer_pin_snapshot(disk, snapshot);
@@ -303,8 +310,8 @@ static struct layer *pin_snapshot(struct disk *disk, const char *snapshot, struc
 }
 
 /*
- * A head that is being folded may be named: its names move to its parent with it, which reads the
- * same by then.
+ * Nothing was written: the head itself gets the name. A head that is being folded may be named too:
+ * its names move to the parent, which reads the same when the fold has ended.
  */
 static int name_head(struct disk *disk, const char *snapshot, struct commit_result *result, struct sentence *error)
 {

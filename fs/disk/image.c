@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The format is found once, when the image is protected, and pinned: a guest can write a qcow2
- * header into a raw disk, so a later probe would be the guest's choice. Changes are found by inode,
- * size and modification time.
+ * The format is found once, when the image is protected, and recorded: a guest can write a qcow2
+ * header into a raw disk, so a later probe would be the guest's choice. A change outside the mount
+ * is found by inode, size and modification time.
  */
 #include "image.h"
 
@@ -34,8 +34,8 @@ static int check_file(int fd, const char *name, struct sentence *error)
 }
 
 /*
- * qemu-img would follow a data file that a header names; so such an image does not get as far as
- * qemu-img.
+ * To be called before qemu-img opens the image: qemu-img would open a data file that the header
+ * names.
  */
 static int check_header(int fd, const char *name, enum image_format format, struct sentence *error)
 {
@@ -123,7 +123,7 @@ int image_accept(struct layer *root)
 	return r;
 }
 
-/* Whether anything stands on what the image was: layers, a hold, or another disk, a clone. */
+/* Whether anything stands on what the image was: layers, a hold, or a clone. */
 static bool is_depended_on_locked(const struct disk *disk)
 {
 	if (disk->root->children || disk->hold)
@@ -145,7 +145,7 @@ static bool is_being_folded(struct disks *disks, const struct layer *root)
 	return folding;
 }
 
-/* Somebody changed the image, and nothing depends on what it was. */
+/* The image was changed outside the mount, and nothing depends on what it was. */
 static int take_new_content(struct disk *disk, const struct image_stamp *stamp, struct sentence *error)
 {
 	struct layer *root = disk->root;
@@ -161,7 +161,7 @@ static int take_new_content(struct disk *disk, const struct image_stamp *stamp, 
 		layer_forget_blank(root);
 	record.stamp = *stamp;
 	pthread_mutex_lock(&disks->records);
-	/* What another disk has named meanwhile. */
+	/* A clone may have given the root layer a name since the record was copied. */
 	record.names = root->record.names;
 	record.name_count = root->record.name_count;
 	r = layer_update(root, &record);
@@ -175,7 +175,7 @@ static int take_new_content(struct disk *disk, const struct image_stamp *stamp, 
 	return 0;
 }
 
-/* What stands on the old content, and how it is given up: the least first. */
+/* The sentence says what stands on the old content, and the command that gives up no more than that. */
 static int refuse_changed(const struct disk *disk, bool layers, struct sentence *error)
 {
 	const char *what = layers ? "layers" : disk->hold ? "a saved guest's state" : "changes in the scratch";

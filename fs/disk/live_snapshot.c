@@ -3,18 +3,19 @@
  * A snapshot of a disk that is being used: a copy of its scratch becomes a layer beside the head,
  * and the session goes on undisturbed.
  *
- * Whoever asks has paused the guest: QEMU then has written what it keeps of the qcow2's tables, and
- * writes nothing. The guest may go on after step 1, which the status says: checking and syncing
- * take longer than copying. The disk is claimed all along, so that opens and verbs wait;
+ * The caller has paused the guest: QEMU has then written the qcow2 tables that it caches, and
+ * writes nothing more. After step 1 the guest may be resumed, and the status says so: checking and
+ * syncing take longer than copying. The disk is claimed all along, so that opens and verbs wait;
  * descriptors that are open are not touched. In this order, so that a crash leaves the whole layer
  * or nothing:
  *
- *   1. copy the scratch to layers/ID.qcow2.new     start-up removes it
- *      see that it was not written meanwhile       the guest may go on
- *   2. check its header, have qemu-img check it
- *   3. sync it, and the directory
+ *   1. copy the scratch to layers/ID.qcow2.new,    start-up removes the copy
+ *      see that the scratch was not written
+ *      meanwhile                                   the guest may go on
+ *   2. check the copy's header, have qemu-img check the copy
+ *   3. sync the copy, and the directory
  *   4. write layers/ID.json, with the name         the commit point
- *   5. rename it to layers/ID.qcow2                start-up does it if we did not
+ *   5. rename the copy to layers/ID.qcow2          start-up does it if the daemon did not
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -43,7 +44,7 @@ struct copy {
 	char *name, *new_name;
 	int fd;
 	bool reflink;
-	bool is_recorded; /* though it failed */
+	bool is_recorded; /* layers/ID.json may be on the medium, although a step failed */
 	double copy_ms;
 	uint64_t bytes;
 };
@@ -56,7 +57,10 @@ static double milliseconds(void)
 	return (double)now.tv_sec * 1000 + (double)now.tv_nsec / 1e6;
 }
 
-/* A copy that runs out of space would take the running guest's space along. */
+/*
+ * Where blocks cannot be shared, the space is looked at first: a copy that fills the filesystem
+ * would leave the running guest without space too.
+ */
 static int copy_data(struct copy *copy, const struct stat *scratch, struct sentence *error)
 {
 	int from = copy->disk->scratch->fd, r = io_reflink(from, copy->fd);
@@ -108,7 +112,7 @@ static int copy_scratch(struct copy *copy, struct sentence *error)
 	return 0;
 }
 
-/* Step 2: what a QEMU wrote leads nowhere, and its tables are whole. */
+/* Step 2: the header names no other file than it should, and the tables are whole. */
 static int check_copy(const struct copy *copy, struct sentence *error)
 {
 	const struct disk *disk = copy->disk;
@@ -164,8 +168,8 @@ static int seal_copy(struct copy *copy, const struct live_request *request)
 	if (r == 0)
 		r = io_rename(directory, copy->new_name, directory, copy->name);
 	/*
-	 * The record may be on the medium whatever the error was, and as long as it is, its file
-	 * must be there.
+	 * Whatever the error was, the record may be on the medium. As long as it cannot be removed,
+	 * the copy must stay, for start-up takes it as the layer's file.
 	 */
 	if (r < 0 && io_unlink(directory, file) == 0)
 		io_sync_directory(directory);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A disk's properties: what `set` changes. Growing and "the image is what it was" are among them.
+ * A disk's properties: what `set` changes. size= makes the disk grow, and image=unchanged says that
+ * an image that was changed outside the mount has the same content as before.
  */
 #include "disk.h"
 
@@ -45,8 +46,8 @@ static int parse_property(struct disk_record *record, const char *key, const cha
 }
 
 /*
- * Make the larger, empty layer's file and record: steps 2 and 3 of a seal (seal.c), with a file
- * that qemu-img makes.
+ * File and record of the larger, empty layer: steps 2 and 3 of a seal (seal.c), with a file that
+ * qemu-img makes.
  */
 static int make_larger_layer(struct disk *disk, struct layer *layer, struct sentence *error)
 {
@@ -72,7 +73,7 @@ static int make_larger_layer(struct disk *disk, struct layer *layer, struct sent
 	r = scratch_set_attributes(disk, fd);
 	if (r == 0)
 		r = io_sync(fd);
-	/* A record without a file would keep everything that is not reached from being removed. */
+	/* The file's name must last before the record: a start that finds a record without a file removes nothing. */
 	if (r == 0)
 		r = io_sync_directory(disks->layers_fd);
 	if (r == 0)
@@ -133,8 +134,8 @@ static int set_size(struct disk *disk, const char *value, struct sentence *error
 }
 
 /*
- * The administrator's word that a changed inode, size or time means nothing: a backup was put back,
- * or somebody touched it.
+ * The administrator says that a changed inode, size or time means nothing: a backup was restored,
+ * or the file was touched.
  */
 static int set_image(struct disk *disk, const char *value, struct sentence *error)
 {
@@ -154,7 +155,7 @@ static int set_image(struct disk *disk, const char *value, struct sentence *erro
 	if (r < 0)
 		return report(error, r, "disk '%s': what its image looks like cannot be recorded: %s", disk->name,
 			      error_text(r));
-	log_warning("disk '%s': its image is taken for what it was, because somebody said so", disk->name);
+	log_warning("disk '%s': its image is taken for unchanged, as 'set image=unchanged' said", disk->name);
 	return 0;
 }
 

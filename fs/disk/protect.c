@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Making and unmaking disks, and their properties. What is done to a disk's history is in
- * history.c.
+ * An image becomes a disk, and a disk becomes an image again.
  *
  * Each verb is: claim the disk, check that it is idle, change files in an order that a crash cannot
  * hurt, then the memory.
@@ -30,7 +29,7 @@
 #include "claim.h"
 #include "job.h"
 
-/* The root layer of a disk that is to be: format, size and blank of its image. */
+/* The root layer of a new disk: format and size of its image, and the blank for scratches on it. */
 static int make_root(struct disks *disks, const char *name, const char *format, struct layer **ret_root,
 		     struct sentence *error)
 {
@@ -57,8 +56,9 @@ static int make_root(struct disks *disks, const char *name, const char *format, 
 }
 
 /*
- * From the moment that the disk is in the table nobody opens its image for writing through the
- * mount any more; so whoever has it open for writing now is found, here or in another process.
+ * To be asked when the disk is in the table: from then on the mount opens the image for writing for
+ * nobody, so a writer that is not found now, inside or outside the mount, cannot come later through
+ * the mount.
  */
 static int check_image_is_idle(struct layer *root, struct sentence *error)
 {
@@ -93,7 +93,7 @@ static int save_root(const struct layer *root, struct sentence *error)
 	return r < 0 ? report(error, r, "disk '%s' cannot be recorded: %s", root->record.image, error_text(r)) : 0;
 }
 
-/* Of a disk that has its name: a scratch, and what makes it last. */
+/* A scratch, and the records, for a disk that is in the table. */
 static int complete_disk(struct disk *disk, struct sentence *error)
 {
 	int r = check_image_is_idle(disk->root, error);
@@ -113,8 +113,7 @@ static int make_disk(struct disks *disks, const char *name, struct layer *root, 
 
 	if (r < 0)
 		return r;
-	LOCKED (&disks->lock)
-		layer_insert_locked(root);
+	layer_insert(root);
 	r = new_disk_insert(name, root, root, NULL, &disk, error);
 	if (r < 0)
 		return r;
@@ -183,10 +182,7 @@ static int check_may_unprotect(struct disk *disk, bool force, struct sentence *e
 	return r;
 }
 
-/*
- * What an unprotect by force gives up is not gone: the files wait in lost/ for whoever finds out
- * that they were needed.
- */
+/* `force` does not destroy the layers: their files go to lost/, in case they are needed after all. */
 static void give_up_layers(struct disk *disk)
 {
 	struct disks *disks = disk->disks;
@@ -204,7 +200,7 @@ static void give_up_layers(struct disk *disk)
 			return;
 		if (layer_to_lost(layer) < 0 || layer_remove(layer) < 0) {
 			log_warning(
-				"layer %s of the disk '%s', which is no more, stays behind; the next start moves it to lost/",
+				"layer %s of the disk '%s', which is unprotected, stays behind; the next start moves it to lost/",
 				layer->record.id, disk->name);
 			layer_put(layer);
 			return;
@@ -237,7 +233,7 @@ int disk_unprotect(struct disks *disks, const char *name, bool force, struct sen
 		if (disk->scratch && scratch_is_dirty(disk->scratch))
 			scratch_to_lost(disk, "changes that were given up", NULL);
 		disk_remove(disk);
-		job_stop_fold(disk); /* of a side branch: the claim has stopped those of its own chain */
+		job_stop_fold(disk); /* of a side branch: the claim has stopped folds of its own chain */
 		give_up_layers(disk);
 		layer_remove(disk->root);
 		disk_remove_files(disk);

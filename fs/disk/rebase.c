@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
+ * In this order, so that a crash leaves the old header or the new one:
+ *
  *   1. write the old header as `saved`, durably    a crash before: nothing has happened
- *   2. qemu-img rebase -u, sync                    a crash in between: the old header is put back,
- *                                                  and step 2 done again
+ *   2. qemu-img rebase -u, sync                    a crash in between: start-up puts the old header
+ *                                                  back, and the caller's step is done again
  *   3. remove `saved`
  */
 #include "rebase.h"

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Giving a qcow2 file another backing file: when the layer it stood on was folded away, or the
- * mount has moved.
+ * Giving a qcow2 file another backing file: because the layer that it stood on was folded, or the
+ * mount has another path.
  *
- * Only the header changes; what the file reads must be the same over both. The old header is kept
- * in a file of its own until the new one is on the medium, for qemu-img rewrites it in place.
+ * Only the header changes; the file must read the same over both backing files. qemu-img rewrites
+ * the header in place, so the old one is kept in a file of its own until the new one is on the
+ * medium.
  */
 #ifndef REVERTFS_DISK_REBASE_H
 #define REVERTFS_DISK_REBASE_H
@@ -14,16 +15,14 @@
 #define SCRATCH_HEADER "scratch.header" /* a scratch's kept header, in its disk's directory */
 
 /*
- * `saved` is the name of the kept header in `directory`. Nothing is done when the header names the
- * new parent already.
+ * `saved` is the name of the kept header in `directory`. Does nothing when the header names the
+ * parent already. Starts a process, and syncs. An errno with a sentence; the old header is back
+ * then, or start-up puts it back.
  */
 int rebase_header(struct disks *disks, int fd, int directory, const char *saved, const struct layer *parent,
 		  struct sentence *error);
 
-/*
- * At start: put the old header back where a crash came in between. 0 also when there is nothing to
- * do.
- */
+/* At start: put the old header back where a crash interrupted a rebase. 0 also when there was none. */
 int rebase_recover(int fd, int directory, const char *saved);
 
 #endif

@@ -3,10 +3,10 @@
  * A scratch is a file that may lose its name (a reset renames a fresh one over it) and lives on for
  * its open descriptors.
  *
- * Making one: write a new file from the layer's blank, give it the image's owner, mode and xattrs,
- * set the blank's modification time, have it take the old one's place. Nothing is synced: a crash
- * leaves a scratch that is discarded anyway, or an old one. Only what somebody may want to keep is
- * ever synced, by a guest's flush in a strict session and by seal.c.
+ * A fresh scratch is made in this order: write a new file from the layer's blank, give it the
+ * image's owner, mode and xattrs, set the blank's modification time, rename it over the old
+ * scratch. Nothing is synced: a crash leaves the old scratch, or one that is discarded anyway. A
+ * scratch whose data may be kept is synced by a guest's flush in a strict session, and by seal.c.
  */
 #include "scratch.h"
 
@@ -64,10 +64,7 @@ int scratch_fd(struct scratch *scratch)
 	return scratch->fd;
 }
 
-/*
- * Make `fd` the disk's scratch in memory; the disk's references are taken and the old scratch is
- * let go.
- */
+/* Make `fd` the disk's scratch in memory, and drop the disk's reference on the old scratch. */
 static int install(struct disk *disk, struct layer *layer, int fd)
 {
 	struct scratch *scratch = calloc(1, sizeof(*scratch)), *old;
@@ -92,7 +89,7 @@ static int install(struct disk *disk, struct layer *layer, int fd)
 	return 0;
 }
 
-/* Copy the image's xattrs, but for libvirt's. A filesystem without xattrs is fine. */
+/* Copy the image's xattrs, except libvirt's. A filesystem without xattrs is no error. */
 static void copy_xattrs(int from, int to)
 {
 	CLEANUP(freep) char *list = malloc(XATTR_LIST_MAX), *value = malloc(XATTR_LIST_MAX);
@@ -120,7 +117,7 @@ int scratch_set_attributes(const struct disk *disk, int fd)
 	CLEANUP(close_fdp) int image = layer_open_file(disk->root, O_RDONLY);
 	struct stat stat;
 
-	/* Without its image a disk fails for other reasons, which are told where they matter. */
+	/* A disk whose image is missing fails elsewhere, with a better sentence. */
 	if (image < 0 || fstat(image, &stat) < 0)
 		return 0;
 	drop_xattrs(fd);
@@ -131,8 +128,8 @@ int scratch_set_attributes(const struct disk *disk, int fd)
 }
 
 /*
- * Whoever has the old one open keeps it, in the next daemon too. The disk is claimed, so nobody
- * opens it meanwhile.
+ * The old scratch is about to lose its name. Where it is open, the next daemon needs it too, and
+ * finds it in the descriptor store. The disk is claimed, so nobody opens it meanwhile.
  */
 static void store_for_openers(struct disk *disk)
 {
@@ -165,9 +162,9 @@ static int make_file(struct disk *disk, const struct blank *blank, const char *n
 }
 
 /*
- * What is to be discarded may itself be what fills the filesystem (RAM, above all), and then gives
- * way first. Not where somebody reads it still, or where it has become a layer. Nobody opens it
- * meanwhile: the disk is claimed.
+ * A full filesystem (above all a small one in RAM) may be full of the very scratch that is to be
+ * discarded: then it is emptied first. Not while it is open, nor where its file has become a layer
+ * (a second link). Nobody opens it meanwhile: the disk is claimed.
  */
 static bool empty_old_file(struct disk *disk)
 {
@@ -312,8 +309,8 @@ int scratch_to_lost(struct disk *disk, const char *with, struct sentence *error)
 /* --- what the mount asks ---------------------------------------------------------------------- */
 
 /*
- * A scratch that is written without a session is nobody's to discard: say so in the record before
- * the first write.
+ * A scratch that is written without a session must not be discarded, for no session says that it
+ * may be. The record says so before the first write.
  */
 static int record_unhooked(struct disk *disk)
 {
@@ -419,8 +416,8 @@ static bool is_file(int fd, const struct handover_node *noted)
 }
 
 /*
- * A scratch that was reset while somebody had it open; it stands on what the disk stands on now,
- * which nobody asks of it.
+ * A scratch that a reset replaced while it was open. Its struct needs some layer: it gets the
+ * disk's head, and nothing reads that.
  */
 static struct scratch *revive(struct disk *disk, uint64_t serial, int fd)
 {
@@ -439,7 +436,7 @@ static struct scratch *revive(struct disk *disk, uint64_t serial, int fd)
 	return scratch;
 }
 
-/* By its inode, so also where it has become a layer's file or has no name at all. */
+/* By its file handle, so also where the file has become a layer's or has no name. */
 static int open_again(const struct disk *disk, const struct handover_node *noted)
 {
 	CLEANUP(close_fdp) int pinned = handover_file_open(&noted->file, disk->scratch_directory);
@@ -470,7 +467,7 @@ struct scratch *scratch_find(struct disk *disk, const struct handover_node *note
 	return scratch;
 }
 
-/* What it has written since its last flush, nobody has started to write back. */
+/* `unwritten` is set, for no write-back was started by this daemon for what an earlier one wrote. */
 void scratch_reopen(struct scratch *scratch, bool writer)
 {
 	struct disk *disk = scratch->disk;
@@ -509,7 +506,7 @@ int scratch_sync(struct scratch *scratch)
 	return strict ? io_sync(scratch->fd) : 0;
 }
 
-/* The next scratch that has something to write back: a reference, or NULL. */
+/* A strict scratch that has data to write back, which is no longer marked so: a reference, or NULL. */
 static struct scratch *next_unwritten(struct disks *disks)
 {
 	struct scratch *found = NULL;
@@ -527,8 +524,8 @@ static struct scratch *next_unwritten(struct disks *disks)
 }
 
 /*
- * What the kernel writes by itself we do not see: as long as there are writers, there may be
- * something.
+ * The daemon does not see what the kernel writes under passthrough: such a scratch may have new
+ * data as long as it has writers.
  */
 static void suspect_passed(struct disks *disks)
 {

@@ -11,38 +11,39 @@
 #include "model.h"
 
 /*
- * Put a fresh scratch on `layer` in the place of the disk's scratch: the old one is gone for
- * whoever opens the disk from here on, and lives on for those who have it open. Well under a
- * millisecond; nothing is synced and, once the layer has its blank, no process started.
+ * Replace the disk's scratch by a fresh one on `layer`. Opens from here on find the fresh one;
+ * descriptors that are open keep the old one. Takes well under a millisecond; syncs nothing and,
+ * once the layer has its blank, starts no process. An errno with a sentence; then the disk has the
+ * old scratch.
  */
 int scratch_replace(struct disk *disk, struct layer *layer, struct sentence *error);
 
 /*
- * Take the file that lies there as the disk's scratch on `layer`. -ENOENT, or -EBADMSG when it is
- * not a regular file.
+ * At start: take the scratch file that an earlier daemon left as the disk's scratch on `layer`.
+ * -ENOENT when there is none, -EBADMSG when it is not a regular file.
  */
 int scratch_adopt(struct disk *disk, struct layer *layer);
 
-/* Whether it has been written to; looks at the file. */
+/* Whether it has been written to. Looks at the file; makes a disk whose state is PRISTINE DIRTY. */
 bool scratch_is_dirty(struct scratch *scratch);
-bool scratch_looks_dirty_locked(
-	const struct scratch *scratch); /* the same for those who only tell it; changes nothing */
+bool scratch_looks_dirty_locked(const struct scratch *scratch); /* the same, but changes nothing: for the status */
 
-/* Whether the header still says what revertfs wrote. 0, or -EBADMSG with a sentence. */
+/* Whether the header still says what revertfs wrote. 0; -EBADMSG, or an I/O error, with a sentence. */
 int scratch_check(struct scratch *scratch, struct sentence *error);
 
 /* Give a file owner, mode and xattrs of the disk's image, and no others. */
 int scratch_set_attributes(const struct disk *disk, int fd);
 
 /*
- * Move the scratch to lost/, where nothing uses it: it has `with` ("a header that ...") and cannot
- * be sealed. The disk has no file then, until scratch_replace().
+ * Move the scratch to lost/, where nothing uses it. `with` says what it has that it cannot be
+ * sealed ("a header that ..."), for the log. Then the disk has no scratch file until
+ * scratch_replace(). -EXDEV with a sentence when scratches lie on another filesystem.
  */
 int scratch_to_lost(struct disk *disk, const char *with, struct sentence *error);
 
 /*
- * Start writing back what strict scratches hold, so that the sync at a seal is short. Called now
- * and then by a worker.
+ * Start writing back the data of strict scratches, so that the sync at a seal is short. Called every
+ * few seconds by the housekeeper (workers.c). Does not wait for the medium.
  */
 void scratch_write_back(struct disks *disks);
 

@@ -10,8 +10,8 @@
  *   3. write layers/ID.json                  still unreached; for one that is sealed aside, its
  *                                            name makes this the commit point
  *   4. write disk.json, head or hold = ID    the commit point
- *   5. rename a fresh scratch over the old   start-up does it if we did not: the scratch then is
- *                                            the layer's file
+ *   5. rename a fresh scratch over the old   start-up does it if the daemon did not: it sees that
+ *                                            the scratch is the layer's file
  *
  * Several disks go through each step together, and before step 4 an intent is written that names
  * all new heads: from then on the release is promised, and start-up goes through step 4 for those
@@ -62,7 +62,7 @@ static int check_and_sync(struct seal *seal, struct sentence *error)
 	return 0;
 }
 
-/* The layer made ahead, or one made now; its record is filled in. */
+/* Takes the layer that was made ahead, or makes one, and fills its record in. */
 static int prepare_layer(struct seal *seal, struct sentence *error)
 {
 	struct disk *disk = seal->disk;
@@ -145,8 +145,8 @@ static int name_layer(struct seal *seal)
 	if (!name)
 		return 0;
 	/*
-	 * With a name the layer is reached before it is the head: should that never come, start-up
-	 * makes it so.
+	 * A layer with a name is kept as soon as its record is written, before it is the head. The
+	 * record says that it is to become the head, and start-up completes that after a crash.
 	 */
 	record->becomes_head = seal->kind == SEAL_COMMIT;
 	record->names = calloc(2, sizeof(*record->names));
@@ -161,7 +161,7 @@ static int record_layer(struct seal *seal, const char *domain, struct sentence *
 	int r = file ? name_layer(seal) : -ENOMEM;
 
 	snprintf(record->domain, sizeof(record->domain), "%s", domain ? domain : "");
-	/* Whether the guest had come to its end is not known of what is put aside. */
+	/* Nobody knows whether the guest of a scratch that is sealed aside had shut down. */
 	if (seal->kind == SEAL_ASIDE)
 		strcpy(record->consistency, "crash-consistent");
 	snprintf(record->note, sizeof(record->note), "%s", seal->note ? seal->note : "");
@@ -174,7 +174,7 @@ static int record_layer(struct seal *seal, const char *domain, struct sentence *
 	return 0;
 }
 
-/* Steps 2 and 3 undone, in the other order. What cannot be removed is removed by the next start. */
+/* Steps 2 and 3 undone, in the other order. What cannot be removed now the next start removes. */
 static void drop_layer(struct seal *seal)
 {
 	struct layer *layer = seal->layer;
@@ -199,7 +199,7 @@ static char *intent_file(const char *uuid)
 	return format_text("%s" INTENT_SUFFIX, uuid);
 }
 
-/* How many of the seals move a head or a hold: with one, disk.json alone is the commit point. */
+/* How many of the seals move a head or a hold. An intent is needed for two: one disk.json is a commit point by itself. */
 static size_t count_moves(const struct seal *seals, size_t count)
 {
 	size_t moves = 0;
@@ -234,8 +234,8 @@ static int record_intent(struct disks *disks, const struct seal *seals, size_t c
 	r = record_save_intent(disks->intents_fd, file, &intent);
 	if (r < 0) {
 		/*
-		 * Whether the rename reached the medium is not known; without the file there is no
-		 * promise.
+		 * The intent may have reached the medium although saving it failed; it must not be
+		 * found there by the next start.
 		 */
 		io_unlink(disks->intents_fd, file);
 		return report(error, r,
@@ -260,8 +260,9 @@ static void fill_after(struct seal *seal)
 }
 
 /*
- * Step 4 for one disk. When writing the record fails, the old one is written back, for it is not
- * known which of the two the medium has; when that fails too, the disk has failed.
+ * Step 4 for one disk. When writing the record fails, nobody knows whether the medium has the old
+ * one or the new one, so the old one is written back. When that fails too, the disk has failed, and
+ * -EUCLEAN is returned: then nothing may be removed.
  */
 static int move_head(struct seal *seal, struct sentence *error)
 {
@@ -303,7 +304,7 @@ static void adopt_layer(struct seal *seal)
 	} else if (r == 0 && seal->kind == SEAL_HOLD) {
 		disk_set_hold(disk, seal->layer);
 	} else if (r == 0 && !disk->record.hold[0]) {
-		disk_set_hold(disk, NULL); /* what is sealed aside stands on the hold that it ends */
+		disk_set_hold(disk, NULL); /* the layer that was sealed aside stands on the hold, and keeps it */
 	}
 	if (r == 0)
 		r = scratch_replace(disk, disk_base(disk), &why);
@@ -340,7 +341,8 @@ static int do_steps(struct disks *disks, struct seal *seals, size_t count, const
 }
 
 /*
- * The caller gets none of them: the tree has what was adopted, and the next start finds the rest.
+ * After a failure the caller gets no layer. Adopted ones are in the tree; the others are found by
+ * the next start.
  */
 static void put_layers(struct seal *seals, size_t count)
 {
@@ -351,8 +353,8 @@ static void put_layers(struct seal *seals, size_t count)
 }
 
 /*
- * From the intent on there is no way back: a disk whose record cannot be written waits for the next
- * start.
+ * Steps 4 and 5 after an intent. There is no way back from there: a disk whose record cannot be
+ * written has failed until the next start.
  */
 static int fulfil_intent(struct disks *disks, struct seal *seals, size_t count, const char *uuid,
 			 struct sentence *error)
@@ -379,8 +381,9 @@ static int fulfil_intent(struct disks *disks, struct seal *seals, size_t count, 
 	if (result == 0 && file && io_unlink(disks->intents_fd, file) == 0)
 		io_sync_directory(disks->intents_fd);
 	else if (result == 0)
-		log_warning("the intent of domain %s, which was kept, cannot be removed; the next start removes it",
-			    uuid);
+		log_warning(
+			"the intent of domain %s, which was carried out, cannot be removed; the next start removes it",
+			uuid);
 	if (result < 0)
 		put_layers(seals, count);
 	return result;
@@ -395,8 +398,8 @@ int seal_scratches(struct disks *disks, struct seal *seals, size_t count, const 
 	if (r == 0 && promised)
 		return fulfil_intent(disks, seals, count, uuid, error);
 	/*
-	 * Without an intent at most one head moves; it goes first, so that a failure still leaves
-	 * everything as it was.
+	 * Without an intent at most one head or hold moves. It moves before anything else, so that
+	 * after a failure everything can still be undone.
 	 */
 	for (size_t i = 0; i < count && r == 0; i++)
 		if (seals[i].kind != SEAL_ASIDE)
@@ -417,8 +420,9 @@ int seal_scratches(struct disks *disks, struct seal *seals, size_t count, const 
 }
 
 /*
- * Whether the layer still is what comes next. Where the intent could not be removed, or not be kept
- * for another disk, the daemon went on: a head that has moved since must not be moved back.
+ * Whether the layer still is to become the head or hold. An intent that could not be removed, or
+ * not be carried out for another disk, may be older than the disk's last commit: a head that has
+ * moved on since must not be moved back. It has not when the layer stands on it.
  */
 static bool is_still_promised(struct disks *disks, const struct disk_record *record, const struct intent_entry *entry)
 {

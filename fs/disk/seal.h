@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Sealing: what a guest wrote becomes an immutable layer. Commit, hold and "aside" differ only in
- * who points to it.
+ * what points to the layer: the head, the hold, or a name.
  */
 #ifndef REVERTFS_DISK_SEAL_H
 #define REVERTFS_DISK_SEAL_H
@@ -9,19 +9,19 @@
 #include "model.h"
 
 enum seal_kind {
-	SEAL_COMMIT, /* the layer becomes the head; a hold, if it stood on one, is part of it now */
+	SEAL_COMMIT, /* the layer becomes the head; a hold that it stands on becomes part of its chain */
 	SEAL_HOLD,   /* the layer becomes the hold; the head stays */
 	SEAL_ASIDE,  /* the layer gets a name; head and hold stay */
 };
 
-/* One disk's part. The disk is claimed by the caller and has no writers. */
+/* What is to be done for one disk. The disk is claimed by the caller and has no writers. */
 struct seal {
 	struct disk *disk;
 	enum seal_kind kind;
 	const char *prefix;               /* SEAL_ASIDE: the name is PREFIX-TIME */
 	const char *snapshot;             /* SEAL_COMMIT: a name that the layer gets; or NULL */
 	const char *note;                 /* why; or NULL */
-	struct disk_record after;         /* what disk.json is to say then; head and hold are filled in here */
+	struct disk_record after;         /* disk.json as it is to be; seal_scratches() sets head and hold */
 	struct layer *layer;              /* out: the new layer, a reference that the caller puts */
 	char name[SNAPSHOT_NAME_MAX + 1]; /* out, SEAL_ASIDE */
 };
@@ -30,12 +30,12 @@ struct seal {
  * Seal the scratches of several disks, all or none, and give each a fresh one. Blocks for the sync
  * of what the guests wrote. On failure every disk is as it was, unless the sentence says that the
  * outcome on disk is unknown: then those disks have failed and nothing was removed. `uuid` and
- * `domain` say whose release it is; NULL for a verb of the control file.
+ * `domain` are those of the domain whose session ends; NULL for a verb of the control file.
  */
 int seal_scratches(struct disks *disks, struct seal *seals, size_t count, const char *uuid, const char *domain,
 		   struct sentence *error);
 
-/* Bring a promised release to its end: what start-up does with an intent that a crash left. */
+/* At start: carry out an intent that a crash left, and remove it. An errno with a sentence. */
 int seal_complete_intent(struct disks *disks, const char *file, struct sentence *error);
 
 #endif
