@@ -95,7 +95,7 @@ static int check_words(const struct verb *verb, const struct command *command, s
 	return r;
 }
 
-/* An earlier daemon may have been killed between doing this and saying so. */
+/* Whether an earlier daemon did this line, and was killed before it answered. */
 static bool was_done(const struct request *request, const struct verb *verb)
 {
 	const struct command *command = request->command;

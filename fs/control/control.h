@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The control file: lines in, one JSON object out.
- *
- * control.c has one function per verb and a table that dispatches; it knows no FUSE and can be
- * driven by a test.
+ * The control file: lines in, one JSON object out. Nothing here knows FUSE, so a test can drive it.
  */
 #ifndef REVERTFS_CONTROL_CONTROL_H
 #define REVERTFS_CONTROL_CONTROL_H
@@ -23,7 +20,7 @@
  */
 int control_run(struct disks *disks, struct caller *caller, const char *text, size_t length, char **ret_answer);
 
-/* Have every waiting control_run() look at its caller's `interrupted` again. */
+/* Have every control_run() that waits look at its caller's `interrupted` again. */
 void control_wake(struct disks *disks);
 
 /* What reading the control file shows: the commands, one a line. A static text. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A note is a struct handover_request: `line` is the line that is about to be done, the lines
+ * A note is a struct handover_request: `line` is the line that is about to be done, so the lines
  * before it are done.
  */
 #include "once.h"
@@ -16,8 +16,8 @@
 #include "table.h"
 
 /*
- * The disk's own, whose file becomes the layer's: a fresh one is another inode as long as that
- * layer is there.
+ * The inode of the disk's scratch. A commit makes that file the layer's and gives the disk another;
+ * as long as the layer exists, its inode number cannot come again.
  */
 static void look_at_scratch(struct disk *disk, struct handover_request *ret)
 {
@@ -65,8 +65,8 @@ static struct handover_request look(struct disks *disks, const struct once_comma
 }
 
 /*
- * What was the head and is not because it was undone; a fold moves the head too, away from a layer
- * that is folding.
+ * Whether the layer is no head any more because of an undo. A fold moves the head too, but away
+ * from a layer that is folding, or is gone.
  */
 static bool was_left(struct disks *disks, const char *id)
 {
@@ -149,8 +149,8 @@ bool once_was_done(struct disks *disks, struct replay *replay, const struct once
 	struct handover_request now;
 
 	/*
-	 * The one line of a write that may be done again, as the hook's and a reset's are, need not
-	 * be noted.
+	 * A line that may be done again is noted only to tell that the lines before it are done; the
+	 * first line has none.
 	 */
 	if (command->effect == EFFECT_NONE && command->line == 0)
 		return false;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Commands that must not be done twice, where a daemon is killed before it has answered and the
- * kernel asks the next one again (replay.h).
+ * Commands that must not be done twice, although a daemon that is killed before it has answered
+ * leaves the request to the next one (replay.h).
  *
- * Most may be: a second reset finds a pristine disk. Of the others it is noted, before they begin,
- * what they are about to change; whether that has changed tells whether they were done. Nothing
- * else can have changed it meanwhile: the state directory is what the killed daemon left.
+ * Most commands may be done twice: a second reset finds a pristine disk. For each of the others it
+ * is noted, before it begins, what it is about to change. When the next daemon finds that changed,
+ * the command was done. Nothing else can have changed it meanwhile, for the state directory is what
+ * the killed daemon left.
  */
 #ifndef REVERTFS_CONTROL_ONCE_H
 #define REVERTFS_CONTROL_ONCE_H
@@ -17,7 +18,7 @@
 enum effect {
 	EFFECT_NONE,           /* nothing: it may be done again */
 	EFFECT_NEW_SCRATCH,    /* commit: the scratch has become a layer */
-	EFFECT_NEW_HEAD,       /* undo: the head is another, and what was the head is still there, and not folding */
+	EFFECT_NEW_HEAD,       /* undo: another layer is the head; the old head is there still, and not folding */
 	EFFECT_MAKES_DISK,     /* protect, clone */
 	EFFECT_REMOVES_DISK,   /* unprotect */
 	EFFECT_MAKES_SNAPSHOT, /* snapshot */
@@ -33,10 +34,7 @@ struct once_command {
 	const char *file;     /* or NULL */
 };
 
-/*
- * How many lines of the write an earlier daemon has done for certain, and has answered had it come
- * to that.
- */
+/* How many lines of the write an earlier daemon has done for certain: they need not be looked at. */
 unsigned once_lines_done(struct disks *disks, struct replay *replay);
 
 /* What can still be told of what was made: "" where it is not known, or nothing was. */
@@ -46,8 +44,8 @@ struct once_result {
 };
 
 /*
- * Whether this line was done, when it is the one that the earlier daemon was at; then *ret_result
- * is set. Else it is noted, to be done now.
+ * Whether an earlier daemon did this line: then *ret_result is set. Else what the line is about to
+ * change is noted, and the caller does it.
  */
 bool once_was_done(struct disks *disks, struct replay *replay, const struct once_command *command,
 		   struct once_result *ret_result);

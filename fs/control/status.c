@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Two renderings of the same model. The lock is taken for one disk at a time, so that thousands of
- * disks do not hold up the mount; what is shown of each disk is consistent, the whole is as of a
- * short while.
+ * Two renderings of the same model. The lock is taken for one disk at a time, so that the status of
+ * thousands of disks does not block the mount. So each disk is shown consistently, but not all at
+ * the same moment.
  */
 #include "status.h"
 
@@ -28,8 +28,8 @@ static const char *const state_names[] = {
 };
 
 /*
- * What the kernel writes without the daemon does not change the state before a verb looks; here it
- * shows at once.
+ * What the kernel writes without the daemon changes disk->state only when a verb looks at the
+ * scratch; the status looks at the file itself.
  */
 static const char *state_name_locked(const struct disk *disk)
 {
@@ -38,7 +38,7 @@ static const char *state_name_locked(const struct disk *disk)
 	return state_names[disk->state];
 }
 
-/* The disk after `disk` (NULL: the first) with a reference, giving up that of `disk`. */
+/* The disk after `disk` (NULL: the first), a reference; the reference on `disk` is dropped. */
 static struct disk *step(struct disks *disks, struct disk *disk)
 {
 	struct disk *after;
@@ -124,10 +124,7 @@ static bool has_name_of(const struct layer *layer, const char *disk)
 	return false;
 }
 
-/*
- * The disk's own story: what its head, its hold and its names stand on; not what clones made of the
- * same layers.
- */
+/* The layers that the disk's head, hold and names stand on; not those that its clones made. */
 static struct json_object *describe_layers(const struct disk *disk)
 {
 	struct json_object *list = json_object_new_array();
@@ -185,10 +182,7 @@ static bool is_folding(const struct disk *disk)
 	return false;
 }
 
-/*
- * What all kinds of job have in common. The estimate takes it that the rest goes as the first part
- * did.
- */
+/* The members that all kinds of job have. The estimate assumes that the rest takes as long, by the byte. */
 static struct json_object *begin_job(const char *kind, enum job_state state, double percent, uint64_t bytes,
 				     uint64_t started)
 {
@@ -231,7 +225,7 @@ static struct json_object *describe_transfer(const struct transfer *transfer)
 	return object;
 }
 
-/* Those that run first. */
+/* The running ones first. */
 static struct json_object *describe_jobs_locked(const struct disk *disk)
 {
 	static const enum job_state states[] = { JOB_RUNNING, JOB_QUEUED };
@@ -257,7 +251,7 @@ static struct json_object *describe_properties(const struct disk *disk)
 	return object;
 }
 
-/* How many there are, and who still runs on a head that this disk has left. */
+/* How many there are, and which of them run on a head that this disk no longer has. */
 static void describe_clones_locked(const struct disk *disk, struct json_object *object)
 {
 	struct json_object *behind = json_object_new_array();
@@ -344,7 +338,7 @@ char *status_json(struct disks *disks, const struct mount_facts *facts)
 
 /* --- the table -------------------------------------------------------------------------------- */
 
-/* The one that runs, or else the first that waits. */
+/* The job that runs, or else the first that waits. */
 static void describe_job_shortly(const struct disk *disk, char *text, size_t size)
 {
 	const struct transfer *waiting = NULL;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the mount's disks are doing: a table for people and JSON for programs. Reads, never changes,
+ * What the mount's disks are doing: a table for people and JSON for programs. Changes nothing, and
  * never waits for a verb.
  */
 #ifndef REVERTFS_CONTROL_STATUS_H
@@ -14,7 +14,7 @@
 /* What is true of the mount as a whole. */
 struct mount_facts {
 	bool passthrough;  /* the kernel grants it */
-	uint32_t restarts; /* how many daemons it has outlived */
+	uint32_t restarts; /* how many daemons the mount has outlived */
 	unsigned nodes;    /* files that the kernel knows */
 	unsigned handles;  /* open descriptors */
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The words for why a domain ended: libvirt's own.
+ * The words for why a domain ended. They are libvirt's own.
  */
 #include "domain_request.h"
 

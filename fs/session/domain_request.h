@@ -45,9 +45,9 @@ struct session_request {
 	const char *uuid;
 	const char *domain; /* "" when not given */
 	const char *config; /* which config file this is; "" when not given */
-	bool saved;         /* DOMAIN.save exists */
+	bool saved;         /* DOMAIN.save, the file of a managed save, exists */
 	enum end_reason reason;
-	struct replay *replay; /* of a prepare that an earlier daemon may have had; or NULL */
+	struct replay *replay; /* of a prepare that an earlier daemon may have begun; or NULL */
 	struct session_item *items;
 	size_t count;
 };

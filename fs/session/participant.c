@@ -26,10 +26,6 @@ static int compare_participants(const void *a, const void *b)
 		      disk_name(((const struct participant *)b)->disk));
 }
 
-/*
- * Claim what was found, in the order of the names. On failure only what was claimed is let go as
- * claimed.
- */
 int participants_claim(struct participants *participants, struct sentence *error)
 {
 	qsort(participants->list, participants->count, sizeof(*participants->list), compare_participants);

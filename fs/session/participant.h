@@ -18,12 +18,13 @@ struct participant {
 	const struct session_item *item; /* NULL at a release that does not name the target */
 	enum start_kind start;
 	enum leftover leftover;
-	const char *prefix; /* of the name under which it is sealed aside */
-	bool hold_aside;    /* the hold gets a name of its own before it is let go */
-	bool armed, consumed;
-	bool goes_on; /* a daemon that was killed has begun to continue its scratch */
-	bool done;    /* a prepare got as far as the session's record */
-	char name[SNAPSHOT_NAME_MAX + 1];
+	const char *prefix; /* of the name under which the leftover is sealed aside (aside.h) */
+	bool hold_aside;    /* the hold gets a name before the disk forgets it */
+	bool armed;         /* the session is to be committed */
+	bool consumed;      /* one-shot-commit is true, but was done already for this very config file */
+	bool was_continued; /* an earlier daemon chose START_CONTINUE for this same request, and was killed */
+	bool has_session;   /* a prepare has recorded the session */
+	char name[SNAPSHOT_NAME_MAX + 1]; /* under which something was sealed aside, or "" */
 };
 
 struct participants {
@@ -35,12 +36,13 @@ struct participants {
 void participants_release(struct participants *participants);
 
 /*
- * Claim what was found (each entry has a reference), in the order of the names. On failure
- * parts->count is what was claimed, and the references of the rest are dropped.
+ * Claim the disks of the list, each of which is a reference, in the order of their names. Blocks
+ * like a verb. On failure participants->count is how many are claimed, and the references of the
+ * others are dropped.
  */
 int participants_claim(struct participants *participants, struct sentence *error);
 
-/* Drop the references of parts that are not claimed yet. */
+/* Drop the references of participants none of which is claimed yet. */
 void participants_put(struct participants *participants);
 
 /* Room for a result of each participant. -ENOMEM with a sentence. */
@@ -52,8 +54,8 @@ void participant_add_result(const struct participant *participant, const char *t
 			    struct session_result *result);
 
 /*
- * Whether disk.json has to be written: a reset of an ordinary session leaves it alone, and so syncs
- * nothing.
+ * Whether disk.json has to be written. A session that begins and ends in a reset changes nothing in
+ * it, and so syncs nothing.
  */
 bool records_differ(const struct disk_record *a, const struct disk_record *b);
 

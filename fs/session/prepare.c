@@ -133,8 +133,8 @@ static int choose_start(struct participant *participant, const struct session_re
 	const struct disk_record *record = &participant->disk->record;
 	bool restoring = announced || request->saved;
 
-	participant->start = participant->goes_on ? START_CONTINUE : START_FRESH;
-	if (participant->goes_on)
+	participant->start = participant->was_continued ? START_CONTINUE : START_FRESH;
+	if (participant->was_continued)
 		return 0;
 	if (participant->disk->hold) {
 		if (restoring)
@@ -158,7 +158,7 @@ static int choose_start(struct participant *participant, const struct session_re
 	return 0;
 }
 
-/* What the domain's JSON says goes before what `set` said, as long as it says something. */
+/* leftover= in the domain's JSON has precedence over `set leftover=`. */
 static bool wants_leftovers_sealed(const struct participant *participant)
 {
 	return participant->item->has_leftover ? participant->item->leftover_keep
@@ -188,7 +188,10 @@ static void choose_leftover(struct participant *participant)
 	participant->leftover = scratch_check(scratch, NULL) == -EBADMSG ? LEFT_LOST : LEFT_ASIDE;
 }
 
-/* A guest comes back to these bytes, so they must be the ones it left, and lead nowhere else. */
+/*
+ * A saved guest is to be resumed on this file, so its header must still be what revertfs wrote: the
+ * content is what the guest left, and no other file is named.
+ */
 static int check_standing(const struct participant *participant, struct sentence *error)
 {
 	struct disk *disk = participant->disk;
@@ -207,8 +210,9 @@ static int check_standing(const struct participant *participant, struct sentence
 }
 
 /*
- * A chain that nothing folds would grow with each session, and each start would take longer. Hooks
- * never wait for a fold.
+ * A hook never waits for a fold. So where commits are not folded, the chain would grow with each
+ * session, and each start would take longer: at twice max-layers a session that is to be committed
+ * is refused.
  */
 static int check_depth(const struct participant *participant, struct sentence *error)
 {
@@ -294,7 +298,10 @@ static int seal_leftovers(struct disks *disks, struct participants *participants
 	return r;
 }
 
-/* By a prepare that was cut off before it came to the record. */
+/*
+ * Whether the hold has its name already: a prepare was cut off between giving it and writing the
+ * record.
+ */
 static bool is_aside(const struct layer *hold, const struct disk *disk)
 {
 	bool is;
@@ -435,18 +442,18 @@ static int act_on_participants(struct disks *disks, struct participants *partici
 		r = prepare_participant(&participants->list[i], error);
 	for (size_t i = 0; i < participants->count && r == 0; i++) {
 		r = record_session(&participants->list[i], request, error);
-		participants->list[i].done = r == 0;
+		participants->list[i].has_session = r == 0;
 	}
 	for (size_t i = 0; i < participants->count && r < 0; i++)
-		if (participants->list[i].done)
+		if (participants->list[i].has_session)
 			session_end(participants->list[i].disk);
 	return r;
 }
 
 /*
- * What was chosen is noted before anything is changed, for what is found afterwards no longer says
- * it: the announcement is used up, and a scratch that goes on is no longer kept for anyone. An
- * earlier daemon may have been killed anywhere from there on.
+ * Note in the handover what was chosen, before anything is changed. A daemon that is killed from
+ * here on leaves the request to its successor, which cannot choose again: the announcement is used
+ * up by then, and the record of a continued scratch no longer says for whom it was kept.
  */
 static void note_choice(struct disks *disks, const struct session_request *request,
 			const struct participants *participants, bool announced)
@@ -462,7 +469,8 @@ static void note_choice(struct disks *disks, const struct session_request *reque
 }
 
 /*
- * What an earlier daemon noted, or NULL. A write of several lines may have a note of another one.
+ * What an earlier daemon noted for this request, or NULL. The note may be of another line of the
+ * same write, and then has no choice in it.
  */
 static const struct handover_request *recall_choice(struct disks *disks, const struct session_request *request)
 {
@@ -481,13 +489,13 @@ int session_prepare(struct disks *disks, const struct session_request *request, 
 	int r = find_participants(disks, request, &participants, error);
 
 	for (size_t i = 0; i < participants.count && r == 0; i++) {
-		participants.list[i].goes_on =
+		participants.list[i].was_continued =
 			before && i < sizeof(before->head) && before->head[i] == '0' + START_CONTINUE;
 		r = check_participant(&participants.list[i], request, announced, error);
 	}
 	if (r == 0 && !before)
 		note_choice(disks, request, &participants, announced);
-	/* Used up, whatever comes of it: a start that follows a refused restore is no restore. */
+	/* An announcement is for one prepare, also where it is refused: the next start is no restore. */
 	session_forget_announcement(disks, request->uuid);
 	if (r == 0)
 		r = participants_allocate_result(&participants, ret_result, error);

@@ -2,8 +2,9 @@
 /*
  * What a disk does when a domain ends: outcome_of_session() has the table.
  *
- * The disks are those that were recorded at prepare for this UUID, whatever the release's XML says.
- * What is to be kept is sealed first, all or none; then records, scratches and sessions follow.
+ * The disks are those whose sessions were recorded at prepare for this UUID, whatever the release's
+ * XML says. Everything that is to be kept is sealed first, all or none; then record, scratch and
+ * session of each disk follow.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -40,7 +41,6 @@ static const char *const outcome_names[] = {
 	[OUTCOME_KEEP_SNAPSHOT] = "kept",
 };
 
-/* All disks whose session is this domain's, whatever the release's XML says. */
 static int find_session_participants(struct disks *disks, const struct session_request *request,
 				     struct participants *participants, struct sentence *error)
 {
@@ -70,8 +70,8 @@ static const struct session_item *find_item(const struct session_request *reques
 }
 
 /*
- * An external snapshot was taken: the path that libvirt uses now is another, and ours is its
- * backing file.
+ * Whether an external snapshot was taken: libvirt uses another file by now, whose backing file is
+ * the scratch.
  */
 static bool became_backing(const struct participant *participant)
 {
@@ -81,7 +81,7 @@ static bool became_backing(const struct participant *participant)
 	       strcmp(participant->item->source, session->source) != 0;
 }
 
-/* Whether the session, or the life of the guest before its save, wrote anything. */
+/* Whether the guest wrote anything, in this session or before it was saved (then there is a hold). */
 static bool has_data(const struct participant *participant)
 {
 	return participant->disk->hold || scratch_is_dirty(participant->disk->scratch);
@@ -162,8 +162,8 @@ static struct disk_record record_after(const struct participant *participant, co
 }
 
 /*
- * A pristine scratch has nothing to commit or put aside; a hold is always sealed, since the saved
- * guest needs its very own layer.
+ * A pristine scratch has nothing to commit or to seal aside. A hold is sealed even then, for the
+ * saved guest needs a layer that is its own.
  */
 static bool needs_seal(const struct participant *participant, enum outcome outcome)
 {
@@ -178,8 +178,8 @@ static enum seal_kind seal_kind_of(enum outcome outcome)
 }
 
 /*
- * The sealing of a release failed: the scratch stays as it is, and the record says what it is, in
- * memory at least.
+ * Sealing failed: the scratch stays as it is, and the record says that its data is to be kept. When
+ * that cannot be written, the record in memory says it.
  */
 static void record_failure(struct participant *participant, const struct session_request *request, enum outcome outcome)
 {
@@ -214,7 +214,9 @@ static int seal_outcomes(struct disks *disks, struct participants *participants,
 		if (!needs_seal(&participants->list[i], outcomes[i]))
 			continue;
 		/*
-		 * What is held or sealed aside is safe as a layer; a commit would become the disk.
+		 * A commit onto an image that was changed outside the mount would make a head that
+		 * reads as nothing ever was. A layer that is held or sealed aside keeps the data, and
+		 * changes no head, so it is not refused.
 		 */
 		r = outcomes[i] == OUTCOME_COMMIT ? image_check(participants->list[i].disk, true, error) : 0;
 		if (r < 0)
@@ -235,7 +237,8 @@ static int seal_outcomes(struct disks *disks, struct participants *participants,
 }
 
 /*
- * A clone that wrote nothing still lets go of its template's old head, whose fold waits for that.
+ * Whether a clone has to take its origin's new head. It has to although it wrote nothing, for the
+ * fold of the old head waits for that.
  */
 static bool is_behind(const struct disk *disk)
 {
@@ -375,7 +378,10 @@ int session_release(struct disks *disks, const struct session_request *request, 
 {
 	int r = release_claimed(disks, request, ret_result, error);
 
-	/* After the claims: a disk that is claimed has to wait with its fold, and that would be the reason. */
+	/*
+	 * When the claims have ended: of a claimed disk the warning would say that the claim keeps
+	 * its layers from being folded.
+	 */
 	for (size_t i = 0; i < ret_result->count; i++) {
 		job_queue(ret_result->list[i].disk);
 		job_warn(ret_result->list[i].disk, &ret_result->list[i].warning);
