@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A disk whose record or layers cannot be read stays in the table and has failed, so that its image
+ * stays protected.
+ */
+#include "load_disks.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "claim.h"
+#include "entries.h"
+#include "io.h"
+#include "layer.h"
+#include "load_scratch.h"
+#include "lock.h"
+#include "log.h"
+#include "table.h"
+
+static void fail_disk(struct disk *disk, int error, const char *what)
+{
+	struct sentence why;
+
+	report(&why, error, "disk '%s' cannot be served: %s: %s", disk->name, what, error_text(error));
+	disk_fail(disk, &why);
+}
+
+/* --- what belongs to a disk ------------------------------------------------------------------- */
+
+/* A session of another boot is over. So is a torn one: its record was not synced in this boot. */
+static void load_session(struct disk *disk)
+{
+	struct session_record record = { 0 };
+
+	if (record_load_session(disk->directory, "session.json", &record) < 0)
+		return;
+	if (strcmp(record.boot, disk->disks->boot) == 0)
+		disk->session = malloc(sizeof(*disk->session));
+	if (disk->session)
+		*disk->session = record;
+	else
+		record_clear_session(&record);
+}
+
+static void take_layers_locked(struct disk *disk, struct layer *head, struct layer *hold)
+{
+	struct layer *root = head;
+
+	while (root->parent)
+		root = root->parent;
+	disk->root = layer_get_locked(root);
+	disk->head = layer_get_locked(head);
+	disk->hold = hold ? layer_get_locked(hold) : NULL;
+}
+
+static int find_layers(struct disk *disk)
+{
+	struct disks *disks = disk->disks;
+	const char *hold_id = disk->record.hold;
+
+	LOCKED (&disks->lock) {
+		struct layer *head = layer_find_locked(disks, disk->record.head);
+		struct layer *hold = hold_id[0] ? layer_find_locked(disks, hold_id) : NULL;
+
+		if (head && (hold || !hold_id[0]))
+			take_layers_locked(disk, head, hold);
+	}
+	return disk->head ? 0 : -ENOENT;
+}
+
+/*
+ * A filesystem's device number may change from boot to boot. The tree compares the number when it
+ * looks for protected files.
+ */
+static void refresh_device(struct layer *root)
+{
+	struct image_stamp stamp;
+
+	if (layer_check_image(root, true, &stamp) == 0)
+		root->record.stamp.device = stamp.device;
+}
+
+static void serve_disk(struct disk *disk)
+{
+	CLEANUP(close_fdp) int image = -1;
+
+	refresh_device(disk->root);
+	load_session(disk);
+	load_scratch(disk);
+	image = layer_open_file(disk->root, O_PATH);
+	if (image < 0)
+		fail_disk(disk, image, "its image is gone");
+}
+
+/* --- directories ------------------------------------------------------------------------------ */
+
+/* A directory without a record was being protected or unprotected: what it holds means nothing. */
+static void remove_unrecorded(struct disks *disks, const char *directory_name)
+{
+	CLEANUP(close_fdp)
+	int directory = openat(disks->disks_fd, directory_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	static const char *const names[] = { "disk.json.new", "session.json", "session.json.new", "scratch.qcow2",
+					     "scratch.qcow2.new" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names) && directory >= 0; i++)
+		io_unlink(directory, names[i]);
+	if (io_remove_directory(disks->disks_fd, directory_name) < 0)
+		log_warning("state directory: disks/%s has no record and is not empty; it is left alone",
+			    directory_name);
+	else
+		log_debug("disk", "start: disks/%s, which has no record, is removed", directory_name);
+}
+
+/* A later write of the same file would replace these, but that may be long. */
+static void remove_half_written(const struct disk *disk)
+{
+	CLEANUP(freep) char *scratch = format_text("%s.new", disk->scratch_name);
+
+	io_unlink(disk->directory, "disk.json.new");
+	io_unlink(disk->directory, "session.json.new");
+	if (scratch)
+		io_unlink(disk->scratch_directory, scratch);
+}
+
+/* Into the table; `record_error` is what reading its record ended with. */
+static void add_disk(struct disk *disk, int record_error)
+{
+	struct disks *disks = disk->disks;
+
+	disk_insert(disk);
+	remove_half_written(disk);
+	if (record_error < 0) {
+		entry_is_unreadable(disks, "record of disk", disk->name, record_error);
+		fail_disk(disk, record_error, "its record cannot be read");
+	} else if (find_layers(disk) < 0) {
+		entry_is_unreadable(disks, "head or hold of disk", disk->name, -ENOENT);
+		fail_disk(disk, -ENOENT, "its head or hold is not there");
+	} else {
+		serve_disk(disk);
+	}
+}
+
+static void load_disk(struct disks *disks, const char *directory_name)
+{
+	struct disk_record record = { 0 };
+	CLEANUP(freep) char *name = NULL;
+	struct sentence error;
+	struct disk *disk;
+	int r;
+
+	if (disk_name_of_directory(directory_name, &name) < 0) {
+		log_warning("state directory: disks/%s is no disk's; it is left alone", directory_name);
+		return;
+	}
+	disk = disk_new(disks, name, &r, &error);
+	if (!disk) {
+		entry_is_unreadable(disks, "disk", name, r);
+		return;
+	}
+	r = record_load_disk(disk->directory, "disk.json", &record);
+	disk->record = record;
+	if (r != -ENOENT)
+		add_disk(disk, r);
+	disk_release_claim(disk);
+	if (r == -ENOENT)
+		remove_unrecorded(disks, directory_name);
+}
+
+int load_disks(struct disks *disks)
+{
+	return entries_visit(disks, disks->disks_fd, load_disk);
+}
