@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A walk beneath the images directory, by descriptors, without following a symlink. It ends before
- * the mount appears, so that nobody can open a matching image itself.
+ * the mount answers requests, so that nobody can open a matching image unprotected.
  */
 #include "autoprotect.h"
 

@@ -171,12 +171,14 @@ void load_scratch(struct disk *disk)
 	const char *replaced = r == 0 ? mend(disk) : r == -ENOENT ? why_there_is_none(disk) : NULL;
 	struct sentence why;
 
-	log_debug("disk", "start: '%s': %s%s", disk->name, replaced ? "a fresh scratch: " : "goes on with its scratch",
-		  replaced ? replaced : "");
-	if (replaced)
+	if (replaced) {
+		log_debug("disk", "start: '%s': a fresh scratch: %s", disk->name, replaced);
 		r = scratch_replace(disk, disk_base(disk), &why);
-	else if (r < 0)
+	} else if (r < 0) {
 		report(&why, r, "its scratch cannot be opened: %s", error_text(r));
+	} else {
+		log_debug("disk", "start: '%s': goes on with its scratch", disk->name);
+	}
 	if (r < 0) {
 		report_context(&why, r, "disk '%s' cannot be served until a reset succeeds: ", disk->name);
 		disk_fail(disk, &why);

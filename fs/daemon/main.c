@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The daemon from start to end; the only file that exits.
+ * The daemon from start to end, in this order:
  *
- *   options     read, then the paths settled (paths.c), with the terminal still there for
- *               complaints
+ *   options     are read
+ *   keeper      with -o keeper: this process becomes the keeper, and the rest happens in its child
+ *   inherited   what an earlier daemon left in the descriptor store is taken up, or dropped
+ *   paths       are settled (paths.c), or are those of the mount that is taken over. The terminal
+ *               is still there for complaints
  *   background  unless -f: everything that follows happens in the child
- *   inherited   what an earlier daemon left in the descriptor store: then its mount is taken over
- *               (tree_restore.c)
- *   images      opened by descriptor: the mount may cover the very path
- *   disks       the state directory loaded and mended
- *   mount       the kernel's first message is answered; from here on requests queue
- *   work        background work started, `protect` globs applied
+ *   images      are opened by descriptor: the mount may cover the very path
+ *   disks       the state directory is loaded and mended (load.c)
+ *   mount       the kernel's first message is answered, or an earlier daemon's mount is adopted and
+ *               its nodes restored (tree_restore.c); from here on requests queue
+ *   work        background work is started, and the `protect` globs are applied
  *   ready       the threads run, so requests are answered: systemd and the waiting command are told
- *   end         SIGTERM, SIGINT or umount(8): requests are finished, then the mount goes, then the
- *               disks rest
+ *   end         SIGTERM, SIGINT or umount(8): requests are finished, then the mount goes, then
+ *               background work is stopped
  *   or          SIGUSR1: as after a SIGKILL, but with no request in hand; the mount and all that is
  *               open wait for the next daemon
  *
@@ -31,8 +33,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "daemonize.h"
+#include "autoprotect.h"
 #include "channel.h"
+#include "daemonize.h"
 #include "fdstore.h"
 #include "handover.h"
 #include "keeper.h"
@@ -42,22 +45,21 @@
 #include "options.h"
 #include "paths.h"
 #include "state.h"
-#include "autoprotect.h"
 #include "tree.h"
 #include "version.h"
 
 #define OPEN_FILES 1048576
 #define OPEN_FILES_LEAST 65536
 
-/* Everything there is, in the order in which it is made. */
+/* All that the daemon has, in the order in which it is made; the root of everything. */
 struct revertfs {
 	struct options options;
-	bool served;  /* it has come to that */
-	bool quiet;   /* the keeper has no terminal, so neither have we once the mount answers */
-	int ready_fd; /* where a waiting parent is told, or -1 */
-	int stop_fd;  /* a signalfd: somebody wants the end */
+	bool served;  /* the mount has answered requests */
+	bool quiet;   /* the keeper has no terminal, so the daemon leaves its own once the mount answers */
+	int ready_fd; /* where a waiting parent is told that the mount answers, or -1 */
+	int stop_fd;  /* a signalfd of SIGTERM, SIGINT and SIGUSR1 */
 	struct fdstore store;
-	int fuse_fd; /* of the mount to be taken over, or -1 */
+	int fuse_fd; /* /dev/fuse of the mount that is taken over, or -1 */
 	struct handover *handover;
 	int images_fd;
 	struct disks *disks;
@@ -130,8 +132,8 @@ static void tell_ready(void *context)
 }
 
 /*
- * An operator who wonders why the disks are gone finds who wanted it. Whether the mount is to stay
- * for a successor.
+ * Whether the mount is to stay for a successor. The log line is for an operator who wonders why the
+ * disks are gone.
  */
 static bool is_left(void *context)
 {
@@ -161,7 +163,7 @@ static int prepare_process(struct revertfs *revertfs, struct sentence *error)
 	return r < 0 ? report(error, r, "cannot set up signals: %s", error_text(r)) : 0;
 }
 
-/* By their names, so that whatever has these is not taken for what comes now. */
+/* Empty the store, so that nothing in it is taken for what this daemon stores by the same names. */
 static void drop_left(struct revertfs *revertfs)
 {
 	static const char *const names[] = { FDSTORE_FUSE, FDSTORE_HANDOVER, FDSTORE_IMAGES };
@@ -171,53 +173,52 @@ static void drop_left(struct revertfs *revertfs)
 	fdstore_drop_rest(&revertfs->store);
 }
 
+/* Take the mount of an earlier daemon over; what it left is consumed either way. */
+static bool take_over(struct revertfs *revertfs, int fuse_fd, int handover_fd)
+{
+	struct sentence why;
+
+	if (handover_adopt(handover_fd, &revertfs->handover, &why) == 0) {
+		revertfs->fuse_fd = fuse_fd;
+		log_debug("disk", "start: a mount is taken over, after %u daemons",
+			  handover_mount(revertfs->handover)->restarts);
+		return true;
+	}
+	log_error("what an earlier daemon left cannot be taken over: %s. Whoever has files open there gets errors",
+		  why.text);
+	return false;
+}
+
 /*
- * What an earlier daemon left, if it can be used; else a mount of its is replaced, since who has
- * files open there may still write to them.
+ * Take over what an earlier daemon left. Where that cannot be done, its mount is replaced, since
+ * whoever has files open there may still write to them.
  */
 static int inherit(struct revertfs *revertfs, struct sentence *error)
 {
 	CLEANUP(close_fdp) int fuse_fd = fdstore_take(&revertfs->store, FDSTORE_FUSE);
-	int fd = fdstore_take(&revertfs->store, FDSTORE_HANDOVER), r;
-	struct sentence why;
+	CLEANUP(close_fdp) int handover_fd = fdstore_take(&revertfs->store, FDSTORE_HANDOVER);
+	int r;
 
 	revertfs->images_fd = fdstore_take(&revertfs->store, FDSTORE_IMAGES);
-	if (fuse_fd >= 0 && fd >= 0 && revertfs->images_fd >= 0) {
-		r = handover_adopt(fd, &revertfs->handover, &why);
-		if (r == 0) {
-			revertfs->fuse_fd = steal_fd(&fuse_fd);
-			return 0;
-		}
-		log_error(
-			"what an earlier daemon left cannot be taken over: %s. Whoever has files open there gets errors",
-			why.text);
-		fd = -1;
+	if (fuse_fd >= 0 && handover_fd >= 0 && revertfs->images_fd >= 0 &&
+	    take_over(revertfs, fuse_fd, steal_fd(&handover_fd))) {
+		steal_fd(&fuse_fd);
+		return 0;
 	}
-	if (fuse_fd >= 0) {
+	if (fuse_fd >= 0)
 		paths_detach(revertfs->options.mount);
-	}
-	close_fdp(&fd);
 	close_fdp(&revertfs->images_fd);
 	drop_left(revertfs);
+	log_debug("disk", "start: a new mount");
 	r = handover_new(&revertfs->handover);
 	return r < 0 ? report(error, r, "no memory for what outlives the daemon: %s", error_text(r)) : 0;
 }
 
-/*
- * Nothing may look into a mount whose requests nobody answers yet: its paths are the ones that were
- * settled when it was made.
- */
-static int settle_paths(struct revertfs *revertfs, struct sentence *error)
+/* The images and mount options become what they were when the mount was made. */
+static int keep_paths(struct options *options, const struct handover_header *mount, struct sentence *error)
 {
-	struct options *options = &revertfs->options;
-	const struct handover_header *mount = handover_mount(revertfs->handover);
-	char *images, *mountpoint;
-	int r;
+	char *images = strdup(mount->images), *mountpoint = strdup(mount->mount);
 
-	if (revertfs->fuse_fd < 0)
-		return paths_settle(options, error);
-	images = strdup(mount->images);
-	mountpoint = strdup(mount->mount);
 	if (!images || !mountpoint) {
 		free(images);
 		free(mountpoint);
@@ -227,12 +228,28 @@ static int settle_paths(struct revertfs *revertfs, struct sentence *error)
 	free(options->mount);
 	options->images = images;
 	options->mount = mountpoint;
-	r = paths_settle_others(options, error);
+	return 0;
+}
+
+/*
+ * Nothing may look into a mount whose requests nobody answers yet, so the paths of a mount that is
+ * taken over are not settled again.
+ */
+static int settle_paths(struct revertfs *revertfs, struct sentence *error)
+{
+	struct options *options = &revertfs->options;
+	const struct handover_header *mount = handover_mount(revertfs->handover);
+	int r;
+
+	if (revertfs->fuse_fd < 0)
+		return paths_settle(options, error);
+	r = keep_paths(options, mount, error);
+	if (r == 0)
+		r = paths_settle_others(options, error);
 	if (r == 0 && strcmp(options->state, mount->state) != 0)
 		return report(
 			error, -EINVAL,
-			"the mount on '%s' was made with the state directory '%s', not '%s': put that back into the "
-			"configuration, or unmount first",
+			"the mount on '%s' was made with the state directory '%s', not '%s': put that back into the configuration, or unmount first",
 			mount->mount, mount->state, options->state);
 	return r;
 }
@@ -248,7 +265,7 @@ static int load_disks(struct revertfs *revertfs, struct sentence *error)
 	return disks_new(options, revertfs->images_fd, revertfs->handover, &revertfs->disks, error);
 }
 
-/* The order of storing counts: with /dev/fuse alone nobody could go on. */
+/* /dev/fuse last: with that alone in the store, a successor could not take the mount over. */
 static void store_descriptors(const struct revertfs *revertfs)
 {
 	fdstore_put(FDSTORE_HANDOVER, handover_fd(revertfs->handover));
@@ -300,7 +317,7 @@ static int start_work(struct revertfs *revertfs, struct sentence *error)
 	return r;
 }
 
-/* 1 when the mount was left to a successor. */
+/* Until the daemon is to end: 0, or 1 when the mount is left to a successor. */
 static int serve(struct revertfs *revertfs, struct sentence *error)
 {
 	const struct channel_events events = {
@@ -319,12 +336,12 @@ static int serve(struct revertfs *revertfs, struct sentence *error)
 	return r;
 }
 
-/* In the opposite order; what was never made is NULL or -1. */
+/* Take apart in the opposite order; what was never made is NULL or -1. */
 static void stop(struct revertfs *revertfs)
 {
 	if (revertfs->ops)
 		ops_stop(revertfs->ops);
-	/* With the connection the kernel gives up all that was passed through. */
+	/* The end of the connection also ends passthrough, so the tree need not. */
 	if (revertfs->tree)
 		tree_connect(revertfs->tree, -1, false);
 	channel_free(revertfs->channel);
@@ -340,9 +357,9 @@ static void stop(struct revertfs *revertfs)
 }
 
 /*
- * Everything stays as it is, in the handover and in the state directory, as if we were killed here.
- * A kernel that does not send again what is not answered gets its answers first: commands that wait
- * are interrupted.
+ * End as if the daemon were killed here: everything stays as it is, in the handover and in the state
+ * directory. A kernel that cannot resend requests gets its answers first; for that, commands that
+ * wait are interrupted.
  */
 static int leave(struct revertfs *revertfs)
 {
@@ -352,7 +369,7 @@ static int leave(struct revertfs *revertfs)
 	_exit(KEEPER_AGAIN);
 }
 
-/* Where the command was typed, and, once there is nobody at the terminal any more, in the log. */
+/* On stderr, where the command was typed; also in the log when nobody may read stderr any more. */
 static int complain(const struct sentence *error, bool logged)
 {
 	fprintf(stderr, "revertfs: %s\n", error->text);
@@ -370,7 +387,7 @@ static int print_and_free(char *text)
 	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-/* Whether to go on in this process; else *ret_status is what to exit with. */
+/* Fork. True in the child, which goes on; else *ret_status is what to exit with. */
 static bool go_into_background(struct revertfs *revertfs, struct sentence *error, int *ret_status)
 {
 	int r = daemonize_enter(&revertfs->ready_fd, ret_status);
@@ -399,16 +416,27 @@ static int be_keeper(struct revertfs *revertfs, char **argv, struct sentence *er
 	return keeper_run(argv, steal_fd(&directory), in_background, steal_fd(&revertfs->ready_fd));
 }
 
+/*
+ * A start that failed before it served an inherited mount must leave that for the next try, so
+ * nothing is taken apart.
+ */
+static int fail(struct revertfs *revertfs, const struct sentence *error)
+{
+	int status = complain(error, revertfs->quiet || !revertfs->options.foreground);
+
+	if (handover_mount(revertfs->handover)->restarts && !revertfs->served)
+		_exit(status);
+	return status;
+}
+
 static int be_daemon(struct revertfs *revertfs, bool has_keeper, struct sentence *error)
 {
-	struct options *options = &revertfs->options;
-	bool logged = revertfs->quiet || !options->foreground;
 	int r, status;
 
 	fdstore_inherit(&revertfs->store);
 	if (inherit(revertfs, error) < 0 || settle_paths(revertfs, error) < 0)
 		return complain(error, revertfs->quiet);
-	if (!options->foreground && !go_into_background(revertfs, error, &status))
+	if (!revertfs->options.foreground && !go_into_background(revertfs, error, &status))
 		return status;
 	if (has_keeper && chdir("/") < 0)
 		log_warning("cannot change to '/': %s", error_text(-errno));
@@ -417,16 +445,7 @@ static int be_daemon(struct revertfs *revertfs, bool has_keeper, struct sentence
 		r = serve(revertfs, error);
 	if (r > 0)
 		return leave(revertfs);
-	if (r < 0) {
-		complain(error, logged);
-		/*
-		 * What an earlier daemon has left stays as it is, for the next try: nothing is
-		 * given back in order.
-		 */
-		if (handover_mount(revertfs->handover)->restarts && !revertfs->served)
-			_exit(EXIT_FAILURE);
-	}
-	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	return r < 0 ? fail(revertfs, error) : EXIT_SUCCESS;
 }
 
 static int run(struct revertfs *revertfs, char **argv)

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * All of a mount's disks: opened from the state directory at start, closed at the end.
- *
- * state/ is made with mode 0700 and needs no rights for anyone: all that QEMU and libvirt open lies
- * in the mount.
+ * The state directory is made with mode 0700 and needs no rights for anyone but root: all that QEMU
+ * and libvirt open lies in the mount.
  */
 #include "state.h"
 
@@ -18,14 +16,11 @@
 #include <unistd.h>
 
 #include "io.h"
-#include "workers.h"
-#include "layer.h"
-#include "log.h"
-#include "scratch.h"
-#include "session.h"
-#include "load.h"
-#include "table.h"
 #include "job.h"
+#include "load.h"
+#include "lock.h"
+#include "table.h"
+#include "workers.h"
 
 #define LOCK_WAIT_MS 1500
 #define LOCK_WAIT_LONGER_MS 20000
@@ -40,7 +35,7 @@ static int read_boot_id(char boot[BOOT_ID_SIZE])
 	return r;
 }
 
-/* Make a directory and those above it, as mkdir -p does. */
+/* As mkdir -p does; the directory itself is for its owner alone. */
 static int make_directories(const char *path)
 {
 	CLEANUP(freep) char *copy = strdup(path);
@@ -67,9 +62,9 @@ static int open_directory(const char *path)
 }
 
 /*
- * A daemon that was just unmounted has the locks a moment longer than the mount. The successor of
- * one that was killed waits for that one's children, which were killed with it and may still have
- * to finish a write.
+ * Wait, for the lock may be free in a moment: a daemon that was just unmounted has the locks a
+ * little longer than the mount. A killed daemon's qemu-img was killed with it, but may have to
+ * finish a write; its successor waits longer.
  */
 static bool take_lock(const struct disks *disks, int fd)
 {
@@ -85,8 +80,9 @@ static bool take_lock(const struct disks *disks, int fd)
 }
 
 /*
- * One daemon per state and per images directory. flock() belongs to the open file, so it survives
- * the fork into the background and goes with the last process that has it.
+ * One daemon per state and per images directory. flock() belongs to the open file, which each
+ * qemu-img inherits (options->lock_fd): the state directory stays locked until the last process that
+ * may write to it has ended.
  */
 static int lock_directories(struct disks *disks, struct sentence *error)
 {
@@ -108,11 +104,37 @@ static int lock_directories(struct disks *disks, struct sentence *error)
 	return 0;
 }
 
-static int open_directories(struct disks *disks, struct sentence *error)
+/* The folders of the state directory; in makings/ are the records of outputs. */
+static int open_folders(struct disks *disks, struct sentence *error)
 {
 	static const char *const names[] = { "disks", "layers", "intents", "lost", "makings" };
 	int *const fds[] = { &disks->disks_fd, &disks->layers_fd, &disks->intents_fd, &disks->lost_fd,
 			     &disks->outputs_fd };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		*fds[i] = io_directory(disks->state_fd, names[i]);
+		if (*fds[i] < 0)
+			return report(error, *fds[i], "'%s/%s' cannot be made: %s", disks->options->state, names[i],
+				      error_text(*fds[i]));
+	}
+	return 0;
+}
+
+static int open_scratch_directory(struct disks *disks, struct sentence *error)
+{
+	const char *path = disks->options->scratch;
+
+	if (!path)
+		return 0;
+	disks->scratch_fd = open_directory(path);
+	return disks->scratch_fd < 0
+		       ? report(error, disks->scratch_fd, "the scratch directory '%s' cannot be opened: %s", path,
+				error_text(disks->scratch_fd))
+		       : 0;
+}
+
+static int open_directories(struct disks *disks, struct sentence *error)
+{
 	int r;
 
 	disks->state_fd = open_directory(disks->options->state);
@@ -120,21 +142,9 @@ static int open_directories(struct disks *disks, struct sentence *error)
 		return report(error, disks->state_fd, "the state directory '%s' cannot be opened: %s",
 			      disks->options->state, error_text(disks->state_fd));
 	r = lock_directories(disks, error);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		*fds[i] = io_directory(disks->state_fd, names[i]);
-		if (*fds[i] < 0)
-			return report(error, *fds[i], "'%s/%s' cannot be made: %s", disks->options->state, names[i],
-				      error_text(*fds[i]));
-	}
-	if (disks->options->scratch) {
-		disks->scratch_fd = open_directory(disks->options->scratch);
-		if (disks->scratch_fd < 0)
-			return report(error, disks->scratch_fd, "the scratch directory '%s' cannot be opened: %s",
-				      disks->options->scratch, error_text(disks->scratch_fd));
-	}
-	return 0;
+	if (r == 0)
+		r = open_folders(disks, error);
+	return r < 0 ? r : open_scratch_directory(disks, error);
 }
 
 static int make_locks(struct disks *disks)
@@ -154,15 +164,14 @@ static int make_locks(struct disks *disks)
 	return -r;
 }
 
-int disks_new(struct options *options, int images_fd, struct handover *handover, struct disks **ret_disks,
-	      struct sentence *error)
+/* With nothing open; NULL when out of memory. */
+static struct disks *allocate(struct options *options, int images_fd, struct handover *handover)
 {
 	struct disks *disks = calloc(1, sizeof(*disks));
-	int r;
 
 	if (!disks || make_locks(disks) < 0) {
 		free(disks);
-		return report(error, -ENOMEM, "out of memory");
+		return NULL;
 	}
 	disks->options = options;
 	disks->handover = handover;
@@ -170,6 +179,17 @@ int disks_new(struct options *options, int images_fd, struct handover *handover,
 	disks->images_fd = images_fd;
 	disks->images_lock = disks->state_lock = disks->state_fd = disks->disks_fd = -1;
 	disks->layers_fd = disks->intents_fd = disks->lost_fd = disks->outputs_fd = disks->scratch_fd = -1;
+	return disks;
+}
+
+int disks_new(struct options *options, int images_fd, struct handover *handover, struct disks **ret_disks,
+	      struct sentence *error)
+{
+	struct disks *disks = allocate(options, images_fd, handover);
+	int r;
+
+	if (!disks)
+		return report(error, -ENOMEM, "out of memory");
 	r = read_boot_id(disks->boot);
 	if (r < 0)
 		report(error, r, "the boot id cannot be read: %s", error_text(r));
@@ -219,30 +239,31 @@ static void free_unfinished(struct disks *disks)
 	}
 }
 
-void disks_free(struct disks *disks)
+static void remove_disks(struct disks *disks)
 {
-	if (!disks)
-		return;
-	workers_stop(disks);
 	while (disks->first) {
 		struct disk *disk = disks->first;
 
-		pthread_mutex_lock(&disks->lock);
-		disk->refs++;
-		pthread_mutex_unlock(&disks->lock);
+		LOCKED (&disks->lock)
+			disk->refs++;
 		disk_remove(disk);
 		disk_put(disk);
 	}
-	pthread_mutex_lock(&disks->lock);
+}
+
+static void put_layers_locked(struct disks *disks)
+{
 	while (disks->layers) {
 		struct layer *layer = disks->layers;
 
 		disks->layers = layer->next;
 		layer_put_locked(layer);
 	}
-	pthread_mutex_unlock(&disks->lock);
-	free_closing(disks);
-	free_unfinished(disks);
+}
+
+/* The locks last: another daemon may start as soon as they are free. */
+static void close_directories(struct disks *disks)
+{
 	close_fdp(&disks->scratch_fd);
 	close_fdp(&disks->outputs_fd);
 	close_fdp(&disks->lost_fd);
@@ -254,10 +275,28 @@ void disks_free(struct disks *disks)
 	if (disks->options->lock_fd == disks->state_lock)
 		disks->options->lock_fd = 0;
 	close_fdp(&disks->state_lock);
+}
+
+static void destroy_locks(struct disks *disks)
+{
 	pthread_cond_destroy(&disks->changed);
 	pthread_cond_destroy(&disks->queued);
 	pthread_mutex_destroy(&disks->lock);
 	pthread_mutex_destroy(&disks->records);
 	pthread_rwlock_destroy(&disks->names);
+}
+
+void disks_free(struct disks *disks)
+{
+	if (!disks)
+		return;
+	workers_stop(disks);
+	remove_disks(disks);
+	LOCKED (&disks->lock)
+		put_layers_locked(disks);
+	free_closing(disks);
+	free_unfinished(disks);
+	close_directories(disks);
+	destroy_locks(disks);
 	free(disks);
 }

@@ -11,20 +11,24 @@
 #include "util.h"
 
 /*
- * Load the state directory, mend what a crash left, and make scratches ready; the mount may appear
- * after this. `images_fd` is the images directory, `handover` what an earlier daemon may have left;
- * all are borrowed, and options->lock_fd is set. -EBUSY when another daemon has the state or the
- * images, also when that is dead and a qemu-img of its is not yet.
+ * Open and load the state directory, mend what a crash left, and make scratches ready; the mount may
+ * appear after this. `images_fd` is the images directory, `handover` what an earlier daemon may have
+ * left; all are borrowed until disks_free(), and options->lock_fd is set. -EBUSY when another daemon
+ * uses the state or images directory, or a qemu-img of a dead one still does. Blocks for the locks
+ * (20 s at most) and for qemu-img.
  */
 int disks_new(struct options *options, int images_fd, struct handover *handover, struct disks **ret_disks,
 	      struct sentence *error);
 
-/* Start the background work. Separate from disks_new() because a daemon forks in between. */
+/*
+ * Start the background work. To be called when the files that are open in an adopted mount are
+ * counted again: a fold must see who uses its layers.
+ */
 int disks_start(struct disks *disks, struct sentence *error);
 
 /*
- * End the background work in order: a running qemu-img is stopped, to be taken up again at the next
- * start. NULL is fine.
+ * Stop the background work and free everything. A running qemu-img is stopped; the next start takes
+ * its fold up again. NULL is fine.
  */
 void disks_free(struct disks *disks);
 

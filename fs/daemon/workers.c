@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Two kinds of thread. The workers (options.max_jobs) take a disk whose fold is queued and may run,
- * and fold its layers one after the other, or what somebody asked to be copied out (transfer.c).
- * The housekeeper cleans up behind a daemon that was killed, makes the blank for each disk's next
- * layer, closes old scratches (which frees their blocks) and starts write-back.
+ * The workers (options.max_jobs threads) take a disk whose fold is queued and may run, and fold its
+ * layers one after the other, or they make what somebody asked to be copied out (transfer.c).
  *
  *   NONE --job_queue--> QUEUED --a worker--> RUNNING --nothing left--> NONE
  *                          ^                    |
@@ -11,8 +9,9 @@
  *                                                   the layer stays `folding`)
  *                          +--it failed---------+   (tried again after a while)
  *
- * Everything is driven by disks->changed, or, while nothing is queued, by disks->queued; the
- * timeouts below are for what changes with time alone.
+ * An idle worker waits for disks->changed while something is queued that may not run yet, else for
+ * disks->queued, so that a reset does not wake it. The timeouts below are for what changes with
+ * time alone.
  */
 #include "workers.h"
 
@@ -23,27 +22,30 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "clone.h"
-#include "disk.h"
-#include "gc.h"
-#include "fdstore.h"
-#include "fold.h"
-#include "layer.h"
-#include "log.h"
-#include "output.h"
-#include "scratch.h"
-#include "session.h"
-#include "table.h"
-#include "transfer.h"
 #include "claim.h"
+#include "clone.h"
+#include "fold.h"
 #include "foldable.h"
+#include "gc.h"
+#include "housekeeper.h"
+#include "lock.h"
+#include "log.h"
+#include "transfer.h"
 
 #define TICK_S 2          /* sessions lapse and failed folds come up again */
 #define RETRY_MIN_MS 5000 /* after the first failure; doubled by each */
 #define RETRY_MAX_MS 600000
 #define WORKER_STACK (512 * 1024)
 
-/* --- folding ---------------------------------------------------------------------------------- */
+/* --- a fold's job ----------------------------------------------------------------------------- */
+
+static void end_job_locked(struct disk *disk)
+{
+	disk->job.state = JOB_NONE;
+	disk->job.ended++;
+	disk->job.result = 0;
+	pthread_cond_broadcast(&disk->disks->changed);
+}
 
 static bool may_run_locked(struct disk *disk, uint64_t now, struct layer **ret_layer)
 {
@@ -51,34 +53,38 @@ static bool may_run_locked(struct disk *disk, uint64_t now, struct layer **ret_l
 		return false;
 	*ret_layer = fold_candidate_locked(disk);
 	if (!*ret_layer) {
-		disk->job.state = JOB_NONE;
-		disk->job.ended++;
-		disk->job.result = 0;
-		pthread_cond_broadcast(&disk->disks->changed);
+		end_job_locked(disk);
 		return false;
 	}
 	return !fold_has_rival_locked(*ret_layer) && fold_may_run_locked(*ret_layer, NULL);
 }
 
+static void begin_fold_locked(struct disk *disk, struct layer *layer, uint64_t now)
+{
+	uint64_t drained;
+
+	disk->job.state = JOB_RUNNING;
+	disk->job.layer = layer_get_locked(layer);
+	disk->job.percent = 0;
+	disk->job.bytes = 0;
+	disk->job.started = now;
+	disk->job.stop = false;
+	eventfd_read(disk->job.stop_fd, &drained);
+	disk->refs++;
+	disk->disks->running++;
+}
+
 /* A disk whose fold can begin, made RUNNING: a reference, or NULL. */
 static struct disk *take_fold_locked(struct disks *disks)
 {
-	uint64_t now = monotonic_ms(), drained;
+	uint64_t now = monotonic_ms();
 	struct layer *layer;
 
 	for (struct disk *disk = disks->first; disk; disk = disk->next_disk) {
-		if (!may_run_locked(disk, now, &layer))
-			continue;
-		disk->job.state = JOB_RUNNING;
-		disk->job.layer = layer_get_locked(layer);
-		disk->job.percent = 0;
-		disk->job.bytes = 0;
-		disk->job.started = now;
-		disk->job.stop = false;
-		eventfd_read(disk->job.stop_fd, &drained);
-		disk->refs++;
-		disks->running++;
-		return disk;
+		if (may_run_locked(disk, now, &layer)) {
+			begin_fold_locked(disk, layer, now);
+			return disk;
+		}
 	}
 	return NULL;
 }
@@ -97,6 +103,26 @@ static void note_failure_locked(struct disk *disk, int result, const struct sent
 	disk->job.ended++;
 }
 
+static void note_stop_locked(struct disk *disk)
+{
+	disk->job.result = -EBUSY;
+	report(&disk->job.error, -EBUSY,
+	       disk->job.postponed
+		       ? "disk '%s': the fold was cancelled; 'fold' takes it up again"
+		       : "disk '%s': the fold gave way to somebody who uses the disk, and goes on by itself",
+	       disk->name);
+	disk->job.ended++;
+}
+
+static void note_success_locked(struct disk *disk)
+{
+	disk->job.failures = 0;
+	disk->job.not_before = 0;
+	/* What earlier tries complained of is over; an error of anything but the fold is not. */
+	if (strcmp(disk->last_error.text, disk->job.error.text) == 0)
+		disk->last_error.text[0] = '\0';
+}
+
 static void end_fold_locked(struct disk *disk, int result, const struct sentence *error)
 {
 	struct disks *disks = disk->disks;
@@ -105,29 +131,20 @@ static void end_fold_locked(struct disk *disk, int result, const struct sentence
 	disk->job.layer = NULL;
 	disk->job.state = disk->job.postponed ? JOB_NONE : JOB_QUEUED;
 	disks->running--;
-	if (result == -ECANCELED) {
-		disk->job.result = -EBUSY;
-		report(&disk->job.error, -EBUSY,
-		       disk->job.postponed
-			       ? "disk '%s': the fold was cancelled; 'fold' takes it up again"
-			       : "disk '%s': the fold gave way to somebody who uses the disk, and goes on by itself",
-		       disk->name);
-		disk->job.ended++;
-	} else if (result < 0) {
+	if (result == -ECANCELED)
+		note_stop_locked(disk);
+	else if (result < 0)
 		note_failure_locked(disk, result, error);
-	} else {
-		disk->job.failures = 0;
-		disk->job.not_before = 0;
-		/* What its earlier tries complained of is over; what anybody else did is not. */
-		if (strcmp(disk->last_error.text, disk->job.error.text) == 0)
-			disk->last_error.text[0] = '\0';
-	}
+	else
+		note_success_locked(disk);
 	pthread_cond_broadcast(&disks->changed);
 }
 
+/* --- what a worker does ----------------------------------------------------------------------- */
+
 /*
- * Clones that are behind their origin keep its old layers from being folded; the idle ones need
- * not.
+ * Clones that are behind their origin keep its old layers from being folded; idle clones can be
+ * moved on.
  */
 static void move_followers_locked(struct disks *disks)
 {
@@ -140,6 +157,7 @@ static void move_followers_locked(struct disks *disks)
 	disk->wants_followers_moved = false;
 	disk->refs++;
 	pthread_mutex_unlock(&disks->lock);
+	log_debug("job", "'%s': idle clones are moved to its head", disk->name);
 	clone_move_followers_on(disk);
 	pthread_mutex_lock(&disks->lock);
 	if (disk->job.state == JOB_NONE && !disk->job.postponed && fold_candidate_locked(disk))
@@ -148,7 +166,22 @@ static void move_followers_locked(struct disks *disks)
 	pthread_cond_broadcast(&disks->changed);
 }
 
-/* Whether there was one. */
+static int fold(struct disk *disk, struct sentence *error)
+{
+	int r;
+
+	log_debug("job", "'%s': the fold of layer %s begins", disk->name, disk->job.layer->record.id);
+	r = fold_run(disk, disk->job.layer, error);
+	if (r < 0 && r != -ECANCELED)
+		log_error("%s", error->text);
+	log_debug("job", "'%s': the fold of layer %s %s", disk->name, disk->job.layer->record.id,
+		  r == 0            ? "is complete"
+		  : r == -ECANCELED ? "was stopped"
+				    : "has failed");
+	return r;
+}
+
+/* Whether there was a fold that could run. */
 static bool fold_one_locked(struct disks *disks)
 {
 	struct disk *disk = take_fold_locked(disks);
@@ -158,21 +191,16 @@ static bool fold_one_locked(struct disks *disks)
 	if (!disk)
 		return false;
 	pthread_mutex_unlock(&disks->lock);
-	log_debug("job", "disk '%s': the fold of layer %s begins", disk->name, disk->job.layer->record.id);
-	r = fold_run(disk, disk->job.layer, &error);
-	log_debug("job", "disk '%s': the fold %s", disk->name,
-		  r == 0 ? "has ended" : r == -ECANCELED ? "has stopped" : "has failed");
-	if (r < 0 && r != -ECANCELED)
-		log_error("%s", error.text);
-	pthread_mutex_lock(&disks->lock);
-	end_fold_locked(disk, r, &error);
-	pthread_mutex_unlock(&disks->lock);
+	r = fold(disk, &error);
+	LOCKED (&disks->lock)
+		end_fold_locked(disk, r, &error);
 	gc_given_up(disks);
 	pthread_mutex_lock(&disks->lock);
 	disk_put_locked(disk);
 	return true;
 }
 
+/* Whether there was a transfer that could run. */
 static bool transfer_one_locked(struct disks *disks)
 {
 	struct transfer *transfer = transfer_take_locked(disks);
@@ -185,6 +213,8 @@ static bool transfer_one_locked(struct disks *disks)
 	log_debug("job", "disk '%s': the %s of layer %s to '%s' begins", transfer->disk->name, transfer->kind,
 		  transfer->layer->record.id, transfer->target);
 	r = transfer->run(transfer, &error);
+	log_debug("job", "'%s': the %s to '%s' %s", transfer->disk->name, transfer->kind, transfer->target,
+		  r < 0 ? error.text : "is complete");
 	transfer_end(transfer, r, &error);
 	transfer_put(transfer);
 	pthread_mutex_lock(&disks->lock);
@@ -201,7 +231,6 @@ static bool has_work_locked(const struct disks *disks)
 	return disk || disks->transfers;
 }
 
-/* Idle workers are not woken by every reset. */
 static void *work(void *context)
 {
 	struct disks *disks = context;
@@ -216,110 +245,6 @@ static void *work(void *context)
 		until.tv_sec += TICK_S;
 		pthread_cond_timedwait(has_work_locked(disks) ? &disks->changed : &disks->queued, &disks->lock, &until);
 	}
-	pthread_mutex_unlock(&disks->lock);
-	return NULL;
-}
-
-/* --- housekeeping ----------------------------------------------------------------------------- */
-
-static void drop_from_store(uint64_t serial)
-{
-	CLEANUP(freep) char *name = scratch_store_name(serial);
-
-	if (name)
-		fdstore_drop(name);
-}
-
-static bool close_old_files_locked(struct disks *disks)
-{
-	struct closing *list = disks->closing;
-
-	if (!list)
-		return false;
-	disks->closing = NULL;
-	pthread_mutex_unlock(&disks->lock);
-	while (list) {
-		struct closing *next = list->next;
-
-		close(list->fd);
-		if (list->stored)
-			drop_from_store(list->stored);
-		free(list);
-		list = next;
-	}
-	pthread_mutex_lock(&disks->lock);
-	return true;
-}
-
-/*
- * The layer that the disk's next seal will make: an id and a blank, so that no process is started
- * then.
- */
-static void make_next(struct disk *disk, uint64_t virtual_size)
-{
-	struct layer *layer = layer_new(disk->disks);
-	struct blank *blank;
-	struct sentence error;
-
-	if (!layer)
-		return;
-	layer->record.virtual_size = virtual_size;
-	if (layer_blank(layer, &blank, &error) < 0)
-		log_warning("disk '%s': a template cannot be made ahead, the next commit will make it: %s", disk->name,
-			    error.text);
-	pthread_mutex_lock(&disk->disks->lock);
-	if (layer->blank && !disk->next && !disk->removed) {
-		disk->next = layer;
-		layer = NULL;
-	}
-	pthread_mutex_unlock(&disk->disks->lock);
-	if (layer) {
-		if (layer->blank)
-			layer_forget_blank(layer);
-		layer_put(layer);
-	}
-}
-
-static bool make_blanks_locked(struct disks *disks)
-{
-	for (struct disk *disk = disks->first; disk; disk = disk->next_disk) {
-		uint64_t virtual_size;
-
-		if (!disk->wants_next || !disk->head)
-			continue;
-		disk->wants_next = false;
-		if (disk->next)
-			continue;
-		virtual_size = disk_base(disk)->record.virtual_size;
-		disk->refs++;
-		pthread_mutex_unlock(&disks->lock);
-		make_next(disk, virtual_size);
-		pthread_mutex_lock(&disks->lock);
-		disk_put_locked(disk);
-		return true;
-	}
-	return false;
-}
-
-static void *housekeeping(void *context)
-{
-	struct disks *disks = context;
-	struct timespec until;
-
-	output_clean_up(disks);
-	pthread_mutex_lock(&disks->lock);
-	while (!disks->stopping) {
-		if (close_old_files_locked(disks) || make_blanks_locked(disks))
-			continue;
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_sec += TICK_S;
-		if (pthread_cond_timedwait(&disks->changed, &disks->lock, &until) == ETIMEDOUT) {
-			pthread_mutex_unlock(&disks->lock);
-			scratch_write_back(disks);
-			pthread_mutex_lock(&disks->lock);
-		}
-	}
-	close_old_files_locked(disks);
 	pthread_mutex_unlock(&disks->lock);
 	return NULL;
 }
@@ -353,15 +278,14 @@ int workers_start(struct disks *disks)
 	disks->workers = calloc(count + 1, sizeof(*disks->workers));
 	if (!disks->workers)
 		return -ENOMEM;
-	r = start_thread(disks, housekeeping);
+	r = start_thread(disks, housekeeper_run);
 	for (unsigned i = 0; i < count && r == 0; i++)
 		r = start_thread(disks, work);
 	return r;
 }
 
-void workers_stop(struct disks *disks)
+static void ask_all_to_stop_locked(struct disks *disks)
 {
-	pthread_mutex_lock(&disks->lock);
 	disks->stopping = true;
 	for (struct disk *disk = disks->first; disk; disk = disk->next_disk)
 		if (disk->job.state == JOB_RUNNING)
@@ -369,7 +293,12 @@ void workers_stop(struct disks *disks)
 	transfer_stop_all_locked(disks);
 	pthread_cond_broadcast(&disks->changed);
 	pthread_cond_broadcast(&disks->queued);
-	pthread_mutex_unlock(&disks->lock);
+}
+
+void workers_stop(struct disks *disks)
+{
+	LOCKED (&disks->lock)
+		ask_all_to_stop_locked(disks);
 	for (unsigned i = 0; i < disks->worker_count; i++)
 		pthread_join(disks->workers[i], NULL);
 	free(disks->workers);

@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Background work: threads that fold layers, make blanks ahead, free the blocks of old scratches
- * and start write-back.
+ * The threads of background work: options.max_jobs workers, which fold layers and copy layers out,
+ * and the housekeeper.
  */
 #ifndef REVERTFS_DAEMON_WORKERS_H
 #define REVERTFS_DAEMON_WORKERS_H
 
 #include "model.h"
 
+/* 0 or a negative errno; then some threads may run, and workers_stop() ends them. */
 int workers_start(struct disks *disks);
-void workers_stop(struct disks *disks); /* waits until they are gone; running folds stop first */
+
+/*
+ * Stop running folds and transfers, and wait until all threads have ended. What was waiting is
+ * dropped.
+ */
+void workers_stop(struct disks *disks);
 
 #endif

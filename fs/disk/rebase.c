@@ -17,6 +17,7 @@
 
 #include "io.h"
 #include "layer.h"
+#include "log.h"
 #include "qcow2.h"
 #include "qemu_img.h"
 
@@ -57,6 +58,7 @@ int rebase_header(struct disks *disks, int fd, int directory, const char *saved,
 		rebase_recover(fd, directory, saved);
 		return r;
 	}
+	log_debug("disk", "a header names '%s' instead of '%s'", path, header.backing);
 	r = io_unlink(directory, saved);
 	return r < 0 ? report(error, r, "the old header cannot be removed: %s", error_text(r)) : 0;
 }
@@ -75,5 +77,7 @@ int rebase_recover(int fd, int directory, const char *saved)
 		r = pwrite_all(fd, header, length, 0);
 	if (r == 0)
 		r = io_sync(fd);
+	if (r == 0)
+		log_debug("disk", "the header that was kept as '%s' is put back", saved);
 	return r < 0 ? r : io_unlink(directory, saved);
 }

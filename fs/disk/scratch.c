@@ -542,6 +542,7 @@ void scratch_write_back(struct disks *disks)
 
 	suspect_passed(disks);
 	while ((scratch = next_unwritten(disks))) {
+		log_debug("job", "'%s': write-back is started", scratch->disk->name);
 		io_start_write_back(scratch->fd);
 		scratch_put(scratch);
 	}
