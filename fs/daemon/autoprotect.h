@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * `-o protect=GLOB`: protecting at start what matches.
+ * `-o protect=GLOB`: images that are protected when the daemon starts.
  */
 #ifndef REVERTFS_DAEMON_AUTOPROTECT_H
 #define REVERTFS_DAEMON_AUTOPROTECT_H

@@ -47,6 +47,7 @@ static void end_job_locked(struct disk *disk)
 	pthread_cond_broadcast(&disk->disks->changed);
 }
 
+/* Whether the disk's fold may run now. The job of a disk that has nothing left to fold ends. */
 static bool may_run_locked(struct disk *disk, uint64_t now, struct layer **ret_layer)
 {
 	if (disk->job.state != JOB_QUEUED || now < disk->job.not_before || transfer_runs_locked(disk))

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * root may have a file put anywhere but where it would harm revertfs itself. Others may only
- * beneath options.export_dirs: the way down from there is opened without following a link, and each
- * directory but the first must be one that the caller can write.
+ * root may export to anywhere but revertfs' own directories. Other callers may export to beneath
+ * options.export_dirs: from there down no link is followed, and the last directory must be one that
+ * the caller can write to, unless it is the export directory itself.
  *
- * The directory is compared by inode, all the way up, with those that revertfs lives on: a path's
- * text may lead there by another name.
+ * The directory and all above it are compared by inode with revertfs' own, since a path's text may
+ * lead to these by another name.
  */
 #include "destination.h"
 
@@ -44,15 +44,13 @@ static int check_text(const struct disks *disks, const char *path, struct senten
 		return report(error, -EINVAL, "'%s' does not name a file", path);
 	if (strlen(path) >= PATH_MAX || strlen(slash + 1) > NAME_MAX - strlen(".json"))
 		return report(error, -ENAMETOOLONG, "'%s' is too long", path);
-	/*
-	 * Before the path is looked at: our own mount is not to be asked where it can be avoided.
-	 */
+	/* Told from the text, so that our own mount need not be asked. */
 	if (path_is_beneath(path, disks->options->mount))
 		return report(error, -EINVAL, "'%s' lies in the mount itself", path);
 	return 0;
 }
 
-/* --- not among our own files ------------------------------------------------------------------ */
+/* --- revertfs' own directories ---------------------------------------------------------------- */
 
 static bool same_file(const struct stat *a, const struct stat *b)
 {
@@ -119,8 +117,8 @@ static int check_not_ours(const struct disks *disks, int directory, const char *
 /* --- the caller's rights ---------------------------------------------------------------------- */
 
 /*
- * What the kernel would say to a thread of that user. With fsuid the rights over all files go; they
- * come back with it.
+ * Ask the kernel as that user. A thread loses the capabilities over files when its fsuid is no
+ * longer 0, and gets them back with 0 (capabilities(7)).
  */
 static bool may_write_as(int directory, uid_t uid, gid_t gid)
 {
@@ -134,7 +132,10 @@ static bool may_write_as(int directory, uid_t uid, gid_t gid)
 	return may;
 }
 
-/* The caller's other groups are not known, but for the one that let it use the control file. */
+/*
+ * FUSE tells the caller's primary group alone. Of its other groups only options.group is certain:
+ * that let the caller open the control file.
+ */
 static bool may_write(const struct disks *disks, int directory, const struct caller *caller)
 {
 	gid_t group = disks->options->group;
@@ -174,7 +175,7 @@ static int open_for_other(const struct disks *disks, const struct caller *caller
 		return report(error, -EPERM,
 			      "'%s' does not lie in one of the export-dirs, where others than root may export to",
 			      directory);
-	/* What the administrator named may be a link; below it none is followed. */
+	/* What the administrator named may be a link. */
 	top = open(allowed, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (top < 0)
 		return report(error, -errno, "the export directory '%s' cannot be opened: %s", allowed,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where a caller may have a file put outside the mount.
+ * Where an export may go: which directories outside the mount a caller may have a file put into.
  */
 #ifndef REVERTFS_EXPORT_DESTINATION_H
 #define REVERTFS_EXPORT_DESTINATION_H
@@ -9,25 +9,25 @@
 #include "model.h"
 
 struct destination {
-	int directory; /* open for syncing */
-	char *path;    /* of the directory, as the kernel calls it */
-	char *name;    /* the last component */
+	int directory; /* owned; open for reading, so that it can be synced */
+	char *path;    /* owned; of the directory, without symlinks, as the kernel tells it */
+	char *name;    /* owned; the last component */
 };
 
 void destination_clear(struct destination *destination); /* for CLEANUP() */
 
 /*
- * Open the directory of an absolute path. -EINVAL for a path that can never do, and for one inside
- * the mount, the images, state or scratch directory; -EPERM where this caller may not export to;
- * -ELOOP for a symlink on another's way than root's. Opens no file. May ask our own mount, so no
- * lock and no claim is held.
+ * Open the directory of an absolute path; the file itself is neither opened nor made. -EINVAL for a
+ * path that is no file's, and for one inside the mount, the images, state or scratch directory;
+ * -EPERM where this caller may not export to; -ELOOP for a symlink, unless the caller is root. May
+ * ask our own mount, and blocks for it, so the calling thread must hold no lock and no claim.
  */
 int destination_open(struct disks *disks, const struct caller *caller, const char *path,
 		     struct destination *ret_destination, struct sentence *error);
 
 /*
- * Whether a name there is free, or is a file that `replace` allows to go. -EEXIST, -EPERM or
- * -EINVAL with a sentence.
+ * 0 when the directory has no such name, or has a regular file that `replace` allows this caller to
+ * replace. -EEXIST, -EPERM or -EINVAL with a sentence.
  */
 int destination_check(const struct destination *destination, const struct caller *caller, const char *name,
 		      bool replace, struct sentence *error);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Checked while the caller waits: the destination, the layer, the space. Then a worker lets
- * qemu-img write a flat copy under a temporary name, has its checksum taken, and output.c gives it
- * its name and a sidecar that says what it is.
+ * While the caller waits, the destination, the layer and the space are checked. Then a worker has
+ * qemu-img write a flat copy under a temporary name, and sha256sum read it; output.c gives the file
+ * its name, and a sidecar beside it (sidecar.c).
  */
 #include "export.h"
 
@@ -26,7 +26,7 @@
 struct export
 {
 	struct destination destination;
-	struct caller caller; /* a copy: the one who asked may be gone */
+	struct caller caller; /* a copy of its ids: the caller may be gone when the worker begins */
 	struct qemu_conversion conversion;
 	bool replace;
 	char *snapshot;            /* NULL: the head */
@@ -147,6 +147,24 @@ static int prepare_export(struct disks *disks, struct caller *caller, const stru
 	return r;
 }
 
+/* As flat_copy_choose(); the export belongs to the transfer, or is freed. */
+static struct transfer *choose(struct disks *disks, const struct export_request *request, struct export *export,
+			       bool *ret_uncommitted, int *ret_error, struct sentence *error)
+{
+	const struct destination *destination = &export->destination;
+	struct transfer *transfer = flat_copy_choose(disks, request, "export", ret_uncommitted, ret_error, error);
+
+	if (!transfer) {
+		free_export(export);
+		return NULL;
+	}
+	transfer->run = run_export;
+	transfer->clear = free_export;
+	transfer->work = export;
+	transfer->target = format_text("%s/%s", destination->path[1] ? destination->path : "", destination->name);
+	return transfer;
+}
+
 int disk_export(struct disks *disks, struct caller *caller, const struct export_request *request,
 		struct export_result *ret_result, struct sentence *error)
 {
@@ -157,16 +175,9 @@ int disk_export(struct disks *disks, struct caller *caller, const struct export_
 
 	if (r < 0)
 		return r;
-	transfer = flat_copy_choose(disks, request, "export", &ret_result->uncommitted, &r, error);
-	if (!transfer) {
-		free_export(export);
+	transfer = choose(disks, request, export, &ret_result->uncommitted, &r, error);
+	if (!transfer)
 		return r;
-	}
-	transfer->run = run_export;
-	transfer->clear = free_export;
-	transfer->work = export;
-	transfer->target = format_text("%s/%s", export->destination.path[1] ? export->destination.path : "",
-				       export->destination.name);
 	if (!transfer->target)
 		return report(error, -ENOMEM, "out of memory");
 	r = flat_copy_check_space(transfer, export->destination.directory, &export->conversion, &why);

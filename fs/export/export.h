@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Flat copies of a layer: files outside the mount that need nothing of revertfs any more, and full
- * clones.
+ * Flat copies of a layer, which need no other file: exports, which lie outside the mount, and full
+ * clones, which are images.
  */
 #ifndef REVERTFS_EXPORT_EXPORT_H
 #define REVERTFS_EXPORT_EXPORT_H
@@ -16,7 +16,7 @@ struct export_request {
 	const char *name;     /* the disk */
 	const char *to;       /* export: an absolute path; clone: a name in the mount */
 	const char *snapshot; /* NULL: the head */
-	const char *format;   /* NULL: qcow2 for an export, the template's image's for a clone */
+	const char *format;   /* NULL: qcow2 for an export, that of the disk's image for a clone */
 	bool compress, replace, wait;
 	uint64_t rate; /* bytes in a second; 0: as fast as it goes */
 };

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is looked at while the caller still waits, so that most of what can go wrong is told at
- * once.
+ * All this runs while the caller waits, so that the caller hears at once of most that can go wrong.
  */
 #include "flat_copy.h"
 
@@ -10,11 +9,11 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
+#include "claim.h"
 #include "image.h"
 #include "record.h"
 #include "scratch.h"
 #include "table.h"
-#include "claim.h"
 
 int flat_copy_parse(const struct export_request *request, const char *otherwise, struct qemu_conversion *conversion,
 		    struct sentence *error)
@@ -31,7 +30,6 @@ int flat_copy_parse(const struct export_request *request, const char *otherwise,
 	return 0;
 }
 
-/* A compressed copy's size is not known before it is there. */
 int flat_copy_check_space(struct transfer *transfer, int directory, const struct qemu_conversion *conversion,
 			  struct sentence *error)
 {
@@ -40,7 +38,8 @@ int flat_copy_check_space(struct transfer *transfer, int directory, const struct
 	int r = 0;
 
 	if (fstatvfs(directory, &stat) < 0)
-		return report(error, -errno, "the free space there cannot be told: %s", error_text(-errno));
+		return report(error, -errno, "how much space is free there cannot be found out: %s",
+			      error_text(-errno));
 	free_bytes = (uint64_t)stat.f_bavail * stat.f_frsize;
 	if (free_bytes >= needed || conversion->compress)
 		return 0;

@@ -8,27 +8,33 @@
 #include "export.h"
 #include "transfer.h"
 
-/* Format (`otherwise` when none is given), compression and rate. -EINVAL with a sentence. */
+/*
+ * Set the format (`otherwise` when none is given), the compression and the rate. -EINVAL with a
+ * sentence.
+ */
 int flat_copy_parse(const struct export_request *request, const char *otherwise, struct qemu_conversion *conversion,
 		    struct sentence *error);
 
 /*
- * The layer to copy, with everything checked that wants the disk claimed. As transfer_new();
- * *ret_uncommitted: the scratch has changes.
+ * A transfer of the layer to copy; all that needs the disk claimed is checked. Waits for the claim.
+ * *ret_uncommitted says whether the scratch has changes. NULL with a sentence and an errno in
+ * *ret_error, as transfer_new() and disk_claim_name() have them.
  */
 struct transfer *flat_copy_choose(struct disks *disks, const struct export_request *request, const char *kind,
 				  bool *ret_uncommitted, int *ret_error, struct sentence *error);
 
 /*
- * What the chain's files take on the medium, but no more than the disk's size, is enough for sure.
- * Where there is less, qemu-img counts. -ENOSPC with a sentence.
+ * Whether the copy fits. What the chain's files take on the medium, or the disk's size where that is
+ * less, is enough for sure; where there is not even that, qemu-img measures what is needed. The size
+ * of a compressed copy is not known beforehand, so nothing is checked. -ENOSPC with a sentence.
  */
 int flat_copy_check_space(struct transfer *transfer, int directory, const struct qemu_conversion *conversion,
 			  struct sentence *error);
 
 /*
- * Hand it to the workers, and wait if that is wanted. The result receives what is being made, and
- * the number of the job.
+ * [waits] Hand the transfer to the workers, and wait for its end if the request says so. The result
+ * receives what is being made, and the number of the job. Errors as transfer_queue() and
+ * transfer_wait().
  */
 int flat_copy_queue(struct transfer *transfer, struct caller *caller, const struct export_request *request,
 		    struct export_result *result, struct sentence *error);

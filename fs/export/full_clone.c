@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A full clone is an export into the images directory, with its origin's owner, mode and xattrs,
- * that is protected when it is there.
+ * A full clone is a flat copy in the images directory, with the owner, mode and xattrs of the image
+ * it was made from. It is protected as soon as it is complete.
  *
- * From the moment that it is asked for its name is taken. A crash before the image has its name
- * leaves nothing; after it the next start protects it (output.c).
+ * Its name is taken from the moment that it is asked for. A crash before the image has its name
+ * leaves nothing. After a crash behind that the next start protects the image (output.c).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +25,7 @@
 
 struct full_clone {
 	struct qemu_conversion conversion;
-	int directory; /* where it goes */
+	int directory; /* where the image goes */
 };
 
 static void free_full_clone(void *work)
@@ -50,7 +50,7 @@ static int open_directory(struct disks *disks, const char *name, struct sentence
 	return fd < 0 ? report(error, fd, "'%s' is no directory for a clone: %s", parent, error_text(fd)) : fd;
 }
 
-/* The image's own owner and mode; scratches get theirs from the same place. */
+/* As a fresh scratch gets them: those of the disk's image. */
 static int take_attributes(const struct transfer *transfer, struct output *output)
 {
 	struct stat stat;
@@ -78,12 +78,12 @@ static int make_image(struct transfer *transfer, struct output *output, struct s
 		return r;
 	r = take_attributes(transfer, output);
 	if (r < 0)
-		return report(error, r, "owner and mode cannot be set: %s", error_text(r));
+		return report(error, r, "its owner, mode and xattrs cannot be set: %s", error_text(r));
 	r = output_finish(output, NULL, error);
 	if (r < 0)
 		return r;
 	r = disk_protect(disks, output->record.name, clone->conversion.format, error);
-	return r < 0 ? report_context(error, r, "the image is there, but: ") : 0;
+	return r < 0 ? report_context(error, r, "the image is complete, but: ") : 0;
 }
 
 static int run_full_clone(struct transfer *transfer, struct sentence *error)
@@ -127,6 +127,23 @@ static int prepare_clone(struct disks *disks, const struct export_request *reque
 	return r < 0 ? r : 0;
 }
 
+/* As flat_copy_choose(); the clone belongs to the transfer, or is freed. */
+static struct transfer *choose(struct disks *disks, const struct export_request *request, struct full_clone *clone,
+			       bool *ret_uncommitted, int *ret_error, struct sentence *error)
+{
+	struct transfer *transfer = flat_copy_choose(disks, request, "clone", ret_uncommitted, ret_error, error);
+
+	if (!transfer) {
+		free_full_clone(clone);
+		return NULL;
+	}
+	transfer->run = run_full_clone;
+	transfer->clear = free_full_clone;
+	transfer->work = clone;
+	transfer->target = strdup(request->to);
+	return transfer;
+}
+
 int disk_clone_full(struct disks *disks, struct caller *caller, const struct export_request *request,
 		    struct export_result *ret_result, struct sentence *error)
 {
@@ -140,15 +157,9 @@ int disk_clone_full(struct disks *disks, struct caller *caller, const struct exp
 	disk_put(other);
 	if (r < 0)
 		return r;
-	transfer = flat_copy_choose(disks, request, "clone", &ret_result->uncommitted, &r, error);
-	if (!transfer) {
-		free_full_clone(clone);
+	transfer = choose(disks, request, clone, &ret_result->uncommitted, &r, error);
+	if (!transfer)
 		return r;
-	}
-	transfer->run = run_full_clone;
-	transfer->clear = free_full_clone;
-	transfer->work = clone;
-	transfer->target = strdup(request->to);
 	if (!transfer->target)
 		return report(error, -ENOMEM, "out of memory");
 	r = flat_copy_parse(request, format_name(transfer->disk->root->record.format), &clone->conversion, error);

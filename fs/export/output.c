@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A file is made in this order; a crash after any step leaves the name as it was or with the whole
- * new file.
+ * A file is made in this order; a crash after any step leaves the name as it was, or with the
+ * complete new file.
  *
  *   1. write makings/ID.json                      from here on the next start removes the temporary
  *                                                 names
- *   2. create DIRECTORY/.revertfs-ID              and let somebody fill it
- *   3. its owner and mode, sync it; write and sync DIRECTORY/.revertfs-ID.json, the sidecar
- *   4. the inode into makings/ID.json             so that step 5 can be told from somebody else's
- *                                                 file of that name
+ *   2. create DIRECTORY/.revertfs-ID              empty; the caller fills it
+ *   3. set its owner and mode, sync it; write and sync DIRECTORY/.revertfs-ID.json, the sidecar
+ *   4. write the inode into makings/ID.json       by which the next start knows whether step 5 was
+ *                                                 done, or the name is another file's
  *   5. rename the file                            the commit point
- *   6. rename the sidecar, sync the directory     start-up does it if we did not
+ *   6. rename the sidecar, sync the directory     the next start does it if we did not
  *   7. remove makings/ID.json
  *
- * Until step 3 the file is root's alone: qemu-img reads back what it writes, and must not be led
- * elsewhere by whoever gets it.
+ * Until step 3 the file is root's alone: qemu-img reads back what it writes, and a new owner could
+ * write a header that leads it elsewhere.
  */
 #include "output.h"
 
@@ -52,8 +52,8 @@ static int make_names(struct output *output)
 }
 
 /*
- * What never got its name, and the record last: as long as it is there, the next start looks after
- * the rest.
+ * Remove the temporary names, and the record last: as long as that is there, the next start removes
+ * what is left.
  */
 static void end(struct output *output)
 {
@@ -90,7 +90,7 @@ int output_begin(struct output *output, struct sentence *error)
 	if (r == 0)
 		r = record_save_output(output->disks->outputs_fd, output->record_file, &output->record);
 	if (r < 0)
-		return report(error, r, "that it begins cannot be recorded: %s", error_text(r));
+		return report(error, r, "its record in the state directory cannot be written: %s", error_text(r));
 	output->begun = true;
 	output->fd =
 		openat(output->directory, output->temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -131,8 +131,8 @@ static int give_name(const struct output *output, const char *temporary, const c
 }
 
 /*
- * A file without its sidecar is half of what was asked for: it goes again, but where it has
- * replaced another, which would then be gone too.
+ * A file without its sidecar is half of what was asked for, so it is removed again. Where it has
+ * replaced another file it stays, for the other is gone already.
  */
 static int give_sidecar_name(struct output *output, struct sentence *error)
 {
@@ -169,7 +169,7 @@ int output_finish(struct output *output, const char *sidecar, struct sentence *e
 			report(error, r, "'%s' is complete, but its directory cannot be synced: %s", name,
 			       error_text(r));
 	}
-	close_fdp(&output->fd); /* whoever protects it finds no writer */
+	close_fdp(&output->fd); /* the caller may protect the file, which is refused while it has a writer */
 	return r;
 }
 
@@ -208,7 +208,7 @@ static int open_directory(struct disks *disks, const struct output_record *recor
 	return io_open_beneath(disks->images_fd, slash ? parent : ".", O_RDONLY | O_DIRECTORY);
 }
 
-/* Step 5 was done: the name leads to the file that was made. */
+/* Whether step 5 was done: the name leads to the file that was made. */
 static bool has_its_name(const struct output *output)
 {
 	struct stat stat;
@@ -218,7 +218,7 @@ static bool has_its_name(const struct output *output)
 	       stat.st_ino == output->record.inode && S_ISREG(stat.st_mode);
 }
 
-/* An image that was to be a disk's. */
+/* The image of a full clone: the crash came before it was a disk. */
 static void protect_made(struct output *output)
 {
 	struct disk *disk = disks_find(output->disks, output->record.name);
@@ -239,8 +239,9 @@ static void clean_up(struct disks *disks, const char *file)
 	if (r == 0)
 		r = output.directory = open_directory(disks, &output.record);
 	if (r < 0) {
-		log_warning("what was being made when the last daemon ended cannot be looked for (makings/%s): %s",
-			    file, error_text(r));
+		log_warning(
+			"an export or full clone was being made when the last daemon ended, but what is left of it cannot be found (makings/%s): %s",
+			file, error_text(r));
 		if (r == -EBADMSG || r == -ENOENT)
 			io_unlink(disks->outputs_fd, file);
 		return;
