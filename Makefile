@@ -28,7 +28,7 @@ CFLAGS ?= -O2 -g
 Q      := $(if $(filter 1,$(V)),,@)
 say     = $(if $(filter 1,$(V)),,@printf '  %-7s %s\n' $(1) $(2))
 
-# Asked when first needed, not when this file is read: `make deps demo` installs pkg-config on the way.
+# pkg-config runs when its answer is first needed, not when this file is read: `make deps demo` installs it first.
 lazily   = $(eval $(1) := $(shell $(2)))$($(1))
 JSON_CFLAGS = $(call lazily,JSON_CFLAGS,pkg-config --cflags json-c)
 FUSE_CFLAGS = $(call lazily,FUSE_CFLAGS,pkg-config --cflags fuse3)
@@ -45,25 +45,26 @@ ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DFUSE_USE_VERSION=
 	-MMD -MP $(INCLUDES) $(CPPFLAGS) $(CFLAGS)
 ALL_LDFLAGS = $(HARDEN) -pie -Wl,-z,relro,-z,now $(CFLAGS) $(LDFLAGS)
 
-# The folders of each program, from the ground up. A file sees the headers of its own folder and of those before it, so that a call
-# upwards does not compile; `make lint` looks at the objects for calls that do without a header. PEERS do not see each other.
+# The folders of each program, from the ground up. A file sees the headers of its own folder and of those before it, so
+# that a call upwards does not compile; `make lint` finds calls without a header, by the objects. A folder does not see
+# its PEERS.
 DAEMON := base config kernel restart durable files qemu model jobs disk session export control mount daemon
 SHARED := base client libvirt policy
 HOOK   := $(SHARED) hook
 CTL    := $(SHARED) $(addprefix ctl/,cli daemon libvirt live domain doctor) ctl
 PEERS_export  := session
 PEERS_libvirt := client
-# What speaks FUSE, and what reads XML, is given the library's headers.
+# The folders that see libfuse's headers, and those that see libxml2's.
 SPEAK_FUSE := config mount daemon tests/tools
 SPEAK_XML  := libvirt ctl/domain
 
 where   = $(if $(filter hook,$(1)),hook,fs/$(1))
 upto    = $(if $(1),$(firstword $(1)) $(if $(filter $(2),$(firstword $(1))),,$(call upto,$(wordlist 2,99,$(1)),$(2))))
 program_of = $(if $(filter $(1),$(DAEMON)),$(DAEMON),$(if $(filter $(1),$(CTL)),$(CTL),$(if $(filter $(1),$(HOOK)),$(HOOK))))
-# The folders that a folder sees, itself among them; what is none (tests of more than one folder) sees those of daemon and hook.
+# The folders that a folder sees, itself among them. Tests of more than one folder see those of the daemon and the hook.
 sees    = $(filter-out $(PEERS_$(1)),$(if $(call program_of,$(1)),$(call upto,$(call program_of,$(1)),$(1)),$(DAEMON) $(filter-out base,$(HOOK))))
 sources = $(wildcard $(addsuffix /*.c,$(call where,$(1))))
-# The folder of a source file; tests of a folder see what that sees.
+# The folder of a source file; that of a test is the folder it tests.
 folder  = $(patsubst fs/%,%,$(patsubst tests/unit/%,%,$(patsubst %/,%,$(dir $(1)))))
 INCLUDES = $(foreach f,$(call sees,$(call folder,$<)),-iquote $(call where,$(f))) $(JSON_CFLAGS) \
 	$(if $(filter $(SPEAK_FUSE),$(call folder,$<)),$(FUSE_CFLAGS)) $(if $(filter $(SPEAK_XML),$(call folder,$<)),$(XML_CFLAGS)) \
@@ -83,13 +84,13 @@ TESTED   := $(PROGRAMS) $(BUILD)/faults/revertfs $(UNIT) $(TOOLS)
 
 all: $(PROGRAMS) $(UNITS)
 
-# A program is its main.c and the archives of its folders, from the top down: the linker takes what is called.
+# A program is its main.c and the archives of its folders, from the top down: the linker takes only what is called.
 $(BUILD)/revertfs: $(BUILD)/obj/fs/daemon/main.o $(call archive,$(call reverse,$(DAEMON)))
 $(BUILD)/revertfs-hook: $(BUILD)/obj/hook/main.o $(call archive,$(call reverse,$(HOOK)))
 $(BUILD)/revertctl: $(BUILD)/obj/fs/ctl/main.o $(call archive,$(call reverse,$(CTL)))
 $(BUILD)/revertfs $(BUILD)/faults/revertfs: LIBS = $(FS_LIBS)
 $(BUILD)/revertfs-hook $(BUILD)/revertctl: LIBS = $(HOOK_LIBS)
-# The daemon for tests of failures: the same objects, but for the one that has the fault seam, and with the faults.
+# The daemon for tests of failures: the same objects, but io.o is built with the fault seam, and tests/fault is added.
 $(BUILD)/faults/revertfs: $(BUILD)/obj/fs/daemon/main.o $(BUILD)/obj/faults/io.o $(call obj,$(wildcard tests/fault/*.c)) \
 		$(call archive,$(call reverse,$(DAEMON)))
 $(PROGRAMS) $(BUILD)/faults/revertfs:
@@ -100,13 +101,14 @@ $(foreach f,$(FOLDERS),$(eval $(call archive,$(f)): $(call obj,$(filter-out %/ma
 $(call archive,$(FOLDERS)):
 	$(Q)mkdir -p $(@D) && rm -f $@ && $(AR) rcs $@ $^
 
-# A unit test is one file. It is linked against the folder that it tests and those below: a module that needs one above does not link.
+# A unit test is one file. It is linked against the folder that it tests and those below, so that a module which needs
+# one above does not link.
 $(foreach u,$(UNIT),$(eval $(u): $(call archive,$(call reverse,$(call sees,$(call folder,$(u:$(BUILD)/%=tests/%.c)))))))
 $(UNIT): $(BUILD)/%: $(BUILD)/obj/tests/%.o
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $< $(filter %.a,$^) $(FS_LIBS) $(HOOK_LIBS)
 
-# What tests start beside the programs: one file each, but for the model.
+# Programs that tests start: one file each, but for the model.
 $(BUILD)/tools/model: $(call obj,$(wildcard tests/model/*.c))
 $(BUILD)/tools/%: $(BUILD)/obj/tests/tools/%.o
 	$(call say,LINK,$@)
@@ -119,7 +121,7 @@ $(BUILD)/obj/faults/io.o $(BUILD)/obj/tests/fault/%.o: ALL_CFLAGS += -DREVERTFS_
 $(BUILD)/obj/%.o: %.c | libs
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -c -o $@ $<
-# Made anew each time, since PREFIX may be another than the last time, but replaced only where it differs.
+# Made each time, since PREFIX may have changed, but replaced only where the text differs.
 $(BUILD)/systemd/%: systemd/%.in FORCE
 	$(Q)mkdir -p $(@D) && sed -e 's|@BINDIR@|$(BINDIR)|g; s|@SYSCONFDIR@|$(SYSCONFDIR)|g; s|@DOCDIR@|$(DOCDIR)|g' $< >$@.new
 	$(Q)cmp -s $@.new $@ && rm $@.new || mv $@.new $@
@@ -129,7 +131,7 @@ libs:
 	@.ci/deps libs
 deps deps-check deps-bench:
 	@.ci/deps $@
-# Named in one command line, they come first, also under -j.
+# Where the command line names them beside other goals, they are made first, also under -j.
 libs: $(filter deps deps-check deps-bench,$(MAKECMDGOALS))
 
 check: $(TESTED) $(UNITS)

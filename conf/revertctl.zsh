@@ -1,6 +1,6 @@
 #compdef revertctl
 # SPDX-License-Identifier: GPL-2.0-or-later
-# zsh completion of revertctl: it knows by itself what could stand there.
+# zsh completion of revertctl: `revertctl complete` prints the candidates. Status 10 asks for file names instead.
 local out
 local -a candidates
 out=$(revertctl complete -- "${(@Q)words[2,CURRENT]}" 2>/dev/null)
