@@ -41,7 +41,7 @@ struct notice {
 };
 
 /* What the guard, or revertctl in its place, knows of the guest. */
-struct watch {
+struct guest {
 	const struct freeze_guard_plan *plan;
 	int fd; /* to revertctl */
 	uint64_t deadline;
@@ -53,12 +53,12 @@ struct watch {
 /* ---- the way back */
 
 /* Its state, or "gone" of one that is not there any more; NULL when libvirt does not say. */
-static char *state_of_domain(const struct watch *watch)
+static char *state_of_domain(const struct guest *guest)
 {
 	char *state = NULL;
 	struct sentence why;
 
-	if (virsh_domain_state(watch->plan->virsh, watch->plan->domain, &state, &why) == 0)
+	if (virsh_domain_state(guest->plan->virsh, guest->plan->domain, &state, &why) == 0)
 		return state;
 	return strstr(why.text, "failed to get domain") ? strdup("gone") : NULL;
 }
@@ -68,77 +68,70 @@ static bool has_ended(const char *state)
 	return state && (strcmp(state, "gone") == 0 || strcmp(state, "shut off") == 0 || strcmp(state, "crashed") == 0);
 }
 
-static int resume_once(struct watch *watch, struct sentence *error)
+static int resume_once(struct guest *guest, struct sentence *error)
 {
-	int r = virsh_domain_do(watch->plan->virsh, "resume", watch->plan->domain, error);
-	CLEANUP(freep) char *state = r < 0 ? state_of_domain(watch) : NULL;
+	int r = virsh_domain_do(guest->plan->virsh, "resume", guest->plan->domain, error);
+	CLEANUP(freep) char *state = r < 0 ? state_of_domain(guest) : NULL;
 
 	return state && (has_ended(state) || strcmp(state, "running") == 0) ? 0 : r;
 }
 
 /* How many filesystems were thawed; 0 when the domain has ended. */
-static int thaw_once(struct watch *watch, struct sentence *error)
+static int thaw_once(struct guest *guest, struct sentence *error)
 {
-	int r = agent_thaw(watch->plan->virsh, watch->plan->domain, AGENT_TIMEOUT_S, error);
-	CLEANUP(freep) char *state = r < 0 ? state_of_domain(watch) : NULL;
+	int r = agent_thaw(guest->plan->virsh, guest->plan->domain, AGENT_TIMEOUT_S, error);
+	CLEANUP(freep) char *state = r < 0 ? state_of_domain(guest) : NULL;
 
 	return has_ended(state) ? 0 : r;
 }
 
-static int try_until_done(struct watch *watch, int (*once)(struct watch *, struct sentence *), unsigned *ret_tries,
+static int try_until_done(struct guest *guest, int (*once)(struct guest *, struct sentence *), unsigned *ret_tries,
 			  struct sentence *error)
 {
 	uint64_t give_up = monotonic_ms() + GIVE_UP_S * 1000;
 
 	for (*ret_tries = 1;; ++*ret_tries) {
-		int r = once(watch, error);
+		int r = once(guest, error);
 
 		if (r >= 0 || monotonic_ms() > give_up)
 			return r;
-		log_warning("domain '%s': %s; tried again", watch->plan->domain, error->text);
+		log_warning("domain '%s': %s; tried again", guest->plan->domain, error->text);
 		poll(NULL, 0, RETRY_MS);
 	}
 }
 
-static int let_go_on(struct watch *watch, struct notice *notice)
+static int resume_and_thaw(struct guest *guest, struct notice *notice)
 {
 	unsigned tries;
 	int r = 0;
 
-	if (watch->may_be_paused) {
-		r = try_until_done(watch, resume_once, &tries, &notice->text);
-		notice->times.paused_ms = (double)(monotonic_ms() - watch->paused_ms);
+	if (guest->may_be_paused) {
+		r = try_until_done(guest, resume_once, &tries, &notice->text);
+		notice->times.paused_ms = (double)(monotonic_ms() - guest->paused_ms);
 	}
-	if (r == 0 && watch->may_be_frozen) {
-		r = try_until_done(watch, thaw_once, &tries, &notice->text);
-		notice->times.frozen_ms = (double)(monotonic_ms() - watch->froze_ms);
+	if (r == 0 && guest->may_be_frozen) {
+		r = try_until_done(guest, thaw_once, &tries, &notice->text);
+		notice->times.frozen_ms = (double)(monotonic_ms() - guest->froze_ms);
 		/* Nothing was left to thaw: somebody else was quicker, perhaps before the pause. */
-		notice->too_late |= r == 0 && tries == 1 && watch->quiesced;
+		notice->too_late |= r == 0 && tries == 1 && guest->quiesced;
 	}
 	if (r >= 0)
 		return 0;
 	log_error("domain '%s' may still stand still: %s; try 'virsh resume', then 'virsh domfsthaw'",
-		  watch->plan->domain, notice->text.text);
+		  guest->plan->domain, notice->text.text);
 	return r;
 }
 
 /* ---- the guard */
 
-static unsigned seconds_left(const struct watch *watch)
+static void start_clock(struct guest *guest)
 {
-	uint64_t now = monotonic_ms();
-
-	return watch->deadline > now ? (unsigned)((watch->deadline - now + 999) / 1000) : 0;
+	guest->deadline = monotonic_ms() + (uint64_t)guest->plan->timeout_s * 1000;
 }
 
-static void begin_time(struct watch *watch)
+static int freeze(struct guest *guest, struct sentence *error)
 {
-	watch->deadline = monotonic_ms() + (uint64_t)watch->plan->timeout_s * 1000;
-}
-
-static int freeze(struct watch *watch, struct sentence *error)
-{
-	const struct freeze_guard_plan *plan = watch->plan;
+	const struct freeze_guard_plan *plan = guest->plan;
 	bool frozen = false;
 	int r = agent_is_frozen(plan->virsh, plan->domain, AGENT_TIMEOUT_S, &frozen, error);
 
@@ -146,101 +139,101 @@ static int freeze(struct watch *watch, struct sentence *error)
 		r = report(error, -EBUSY, "the guest's filesystems are frozen already, by somebody else");
 	if (r < 0)
 		return r;
-	begin_time(watch);
-	watch->froze_ms = monotonic_ms();
-	watch->may_be_frozen = true;
+	start_clock(guest);
+	guest->froze_ms = monotonic_ms();
+	guest->may_be_frozen = true;
 	r = agent_freeze(plan->virsh, plan->domain, plan->timeout_s, error);
 	if (r == 0)
 		return report(error, -ENODATA, "the guest's agent found no filesystem to freeze");
-	if (r > 0 && !seconds_left(watch))
+	if (r > 0 && monotonic_ms() >= guest->deadline)
 		return report(error, -ETIMEDOUT, "the guest took more than %u s to freeze its filesystems",
 			      plan->timeout_s);
-	watch->quiesced = r > 0;
+	guest->quiesced = r > 0;
 	return r < 0 ? r : 0;
 }
 
 /* A freeze that failed may have come half-way, or may come yet. */
-static int freeze_or_not(struct watch *watch, struct notice *notice)
+static int freeze_or_not(struct guest *guest, struct notice *notice)
 {
 	struct sentence why;
-	int r = freeze(watch, &notice->text);
+	int r = freeze(guest, &notice->text);
 
 	if (r == 0)
 		return 0;
-	if (watch->may_be_frozen && thaw_once(watch, &why) >= 0)
-		watch->may_be_frozen = false;
-	begin_time(watch);
-	return watch->plan->quiesce == QUIESCE_REQUIRE ? r : 0;
+	if (guest->may_be_frozen && thaw_once(guest, &why) >= 0)
+		guest->may_be_frozen = false;
+	start_clock(guest);
+	return guest->plan->quiesce == QUIESCE_REQUIRE ? r : 0;
 }
 
-static bool revertctl_is_gone(const struct watch *watch)
+static bool revertctl_is_gone(const struct guest *guest)
 {
-	struct pollfd polled = { .fd = watch->fd, .events = POLLIN };
+	struct pollfd polled = { .fd = guest->fd, .events = POLLIN };
 
 	return poll(&polled, 1, 0) > 0;
 }
 
-static int stand_still(struct watch *watch, struct notice *notice)
+static int freeze_and_pause(struct guest *guest, struct notice *notice)
 {
 	int r = 0;
 
-	begin_time(watch);
-	if (watch->plan->quiesce != QUIESCE_NO)
-		r = freeze_or_not(watch, notice);
-	if (r == 0 && revertctl_is_gone(watch))
+	start_clock(guest);
+	if (guest->plan->quiesce != QUIESCE_NO)
+		r = freeze_or_not(guest, notice);
+	if (r == 0 && revertctl_is_gone(guest))
 		r = -EPIPE;
 	if (r < 0)
 		return r;
-	watch->paused_ms = monotonic_ms();
-	watch->may_be_paused = true;
-	notice->quiesced = watch->quiesced;
-	notice->deadline = watch->deadline;
-	return virsh_domain_do(watch->plan->virsh, "suspend", watch->plan->domain, &notice->text);
+	guest->paused_ms = monotonic_ms();
+	guest->may_be_paused = true;
+	notice->quiesced = guest->quiesced;
+	notice->deadline = guest->deadline;
+	return virsh_domain_do(guest->plan->virsh, "suspend", guest->plan->domain, &notice->text);
 }
 
 /* Whether revertctl has said so; else it is gone, or late. */
-static bool wait_for_the_word(struct watch *watch)
+static bool wait_for_caller(struct guest *guest)
 {
 	for (;;) {
-		struct pollfd polled = { .fd = watch->fd, .events = POLLIN };
+		struct pollfd polled = { .fd = guest->fd, .events = POLLIN };
 		uint64_t now = monotonic_ms();
 		char word;
 
-		if (now >= watch->deadline) {
-			log_warning("domain '%s': its time of %u s is over, it goes on", watch->plan->domain,
-				    watch->plan->timeout_s);
+		if (now >= guest->deadline) {
+			log_warning("domain '%s': its time of %u s is over, it goes on", guest->plan->domain,
+				    guest->plan->timeout_s);
 			return false;
 		}
-		if (poll(&polled, 1, (int)(watch->deadline - now)) <= 0)
+		if (poll(&polled, 1, (int)(guest->deadline - now)) <= 0)
 			continue;
-		if (recv(watch->fd, &word, 1, 0) == 1)
+		if (recv(guest->fd, &word, 1, 0) == 1)
 			return true;
-		log_warning("domain '%s': revertctl is gone, the guest goes on", watch->plan->domain);
+		log_warning("domain '%s': revertctl is gone, the guest goes on", guest->plan->domain);
 		return false;
 	}
 }
 
-static void send_notice(struct watch *watch, const struct notice *notice)
+static void send_notice(struct guest *guest, const struct notice *notice)
 {
 	/* Nobody may listen any more. */
-	if (send(watch->fd, notice, sizeof(*notice), MSG_NOSIGNAL) < 0)
+	if (send(guest->fd, notice, sizeof(*notice), MSG_NOSIGNAL) < 0)
 		log_debug("guard", "nobody hears it");
 }
 
-static void watch_over(struct watch *watch)
+static void watch_over(struct guest *guest)
 {
 	struct notice first = { 0 }, last = { 0 };
 
-	first.error = stand_still(watch, &first);
-	send_notice(watch, &first);
+	first.error = freeze_and_pause(guest, &first);
+	send_notice(guest, &first);
 	if (first.error == 0)
-		last.too_late = !wait_for_the_word(watch);
-	last.error = let_go_on(watch, &last);
-	send_notice(watch, &last);
+		last.too_late = !wait_for_caller(guest);
+	last.error = resume_and_thaw(guest, &last);
+	send_notice(guest, &last);
 }
 
 /* Out of the terminal's reach, with nothing of the caller's but the socket. */
-static void leave_the_caller(int fd)
+static void detach_from_caller(int fd)
 {
 	static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE };
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -263,7 +256,7 @@ static void leave_the_caller(int fd)
 
 /* ---- revertctl's side */
 
-static int receive(const struct guard *guard, uint64_t patience_ms, struct notice *ret_notice)
+static int receive(const struct freeze_guard *guard, uint64_t patience_ms, struct notice *ret_notice)
 {
 	uint64_t deadline = monotonic_ms() + patience_ms;
 
@@ -280,20 +273,20 @@ static int receive(const struct guard *guard, uint64_t patience_ms, struct notic
 }
 
 /* The guard was killed: what it would have done is done here. */
-static int stand_in(const struct guard *guard, struct notice *notice)
+static int act_for_guard(const struct freeze_guard *guard, struct notice *notice)
 {
-	struct watch watch = { .plan = &guard->plan,
+	struct guest guest = { .plan = &guard->plan,
 			       .fd = -1,
 			       .may_be_paused = true,
 			       .may_be_frozen = guard->plan.quiesce != QUIESCE_NO };
 
-	watch.paused_ms = watch.froze_ms = monotonic_ms();
-	notice->error = let_go_on(&watch, notice);
+	guest.paused_ms = guest.froze_ms = monotonic_ms();
+	notice->error = resume_and_thaw(&guest, notice);
 	notice->too_late = true;
 	return notice->error;
 }
 
-static int last_notice(struct guard *guard, struct notice *notice, struct sentence *error)
+static int last_notice(struct freeze_guard *guard, struct notice *notice, struct sentence *error)
 {
 	int r = receive(guard, PATIENCE_MS, notice);
 
@@ -304,7 +297,7 @@ static int last_notice(struct guard *guard, struct notice *notice, struct senten
 			      "'virsh resume' and 'virsh domfsthaw' may help",
 			      (int)guard->pid, GIVE_UP_S / 60);
 	if (r < 0)
-		stand_in(guard, notice);
+		act_for_guard(guard, notice);
 	waitpid(guard->pid, NULL, 0);
 	return notice->error < 0 ? report(error, notice->error,
 					  "the guest may still stand still: %s; try 'virsh "
@@ -313,7 +306,7 @@ static int last_notice(struct guard *guard, struct notice *notice, struct senten
 				 : 0;
 }
 
-static int start(struct guard *guard, struct sentence *error)
+static int spawn_guard(struct freeze_guard *guard, struct sentence *error)
 {
 	int ends[2];
 
@@ -321,10 +314,10 @@ static int start(struct guard *guard, struct sentence *error)
 		return report(error, -errno, "no socket can be made: %s", error_text(-errno));
 	guard->pid = fork();
 	if (guard->pid == 0) {
-		struct watch watch = { .plan = &guard->plan, .fd = GUARD_FD };
+		struct guest guest = { .plan = &guard->plan, .fd = GUARD_FD };
 
-		leave_the_caller(ends[1]);
-		watch_over(&watch);
+		detach_from_caller(ends[1]);
+		watch_over(&guest);
 		_exit(EXIT_SUCCESS);
 	}
 	close(ends[1]);
@@ -335,12 +328,12 @@ static int start(struct guard *guard, struct sentence *error)
 	return report(error, -errno, "no process can be started: %s", error_text(-errno));
 }
 
-int freeze_guard_begin(const struct freeze_guard_plan *plan, struct guard *ret_guard, struct sentence *error)
+int freeze_guard_begin(const struct freeze_guard_plan *plan, struct freeze_guard *ret_guard, struct sentence *error)
 {
-	struct guard guard = { .plan = *plan, .fd = -1 };
+	struct freeze_guard guard = { .plan = *plan, .fd = -1 };
 	struct notice first = { 0 }, last = { 0 };
 	struct sentence why;
-	int r = start(&guard, error);
+	int r = spawn_guard(&guard, error);
 
 	if (r < 0)
 		return r;
@@ -361,7 +354,7 @@ int freeze_guard_begin(const struct freeze_guard_plan *plan, struct guard *ret_g
 	return r;
 }
 
-int freeze_guard_end(struct guard *guard, struct freeze_guard_times *ret_times, struct sentence *error)
+int freeze_guard_end(struct freeze_guard *guard, struct freeze_guard_times *ret_times, struct sentence *error)
 {
 	struct notice last = { 0 };
 	int r;
@@ -380,7 +373,7 @@ int freeze_guard_end(struct guard *guard, struct freeze_guard_times *ret_times, 
 	return 0;
 }
 
-void freeze_guard_endp(struct guard *guard)
+void freeze_guard_endp(struct freeze_guard *guard)
 {
 	struct freeze_guard_times times;
 	struct sentence why;

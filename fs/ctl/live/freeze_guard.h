@@ -27,7 +27,7 @@ struct freeze_guard_plan {
 	unsigned timeout_s;
 };
 
-struct guard {
+struct freeze_guard {
 	struct freeze_guard_plan plan;
 	pid_t pid;
 	int fd; /* to the guard; -1: none, or all is over */
@@ -48,16 +48,16 @@ struct freeze_guard_times {
  * cannot be frozen; it then goes on, or the sentence says that it does not yet. Nothing that
  * revertctl has locked or open is with the guard.
  */
-int freeze_guard_begin(const struct freeze_guard_plan *plan, struct guard *ret_guard, struct sentence *error);
+int freeze_guard_begin(const struct freeze_guard_plan *plan, struct freeze_guard *ret_guard, struct sentence *error);
 
 /*
  * Let the guest go on. -ETIME when it had gone on before, because its time was over or somebody
  * else had thawed it: what was done in between was not done of a guest that stood still. Other
  * errors: it may still stand still; the sentence says what happens next.
  */
-int freeze_guard_end(struct guard *guard, struct freeze_guard_times *ret_times, struct sentence *error);
+int freeze_guard_end(struct freeze_guard *guard, struct freeze_guard_times *ret_times, struct sentence *error);
 
 /* For CLEANUP(): let it go on where freeze_guard_end() was not called. */
-void freeze_guard_endp(struct guard *guard);
+void freeze_guard_endp(struct freeze_guard *guard);
 
 #endif

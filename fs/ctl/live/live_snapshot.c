@@ -79,14 +79,15 @@ static void undo(const struct live_result *result, const struct live_copy *items
 			forget_one(&result->domain.disks[i], snapshot, false);
 }
 
-static const char *label_of(const struct live_result *result, const struct served_disk *disk, const struct guard *guard)
+static const char *label_of(const struct live_result *result, const struct served_disk *disk,
+			    const struct freeze_guard *guard)
 {
 	if (result->domain.state == DOMAIN_OFF)
 		return disk->is_leftover ? "crash-consistent" : "clean";
 	return guard->quiesced ? "quiesced" : "crash-consistent";
 }
 
-static int prepare(const struct live_result *result, const struct live_plan *plan, const struct guard *guard,
+static int prepare(const struct live_result *result, const struct live_plan *plan, const struct freeze_guard *guard,
 		   struct live_copy *items, struct sentence *error)
 {
 	for (size_t i = 0; i < result->domain.count; i++) {
@@ -103,7 +104,7 @@ static int prepare(const struct live_result *result, const struct live_plan *pla
 	return 0;
 }
 
-static void copy(const struct live_plan *plan, const struct guard *guard, struct live_copy *items, size_t count)
+static void copy(const struct live_plan *plan, const struct freeze_guard *guard, struct live_copy *items, size_t count)
 {
 	uint64_t now = monotonic_ms(), deadline = now + (uint64_t)plan->timeout_s * 1000;
 
@@ -139,7 +140,7 @@ static void free_items(struct live_copy *items, size_t count)
 	free(items);
 }
 
-static int let_go_on(struct guard *guard, struct live_result *result, struct sentence *error)
+static int resume_guest(struct freeze_guard *guard, struct live_result *result, struct sentence *error)
 {
 	if (guard->fd < 0)
 		return 0;
@@ -147,7 +148,7 @@ static int let_go_on(struct guard *guard, struct live_result *result, struct sen
 	return freeze_guard_end(guard, &result->times, error);
 }
 
-static int take_items(struct live_result *result, const struct live_plan *plan, struct guard *guard,
+static int take_items(struct live_result *result, const struct live_plan *plan, struct freeze_guard *guard,
 		      struct live_copy *items, struct sentence *error)
 {
 	struct sentence why = { "" };
@@ -155,7 +156,7 @@ static int take_items(struct live_result *result, const struct live_plan *plan, 
 
 	if (r == 0)
 		copy(plan, guard, items, result->domain.count);
-	going_on = let_go_on(guard, result, &why);
+	going_on = resume_guest(guard, result, &why);
 	if (r == 0)
 		r = take_answers(result, items, error);
 	if (r < 0 || going_on == -ETIME)
@@ -170,7 +171,7 @@ static int take_items(struct live_result *result, const struct live_plan *plan, 
 }
 
 /* The guest stands still, by the guard or by itself. */
-static int take_all(struct live_result *result, const struct live_plan *plan, struct guard *guard,
+static int take_all(struct live_result *result, const struct live_plan *plan, struct freeze_guard *guard,
 		    struct sentence *error)
 {
 	size_t count = result->domain.count;
@@ -206,8 +207,8 @@ static void find_consistency(struct live_result *result)
 	}
 }
 
-static int stand_still(const struct virsh *virsh, const struct live_plan *plan, struct live_result *result,
-		       struct guard *guard, struct sentence *error)
+static int pause_guest(const struct virsh *virsh, const struct live_plan *plan, struct live_result *result,
+		       struct freeze_guard *guard, struct sentence *error)
 {
 	struct freeze_guard_plan still = {
 		.virsh = virsh, .domain = result->domain.uuid, .quiesce = plan->quiesce, .timeout_s = plan->timeout_s
@@ -228,8 +229,8 @@ static int stand_still(const struct virsh *virsh, const struct live_plan *plan, 
 static int snapshot_found(const struct virsh *virsh, const struct live_plan *plan, struct live_result *result,
 			  struct sentence *error)
 {
-	CLEANUP(freeze_guard_endp) struct guard guard = { .fd = -1 };
-	int r = stand_still(virsh, plan, result, &guard, error);
+	CLEANUP(freeze_guard_endp) struct freeze_guard guard = { .fd = -1 };
+	int r = pause_guest(virsh, plan, result, &guard, error);
 
 	if (r < 0)
 		return report_context(error, r, "no snapshot was made: ");
