@@ -5,7 +5,7 @@
 #ifndef REVERTFS_CTL_LIVE_LIVE_SNAPSHOT_H
 #define REVERTFS_CTL_LIVE_LIVE_SNAPSHOT_H
 
-#include "domain_disks.h"
+#include "served_domain.h"
 #include "freeze_guard.h"
 
 #define LIVE_TIMEOUT_S 30 /* that a guest stands still at most, unless another is asked for */

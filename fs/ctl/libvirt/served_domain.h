@@ -2,8 +2,8 @@
 /*
  * The disks of a libvirt domain that revertfs serves, in whichever mounts they are.
  */
-#ifndef REVERTFS_CTL_LIBVIRT_DOMAIN_DISKS_H
-#define REVERTFS_CTL_LIBVIRT_DOMAIN_DISKS_H
+#ifndef REVERTFS_CTL_LIBVIRT_SERVED_DOMAIN_H
+#define REVERTFS_CTL_LIBVIRT_SERVED_DOMAIN_H
 
 #include "domain.h"
 #include "json.h"

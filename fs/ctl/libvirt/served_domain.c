@@ -3,7 +3,7 @@
  * The paths are in the domain's XML, as it runs where it does: a disk is ours when its path lies in
  * a revertfs mount (compared as text) and the daemon there has a disk of that name.
  */
-#include "domain_disks.h"
+#include "served_domain.h"
 
 #include <errno.h>
 #include <stdlib.h>
