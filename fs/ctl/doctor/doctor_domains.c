@@ -10,6 +10,7 @@
 
 #include "ask.h"
 #include "doctor.h"
+#include "domain_xml.h"
 #include "draw.h"
 #include "host.h"
 
@@ -40,7 +41,7 @@ static void check_entries(struct doctor *doctor, const char *name, const struct 
 	CLEANUP(domain_freep) struct domain *domain = NULL;
 	struct sentence why;
 
-	if (guest_definition(&doctor->virsh, name, NULL, &domain, &why) < 0 || !doctor->mounts)
+	if (domain_xml_read(&doctor->virsh, name, DOMAIN_XML_DEFINED, NULL, &domain, &why) < 0 || !doctor->mounts)
 		return;
 	if (guest_ask_hook(domain, config, doctor->mounts, &why) < 0) {
 		report_context(&why, 0, "domain '%s' would not start: ", name);
@@ -140,7 +141,7 @@ static void check_domain(struct doctor *doctor, const char *name)
 	struct sentence ignored;
 
 	/* One that has just gone is not looked at; a file that is not valid has been noted. */
-	if (guest_definition(&doctor->virsh, name, NULL, &domain, &ignored) < 0 ||
+	if (domain_xml_read(&doctor->virsh, name, DOMAIN_XML_DEFINED, NULL, &domain, &ignored) < 0 ||
 	    config_load(HOST_CONFIG_DIR, name, &config, &ignored) < 0)
 		return;
 	for (size_t i = 0; i < domain->count; i++)

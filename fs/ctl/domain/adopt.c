@@ -17,6 +17,7 @@
 #include "draw.h"
 #include "host.h"
 #include "conversion.h"
+#include "domain_xml.h"
 #include "subcommands.h"
 
 /* ---- which disks */
@@ -134,12 +135,10 @@ static int check_free(struct conversion_disk *disk, struct sentence *error)
 static int check_domain(const struct conversion *conversion, const char *name, struct sentence *error)
 {
 	CLEANUP(domain_freep) struct domain *domain = NULL;
-	CLEANUP(freep) char *xml = NULL;
 	struct sentence ignored;
 
-	/* One that goes away meanwhile is none. */
-	if (virsh_domain_xml(&conversion->guest.virsh, name, true, &xml, &ignored) < 0 ||
-	    domain_parse(xml, strlen(xml), &domain, &ignored) < 0 ||
+	/* A domain that goes away meanwhile uses nothing. */
+	if (domain_xml_read(&conversion->guest.virsh, name, DOMAIN_XML_DEFINED, NULL, &domain, &ignored) < 0 ||
 	    strcmp(domain->uuid, conversion->guest.domain->uuid) == 0)
 		return 0;
 	for (size_t i = 0; i < conversion->count; i++)

@@ -11,6 +11,7 @@
 
 #include "ask.h"
 #include "command.h"
+#include "domain_xml.h"
 #include "host.h"
 
 void conversion_clear(struct conversion *conversion)
@@ -149,7 +150,8 @@ static int is_as_it_was(const struct conversion *conversion, bool *ret_same, str
 {
 	CLEANUP(domain_freep) struct domain *domain = NULL;
 	CLEANUP(freep) char *xml = NULL;
-	int r = guest_definition(&conversion->guest.virsh, conversion->guest.domain->uuid, &xml, &domain, error);
+	int r = domain_xml_read(&conversion->guest.virsh, conversion->guest.domain->uuid, DOMAIN_XML_DEFINED, &xml,
+				&domain, error);
 
 	*ret_same = r == 0 && strcmp(xml, conversion->guest.xml) == 0;
 	return r;
@@ -200,11 +202,9 @@ int conversion_verify(void *subject, struct sentence *error)
 {
 	struct conversion *conversion = subject;
 	CLEANUP(domain_freep) struct domain *domain = NULL;
-	CLEANUP(freep) char *xml = NULL;
-	int r = virsh_domain_xml(&conversion->guest.virsh, conversion->guest.domain->uuid, true, &xml, error);
+	int r = domain_xml_read(&conversion->guest.virsh, conversion->guest.domain->uuid, DOMAIN_XML_DEFINED, NULL,
+				&domain, error);
 
-	if (r == 0)
-		r = domain_parse(xml, strlen(xml), &domain, error);
 	for (size_t i = 0; i < conversion->count && r == 0; i++) {
 		const struct domain_disk *disk = domain_find(domain, conversion->disks[i].target);
 

@@ -8,10 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "domain_xml.h"
 #include "host.h"
 #include "plan.h"
-
-static const char *const storage_dirs[] = { "/run/libvirt/storage", "/etc/libvirt/storage" };
 
 void guest_clear(struct guest *guest)
 {
@@ -21,35 +20,12 @@ void guest_clear(struct guest *guest)
 	*guest = (struct guest){ 0 };
 }
 
-int guest_definition(const struct virsh *virsh, const char *word, char **ret_xml, struct domain **ret_domain,
-		     struct sentence *error)
-{
-	/* Without its secrets, a definition that is given back would lose them. */
-	const char *words[] = { "dumpxml", "--inactive", "--security-info", "--domain", word, NULL };
-	CLEANUP(domain_freep) struct domain *domain = NULL;
-	CLEANUP(freep) char *xml = NULL;
-	int r = virsh_run(virsh, words, &xml, error);
-
-	if (r == 0)
-		r = domain_parse(xml, strlen(xml), &domain, error);
-	if (r < 0 || !domain)
-		return r;
-	if (!domain->name)
-		return report(error, -EBADMSG, "what virsh printed is no domain's XML: it has no name");
-	for (size_t i = 0; i < domain->count; i++)
-		domain_resolve_volume(&domain->disks[i], storage_dirs, ARRAY_SIZE(storage_dirs));
-	if (ret_xml)
-		*ret_xml = steal_pointer(&xml);
-	*ret_domain = steal_pointer(&domain);
-	return 0;
-}
-
 int guest_load(const struct context *context, const char *word, struct guest *ret_guest, struct sentence *error)
 {
 	int r;
 
 	*ret_guest = (struct guest){ .virsh = { .uri = context->connect } };
-	r = guest_definition(&ret_guest->virsh, word, &ret_guest->xml, &ret_guest->domain, error);
+	r = domain_xml_read(&ret_guest->virsh, word, DOMAIN_XML_DEFINED, &ret_guest->xml, &ret_guest->domain, error);
 	if (r == 0)
 		r = config_load(HOST_CONFIG_DIR, ret_guest->domain->name, &ret_guest->config, error);
 	return r < 0 ? r : 0;

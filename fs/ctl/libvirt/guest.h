@@ -26,13 +26,6 @@ int guest_load(const struct context *context, const char *word, struct guest *re
 void guest_clear(struct guest *guest); /* for CLEANUP() */
 
 /*
- * Its definition alone: *ret_xml (NULL: not wanted) as above, and what it says, with the volumes
- * resolved.
- */
-int guest_definition(const struct virsh *virsh, const char *word, char **ret_xml, struct domain **ret_domain,
-		     struct sentence *error);
-
-/*
  * What the hook would say if this domain started now: 0, or the sentence that keeps it from that.
  */
 int guest_ask_hook(const struct domain *domain, const struct config *config, const struct mounts *mounts,

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "ask.h"
+#include "domain_xml.h"
 
 void served_domain_clear(struct served_domain *domain)
 {
@@ -44,22 +45,6 @@ static int find_state(const struct virsh *virsh, const char *domain, enum domain
 		}
 	}
 	return report(error, -EBUSY, "domain '%s' is neither off nor running (%s): try again later", domain, state);
-}
-
-static int find_xml(const struct virsh *virsh, const char *domain, struct domain **ret_parsed, struct sentence *error)
-{
-	static const char *const storage_dirs[] = { "/run/libvirt/storage", "/etc/libvirt/storage" };
-	CLEANUP(freep) char *xml = NULL;
-	int r = virsh_domain_xml(virsh, domain, false, &xml, error);
-
-	if (r < 0)
-		return r;
-	r = domain_parse(xml, strlen(xml), ret_parsed, error);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < (*ret_parsed)->count; i++)
-		domain_resolve_volume(&(*ret_parsed)->disks[i], storage_dirs, ARRAY_SIZE(storage_dirs));
-	return 0;
 }
 
 static bool is_something(struct json_object *disk, const char *key)
@@ -136,7 +121,7 @@ int served_domain_find(const struct virsh *virsh, const char *domain, struct ser
 		r = find_state(virsh, domain, &found.state, error);
 	if (r < 0)
 		return r;
-	r = find_xml(virsh, domain, &parsed, error);
+	r = domain_xml_read(virsh, domain, DOMAIN_XML_CURRENT, NULL, &parsed, error);
 	if (r < 0)
 		return r;
 	memcpy(found.uuid, parsed->uuid, sizeof(found.uuid));

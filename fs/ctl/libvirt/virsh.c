@@ -78,14 +78,6 @@ int virsh_run(const struct virsh *virsh, const char *const *words, char **ret_ou
 	return run_with_file(virsh, words, -1, ret_output, error);
 }
 
-int virsh_domain_xml(const struct virsh *virsh, const char *domain, bool inactive, char **ret_xml,
-		     struct sentence *error)
-{
-	const char *words[] = { "dumpxml", "--domain", domain, inactive ? "--inactive" : NULL, NULL };
-
-	return virsh_run(virsh, words, ret_xml, error);
-}
-
 int virsh_define(const struct virsh *virsh, const char *xml, struct sentence *error)
 {
 	const char *words[] = { "define", "--file", "/proc/self/fd/3", NULL };

@@ -27,10 +27,6 @@ struct virsh {
  */
 int virsh_run(const struct virsh *virsh, const char *const *words, char **ret_output, struct sentence *error);
 
-/* The domain's XML: as it runs, where it runs, or (inactive) as it is defined. */
-int virsh_domain_xml(const struct virsh *virsh, const char *domain, bool inactive, char **ret_xml,
-		     struct sentence *error);
-
 /* `virsh define`, of XML that was made here. */
 int virsh_define(const struct virsh *virsh, const char *xml, struct sentence *error);
 
