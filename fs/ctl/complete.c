@@ -12,8 +12,8 @@
 #include "ask.h"
 #include "completion.h"
 #include "draw.h"
-#include "guest.h"
 #include "subcommands.h"
+#include "virsh.h"
 
 #define EXIT_FILES 10
 #define PATIENCE_MS 2000
@@ -32,9 +32,9 @@ static void add_mounts(const struct unfinished *unfinished, struct candidates *c
 static void add_domains(const struct unfinished *unfinished, struct candidates *candidates)
 {
 	struct virsh virsh = { .uri = unfinished->connect, .timeout_s = PATIENCE_S };
-	CLEANUP(guest_free_names) char **names = NULL;
+	CLEANUP(virsh_free_names) char **names = NULL;
 
-	if (guest_names(&virsh, &names, NULL) < 0)
+	if (virsh_domain_names(&virsh, &names, NULL) < 0)
 		return;
 	for (char **name = names; *name; name++)
 		candidates_add(candidates, unfinished, *name);

@@ -48,7 +48,7 @@ static void clear_doctor(struct doctor *doctor)
 	free(doctor->findings);
 	free(doctor->places);
 	mounts_free(doctor->mounts);
-	guest_free_names(&doctor->names);
+	virsh_free_names(&doctor->names);
 }
 
 static void look(struct doctor *doctor)

@@ -19,7 +19,7 @@
 void doctor_check_libvirt(struct doctor *doctor)
 {
 	struct sentence why;
-	int r = guest_names(&doctor->virsh, &doctor->names, &why);
+	int r = virsh_domain_names(&doctor->virsh, &doctor->names, &why);
 
 	if (r < 0)
 		doctor_note(doctor, r == -ENOENT ? LEVEL_NOTE : LEVEL_WARNING, "start libvirtd, or say --connect=URI",

@@ -155,8 +155,8 @@ static int check_domain(const struct conversion *conversion, const char *name, s
 
 static int check_other_domains(const struct conversion *conversion, struct sentence *error)
 {
-	CLEANUP(guest_free_names) char **names = NULL;
-	int r = guest_names(&conversion->guest.virsh, &names, error);
+	CLEANUP(virsh_free_names) char **names = NULL;
+	int r = virsh_domain_names(&conversion->guest.virsh, &names, error);
 
 	for (char **name = names; r == 0 && *name; name++)
 		r = check_domain(conversion, *name, error);

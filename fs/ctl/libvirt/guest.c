@@ -73,37 +73,6 @@ int guest_check_off(const struct guest *guest, struct sentence *error)
 	return 0;
 }
 
-void guest_free_names(char ***names)
-{
-	for (char **name = *names; name && *name; name++)
-		free(*name);
-	free(*names);
-	*names = NULL;
-}
-
-int guest_names(const struct virsh *virsh, char ***ret_names, struct sentence *error)
-{
-	const char *words[] = { "list", "--all", "--name", NULL };
-	CLEANUP(guest_free_names) char **names = NULL;
-	CLEANUP(freep) char *text = NULL;
-	size_t count = 0;
-	char *place = NULL;
-	int r = virsh_run(virsh, words, &text, error);
-
-	if (r < 0)
-		return r;
-	names = calloc(strlen(text) / 2 + 2, sizeof(*names));
-	if (!names)
-		return report(error, -ENOMEM, "out of memory");
-	for (char *line = strtok_r(text, "\n", &place); line; line = strtok_r(NULL, "\n", &place)) {
-		names[count] = strdup(line);
-		if (!names[count++])
-			return report(error, -ENOMEM, "out of memory");
-	}
-	*ret_names = steal_pointer(&names);
-	return 0;
-}
-
 static int choose_one(const struct config *config, const char *target, bool *which, struct sentence *error)
 {
 	for (size_t i = 0; i < config->count; i++) {

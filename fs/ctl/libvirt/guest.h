@@ -34,10 +34,6 @@ int guest_ask_hook(const struct domain *domain, const struct config *config, con
 /* -EBUSY with a sentence when it runs, or a saved state of it would come back on other disks. */
 int guest_check_off(const struct guest *guest, struct sentence *error);
 
-/* The names of all domains; an array that ends with NULL, to be freed with guest_free_names(). */
-int guest_names(const struct virsh *virsh, char ***ret_names, struct sentence *error);
-void guest_free_names(char ***names); /* for CLEANUP() */
-
 /*
  * The entries of the domain's file that --target chooses, all without it: a bool for each of
  * guest->config->disks, to free(). -ENOENT with a sentence when one is not there, or there is no

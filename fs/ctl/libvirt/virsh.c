@@ -105,3 +105,34 @@ int virsh_domain_do(const struct virsh *virsh, const char *command, const char *
 
 	return virsh_run(virsh, words, NULL, error);
 }
+
+void virsh_free_names(char ***names)
+{
+	for (char **name = *names; name && *name; name++)
+		free(*name);
+	free(*names);
+	*names = NULL;
+}
+
+int virsh_domain_names(const struct virsh *virsh, char ***ret_names, struct sentence *error)
+{
+	const char *words[] = { "list", "--all", "--name", NULL };
+	CLEANUP(virsh_free_names) char **names = NULL;
+	CLEANUP(freep) char *text = NULL;
+	size_t count = 0;
+	char *place = NULL;
+	int r = virsh_run(virsh, words, &text, error);
+
+	if (r < 0)
+		return r;
+	names = calloc(strlen(text) / 2 + 2, sizeof(*names));
+	if (!names)
+		return report(error, -ENOMEM, "out of memory");
+	for (char *line = strtok_r(text, "\n", &place); line; line = strtok_r(NULL, "\n", &place)) {
+		names[count] = strdup(line);
+		if (!names[count++])
+			return report(error, -ENOMEM, "out of memory");
+	}
+	*ret_names = steal_pointer(&names);
+	return 0;
+}

@@ -36,4 +36,8 @@ int virsh_domain_state(const struct virsh *virsh, const char *domain, char **ret
 /* `virsh COMMAND --domain DOMAIN`: suspend, resume and the like. */
 int virsh_domain_do(const struct virsh *virsh, const char *command, const char *domain, struct sentence *error);
 
+/* The names of all domains: an array that ends with NULL, to free with virsh_free_names(). */
+int virsh_domain_names(const struct virsh *virsh, char ***ret_names, struct sentence *error);
+void virsh_free_names(char ***names); /* for CLEANUP() */
+
 #endif
