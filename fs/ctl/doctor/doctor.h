@@ -5,7 +5,7 @@
 #ifndef REVERTFS_CTL_DOCTOR_DOCTOR_H
 #define REVERTFS_CTL_DOCTOR_DOCTOR_H
 
-#include "guest.h"
+#include "defined_domain.h"
 #include "json.h"
 #include "mounts.h"
 

@@ -43,7 +43,7 @@ static void check_entries(struct doctor *doctor, const char *name, const struct 
 
 	if (domain_xml_read(&doctor->virsh, name, DOMAIN_XML_DEFINED, NULL, &domain, &why) < 0 || !doctor->mounts)
 		return;
-	if (guest_ask_hook(domain, config, doctor->mounts, &why) < 0) {
+	if (defined_domain_ask_hook(domain, config, doctor->mounts, &why) < 0) {
 		report_context(&why, 0, "domain '%s' would not start: ", name);
 		doctor_note_sentence(doctor, LEVEL_PROBLEM, &why);
 	}

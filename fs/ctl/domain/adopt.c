@@ -29,7 +29,7 @@ static bool may_be_a_disk(const struct domain_disk *disk)
 
 static int choose(struct conversion *conversion, const struct arguments *arguments, struct sentence *error)
 {
-	const struct domain *domain = conversion->guest.domain;
+	const struct domain *domain = conversion->defined.domain;
 	const char *target;
 	size_t place = 0;
 
@@ -88,7 +88,7 @@ static int place_image(const struct conversion *conversion, struct conversion_di
 
 static int place_disk(const struct conversion *conversion, struct conversion_disk *disk, struct sentence *error)
 {
-	const struct domain_disk *xml = domain_find(conversion->guest.domain, disk->target);
+	const struct domain_disk *xml = domain_find(conversion->defined.domain, disk->target);
 
 	if (!may_be_a_disk(xml))
 		return report(error, -EINVAL, "'%s' is a %s, and only disks can be protected", disk->target,
@@ -138,8 +138,8 @@ static int check_domain(const struct conversion *conversion, const char *name, s
 	struct sentence ignored;
 
 	/* A domain that goes away meanwhile uses nothing. */
-	if (domain_xml_read(&conversion->guest.virsh, name, DOMAIN_XML_DEFINED, NULL, &domain, &ignored) < 0 ||
-	    strcmp(domain->uuid, conversion->guest.domain->uuid) == 0)
+	if (domain_xml_read(&conversion->defined.virsh, name, DOMAIN_XML_DEFINED, NULL, &domain, &ignored) < 0 ||
+	    strcmp(domain->uuid, conversion->defined.domain->uuid) == 0)
 		return 0;
 	for (size_t i = 0; i < conversion->count; i++)
 		for (size_t k = 0; k < domain->count; k++)
@@ -156,7 +156,7 @@ static int check_domain(const struct conversion *conversion, const char *name, s
 static int check_other_domains(const struct conversion *conversion, struct sentence *error)
 {
 	CLEANUP(virsh_free_names) char **names = NULL;
-	int r = virsh_domain_names(&conversion->guest.virsh, &names, error);
+	int r = virsh_domain_names(&conversion->defined.virsh, &names, error);
 
 	for (char **name = names; r == 0 && *name; name++)
 		r = check_domain(conversion, *name, error);
@@ -175,7 +175,7 @@ static const struct config_disk *find_entry(const struct config *config, const c
 
 static int compose_file(struct conversion *conversion, struct sentence *error)
 {
-	const struct config *config = conversion->guest.config;
+	const struct config *config = conversion->defined.config;
 	CLEANUP(freep) const char **targets = calloc(conversion->count + 1, sizeof(*targets));
 	size_t count = 0;
 
@@ -202,16 +202,16 @@ static int ask_the_hook(const struct conversion *conversion, struct sentence *er
 		return r;
 	for (size_t i = 0; i < conversion->count; i++)
 		entries[i].target = conversion->disks[i].target;
-	return guest_ask_hook(domain, &config, conversion->mounts, error);
+	return defined_domain_ask_hook(domain, &config, conversion->mounts, error);
 }
 
 static int check(struct conversion *conversion, const struct context *context, const struct arguments *arguments,
 		 struct sentence *error)
 {
-	int r = guest_load(context, arguments->words[0], &conversion->guest, error);
+	int r = defined_domain_load(context, arguments->words[0], &conversion->defined, error);
 
 	if (r == 0)
-		r = guest_check_off(&conversion->guest, error);
+		r = defined_domain_check_off(&conversion->defined, error);
 	if (r == 0)
 		r = ask_mounts(&conversion->mounts, error);
 	if (r == 0)
@@ -288,7 +288,7 @@ static int run_adopt(const struct context *context, const struct arguments *argu
 	conversion_print(context, &conversion, "adopted");
 	if (!context->json)
 		printf("Its disks revert whenever it ends. 'revertctl commit-once %s' keeps what one session writes.\n",
-		       conversion.guest.domain->name);
+		       conversion.defined.domain->name);
 	return 0;
 }
 

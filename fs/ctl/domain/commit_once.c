@@ -12,7 +12,7 @@
 
 #include "config_text.h"
 #include "draw.h"
-#include "guest.h"
+#include "defined_domain.h"
 #include "hooklog.h"
 #include "host.h"
 #include "shown.h"
@@ -33,9 +33,9 @@ static char *list_targets(const struct config *config, const bool *which)
 	return text;
 }
 
-static int write_flag(const struct guest *guest, const bool *which, bool value, struct sentence *error)
+static int write_flag(const struct defined_domain *defined, const bool *which, bool value, struct sentence *error)
 {
-	const struct config *config = guest->config;
+	const struct config *config = defined->config;
 	CLEANUP(freep) char *text = config_text_arm(config->text, which, config->count, value);
 
 	if (!text)
@@ -43,39 +43,39 @@ static int write_flag(const struct guest *guest, const bool *which, bool value, 
 	return strcmp(text, config->text) == 0 ? 0 : config_replace(config, text, error);
 }
 
-static void note(const struct guest *guest, const char *targets, bool value, const char *reason)
+static void note(const struct defined_domain *defined, const char *targets, bool value, const char *reason)
 {
 	CLEANUP(freep) char *user = host_user();
 	char shown[256];
 
-	shown_text(guest->domain->name, shown, sizeof(shown));
+	shown_text(defined->domain->name, shown, sizeof(shown));
 	hooklog(HOST_HOOK_LOG, shown, "one-shot-commit of %s was set to %s by %s%s%s", targets,
 		value ? "true" : "false", user ? user : "?", reason ? ": " : "", reason ? reason : "");
 }
 
-static void print_json(const struct guest *guest, const bool *which, bool value)
+static void print_json(const struct defined_domain *defined, const bool *which, bool value)
 {
 	CLEANUP(json_putp) struct json_object *answer = json_object_new_object();
 	struct json_object *targets = json_object_new_array();
 
 	json_set_bool(answer, "ok", true);
-	json_set_string(answer, "domain", guest->domain->name);
-	for (size_t i = 0; i < guest->config->count; i++)
+	json_set_string(answer, "domain", defined->domain->name);
+	for (size_t i = 0; i < defined->config->count; i++)
 		if (which[i])
-			json_object_array_add(targets, json_object_new_string(guest->config->disks[i].target));
+			json_object_array_add(targets, json_object_new_string(defined->config->disks[i].target));
 	json_object_object_add(answer, "targets", targets);
 	json_set_bool(answer, "one-shot-commit", value);
 	printf("%s\n", json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN));
 }
 
-static void print_text(const struct guest *guest, const char *targets, bool value)
+static void print_text(const struct defined_domain *defined, const char *targets, bool value)
 {
 	CLEANUP(freep) char *state = NULL;
 	struct sentence ignored;
-	bool off = virsh_domain_state(&guest->virsh, guest->domain->uuid, &state, &ignored) < 0 ||
+	bool off = virsh_domain_state(&defined->virsh, defined->domain->uuid, &state, &ignored) < 0 ||
 		   strcmp(state, "shut off") == 0;
 
-	printf("%s: what %s session writes to %s will be %s when it ends\n", guest->domain->name,
+	printf("%s: what %s session writes to %s will be %s when it ends\n", defined->domain->name,
 	       off ? "its next" : "the running", targets, value ? "kept, once," : "discarded");
 }
 
@@ -83,26 +83,26 @@ static int set_flag(const struct context *context, const struct arguments *argum
 		    struct sentence *error)
 {
 	const char *reason = arguments_value(arguments, "reason");
-	CLEANUP(guest_clear) struct guest guest = { 0 };
+	CLEANUP(defined_domain_clear) struct defined_domain defined = { 0 };
 	CLEANUP(freep) char *targets = NULL;
 	CLEANUP(freep) bool *which = NULL;
-	int r = guest_load(context, arguments->words[0], &guest, error);
+	int r = defined_domain_load(context, arguments->words[0], &defined, error);
 
 	if (r == 0)
-		r = guest_choose(&guest, arguments, &which, error);
+		r = defined_domain_choose(&defined, arguments, &which, error);
 	if (r < 0 || !which)
 		return r;
-	r = write_flag(&guest, which, value, error);
+	r = write_flag(&defined, which, value, error);
 	if (r < 0)
 		return r;
-	targets = list_targets(guest.config, which);
+	targets = list_targets(defined.config, which);
 	if (!targets)
 		return report(error, -ENOMEM, "out of memory");
-	note(&guest, targets, value, reason);
+	note(&defined, targets, value, reason);
 	if (context->json)
-		print_json(&guest, which, value);
+		print_json(&defined, which, value);
 	else
-		print_text(&guest, targets, value);
+		print_text(&defined, targets, value);
 	return 0;
 }
 

@@ -26,7 +26,7 @@ void conversion_clear(struct conversion *conversion)
 	}
 	free(conversion->disks);
 	mounts_free(conversion->mounts);
-	guest_clear(&conversion->guest);
+	defined_domain_clear(&conversion->defined);
 	free(conversion->before);
 	free(conversion->after);
 	free(conversion->file);
@@ -52,14 +52,14 @@ int conversion_edit(struct conversion *conversion, struct sentence *error)
 	for (size_t i = 0; i < conversion->count; i++)
 		changes[i] = (struct disk_change){ conversion->disks[i].target, conversion->disks[i].to,
 						   conversion->disks[i].to_format };
-	return domain_edit_disks(conversion->guest.xml, changes, conversion->count, &conversion->before,
+	return domain_edit_disks(conversion->defined.xml, changes, conversion->count, &conversion->before,
 				 &conversion->after, error);
 }
 
 int conversion_show(const struct conversion *conversion, struct sentence *error)
 {
-	const char *name = conversion->guest.domain->name,
-		   *old = conversion->guest.config ? conversion->guest.config->text : "";
+	const char *name = conversion->defined.domain->name,
+		   *old = conversion->defined.config ? conversion->defined.config->text : "";
 	CLEANUP(freep) char *xml_name = format_text("%s.xml", name);
 	CLEANUP(freep) char *file_name = format_text(HOST_CONFIG_DIR "/%s.json", name);
 	int r = xml_name && file_name ? 0 : report(error, -ENOMEM, "out of memory");
@@ -101,7 +101,7 @@ int conversion_ask(const struct conversion_disk *disk, const char *verb, const c
 
 static bool file_stays(const struct conversion *conversion)
 {
-	const char *old = conversion->guest.config ? conversion->guest.config->text : NULL;
+	const char *old = conversion->defined.config ? conversion->defined.config->text : NULL;
 
 	return old && conversion->file ? strcmp(old, conversion->file) == 0 : !old && !conversion->file;
 }
@@ -109,7 +109,7 @@ static bool file_stays(const struct conversion *conversion)
 int conversion_write_file(void *subject, struct sentence *error)
 {
 	struct conversion *conversion = subject;
-	const struct config *config = conversion->guest.config;
+	const struct config *config = conversion->defined.config;
 	int r;
 
 	if (file_stays(conversion))
@@ -119,7 +119,7 @@ int conversion_write_file(void *subject, struct sentence *error)
 	else if (config)
 		r = config_remove(config, error);
 	else
-		r = config_create(HOST_CONFIG_DIR, conversion->guest.domain->name, conversion->file, error);
+		r = config_create(HOST_CONFIG_DIR, conversion->defined.domain->name, conversion->file, error);
 	conversion->file_written = r == 0;
 	return r;
 }
@@ -129,14 +129,14 @@ int conversion_unwrite_file(void *subject, struct sentence *error)
 {
 	struct conversion *conversion = subject;
 	CLEANUP(config_freep) struct config *now = NULL;
-	const struct config *config = conversion->guest.config;
+	const struct config *config = conversion->defined.config;
 	int r;
 
 	if (!conversion->file_written)
 		return 0;
 	if (config && !conversion->file)
-		return config_create(HOST_CONFIG_DIR, conversion->guest.domain->name, config->text, error);
-	r = config_load(HOST_CONFIG_DIR, conversion->guest.domain->name, &now, error);
+		return config_create(HOST_CONFIG_DIR, conversion->defined.domain->name, config->text, error);
+	r = config_load(HOST_CONFIG_DIR, conversion->defined.domain->name, &now, error);
 	if (r <= 0)
 		return r;
 	return config ? config_replace(now, config->text, error) : config_remove(now, error);
@@ -150,10 +150,10 @@ static int is_as_it_was(const struct conversion *conversion, bool *ret_same, str
 {
 	CLEANUP(domain_freep) struct domain *domain = NULL;
 	CLEANUP(freep) char *xml = NULL;
-	int r = domain_xml_read(&conversion->guest.virsh, conversion->guest.domain->uuid, DOMAIN_XML_DEFINED, &xml,
+	int r = domain_xml_read(&conversion->defined.virsh, conversion->defined.domain->uuid, DOMAIN_XML_DEFINED, &xml,
 				&domain, error);
 
-	*ret_same = r == 0 && strcmp(xml, conversion->guest.xml) == 0;
+	*ret_same = r == 0 && strcmp(xml, conversion->defined.xml) == 0;
 	return r;
 }
 
@@ -171,22 +171,22 @@ int conversion_define(void *subject, struct sentence *error)
 		return r;
 	if (!same)
 		return report(error, -ESTALE, "somebody has changed the definition of '%s' meanwhile: try again",
-			      conversion->guest.domain->name);
-	conversion->defined = true;
-	return virsh_define(&conversion->guest.virsh, conversion->after, error);
+			      conversion->defined.domain->name);
+	conversion->definition_written = true;
+	return virsh_define(&conversion->defined.virsh, conversion->after, error);
 }
 
 int conversion_undefine(void *subject, struct sentence *error)
 {
 	struct conversion *conversion = subject;
-	bool same = !conversion->defined;
+	bool same = !conversion->definition_written;
 	int r = 0;
 
 	if (!same && is_as_it_was(conversion, &same, error) < 0)
 		same = false;
 	if (!same)
-		r = virsh_define(&conversion->guest.virsh, conversion->guest.xml, error);
-	return r < 0 ? report_context(error, r, "the definition of '%s': ", conversion->guest.domain->name) : 0;
+		r = virsh_define(&conversion->defined.virsh, conversion->defined.xml, error);
+	return r < 0 ? report_context(error, r, "the definition of '%s': ", conversion->defined.domain->name) : 0;
 }
 
 static bool is(const char *text, const char *wanted)
@@ -202,7 +202,7 @@ int conversion_verify(void *subject, struct sentence *error)
 {
 	struct conversion *conversion = subject;
 	CLEANUP(domain_freep) struct domain *domain = NULL;
-	int r = domain_xml_read(&conversion->guest.virsh, conversion->guest.domain->uuid, DOMAIN_XML_DEFINED, NULL,
+	int r = domain_xml_read(&conversion->defined.virsh, conversion->defined.domain->uuid, DOMAIN_XML_DEFINED, NULL,
 				&domain, error);
 
 	for (size_t i = 0; i < conversion->count && r == 0; i++) {
@@ -212,7 +212,7 @@ int conversion_verify(void *subject, struct sentence *error)
 		    !is(disk->format, conversion->disks[i].to_format))
 			r = report(error, -EIO,
 				   "libvirt took the new definition of '%s', but its disk '%s' is not at '%s' now",
-				   conversion->guest.domain->name, conversion->disks[i].target,
+				   conversion->defined.domain->name, conversion->disks[i].target,
 				   conversion->disks[i].to);
 	}
 	return r;
@@ -226,7 +226,7 @@ static void print_json(const struct conversion *conversion, const char *verb)
 	struct json_object *list = json_object_new_array();
 
 	json_set_bool(answer, "ok", true);
-	json_set_string(answer, verb, conversion->guest.domain->name);
+	json_set_string(answer, verb, conversion->defined.domain->name);
 	for (size_t i = 0; i < conversion->count; i++) {
 		struct json_object *disk = json_object_new_object();
 
@@ -243,7 +243,7 @@ static void print_json(const struct conversion *conversion, const char *verb)
 
 void conversion_print(const struct context *context, const struct conversion *conversion, const char *verb)
 {
-	const char *name = conversion->guest.domain->name;
+	const char *name = conversion->defined.domain->name;
 
 	if (context->json) {
 		print_json(conversion, verb);

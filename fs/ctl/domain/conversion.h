@@ -7,7 +7,7 @@
 #ifndef REVERTFS_CTL_DOMAIN_CONVERSION_H
 #define REVERTFS_CTL_DOMAIN_CONVERSION_H
 
-#include "guest.h"
+#include "defined_domain.h"
 #include "json.h"
 #include "mounts.h"
 #include "domain_edit.h"
@@ -26,13 +26,13 @@ struct conversion_disk {
 };
 
 struct conversion {
-	struct guest guest;
+	struct defined_domain defined;
 	struct mounts *mounts;
 	struct conversion_disk *disks;
 	size_t count;
 	char *before, *after; /* the definition, written alike */
 	char *file;           /* the domain's file as it is to be; NULL: none */
-	bool file_written, defined;
+	bool file_written, definition_written;
 };
 
 void conversion_clear(struct conversion *conversion); /* for CLEANUP() */

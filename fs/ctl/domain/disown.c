@@ -43,12 +43,12 @@ static void clear_leaving(struct leaving *leaving)
 static int place(struct leaving *leaving, struct conversion_disk *disk, struct sentence *error)
 {
 	const struct conversion *conversion = &leaving->conversion;
-	const struct domain_disk *xml = domain_find(conversion->guest.domain, disk->target);
+	const struct domain_disk *xml = domain_find(conversion->defined.domain, disk->target);
 
 	if (!xml || !xml->path)
 		return report(error, -ENOENT,
 			      "'%s' names the target '%s', but the domain has no such disk: take it out there",
-			      conversion->guest.config->shown, disk->target);
+			      conversion->defined.config->shown, disk->target);
 	disk->mount = mounts_of_path(conversion->mounts, xml->path);
 	if (!disk->mount)
 		return report(error, -EINVAL, "disk '%s': '%s' lies in no revertfs mount", disk->target, xml->path);
@@ -180,7 +180,7 @@ static int parse_changes(const struct arguments *arguments, enum changes *ret_ch
 /* Without any entry left the file goes: an empty one says nothing more than none. */
 static int compose_file(struct leaving *leaving, struct sentence *error)
 {
-	const struct config *config = leaving->conversion.guest.config;
+	const struct config *config = leaving->conversion.defined.config;
 
 	if (leaving->conversion.count == config->count)
 		return 0;
@@ -195,15 +195,15 @@ static int check(struct leaving *leaving, const struct context *context, const s
 	int r = parse_changes(arguments, &leaving->changes, error);
 
 	if (r == 0)
-		r = guest_load(context, arguments->words[0], &conversion->guest, error);
+		r = defined_domain_load(context, arguments->words[0], &conversion->defined, error);
 	if (r == 0)
-		r = guest_choose(&conversion->guest, arguments, &leaving->which, error);
+		r = defined_domain_choose(&conversion->defined, arguments, &leaving->which, error);
 	if (r == 0)
-		r = guest_check_off(&conversion->guest, error);
+		r = defined_domain_check_off(&conversion->defined, error);
 	if (r == 0)
 		r = ask_mounts(&conversion->mounts, error);
-	for (size_t i = 0; r == 0 && i < conversion->guest.config->count; i++)
-		if (leaving->which[i] && !conversion_add(conversion, conversion->guest.config->disks[i].target))
+	for (size_t i = 0; r == 0 && i < conversion->defined.config->count; i++)
+		if (leaving->which[i] && !conversion_add(conversion, conversion->defined.config->disks[i].target))
 			r = report(error, -ENOMEM, "out of memory");
 	for (size_t i = 0; r == 0 && i < conversion->count; i++)
 		r = look_at(leaving, &conversion->disks[i], error);
@@ -242,7 +242,7 @@ static int fold_all(const struct conversion_disk *disk, bool quiet, struct sente
 
 static int bring_home(struct leaving *leaving, bool quiet, struct sentence *error)
 {
-	if (virsh_define(&leaving->conversion.guest.virsh, leaving->conversion.guest.xml, error) < 0)
+	if (virsh_define(&leaving->conversion.defined.virsh, leaving->conversion.defined.xml, error) < 0)
 		return report_context(error, -EIO, "nothing was changed: ");
 	leaving->brought_home = leaving->changes == CHANGES_COMMIT;
 	for (size_t i = 0; i < leaving->conversion.count; i++) {

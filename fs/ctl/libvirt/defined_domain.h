@@ -2,8 +2,8 @@
 /*
  * A libvirt domain as it is defined, with the file that the hook reads for it.
  */
-#ifndef REVERTFS_CTL_LIBVIRT_GUEST_H
-#define REVERTFS_CTL_LIBVIRT_GUEST_H
+#ifndef REVERTFS_CTL_LIBVIRT_DEFINED_DOMAIN_H
+#define REVERTFS_CTL_LIBVIRT_DEFINED_DOMAIN_H
 
 #include "arguments.h"
 #include "config.h"
@@ -11,7 +11,7 @@
 #include "mounts.h"
 #include "virsh.h"
 
-struct guest {
+struct defined_domain {
 	struct virsh virsh;
 	char *xml;             /* of the definition, with its secrets: what `virsh define` takes back */
 	struct domain *domain; /* its name is never NULL; volumes are resolved */
@@ -22,24 +22,25 @@ struct guest {
  * Whatever virsh takes for a domain. -EIO and the like with virsh's sentence; also where the
  * domain's file is not valid.
  */
-int guest_load(const struct context *context, const char *word, struct guest *ret_guest, struct sentence *error);
-void guest_clear(struct guest *guest); /* for CLEANUP() */
+int defined_domain_load(const struct context *context, const char *word, struct defined_domain *ret_defined,
+			struct sentence *error);
+void defined_domain_clear(struct defined_domain *defined); /* for CLEANUP() */
 
 /*
  * What the hook would say if this domain started now: 0, or the sentence that keeps it from that.
  */
-int guest_ask_hook(const struct domain *domain, const struct config *config, const struct mounts *mounts,
-		   struct sentence *error);
+int defined_domain_ask_hook(const struct domain *domain, const struct config *config, const struct mounts *mounts,
+			    struct sentence *error);
 
 /* -EBUSY with a sentence when it runs, or a saved state of it would come back on other disks. */
-int guest_check_off(const struct guest *guest, struct sentence *error);
+int defined_domain_check_off(const struct defined_domain *defined, struct sentence *error);
 
 /*
  * The entries of the domain's file that --target chooses, all without it: a bool for each of
- * guest->config->disks, to free(). -ENOENT with a sentence when one is not there, or there is no
+ * defined->config->disks, to free(). -ENOENT with a sentence when one is not there, or there is no
  * file.
  */
-int guest_choose(const struct guest *guest, const struct arguments *arguments, bool **ret_which,
-		 struct sentence *error);
+int defined_domain_choose(const struct defined_domain *defined, const struct arguments *arguments, bool **ret_which,
+			  struct sentence *error);
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * A domain is named by its UUID once it is known: a name may look like anything.
  */
-#include "guest.h"
+#include "defined_domain.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -12,27 +12,29 @@
 #include "host.h"
 #include "plan.h"
 
-void guest_clear(struct guest *guest)
+void defined_domain_clear(struct defined_domain *defined)
 {
-	free(guest->xml);
-	domain_free(guest->domain);
-	config_free(guest->config);
-	*guest = (struct guest){ 0 };
+	free(defined->xml);
+	domain_free(defined->domain);
+	config_free(defined->config);
+	*defined = (struct defined_domain){ 0 };
 }
 
-int guest_load(const struct context *context, const char *word, struct guest *ret_guest, struct sentence *error)
+int defined_domain_load(const struct context *context, const char *word, struct defined_domain *ret_defined,
+			struct sentence *error)
 {
 	int r;
 
-	*ret_guest = (struct guest){ .virsh = { .uri = context->connect } };
-	r = domain_xml_read(&ret_guest->virsh, word, DOMAIN_XML_DEFINED, &ret_guest->xml, &ret_guest->domain, error);
+	*ret_defined = (struct defined_domain){ .virsh = { .uri = context->connect } };
+	r = domain_xml_read(&ret_defined->virsh, word, DOMAIN_XML_DEFINED, &ret_defined->xml, &ret_defined->domain,
+			    error);
 	if (r == 0)
-		r = config_load(HOST_CONFIG_DIR, ret_guest->domain->name, &ret_guest->config, error);
+		r = config_load(HOST_CONFIG_DIR, ret_defined->domain->name, &ret_defined->config, error);
 	return r < 0 ? r : 0;
 }
 
-int guest_ask_hook(const struct domain *domain, const struct config *config, const struct mounts *mounts,
-		   struct sentence *error)
+int defined_domain_ask_hook(const struct domain *domain, const struct config *config, const struct mounts *mounts,
+			    struct sentence *error)
 {
 	struct event event = { .domain = domain->name, .extra = "-", .reason = "unknown" };
 	struct situation situation = { .event = &event, .domain = domain, .config = config, .mounts = mounts };
@@ -41,30 +43,30 @@ int guest_ask_hook(const struct domain *domain, const struct config *config, con
 	return plan_prepare(&situation, &plan, error);
 }
 
-static bool has_managed_save(const struct guest *guest)
+static bool has_managed_save(const struct defined_domain *defined)
 {
-	const char *words[] = { "dominfo", "--domain", guest->domain->uuid, NULL };
+	const char *words[] = { "dominfo", "--domain", defined->domain->uuid, NULL };
 	CLEANUP(freep) char *text = NULL;
 	const char *line;
 
-	if (virsh_run(&guest->virsh, words, &text, NULL) < 0)
+	if (virsh_run(&defined->virsh, words, &text, NULL) < 0)
 		return false;
 	line = strstr(text, "Managed save:");
 	return line &&
 	       strncmp(line + strlen("Managed save:") + strspn(line + strlen("Managed save:"), " "), "yes", 3) == 0;
 }
 
-int guest_check_off(const struct guest *guest, struct sentence *error)
+int defined_domain_check_off(const struct defined_domain *defined, struct sentence *error)
 {
-	const char *name = guest->domain->name;
+	const char *name = defined->domain->name;
 	CLEANUP(freep) char *state = NULL;
-	int r = virsh_domain_state(&guest->virsh, guest->domain->uuid, &state, error);
+	int r = virsh_domain_state(&defined->virsh, defined->domain->uuid, &state, error);
 
 	if (r < 0)
 		return r;
 	if (strcmp(state, "shut off") != 0 && strcmp(state, "crashed") != 0)
 		return report(error, -EBUSY, "domain '%s' is %s: shut it down first", name, state);
-	if (has_managed_save(guest))
+	if (has_managed_save(defined))
 		return report(
 			error, -EBUSY,
 			"domain '%s' has a managed save, which belongs to its disks as they are: start it and shut it down, "
@@ -84,9 +86,10 @@ static int choose_one(const struct config *config, const char *target, bool *whi
 	return report(error, -ENOENT, "'%s' names no target '%s'", config->shown, target);
 }
 
-int guest_choose(const struct guest *guest, const struct arguments *arguments, bool **ret_which, struct sentence *error)
+int defined_domain_choose(const struct defined_domain *defined, const struct arguments *arguments, bool **ret_which,
+			  struct sentence *error)
 {
-	const struct config *config = guest->config;
+	const struct config *config = defined->config;
 	CLEANUP(freep) bool *which = NULL;
 	const char *target;
 	size_t place = 0;
@@ -95,7 +98,7 @@ int guest_choose(const struct guest *guest, const struct arguments *arguments, b
 	if (!config || !config->count)
 		return report(error, -ENOENT,
 			      "domain '%s' has no disk that reverts: 'revertctl adopt' makes it have one",
-			      guest->domain->name);
+			      defined->domain->name);
 	which = calloc(config->count, sizeof(*which));
 	if (!which)
 		return report(error, -ENOMEM, "out of memory");
