@@ -39,26 +39,26 @@ static const struct check {
 
 static void clear_doctor(struct doctor *doctor)
 {
-	for (size_t i = 0; i < doctor->count; i++) {
+	for (size_t i = 0; i < doctor->finding_count; i++) {
 		free(doctor->findings[i].what);
 		free(doctor->findings[i].fix);
 	}
-	for (size_t i = 0; i < doctor->place_count; i++)
-		json_object_put(doctor->places[i].status);
+	for (size_t i = 0; i < doctor->mount_count; i++)
+		json_object_put(doctor->mounts[i].status);
 	free(doctor->findings);
-	free(doctor->places);
-	mounts_free(doctor->mounts);
-	virsh_free_names(&doctor->names);
+	free(doctor->mounts);
+	mounts_free(doctor->mount_table);
+	virsh_free_names(&doctor->domains);
 }
 
 static void look(struct doctor *doctor)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
-		size_t before = doctor->count;
+		size_t before = doctor->finding_count;
 
 		doctor->check = checks[i].name;
 		checks[i].look(doctor);
-		if (doctor->count == before)
+		if (doctor->finding_count == before)
 			doctor_note(doctor, LEVEL_FINE, NULL, "%s", checks[i].fine);
 	}
 }
@@ -73,7 +73,7 @@ static size_t count_of(const struct doctor *doctor, enum level level)
 {
 	size_t count = 0;
 
-	for (size_t i = 0; i < doctor->count; i++)
+	for (size_t i = 0; i < doctor->finding_count; i++)
 		count += doctor->findings[i].level == level;
 	return count;
 }
@@ -86,7 +86,7 @@ static void print_json(const struct doctor *doctor)
 	json_set_bool(answer, "ok", count_of(doctor, LEVEL_PROBLEM) == 0);
 	json_set_u64(answer, "problems", count_of(doctor, LEVEL_PROBLEM));
 	json_set_u64(answer, "warnings", count_of(doctor, LEVEL_WARNING));
-	for (size_t i = 0; i < doctor->count; i++) {
+	for (size_t i = 0; i < doctor->finding_count; i++) {
 		struct json_object *finding = json_object_new_object();
 
 		json_set_string(finding, "check", doctor->findings[i].check);
@@ -131,7 +131,7 @@ static void print_findings(const struct doctor *doctor)
 	struct style style;
 
 	terminal_look(STDOUT_FILENO, &style);
-	for (size_t i = 0; i < doctor->count; i++) {
+	for (size_t i = 0; i < doctor->finding_count; i++) {
 		const struct finding *finding = &doctor->findings[i];
 		enum colour colour = colours[finding->level];
 

@@ -18,21 +18,21 @@ struct finding {
 };
 
 /* A mount and its daemon's status; NULL where it does not answer. */
-struct place {
+struct doctor_mount {
 	const struct mount *mount;
 	struct json_object *status;
 };
 
 struct doctor {
 	struct virsh virsh;
-	struct mounts *mounts; /* NULL: none could be read */
-	struct place *places;
-	size_t place_count;
-	char **names; /* of all domains; NULL: libvirt does not say */
+	struct mounts *mount_table; /* NULL: none could be read */
+	struct doctor_mount *mounts;
+	size_t mount_count;
+	char **domains; /* their names; NULL: libvirt does not say */
 
 	const char *check; /* the one that looks now */
 	struct finding *findings;
-	size_t count;
+	size_t finding_count;
 };
 
 /*
@@ -50,13 +50,13 @@ void doctor_check_policy(struct doctor *doctor);
 void doctor_check_rights(struct doctor *doctor);
 
 /* doctor_disks.c */
-void doctor_check_mounts(struct doctor *doctor); /* comes first: fills in the places */
+void doctor_check_mounts(struct doctor *doctor); /* comes first: fills in the mounts */
 void doctor_check_disks(struct doctor *doctor);
 void doctor_check_layers(struct doctor *doctor);
 void doctor_check_space(struct doctor *doctor);
 
 /* doctor_domains.c */
-void doctor_check_libvirt(struct doctor *doctor); /* comes before the others: fills in the names */
+void doctor_check_libvirt(struct doctor *doctor); /* comes before the others: fills in the domains */
 void doctor_check_files(struct doctor *doctor);
 void doctor_check_domains(struct doctor *doctor);
 

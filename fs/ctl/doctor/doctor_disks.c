@@ -22,11 +22,11 @@
 /* Calls it for each disk of each daemon that answers. */
 static void each_disk(struct doctor *doctor, void (*look)(struct doctor *doctor, struct json_object *disk))
 {
-	for (size_t i = 0; i < doctor->place_count; i++) {
+	for (size_t i = 0; i < doctor->mount_count; i++) {
 		struct json_object *disks = NULL;
 
-		if (doctor->places[i].status)
-			json_get_array(doctor->places[i].status, "disks", &disks);
+		if (doctor->mounts[i].status)
+			json_get_array(doctor->mounts[i].status, "disks", &disks);
 		for (size_t k = 0; disks && k < json_object_array_length(disks); k++)
 			look(doctor, json_object_array_get_idx(disks, k));
 	}
@@ -34,18 +34,18 @@ static void each_disk(struct doctor *doctor, void (*look)(struct doctor *doctor,
 
 /* ---- mounts */
 
-static int add_place(struct doctor *doctor, const struct mount *mount)
+static int add_mount(struct doctor *doctor, const struct mount *mount)
 {
-	struct place *larger = reallocarray(doctor->places, doctor->place_count + 1, sizeof(*larger));
-	struct place *place;
+	struct doctor_mount *larger = reallocarray(doctor->mounts, doctor->mount_count + 1, sizeof(*larger));
+	struct doctor_mount *added;
 	struct sentence why;
 
 	if (!larger)
 		return -ENOMEM;
-	doctor->places = larger;
-	place = &larger[doctor->place_count++];
-	*place = (struct place){ .mount = mount };
-	if (ask_status(mount->point, &place->status, &why) < 0)
+	doctor->mounts = larger;
+	added = &larger[doctor->mount_count++];
+	*added = (struct doctor_mount){ .mount = mount };
+	if (ask_status(mount->point, &added->status, &why) < 0)
 		doctor_note_sentence(doctor, LEVEL_PROBLEM, &why);
 	return 0;
 }
@@ -54,12 +54,12 @@ void doctor_check_mounts(struct doctor *doctor)
 {
 	struct sentence why;
 
-	if (ask_mounts(&doctor->mounts, &why) < 0) {
+	if (ask_mounts(&doctor->mount_table, &why) < 0) {
 		doctor_note_sentence(doctor, LEVEL_PROBLEM, &why);
 		return;
 	}
-	for (const struct mount *m = mounts_next(doctor->mounts, NULL); m; m = mounts_next(doctor->mounts, m))
-		if (add_place(doctor, m) < 0)
+	for (const struct mount *m = mounts_next(doctor->mount_table, NULL); m; m = mounts_next(doctor->mount_table, m))
+		if (add_mount(doctor, m) < 0)
 			return;
 }
 
@@ -152,9 +152,9 @@ static void check_lost(struct doctor *doctor, const char *state)
 void doctor_check_layers(struct doctor *doctor)
 {
 	each_disk(doctor, check_layers_of);
-	for (size_t i = 0; i < doctor->place_count; i++)
-		if (doctor->places[i].status)
-			check_lost(doctor, string_of(doctor->places[i].status, "state", ""));
+	for (size_t i = 0; i < doctor->mount_count; i++)
+		if (doctor->mounts[i].status)
+			check_lost(doctor, string_of(doctor->mounts[i].status, "state", ""));
 }
 
 /* ---- space */
@@ -204,8 +204,8 @@ static void check_space_of(struct doctor *doctor, const char *directory, uint64_
 
 void doctor_check_space(struct doctor *doctor)
 {
-	for (size_t i = 0; i < doctor->place_count; i++) {
-		struct json_object *status = doctor->places[i].status;
+	for (size_t i = 0; i < doctor->mount_count; i++) {
+		struct json_object *status = doctor->mounts[i].status;
 
 		if (!status)
 			continue;

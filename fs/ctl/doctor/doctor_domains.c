@@ -19,7 +19,7 @@
 void doctor_check_libvirt(struct doctor *doctor)
 {
 	struct sentence why;
-	int r = virsh_domain_names(&doctor->virsh, &doctor->names, &why);
+	int r = virsh_domain_names(&doctor->virsh, &doctor->domains, &why);
 
 	if (r < 0)
 		doctor_note(doctor, r == -ENOENT ? LEVEL_NOTE : LEVEL_WARNING, "start libvirtd, or say --connect=URI",
@@ -28,7 +28,7 @@ void doctor_check_libvirt(struct doctor *doctor)
 
 static bool is_domain(const struct doctor *doctor, const char *name)
 {
-	for (char **n = doctor->names; n && *n; n++)
+	for (char **n = doctor->domains; n && *n; n++)
 		if (strcmp(*n, name) == 0)
 			return true;
 	return false;
@@ -41,9 +41,9 @@ static void check_entries(struct doctor *doctor, const char *name, const struct 
 	CLEANUP(domain_freep) struct domain *domain = NULL;
 	struct sentence why;
 
-	if (domain_xml_read(&doctor->virsh, name, DOMAIN_XML_DEFINED, NULL, &domain, &why) < 0 || !doctor->mounts)
+	if (domain_xml_read(&doctor->virsh, name, DOMAIN_XML_DEFINED, NULL, &domain, &why) < 0 || !doctor->mount_table)
 		return;
-	if (defined_domain_ask_hook(domain, config, doctor->mounts, &why) < 0) {
+	if (defined_domain_ask_hook(domain, config, doctor->mount_table, &why) < 0) {
 		report_context(&why, 0, "domain '%s' would not start: ", name);
 		doctor_note_sentence(doctor, LEVEL_PROBLEM, &why);
 	}
@@ -57,10 +57,10 @@ static void check_file(struct doctor *doctor, const char *name)
 
 	if (r < 0)
 		doctor_note_sentence(doctor, LEVEL_PROBLEM, &why);
-	else if (r > 0 && doctor->names && !is_domain(doctor, name))
+	else if (r > 0 && doctor->domains && !is_domain(doctor, name))
 		doctor_note(doctor, LEVEL_WARNING, "remove the file, or correct its name",
 			    "'%s' is for a domain that libvirt does not have", config->shown);
-	else if (r > 0 && doctor->names)
+	else if (r > 0 && doctor->domains)
 		check_entries(doctor, name, config);
 }
 
@@ -92,9 +92,9 @@ static bool is_served(const struct doctor *doctor, const struct mount *mount, co
 	struct json_object *disk;
 	struct sentence ignored;
 
-	for (size_t i = 0; i < doctor->place_count; i++)
-		if (doctor->places[i].mount == mount && doctor->places[i].status)
-			return ask_find_disk(doctor->places[i].status, name, &disk, &ignored) == 0;
+	for (size_t i = 0; i < doctor->mount_count; i++)
+		if (doctor->mounts[i].mount == mount && doctor->mounts[i].status)
+			return ask_find_disk(doctor->mounts[i].status, name, &disk, &ignored) == 0;
 	return false;
 }
 
@@ -115,8 +115,8 @@ static bool is_named(const struct config *config, const char *target)
 static void check_disk(struct doctor *doctor, const char *domain, const struct config *config,
 		       const struct domain_disk *disk)
 {
-	const struct mount *mount = mounts_of_path(doctor->mounts, disk->path);
-	const struct mount *images = mount ? NULL : mounts_of_image(doctor->mounts, disk->path);
+	const struct mount *mount = mounts_of_path(doctor->mount_table, disk->path);
+	const struct mount *images = mount ? NULL : mounts_of_image(doctor->mount_table, disk->path);
 	CLEANUP(freep)
 	char *adopt = format_text("'revertctl adopt %s --target %s', while it is off", domain, disk->target);
 
@@ -151,6 +151,6 @@ static void check_domain(struct doctor *doctor, const char *name)
 
 void doctor_check_domains(struct doctor *doctor)
 {
-	for (char **name = doctor->names; doctor->mounts && name && *name; name++)
+	for (char **name = doctor->domains; doctor->mount_table && name && *name; name++)
 		check_domain(doctor, *name);
 }

@@ -11,12 +11,12 @@
 
 static void add(struct doctor *doctor, enum level level, const char *what, size_t length, const char *fix)
 {
-	struct finding *larger = reallocarray(doctor->findings, doctor->count + 1, sizeof(*larger));
+	struct finding *larger = reallocarray(doctor->findings, doctor->finding_count + 1, sizeof(*larger));
 
 	if (!larger)
 		return;
 	doctor->findings = larger;
-	larger[doctor->count++] = (struct finding){
+	larger[doctor->finding_count++] = (struct finding){
 		.level = level,
 		.check = doctor->check,
 		.what = strndup(what, length),

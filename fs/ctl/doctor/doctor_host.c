@@ -73,12 +73,12 @@ void doctor_check_kernel(struct doctor *doctor)
 	if (!able)
 		doctor_note(doctor, LEVEL_NOTE, "Linux 6.9 or later reads and writes open disks by itself",
 			    "Linux %s has no FUSE passthrough: the daemon does the disks' I/O", release);
-	for (size_t i = 0; i < doctor->place_count && able; i++)
-		if (doctor->places[i].status && !flag_of(doctor->places[i].status, "passthrough"))
+	for (size_t i = 0; i < doctor->mount_count && able; i++)
+		if (doctor->mounts[i].status && !flag_of(doctor->mounts[i].status, "passthrough"))
 			doctor_note(
 				doctor, LEVEL_NOTE,
 				"look for passthrough= in the configuration, and in the daemon's log why it was not granted",
-				"'%s' has no passthrough, though Linux %s has it", doctor->places[i].mount->point,
+				"'%s' has no passthrough, though Linux %s has it", doctor->mounts[i].mount->point,
 				release);
 }
 
@@ -190,10 +190,10 @@ static void check_way(struct doctor *doctor, const char *point)
 void doctor_check_rights(struct doctor *doctor)
 {
 	check_config_dir(doctor);
-	for (size_t i = 0; i < doctor->place_count; i++) {
-		check_way(doctor, doctor->places[i].mount->point);
-		if (doctor->places[i].status)
-			check_state(doctor, string_of(doctor->places[i].status, "state", ""));
+	for (size_t i = 0; i < doctor->mount_count; i++) {
+		check_way(doctor, doctor->mounts[i].mount->point);
+		if (doctor->mounts[i].status)
+			check_state(doctor, string_of(doctor->mounts[i].status, "state", ""));
 	}
 }
 
@@ -221,8 +221,8 @@ static bool selinux_confines(void)
 
 void doctor_check_policy(struct doctor *doctor)
 {
-	for (size_t i = 0; i < doctor->place_count; i++) {
-		const char *point = doctor->places[i].mount->point;
+	for (size_t i = 0; i < doctor->mount_count; i++) {
+		const char *point = doctor->mounts[i].mount->point;
 		CLEANUP(freep) char *rule = NULL;
 
 		if (!apparmor_confines(point))
