@@ -49,7 +49,8 @@ static int choose(struct conversion *conversion, const struct arguments *argumen
 
 /* ---- where they are */
 
-static int refuse_place(const struct conversion *conversion, const struct conversion_disk *disk, struct sentence *error)
+static int refuse_location(const struct conversion *conversion, const struct conversion_disk *disk,
+			   struct sentence *error)
 {
 	const struct mount *first = mounts_next(conversion->mounts, NULL);
 
@@ -63,7 +64,7 @@ static int refuse_place(const struct conversion *conversion, const struct conver
  * A symbolic link in the path is followed only where the path as it stands is nowhere, so that no
  * mount is touched.
  */
-static int place_image(const struct conversion *conversion, struct conversion_disk *disk, struct sentence *error)
+static int locate_image(const struct conversion *conversion, struct conversion_disk *disk, struct sentence *error)
 {
 	CLEANUP(freep) char *real = NULL;
 	const char *path = disk->from;
@@ -80,13 +81,13 @@ static int place_image(const struct conversion *conversion, struct conversion_di
 		disk->mount = real ? mounts_of_image(conversion->mounts, real) : NULL;
 	}
 	if (!disk->mount)
-		return refuse_place(conversion, disk, error);
+		return refuse_location(conversion, disk, error);
 	disk->name = strdup(path + strlen(disk->mount->images) + 1);
 	disk->to = disk->name ? format_text("%s/%s", disk->mount->point, disk->name) : NULL;
 	return disk->to ? 0 : report(error, -ENOMEM, "out of memory");
 }
 
-static int place_disk(const struct conversion *conversion, struct conversion_disk *disk, struct sentence *error)
+static int locate_disk(const struct conversion *conversion, struct conversion_disk *disk, struct sentence *error)
 {
 	const struct domain_disk *xml = domain_find(conversion->defined.domain, disk->target);
 
@@ -107,7 +108,7 @@ static int place_disk(const struct conversion *conversion, struct conversion_dis
 	if (strcmp(disk->from_format, "raw") != 0 && strcmp(disk->from_format, "qcow2") != 0)
 		return report(error, -EINVAL, "disk '%s' is of format '%s', and images are raw or qcow2", disk->target,
 			      disk->from_format);
-	return place_image(conversion, disk, error);
+	return locate_image(conversion, disk, error);
 }
 
 /* ---- whether they are free */
@@ -190,7 +191,7 @@ static int compose_file(struct conversion *conversion, struct sentence *error)
 }
 
 /* What the hook will say to the new definition when the domain starts. */
-static int ask_the_hook(const struct conversion *conversion, struct sentence *error)
+static int ask_hook(const struct conversion *conversion, struct sentence *error)
 {
 	CLEANUP(freep) struct config_disk *entries = calloc(conversion->count, sizeof(*entries));
 	CLEANUP(domain_freep) struct domain *domain = NULL;
@@ -217,7 +218,7 @@ static int check(struct conversion *conversion, const struct context *context, c
 	if (r == 0)
 		r = choose(conversion, arguments, error);
 	for (size_t i = 0; i < conversion->count && r == 0; i++)
-		r = place_disk(conversion, &conversion->disks[i], error);
+		r = locate_disk(conversion, &conversion->disks[i], error);
 	for (size_t i = 0; i < conversion->count && r == 0; i++)
 		r = check_free(&conversion->disks[i], error);
 	if (r == 0)
@@ -225,13 +226,13 @@ static int check(struct conversion *conversion, const struct context *context, c
 	if (r == 0)
 		r = compose_file(conversion, error);
 	if (r == 0)
-		r = ask_the_hook(conversion, error);
+		r = ask_hook(conversion, error);
 	if (r == 0)
 		r = check_other_domains(conversion, error);
 	return r < 0 ? r : host_check_hook(error);
 }
 
-/* ---- steps */
+/* ---- the steps of the transaction */
 
 /*
  * The definition knows what the image is; found out again it could be something that a guest wrote.
@@ -266,7 +267,7 @@ static int unprotect(void *subject, struct sentence *error)
 	return result;
 }
 
-static const struct step steps[] = {
+static const struct transaction_step transaction[] = {
 	{ protect, unprotect },
 	{ conversion_write_file, conversion_unwrite_file },
 	{ conversion_define, conversion_undefine },
@@ -282,7 +283,7 @@ static int run_adopt(const struct context *context, const struct arguments *argu
 		return r;
 	if (arguments_has(arguments, "dry-run"))
 		return conversion_show(&conversion, error);
-	r = transaction_run(steps, ARRAY_SIZE(steps), &conversion, "everything is as it was", error);
+	r = transaction_run(transaction, ARRAY_SIZE(transaction), &conversion, "everything is as it was", error);
 	if (r < 0)
 		return r;
 	conversion_print(context, &conversion, "adopted");

@@ -97,7 +97,7 @@ int conversion_ask(const struct conversion_disk *disk, const char *verb, const c
 		     : ask(disk->mount->point, line, ASK_TIMEOUT_MS, &answer, error);
 }
 
-/* ---- steps */
+/* ---- steps of a transaction */
 
 static bool file_stays(const struct conversion *conversion)
 {

@@ -53,7 +53,7 @@ int conversion_status(const struct conversion_disk *disk, struct json_object **r
 int conversion_ask(const struct conversion_disk *disk, const char *verb, const char *key, const char *value,
 		   struct sentence *error);
 
-/* Steps: the subject is a struct moving. */
+/* Steps of a transaction whose subject is a struct conversion. */
 int conversion_write_file(void *subject, struct sentence *error);
 int conversion_unwrite_file(void *subject, struct sentence *error);
 int conversion_define(void *subject, struct sentence *error);

@@ -25,24 +25,24 @@
 
 enum changes { CHANGES_ASK, CHANGES_COMMIT, CHANGES_DISCARD };
 
-struct leaving {
+struct disown {
 	struct conversion conversion;
 	bool *which; /* of the file's entries */
 	enum changes changes;
-	bool brought_home; /* something was committed or folded, which cannot be taken back */
+	bool committed; /* something was committed or folded, which cannot be taken back */
 };
 
-static void clear_leaving(struct leaving *leaving)
+static void clear_disown(struct disown *disown)
 {
-	conversion_clear(&leaving->conversion);
-	free(leaving->which);
+	conversion_clear(&disown->conversion);
+	free(disown->which);
 }
 
 /* ---- looking at it */
 
-static int place(struct leaving *leaving, struct conversion_disk *disk, struct sentence *error)
+static int locate_disk(struct disown *disown, struct conversion_disk *disk, struct sentence *error)
 {
-	const struct conversion *conversion = &leaving->conversion;
+	const struct conversion *conversion = &disown->conversion;
 	const struct domain_disk *xml = domain_find(conversion->defined.domain, disk->target);
 
 	if (!xml || !xml->path)
@@ -113,11 +113,11 @@ static int check_status(const struct conversion_disk *disk, struct json_object *
 }
 
 /* On a terminal, in words; elsewhere it must have been said. */
-static int ask_about_changes(struct leaving *leaving, const struct conversion_disk *disk, struct sentence *error)
+static int ask_about_changes(struct disown *disown, const struct conversion_disk *disk, struct sentence *error)
 {
 	char line[16] = "";
 
-	if (leaving->changes != CHANGES_ASK)
+	if (disown->changes != CHANGES_ASK)
 		return 0;
 	if (!isatty(STDIN_FILENO))
 		return report(error, -EBUSY,
@@ -128,7 +128,7 @@ static int ask_about_changes(struct leaving *leaving, const struct conversion_di
 		disk->name);
 	if (!fgets(line, sizeof(line), stdin) || (line[0] != 'c' && line[0] != 'd'))
 		return report(error, -ECANCELED, "nothing was changed");
-	leaving->changes = line[0] == 'c' ? CHANGES_COMMIT : CHANGES_DISCARD;
+	disown->changes = line[0] == 'c' ? CHANGES_COMMIT : CHANGES_DISCARD;
 	return 0;
 }
 
@@ -141,10 +141,10 @@ static struct json_object *properties_of(struct json_object *status)
 	return json_object_get(properties);
 }
 
-static int look_at(struct leaving *leaving, struct conversion_disk *disk, struct sentence *error)
+static int look_at_disk(struct disown *disown, struct conversion_disk *disk, struct sentence *error)
 {
 	CLEANUP(json_putp) struct json_object *status = NULL;
-	int r = place(leaving, disk, error);
+	int r = locate_disk(disown, disk, error);
 
 	if (r == 0)
 		r = conversion_status(disk, &status, error);
@@ -159,7 +159,7 @@ static int look_at(struct leaving *leaving, struct conversion_disk *disk, struct
 		return 0;
 	r = check_status(disk, status, error);
 	if (r == 0 && strcmp(disk_state(status), "dirty") == 0)
-		r = ask_about_changes(leaving, disk, error);
+		r = ask_about_changes(disown, disk, error);
 	return r;
 }
 
@@ -178,37 +178,37 @@ static int parse_changes(const struct arguments *arguments, enum changes *ret_ch
 }
 
 /* Without any entry left the file goes: an empty one says nothing more than none. */
-static int compose_file(struct leaving *leaving, struct sentence *error)
+static int compose_file(struct disown *disown, struct sentence *error)
 {
-	const struct config *config = leaving->conversion.defined.config;
+	const struct config *config = disown->conversion.defined.config;
 
-	if (leaving->conversion.count == config->count)
+	if (disown->conversion.count == config->count)
 		return 0;
-	leaving->conversion.file = config_text_remove(config->text, leaving->which, config->count);
-	return leaving->conversion.file ? 0 : report(error, -ENOMEM, "out of memory");
+	disown->conversion.file = config_text_remove(config->text, disown->which, config->count);
+	return disown->conversion.file ? 0 : report(error, -ENOMEM, "out of memory");
 }
 
-static int check(struct leaving *leaving, const struct context *context, const struct arguments *arguments,
+static int check(struct disown *disown, const struct context *context, const struct arguments *arguments,
 		 struct sentence *error)
 {
-	struct conversion *conversion = &leaving->conversion;
-	int r = parse_changes(arguments, &leaving->changes, error);
+	struct conversion *conversion = &disown->conversion;
+	int r = parse_changes(arguments, &disown->changes, error);
 
 	if (r == 0)
 		r = defined_domain_load(context, arguments->words[0], &conversion->defined, error);
 	if (r == 0)
-		r = defined_domain_choose(&conversion->defined, arguments, &leaving->which, error);
+		r = defined_domain_choose(&conversion->defined, arguments, &disown->which, error);
 	if (r == 0)
 		r = defined_domain_check_off(&conversion->defined, error);
 	if (r == 0)
 		r = ask_mounts(&conversion->mounts, error);
 	for (size_t i = 0; r == 0 && i < conversion->defined.config->count; i++)
-		if (leaving->which[i] && !conversion_add(conversion, conversion->defined.config->disks[i].target))
+		if (disown->which[i] && !conversion_add(conversion, conversion->defined.config->disks[i].target))
 			r = report(error, -ENOMEM, "out of memory");
 	for (size_t i = 0; r == 0 && i < conversion->count; i++)
-		r = look_at(leaving, &conversion->disks[i], error);
+		r = look_at_disk(disown, &conversion->disks[i], error);
 	if (r == 0)
-		r = compose_file(leaving, error);
+		r = compose_file(disown, error);
 	return r < 0 ? r : conversion_edit(conversion, error);
 }
 
@@ -240,16 +240,16 @@ static int fold_all(const struct conversion_disk *disk, bool quiet, struct sente
 	return r < 0 ? r : fold(disk, quiet, error);
 }
 
-static int bring_home(struct leaving *leaving, bool quiet, struct sentence *error)
+static int commit_and_fold(struct disown *disown, bool quiet, struct sentence *error)
 {
-	if (virsh_define(&leaving->conversion.defined.virsh, leaving->conversion.defined.xml, error) < 0)
+	if (virsh_define(&disown->conversion.defined.virsh, disown->conversion.defined.xml, error) < 0)
 		return report_context(error, -EIO, "nothing was changed: ");
-	leaving->brought_home = leaving->changes == CHANGES_COMMIT;
-	for (size_t i = 0; i < leaving->conversion.count; i++) {
-		const struct conversion_disk *disk = &leaving->conversion.disks[i];
+	disown->committed = disown->changes == CHANGES_COMMIT;
+	for (size_t i = 0; i < disown->conversion.count; i++) {
+		const struct conversion_disk *disk = &disown->conversion.disks[i];
 		int r = 0;
 
-		if (disk->is_disk && leaving->changes == CHANGES_COMMIT)
+		if (disk->is_disk && disown->changes == CHANGES_COMMIT)
 			r = conversion_ask(disk, "commit", NULL, NULL, error);
 		if (r == 0 && disk->is_disk)
 			r = fold_all(disk, quiet, error);
@@ -263,10 +263,10 @@ static int bring_home(struct leaving *leaving, bool quiet, struct sentence *erro
  * When it goes no further, the disks stay, and so do their properties; one that was protected again
  * has lost them all.
  */
-static void restore_properties(const struct leaving *leaving)
+static void restore_properties(const struct disown *disown)
 {
-	for (size_t i = 0; i < leaving->conversion.count; i++) {
-		const struct conversion_disk *disk = &leaving->conversion.disks[i];
+	for (size_t i = 0; i < disown->conversion.count; i++) {
+		const struct conversion_disk *disk = &disown->conversion.disks[i];
 		struct sentence ignored;
 
 		if (!disk->properties)
@@ -276,19 +276,19 @@ static void restore_properties(const struct leaving *leaving)
 	}
 }
 
-/* ---- steps */
+/* ---- the steps of the transaction */
 
 static int unprotect(void *subject, struct sentence *error)
 {
-	struct leaving *leaving = subject;
+	struct disown *disown = subject;
 
-	for (size_t i = 0; i < leaving->conversion.count; i++) {
-		struct conversion_disk *disk = &leaving->conversion.disks[i];
+	for (size_t i = 0; i < disown->conversion.count; i++) {
+		struct conversion_disk *disk = &disown->conversion.disks[i];
 		int r = 0;
 
 		if (!disk->is_disk)
 			continue;
-		if (leaving->changes == CHANGES_DISCARD)
+		if (disown->changes == CHANGES_DISCARD)
 			r = conversion_ask(disk, "reset", NULL, NULL, error);
 		if (r == 0)
 			r = conversion_ask(disk, "unprotect", NULL, NULL, error);
@@ -301,11 +301,11 @@ static int unprotect(void *subject, struct sentence *error)
 
 static int protect_again(void *subject, struct sentence *error)
 {
-	struct leaving *leaving = subject;
+	struct disown *disown = subject;
 	int result = 0;
 
-	for (size_t i = 0; i < leaving->conversion.count; i++) {
-		const struct conversion_disk *disk = &leaving->conversion.disks[i];
+	for (size_t i = 0; i < disown->conversion.count; i++) {
+		const struct conversion_disk *disk = &disown->conversion.disks[i];
 		int r = disk->acted ? conversion_ask(disk, "protect", "format", disk->to_format, error) : 0;
 
 		result = r < 0 ? r : result;
@@ -313,10 +313,10 @@ static int protect_again(void *subject, struct sentence *error)
 	return result;
 }
 
-/* The steps that are shared know the moving alone, which stands first. */
-_Static_assert(offsetof(struct leaving, conversion) == 0, "a leaving is a moving");
+/* Steps that adopt has as well are given the conversion, which therefore stands first. */
+_Static_assert(offsetof(struct disown, conversion) == 0, "the address of a disown is that of its conversion");
 
-static const struct step steps[] = {
+static const struct transaction_step transaction[] = {
 	{ conversion_write_file, conversion_unwrite_file },
 	{ conversion_define, conversion_undefine },
 	{ conversion_verify, NULL },
@@ -325,24 +325,24 @@ static const struct step steps[] = {
 
 static int run_disown(const struct context *context, const struct arguments *arguments, struct sentence *error)
 {
-	CLEANUP(clear_leaving) struct leaving leaving = { 0 };
-	int r = check(&leaving, context, arguments, error);
+	CLEANUP(clear_disown) struct disown disown = { 0 };
+	int r = check(&disown, context, arguments, error);
 
 	if (r < 0)
 		return r;
 	if (arguments_has(arguments, "dry-run"))
-		return conversion_show(&leaving.conversion, error);
-	r = bring_home(&leaving, context->json, error);
+		return conversion_show(&disown.conversion, error);
+	r = commit_and_fold(&disown, context->json, error);
 	if (r == 0)
-		r = transaction_run(steps, ARRAY_SIZE(steps), &leaving,
-				    leaving.brought_home
+		r = transaction_run(transaction, ARRAY_SIZE(transaction), &disown,
+				    disown.committed
 					    ? "the domain is protected as before, and its changes are committed"
 					    : "everything is as it was",
 				    error);
 	if (r == 0)
-		conversion_print(context, &leaving.conversion, "disowned");
+		conversion_print(context, &disown.conversion, "disowned");
 	else
-		restore_properties(&leaving);
+		restore_properties(&disown);
 	return r;
 }
 

@@ -4,7 +4,8 @@
  */
 #include "transaction.h"
 
-int transaction_run(const struct step *steps, size_t count, void *subject, const char *undone, struct sentence *error)
+int transaction_run(const struct transaction_step *steps, size_t count, void *subject, const char *undone,
+		    struct sentence *error)
 {
 	struct sentence why = { "" }, stuck = { "" };
 	size_t failed = 0;

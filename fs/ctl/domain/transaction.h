@@ -9,7 +9,7 @@
 
 #include "util.h"
 
-struct step {
+struct transaction_step {
 	int (*act)(void *subject, struct sentence *error);
 	/* Take back what act() did, also half of it when it failed; NULL: nothing to take back. */
 	int (*undo)(void *subject, struct sentence *error);
@@ -19,6 +19,7 @@ struct step {
  * Act in order. When one fails, it and those before it are undone, the last first; the sentence
  * says what failed, and then `undone` ("everything is as it was"), or what could not be taken back.
  */
-int transaction_run(const struct step *steps, size_t count, void *subject, const char *undone, struct sentence *error);
+int transaction_run(const struct transaction_step *steps, size_t count, void *subject, const char *undone,
+		    struct sentence *error);
 
 #endif

@@ -157,7 +157,7 @@ STEP(1)
 STEP(2)
 STEP(3)
 
-static const struct step steps[] = { { act1, undo1 }, { act2, undo2 }, { act3, undo3 } };
+static const struct transaction_step steps[] = { { act1, undo1 }, { act2, undo2 }, { act3, undo3 } };
 
 TEST(steps_that_fail_are_undone_from_the_last_to_the_first)
 {
