@@ -77,8 +77,8 @@ static const char *below(const char *path, const char *directory)
 	return path + strspn(path, "/");
 }
 
-int ask_place(const struct context *context, const char *name, char **ret_point, char **ret_name,
-	      struct sentence *error)
+int ask_find_mount(const struct context *context, const char *name, char **ret_point, char **ret_name,
+		   struct sentence *error)
 {
 	CLEANUP(mounts_freep) struct mounts *mounts = NULL;
 	const struct mount *mount = NULL;

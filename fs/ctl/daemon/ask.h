@@ -33,8 +33,8 @@ int ask_mounts(struct mounts **ret_mounts, struct sentence *error);
  * whose images directory holds it; or the only one there is. *ret_name is the disk's name in it
  * (free() it). `name` may be NULL, and then so is *ret_name. *ret_point is free()d by the caller.
  */
-int ask_place(const struct context *context, const char *name, char **ret_point, char **ret_name,
-	      struct sentence *error);
+int ask_find_mount(const struct context *context, const char *name, char **ret_point, char **ret_name,
+		   struct sentence *error);
 
 /*
  * Ask, and take the answer apart. A refusal is the daemon's errno with its sentence; *ret_answer is

@@ -43,7 +43,7 @@ static int show_disk(const struct view *view, FILE *out, struct sentence *error)
 	CLEANUP(freep) char *name = NULL;
 	CLEANUP(freep) char *text = NULL;
 	struct json_object *disk = NULL;
-	int r = ask_place(view->context, view->word, &point, &name, error);
+	int r = ask_find_mount(view->context, view->word, &point, &name, error);
 
 	if (r == 0)
 		r = ask_status(point, &status, error);
@@ -140,7 +140,7 @@ static int show(const struct view *view, FILE *out, struct sentence *error)
 		return show_disk(view, out, error);
 	if (!view->context->mount)
 		return show_all(view, out, error);
-	r = ask_place(view->context, NULL, &point, NULL, error);
+	r = ask_find_mount(view->context, NULL, &point, NULL, error);
 	return r < 0 ? r : show_mount(view, point, out, error);
 }
 

@@ -129,7 +129,7 @@ static void free_verbp(struct verb *verb)
 static int prepare(const struct context *context, const struct arguments *arguments, struct verb *verb,
 		   struct sentence *error)
 {
-	int r = ask_place(context, arguments->words[0], &verb->point, &verb->name, error);
+	int r = ask_find_mount(context, arguments->words[0], &verb->point, &verb->name, error);
 
 	return r < 0 ? r : verb_line(arguments, verb->name, &verb->line, error);
 }

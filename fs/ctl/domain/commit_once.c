@@ -36,7 +36,7 @@ static char *list_targets(const struct config *config, const bool *which)
 static int write_flag(const struct defined_domain *defined, const bool *which, bool value, struct sentence *error)
 {
 	const struct config *config = defined->config;
-	CLEANUP(freep) char *text = config_text_arm(config->text, which, config->count, value);
+	CLEANUP(freep) char *text = config_text_set_flag(config->text, which, config->count, value);
 
 	if (!text)
 		return report(error, -ENOMEM, "out of memory");
@@ -116,16 +116,16 @@ static int run_discard_next(const struct context *context, const struct argument
 	return set_flag(context, arguments, false, error);
 }
 
-static const struct option_spec arm_options[] = {
+static const struct option_spec commit_once_options[] = {
 	{ "target", "DEV", "just this disk, \"vda\"; may be repeated (all)", NULL },
 	{ "reason", "TEXT", "why, for the hook's log", NULL },
 	{ 0 },
 };
 const struct subcommand commit_once_subcommand = {
-	"commit-once", "DOMAIN",        "keep what the next session writes, or the running one",
-	arm_options,   run_commit_once, NULL,
+	"commit-once",       "DOMAIN",        "keep what the next session writes, or the running one",
+	commit_once_options, run_commit_once, NULL,
 };
 
 const struct subcommand discard_next_subcommand = {
-	"discard-next", "DOMAIN", "take commit-once back", arm_options, run_discard_next, NULL,
+	"discard-next", "DOMAIN", "take commit-once back", commit_once_options, run_discard_next, NULL,
 };

@@ -116,7 +116,7 @@ char *config_text_remove(const char *text, const bool *which, size_t count)
 }
 
 /* Where the flag's value stands, or, without one, where it is to be written: behind the brace. */
-static void put_armed(FILE *stream, const char *entry, bool value)
+static void put_with_flag(FILE *stream, const char *entry, bool value)
 {
 	const char *flag = json_member(entry, "one-shot-commit"), *end = json_end(entry);
 	const char *word = value ? "true" : "false";
@@ -131,7 +131,7 @@ static void put_armed(FILE *stream, const char *entry, bool value)
 	fwrite(entry + 1, 1, (size_t)(end - entry - 1), stream);
 }
 
-char *config_text_arm(const char *text, const bool *which, size_t count, bool value)
+char *config_text_set_flag(const char *text, const bool *which, size_t count, bool value)
 {
 	const char *array = json_member(text, "disks"), *from = text;
 	size_t length = 0;
@@ -146,7 +146,7 @@ char *config_text_arm(const char *text, const bool *which, size_t count, bool va
 		if (!which[i])
 			continue;
 		fwrite(from, 1, (size_t)(entry - from), stream);
-		put_armed(stream, entry, value);
+		put_with_flag(stream, entry, value);
 		from = json_end(entry);
 	}
 	fputs(from, stream);

@@ -20,6 +20,6 @@ char *config_text_add(const char *text, const char *const *targets, size_t count
 char *config_text_remove(const char *text, const bool *which, size_t count);
 
 /* With one-shot-commit of these entries as `value`. */
-char *config_text_arm(const char *text, const bool *which, size_t count, bool value);
+char *config_text_set_flag(const char *text, const bool *which, size_t count, bool value);
 
 #endif

@@ -166,7 +166,7 @@ static int export_disk(const struct context *context, const struct arguments *ar
 	CLEANUP(freep) char *point = NULL;
 	CLEANUP(freep) char *name = NULL;
 	CLEANUP(copies_clear) struct copies copies = { .items = calloc(1, sizeof(*copies.items)), .count = 1 };
-	int r = ask_place(context, arguments->words[0], &point, &name, error);
+	int r = ask_find_mount(context, arguments->words[0], &point, &name, error);
 
 	if (r < 0)
 		return r;

@@ -65,9 +65,9 @@ TEST(the_flag_is_set_where_it_stands_or_else_written)
 {
 	static const char text[] =
 		"{\"disks\":[{\"target\":\"a\", \"one-shot-commit\" : false ,\"n\":1e3},{\"target\":\"b\"}]}";
-	CLEANUP(freep) char *first = config_text_arm(text, (bool[]){ true, false }, 2, true);
-	CLEANUP(freep) char *second = config_text_arm(text, (bool[]){ false, true }, 2, true);
-	CLEANUP(freep) char *back = config_text_arm(first, (bool[]){ true, false }, 2, false);
+	CLEANUP(freep) char *first = config_text_set_flag(text, (bool[]){ true, false }, 2, true);
+	CLEANUP(freep) char *second = config_text_set_flag(text, (bool[]){ false, true }, 2, true);
+	CLEANUP(freep) char *back = config_text_set_flag(first, (bool[]){ true, false }, 2, false);
 
 	check_str(first, "{\"disks\":[{\"target\":\"a\", \"one-shot-commit\" : true ,\"n\":1e3},{\"target\":\"b\"}]}");
 	check_str(second, "{\"disks\":[{\"target\":\"a\", \"one-shot-commit\" : false ,\"n\":1e3},"
