@@ -31,7 +31,7 @@ struct call {
 	bool open; /* asked, and not settled */
 };
 
-struct state {
+struct run {
 	const struct long_command *long_command;
 	struct style style;
 	struct call main, look, cancel;
@@ -76,66 +76,66 @@ static bool is_ours(const struct long_command *long_command, struct json_object 
 	return !long_command->to || strcmp(string_of(job, "to", ""), long_command->to) == 0;
 }
 
-static struct json_object *find_job(const struct state *state, struct json_object *status)
+static struct json_object *find_job(const struct run *run, struct json_object *status)
 {
 	struct json_object *disk = NULL, *jobs = NULL;
 	struct sentence ignored;
 
-	if (ask_find_disk(status, state->long_command->name, &disk, &ignored) < 0)
+	if (ask_find_disk(status, run->long_command->name, &disk, &ignored) < 0)
 		return NULL;
 	json_get_array(disk, "jobs", &jobs);
 	for (size_t i = 0; jobs && i < json_object_array_length(jobs); i++)
-		if (is_ours(state->long_command, json_object_array_get_idx(jobs, i)))
+		if (is_ours(run->long_command, json_object_array_get_idx(jobs, i)))
 			return json_object_array_get_idx(jobs, i);
 	return NULL;
 }
 
-static void note_job(struct state *state, struct json_object *job)
+static void note_job(struct run *run, struct json_object *job)
 {
 	struct json_object *percent;
 
-	state->number = number_of(job, "number");
+	run->number = number_of(job, "number");
 	if (strcmp(string_of(job, "state", ""), "running") != 0)
-		state->progress.waits = true;
+		run->progress.waits = true;
 	else if (json_object_object_get_ex(job, "percent", &percent))
-		progress_note(&state->progress, json_object_get_double(percent), number_of(job, "bytes_total"),
+		progress_note(&run->progress, json_object_get_double(percent), number_of(job, "bytes_total"),
 			      monotonic_ms());
 }
 
-static void paint(struct state *state)
+static void paint(struct run *run)
 {
 	CLEANUP(freep) char *text = NULL;
 
-	if (state->long_command->quiet)
+	if (run->long_command->quiet)
 		return;
-	if (!state->style.is_terminal) {
-		text = progress_line(&state->progress);
+	if (!run->style.is_terminal) {
+		text = progress_line(&run->progress);
 		if (text)
 			fprintf(stderr, "%s\n", text);
 		return;
 	}
-	state->style.width = terminal_width(STDERR_FILENO);
-	text = progress_bar(&state->progress, &state->style);
+	run->style.width = terminal_width(STDERR_FILENO);
+	text = progress_bar(&run->progress, &run->style);
 	fprintf(stderr, "\r%s\033[K", text ? text : "");
-	state->painted = true;
+	run->painted = true;
 }
 
-static void take_look(struct state *state)
+static void take_look(struct run *run)
 {
 	CLEANUP(json_putp) struct json_object *status = NULL;
-	const char *answer = state->look.question.answer;
+	const char *answer = run->look.question.answer;
 	struct json_object *job;
 
 	if (answer && json_parse(answer, strlen(answer), &status, NULL) == 0) {
-		job = find_job(state, status);
+		job = find_job(run, status);
 		if (job) {
-			note_job(state, job);
-			paint(state);
+			note_job(run, job);
+			paint(run);
 		}
 	}
-	free(state->look.question.answer);
-	state->look.question.answer = NULL;
-	state->look_at = monotonic_ms() + LOOK_MS;
+	free(run->look.question.answer);
+	run->look.question.answer = NULL;
+	run->look_at = monotonic_ms() + LOOK_MS;
 }
 
 /* ---- Ctrl-C */
@@ -144,84 +144,84 @@ static void take_look(struct state *state)
  * An export has a number, by which others of the disk are left alone; until it is known the next
  * look is waited for.
  */
-static void ask_to_cancel(struct state *state)
+static void ask_to_cancel(struct run *run)
 {
 	char number[24];
 	int r;
 
-	if (state->cancel.open || state->cancel_line || (state->long_command->to && !state->number))
+	if (run->cancel.open || run->cancel_line || (run->long_command->to && !run->number))
 		return;
-	snprintf(number, sizeof(number), "%llu", (unsigned long long)state->number);
-	state->cancel_line = strdup("cancel");
-	r = state->cancel_line ? command_append(&state->cancel_line, NULL, state->long_command->name) : -ENOMEM;
+	snprintf(number, sizeof(number), "%llu", (unsigned long long)run->number);
+	run->cancel_line = strdup("cancel");
+	r = run->cancel_line ? command_append(&run->cancel_line, NULL, run->long_command->name) : -ENOMEM;
 	if (r == 0)
-		r = command_append(&state->cancel_line, "job", state->long_command->to ? number : "fold");
+		r = command_append(&run->cancel_line, "job", run->long_command->to ? number : "fold");
 	if (r == 0)
-		start_call(&state->cancel, state->long_command->point, state->cancel_line, NULL);
+		start_call(&run->cancel, run->long_command->point, run->cancel_line, NULL);
 }
 
-static void take_signal(struct state *state)
+static void take_signal(struct run *run)
 {
 	struct signalfd_siginfo info;
 
-	if (read(state->signal_fd, &info, sizeof(info)) != sizeof(info))
+	if (read(run->signal_fd, &info, sizeof(info)) != sizeof(info))
 		return;
-	state->interrupts++;
-	if (state->style.is_terminal && state->painted)
+	run->interrupts++;
+	if (run->style.is_terminal && run->painted)
 		fputs("\r\033[K", stderr);
-	state->painted = false;
-	if (state->interrupts == 1)
+	run->painted = false;
+	if (run->interrupts == 1)
 		fputs("cancelling ... (once more: do not wait for that)\n", stderr);
 }
 
 /* ---- the loop */
 
-static void wait_for_something(struct state *state)
+static void wait_for_something(struct run *run)
 {
 	uint64_t now = monotonic_ms();
 	struct pollfd polls[] = {
-		{ .fd = state->signal_fd, .events = POLLIN },
-		{ .fd = state->main.open ? state->main.inquiry.fd : -1, .events = POLLIN },
-		{ .fd = state->look.open ? state->look.inquiry.fd : -1, .events = POLLIN },
-		{ .fd = state->cancel.open ? state->cancel.inquiry.fd : -1, .events = POLLIN },
+		{ .fd = run->signal_fd, .events = POLLIN },
+		{ .fd = run->main.open ? run->main.inquiry.fd : -1, .events = POLLIN },
+		{ .fd = run->look.open ? run->look.inquiry.fd : -1, .events = POLLIN },
+		{ .fd = run->cancel.open ? run->cancel.inquiry.fd : -1, .events = POLLIN },
 	};
-	int timeout = state->look.open ? -1 : state->look_at > now ? (int)(state->look_at - now) : 0;
+	int timeout = run->look.open ? -1 : run->look_at > now ? (int)(run->look_at - now) : 0;
 
 	if (poll(polls, ARRAY_SIZE(polls), timeout) > 0 && polls[0].revents)
-		take_signal(state);
+		take_signal(run);
 	ask_reap();
 }
 
-static void attend(struct state *state)
+static void wait_for_answer(struct run *run)
 {
-	while (state->main.open && state->interrupts < 2) {
-		if (!state->look.open && monotonic_ms() >= state->look_at)
-			start_call(&state->look, state->long_command->point, NULL, "status.json");
-		if (!state->look.open && monotonic_ms() >= state->look_at)
-			state->look_at = monotonic_ms() + LOOK_MS; /* it could not be asked */
-		if (state->interrupts)
-			ask_to_cancel(state);
-		wait_for_something(state);
-		take_call(&state->main);
-		take_call(&state->cancel);
-		if (take_call(&state->look))
-			take_look(state);
+	while (run->main.open && run->interrupts < 2) {
+		if (!run->look.open && monotonic_ms() >= run->look_at)
+			start_call(&run->look, run->long_command->point, NULL, "status.json");
+		if (!run->look.open && monotonic_ms() >= run->look_at)
+			run->look_at = monotonic_ms() + LOOK_MS; /* it could not be asked */
+		if (run->interrupts)
+			ask_to_cancel(run);
+		wait_for_something(run);
+		take_call(&run->main);
+		take_call(&run->cancel);
+		if (take_call(&run->look))
+			take_look(run);
 	}
-	if (state->painted)
+	if (run->painted)
 		fputs("\r\033[K", stderr);
 }
 
-static int judge(struct state *state, struct json_object **ret_answer, struct sentence *error)
+static int result_of(struct run *run, struct json_object **ret_answer, struct sentence *error)
 {
 	int r;
 
-	if (state->main.open)
-		return report(error, -EINTR, "%s is being cancelled", state->what);
-	r = ask_result(&state->main.question, ret_answer, error);
-	if (r < 0 && state->interrupts)
-		return report(error, -EINTR, "%s was cancelled; %s", state->what,
-			      state->long_command->to ? "nothing is left of it"
-						      : "nothing is lost, and it can go on later");
+	if (run->main.open)
+		return report(error, -EINTR, "%s is being cancelled", run->what);
+	r = ask_result(&run->main.question, ret_answer, error);
+	if (r < 0 && run->interrupts)
+		return report(error, -EINTR, "%s was cancelled; %s", run->what,
+			      run->long_command->to ? "nothing is left of it"
+						    : "nothing is lost, and it can go on later");
 	return r;
 }
 
@@ -237,25 +237,25 @@ static int block_interrupt(sigset_t *ret_before)
 
 int long_command_run(const struct long_command *long_command, struct json_object **ret_answer, struct sentence *error)
 {
-	struct state state = { .long_command = long_command, .look_at = monotonic_ms() + FIRST_LOOK_MS };
+	struct run run = { .long_command = long_command, .look_at = monotonic_ms() + FIRST_LOOK_MS };
 	sigset_t before;
 	int r;
 
-	terminal_look(STDERR_FILENO, &state.style);
-	state.what = format_text("%s %s", long_command->kind, long_command->name);
-	if (!state.what)
+	terminal_look(STDERR_FILENO, &run.style);
+	run.what = format_text("%s %s", long_command->kind, long_command->name);
+	if (!run.what)
 		return report(error, -ENOMEM, "out of memory");
-	state.progress = (struct progress){ .what = state.what, .shown_tenth = -1 };
-	state.signal_fd = block_interrupt(&before);
-	start_call(&state.main, long_command->point, long_command->line, NULL);
-	attend(&state);
-	r = judge(&state, ret_answer, error);
-	end_call(&state.main);
-	end_call(&state.look);
-	end_call(&state.cancel);
-	close_fdp(&state.signal_fd);
+	run.progress = (struct progress){ .what = run.what, .shown_tenth = -1 };
+	run.signal_fd = block_interrupt(&before);
+	start_call(&run.main, long_command->point, long_command->line, NULL);
+	wait_for_answer(&run);
+	r = result_of(&run, ret_answer, error);
+	end_call(&run.main);
+	end_call(&run.look);
+	end_call(&run.cancel);
+	close_fdp(&run.signal_fd);
 	sigprocmask(SIG_SETMASK, &before, NULL);
-	free(state.cancel_line);
-	free(state.what);
+	free(run.cancel_line);
+	free(run.what);
 	return r;
 }
