@@ -23,25 +23,25 @@
 #include "long_command.h"
 
 /* One copy; but for the path and the answer all is borrowed. */
-struct copy {
+struct disk_export {
 	const char *point, *name; /* the mount, and the disk in it */
 	const char *target;       /* of a domain's disk, or NULL */
 	char *path;
 	struct json_object *answer;
 };
 
-struct copies {
-	struct copy *items;
+struct disk_exports {
+	struct disk_export *items;
 	size_t count;
 };
 
-static void copies_clear(struct copies *copies)
+static void exports_clear(struct disk_exports *exports)
 {
-	for (size_t i = 0; copies->items && i < copies->count; i++) {
-		free(copies->items[i].path);
-		json_object_put(copies->items[i].answer);
+	for (size_t i = 0; exports->items && i < exports->count; i++) {
+		free(exports->items[i].path);
+		json_object_put(exports->items[i].answer);
 	}
-	free(copies->items);
+	free(exports->items);
 }
 
 /* ---- where to */
@@ -70,21 +70,21 @@ static char *path_for(const char *to, const char *target, size_t count, const ch
 	return path ? absolute_path(path, error) : NULL;
 }
 
-static int choose_paths(const struct arguments *arguments, struct copies *copies, struct sentence *error)
+static int choose_paths(const struct arguments *arguments, struct disk_exports *exports, struct sentence *error)
 {
 	const char *to = arguments_value(arguments, "to"), *format = arguments_value(arguments, "format");
 
-	for (size_t i = 0; i < copies->count; i++) {
-		struct copy *copy = &copies->items[i];
+	for (size_t i = 0; i < exports->count; i++) {
+		struct disk_export *export = &exports->items[i];
 
-		copy->path = path_for(to, copy->target, copies->count, format ? format : "qcow2", error);
-		if (!copy->path)
+		export->path = path_for(to, export->target, exports->count, format ? format : "qcow2", error);
+		if (!export->path)
 			return -ENOENT;
 	}
 	return 0;
 }
 
-/* ---- copying */
+/* ---- the copies */
 
 /* As if it had been given on the command line. */
 static void give_option(struct arguments *arguments, const char *name, const char *value)
@@ -103,29 +103,31 @@ static void give_option(struct arguments *arguments, const char *name, const cha
 		arguments->option_count++;
 }
 
-static int copy_out(const struct context *context, const struct arguments *arguments, const char *snapshot,
-		    struct copy *copy, struct sentence *error)
+static int export_one(const struct context *context, const struct arguments *arguments, const char *snapshot,
+		      struct disk_export *export, struct sentence *error)
 {
 	CLEANUP(freep) char *line = NULL;
-	struct long_command long_command = {
-		.kind = "export", .point = copy->point, .name = copy->name, .to = copy->path, .quiet = context->json
-	};
+	struct long_command long_command = { .kind = "export",
+					     .point = export->point,
+					     .name = export->name,
+					     .to = export->path,
+					     .quiet = context->json };
 	struct arguments own = *arguments;
 	int r;
 
-	give_option(&own, "to", copy->path);
+	give_option(&own, "to", export->path);
 	if (snapshot)
 		give_option(&own, "point", snapshot);
-	r = verb_line(&own, copy->name, &line, error);
+	r = verb_line(&own, export->name, &line, error);
 	long_command.line = line;
-	return r < 0 ? r : long_command_run(&long_command, &copy->answer, error);
+	return r < 0 ? r : long_command_run(&long_command, &export->answer, error);
 }
 
-static int copy_all(const struct context *context, const struct arguments *arguments, const char *snapshot,
-		    struct copies *copies, struct sentence *error)
+static int export_all(const struct context *context, const struct arguments *arguments, const char *snapshot,
+		      struct disk_exports *exports, struct sentence *error)
 {
-	for (size_t i = 0; i < copies->count; i++) {
-		int r = copy_out(context, arguments, snapshot, &copies->items[i], error);
+	for (size_t i = 0; i < exports->count; i++) {
+		int r = export_one(context, arguments, snapshot, &exports->items[i], error);
 
 		if (r < 0)
 			return r;
@@ -135,23 +137,23 @@ static int copy_all(const struct context *context, const struct arguments *argum
 
 /* ---- the user's program */
 
-static int run_hook(const struct context *context, const struct arguments *arguments, const char *domain,
-		    const struct copies *copies, struct sentence *error)
+static int run_post_hook(const struct context *context, const struct arguments *arguments, const char *domain,
+			 const struct disk_exports *exports, struct sentence *error)
 {
 	const char *program = arguments_value(arguments, "post-hook"), *format = arguments_value(arguments, "format");
 
-	for (size_t i = 0; program && i < copies->count; i++) {
-		const struct copy *copy = &copies->items[i];
-		struct post_hook_file file = { .file = copy->path,
-					       .disk = copy->name,
+	for (size_t i = 0; program && i < exports->count; i++) {
+		const struct disk_export *export = &exports->items[i];
+		struct post_hook_file file = { .file = export->path,
+					       .disk = export->name,
 					       .domain = domain,
-					       .target = copy->target,
+					       .target = export->target,
 					       .snapshot = arguments_value(arguments, "point"),
 					       .format = format ? format : "qcow2" };
 		int r;
 
-		json_get_string(copy->answer, "consistency", &file.consistency);
-		json_get_string(copy->answer, "sha256", &file.sha256);
+		json_get_string(export->answer, "consistency", &file.consistency);
+		json_get_string(export->answer, "sha256", &file.sha256);
 		r = post_hook_run(program, &file, context->json, error);
 		if (r < 0)
 			return r;
@@ -165,73 +167,73 @@ static int export_disk(const struct context *context, const struct arguments *ar
 {
 	CLEANUP(freep) char *point = NULL;
 	CLEANUP(freep) char *name = NULL;
-	CLEANUP(copies_clear) struct copies copies = { .items = calloc(1, sizeof(*copies.items)), .count = 1 };
+	CLEANUP(exports_clear) struct disk_exports exports = { .items = calloc(1, sizeof(*exports.items)), .count = 1 };
 	int r = ask_find_mount(context, arguments->words[0], &point, &name, error);
 
 	if (r < 0)
 		return r;
-	if (!copies.items)
+	if (!exports.items)
 		return report(error, -ENOMEM, "out of memory");
-	copies.items[0].point = point;
-	copies.items[0].name = name;
-	r = choose_paths(arguments, &copies, error);
+	exports.items[0].point = point;
+	exports.items[0].name = name;
+	r = choose_paths(arguments, &exports, error);
 	if (r == 0)
-		r = copy_all(context, arguments, NULL, &copies, error);
+		r = export_all(context, arguments, NULL, &exports, error);
 	if (r < 0)
 		return r;
-	verb_print(context, arguments, name, arguments->subcommand->done, copies.items[0].answer);
+	verb_print(context, arguments, name, arguments->subcommand->done, exports.items[0].answer);
 	fflush(stdout);
-	return run_hook(context, arguments, NULL, &copies, error);
+	return run_post_hook(context, arguments, NULL, &exports, error);
 }
 
 /* ---- of a domain */
 
-static int list_copies(const struct served_domain *domain, struct copies *copies, struct sentence *error)
+static int list_exports(const struct served_domain *domain, struct disk_exports *exports, struct sentence *error)
 {
-	copies->items = calloc(domain->count, sizeof(*copies->items));
-	if (!copies->items)
+	exports->items = calloc(domain->count, sizeof(*exports->items));
+	if (!exports->items)
 		return report(error, -ENOMEM, "out of memory");
-	copies->count = domain->count;
+	exports->count = domain->count;
 	for (size_t i = 0; i < domain->count; i++) {
-		copies->items[i].point = domain->disks[i].point;
-		copies->items[i].name = domain->disks[i].name;
-		copies->items[i].target = domain->disks[i].target;
+		exports->items[i].point = domain->disks[i].point;
+		exports->items[i].name = domain->disks[i].name;
+		exports->items[i].target = domain->disks[i].target;
 	}
 	return 0;
 }
 
-static void say_copies(const struct context *context, const struct live_plan *plan, const struct live_result *result,
-		       const struct copies *copies)
+static void print_exports(const struct context *context, const struct live_plan *plan, const struct live_result *result,
+			  const struct disk_exports *exports)
 {
 	CLEANUP(json_putp) struct json_object *description = NULL;
 	struct json_object *disks = NULL;
 
 	if (!context->json) {
-		for (size_t i = 0; i < copies->count; i++)
-			printf("%s: exported to '%s'\n", copies->items[i].target, copies->items[i].path);
+		for (size_t i = 0; i < exports->count; i++)
+			printf("%s: exported to '%s'\n", exports->items[i].target, exports->items[i].path);
 		fflush(stdout);
 		return;
 	}
 	description = live_command_describe(plan, result);
 	json_get_array(description, "disks", &disks);
-	for (size_t i = 0; disks && i < copies->count; i++)
+	for (size_t i = 0; disks && i < exports->count; i++)
 		json_object_object_add(json_object_array_get_idx(disks, i), "export",
-				       json_object_get(copies->items[i].answer));
+				       json_object_get(exports->items[i].answer));
 	print_json(description);
 	fflush(stdout);
 }
 
 /* Paths first: a directory that cannot be made is no reason to pause a guest. */
-static int capture(const struct context *context, const struct arguments *arguments, struct live_plan *plan,
-		   struct live_result *result, struct copies *copies, struct sentence *error)
+static int take_snapshot(const struct context *context, const struct arguments *arguments, struct live_plan *plan,
+			 struct live_result *result, struct disk_exports *exports, struct sentence *error)
 {
 	struct virsh virsh = { .uri = context->connect };
 	int r = served_domain_find(&virsh, plan->domain, &result->domain, error);
 
 	if (r == 0)
-		r = list_copies(&result->domain, copies, error);
+		r = list_exports(&result->domain, exports, error);
 	if (r == 0)
-		r = choose_paths(arguments, copies, error);
+		r = choose_paths(arguments, exports, error);
 	if (r < 0 || arguments_has(arguments, "point"))
 		return r;
 	r = live_snapshot(&virsh, plan, result, error);
@@ -264,7 +266,7 @@ static int export_domain(const struct context *context, const struct arguments *
 			 struct sentence *error)
 {
 	CLEANUP(live_result_clear) struct live_result result = { 0 };
-	CLEANUP(copies_clear) struct copies copies = { 0 };
+	CLEANUP(exports_clear) struct disk_exports exports = { 0 };
 	char own_snapshot[64];
 	sigset_t before;
 	int r;
@@ -272,15 +274,15 @@ static int export_domain(const struct context *context, const struct arguments *
 	name_point(own_snapshot, sizeof(own_snapshot));
 	plan.snapshot = arguments_has(arguments, "point") ? arguments_value(arguments, "point") : own_snapshot;
 	block_interrupt(&before);
-	r = capture(context, arguments, &plan, &result, &copies, error);
+	r = take_snapshot(context, arguments, &plan, &result, &exports, error);
 	if (r == 0)
-		r = copy_all(context, arguments, plan.snapshot, &copies, error);
+		r = export_all(context, arguments, plan.snapshot, &exports, error);
 	live_forget(&result, plan.snapshot);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	if (r < 0)
 		return r;
-	say_copies(context, &plan, &result, &copies);
-	return run_hook(context, arguments, plan.domain, &copies, error);
+	print_exports(context, &plan, &result, &exports);
+	return run_post_hook(context, arguments, plan.domain, &exports, error);
 }
 
 static int run_export(const struct context *context, const struct arguments *arguments, struct sentence *error)

@@ -50,19 +50,19 @@ static void give_up(struct live_copy *live_copy)
 		       live_copy->name, live_copy->question.point);
 }
 
-static struct live_copy *first_uncopied(struct live_copy *items, size_t count)
+static struct live_copy *first_uncopied(struct live_copy *copies, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		if (items[i].open && !items[i].copied)
-			return &items[i];
+		if (copies[i].open && !copies[i].copied)
+			return &copies[i];
 	return NULL;
 }
 
-static struct live_copy *first_open(struct live_copy *items, size_t count)
+static struct live_copy *first_open(struct live_copy *copies, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		if (items[i].open)
-			return &items[i];
+		if (copies[i].open)
+			return &copies[i];
 	return NULL;
 }
 
@@ -82,7 +82,7 @@ static void end_look(struct look *look)
 	look->question.answer = NULL;
 }
 
-static void note_copied(struct live_copy *items, size_t count, const struct question *question)
+static void note_copied(struct live_copy *copies, size_t count, const struct question *question)
 {
 	CLEANUP(json_putp) struct json_object *status = NULL;
 	struct json_object *disk = NULL;
@@ -91,16 +91,16 @@ static void note_copied(struct live_copy *items, size_t count, const struct ques
 	if (!question->answer || json_parse(question->answer, strlen(question->answer), &status, NULL) < 0)
 		return;
 	for (size_t i = 0; i < count; i++)
-		if (strcmp(items[i].question.point, question->point) == 0 &&
-		    ask_find_disk(status, items[i].name, &disk, NULL) == 0 &&
+		if (strcmp(copies[i].question.point, question->point) == 0 &&
+		    ask_find_disk(status, copies[i].name, &disk, NULL) == 0 &&
 		    json_get_string(disk, "copied", &copied) > 0)
-			items[i].copied |= strcmp(copied, items[i].snapshot) == 0;
+			copies[i].copied |= strcmp(copied, copies[i].snapshot) == 0;
 }
 
 /* ---- the loop */
 
 /* Wait for one of them, until the time given at most, and take what has come. */
-static void wait_and_take(struct live_copy *items, size_t count, struct look *look, uint64_t until)
+static void wait_and_take(struct live_copy *copies, size_t count, struct look *look, uint64_t until)
 {
 	CLEANUP(freep) struct pollfd *polls = calloc(count + 1, sizeof(*polls));
 	uint64_t now = monotonic_ms();
@@ -108,44 +108,44 @@ static void wait_and_take(struct live_copy *items, size_t count, struct look *lo
 	if (!polls)
 		return;
 	for (size_t i = 0; i < count; i++)
-		polls[i] = (struct pollfd){ .fd = items[i].open ? items[i].inquiry.fd : -1, .events = POLLIN };
+		polls[i] = (struct pollfd){ .fd = copies[i].open ? copies[i].inquiry.fd : -1, .events = POLLIN };
 	polls[count] = (struct pollfd){ .fd = look->inquiry.fd, .events = POLLIN };
 	if (poll(polls, count + 1, until > now ? (int)(until - now) : 0) <= 0)
 		return;
 	for (size_t i = 0; i < count; i++)
-		if (polls[i].revents && client_take(&items[i].question, &items[i].inquiry))
-			settle(&items[i]);
+		if (polls[i].revents && client_take(&copies[i].question, &copies[i].inquiry))
+			settle(&copies[i]);
 	if (polls[count].revents && client_take(&look->question, &look->inquiry)) {
-		note_copied(items, count, &look->question);
+		note_copied(copies, count, &look->question);
 		end_look(look);
 	}
 	ask_reap();
 }
 
-void live_copy_until_copied(struct live_copy *items, size_t count, uint64_t deadline)
+void live_copy_until_copied(struct live_copy *copies, size_t count, uint64_t deadline)
 {
 	struct look look = { .inquiry = { .fd = -1 }, .next = monotonic_ms() + FIRST_LOOK_MS };
 	struct live_copy *waiting;
 
-	while ((waiting = first_uncopied(items, count)) && monotonic_ms() < deadline) {
+	while ((waiting = first_uncopied(copies, count)) && monotonic_ms() < deadline) {
 		bool may_look = look.inquiry.fd < 0;
 
 		if (may_look && monotonic_ms() >= look.next)
 			begin_look(&look, waiting->question.point);
-		wait_and_take(items, count, &look, may_look && look.next < deadline ? look.next : deadline);
+		wait_and_take(copies, count, &look, may_look && look.next < deadline ? look.next : deadline);
 	}
-	while ((waiting = first_uncopied(items, count)))
+	while ((waiting = first_uncopied(copies, count)))
 		give_up(waiting);
 	end_look(&look);
 }
 
-void live_copy_until_settled(struct live_copy *items, size_t count, uint64_t deadline)
+void live_copy_until_settled(struct live_copy *copies, size_t count, uint64_t deadline)
 {
 	struct look none = { .inquiry = { .fd = -1 } };
 	struct live_copy *waiting;
 
-	while (first_open(items, count) && monotonic_ms() < deadline)
-		wait_and_take(items, count, &none, deadline);
-	while ((waiting = first_open(items, count)))
+	while (first_open(copies, count) && monotonic_ms() < deadline)
+		wait_and_take(copies, count, &none, deadline);
+	while ((waiting = first_open(copies, count)))
 		give_up(waiting);
 }

@@ -23,12 +23,12 @@ void live_copy_begin(struct live_copy *live_copy);
  * Come back when each has its copy or an answer, or at the deadline (of monotonic_ms()): what has
  * no copy then is taken back as far as possible, and settled with -ETIMEDOUT.
  */
-void live_copy_until_copied(struct live_copy *items, size_t count, uint64_t deadline);
+void live_copy_until_copied(struct live_copy *copies, size_t count, uint64_t deadline);
 
 /*
  * Come back when each is settled, as after client_ask(), the rest at the deadline with -ETIMEDOUT.
  */
-void live_copy_until_settled(struct live_copy *items, size_t count, uint64_t deadline);
+void live_copy_until_settled(struct live_copy *copies, size_t count, uint64_t deadline);
 
 void live_copy_clear(struct live_copy *live_copy);
 

@@ -71,11 +71,11 @@ void live_forget(const struct live_result *result, const char *snapshot)
  * What was made is deleted again, and what may have been: of a daemon that was late. One that
  * refused has made nothing.
  */
-static void undo(const struct live_result *result, const struct live_copy *items, const char *snapshot)
+static void undo(const struct live_result *result, const struct live_copy *copies, const char *snapshot)
 {
 	live_forget(result, snapshot);
 	for (size_t i = 0; i < result->domain.count; i++)
-		if (!result->answers[i] && items[i].question.error == -ETIMEDOUT)
+		if (!result->answers[i] && copies[i].question.error == -ETIMEDOUT)
 			forget_one(&result->domain.disks[i], snapshot, false);
 }
 
@@ -87,43 +87,44 @@ static const char *label_of(const struct live_result *result, const struct serve
 	return guard->quiesced ? "quiesced" : "crash-consistent";
 }
 
-static int prepare(const struct live_result *result, const struct live_plan *plan, const struct freeze_guard *guard,
-		   struct live_copy *items, struct sentence *error)
+static int prepare_copies(const struct live_result *result, const struct live_plan *plan,
+			  const struct freeze_guard *guard, struct live_copy *copies, struct sentence *error)
 {
 	for (size_t i = 0; i < result->domain.count; i++) {
 		const struct served_disk *disk = &result->domain.disks[i];
 		char *line = NULL;
 		int r = snapshot_line(disk, plan, label_of(result, disk, guard), &line);
 
-		items[i] = (struct live_copy){ .name = disk->name,
-					       .snapshot = plan->snapshot,
-					       .question = { .point = disk->point, .line = line } };
+		copies[i] = (struct live_copy){ .name = disk->name,
+						.snapshot = plan->snapshot,
+						.question = { .point = disk->point, .line = line } };
 		if (r < 0)
 			return report(error, r, "'%s': %s", plan->snapshot, error_text(r));
 	}
 	return 0;
 }
 
-static void copy(const struct live_plan *plan, const struct freeze_guard *guard, struct live_copy *items, size_t count)
+static void copy_all(const struct live_plan *plan, const struct freeze_guard *guard, struct live_copy *copies,
+		     size_t count)
 {
 	uint64_t now = monotonic_ms(), deadline = now + (uint64_t)plan->timeout_s * 1000;
 
 	if (guard->fd >= 0)
 		deadline = guard->deadline > now + LEAST_MS ? guard->deadline : now + LEAST_MS;
 	for (size_t i = 0; i < count; i++)
-		live_copy_begin(&items[i]);
-	live_copy_until_copied(items, count, deadline);
+		live_copy_begin(&copies[i]);
+	live_copy_until_copied(copies, count, deadline);
 }
 
 /* The first refusal is the one that is told. */
-static int take_answers(struct live_result *result, struct live_copy *items, struct sentence *error)
+static int take_answers(struct live_result *result, struct live_copy *copies, struct sentence *error)
 {
 	int r = 0;
 
-	live_copy_until_settled(items, result->domain.count, monotonic_ms() + SEAL_MS);
+	live_copy_until_settled(copies, result->domain.count, monotonic_ms() + SEAL_MS);
 	for (size_t i = 0; i < result->domain.count; i++) {
 		struct sentence why = { "" };
-		int one = ask_result(&items[i].question, &result->answers[i], &why);
+		int one = ask_result(&copies[i].question, &result->answers[i], &why);
 
 		if (one < 0 && r == 0)
 			r = report(error, one, "%s", why.text);
@@ -131,13 +132,13 @@ static int take_answers(struct live_result *result, struct live_copy *items, str
 	return r;
 }
 
-static void free_items(struct live_copy *items, size_t count)
+static void free_copies(struct live_copy *copies, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		live_copy_clear(&items[i]);
-		free((char *)items[i].question.line);
+		live_copy_clear(&copies[i]);
+		free((char *)copies[i].question.line);
 	}
-	free(items);
+	free(copies);
 }
 
 static int resume_guest(struct freeze_guard *guard, struct live_result *result, struct sentence *error)
@@ -148,26 +149,26 @@ static int resume_guest(struct freeze_guard *guard, struct live_result *result, 
 	return freeze_guard_end(guard, &result->times, error);
 }
 
-static int take_items(struct live_result *result, const struct live_plan *plan, struct freeze_guard *guard,
-		      struct live_copy *items, struct sentence *error)
+static int take_paused(struct live_result *result, const struct live_plan *plan, struct freeze_guard *guard,
+		       struct live_copy *copies, struct sentence *error)
 {
 	struct sentence why = { "" };
-	int r = prepare(result, plan, guard, items, error), going_on;
+	int r = prepare_copies(result, plan, guard, copies, error), resumed;
 
 	if (r == 0)
-		copy(plan, guard, items, result->domain.count);
-	going_on = resume_guest(guard, result, &why);
+		copy_all(plan, guard, copies, result->domain.count);
+	resumed = resume_guest(guard, result, &why);
 	if (r == 0)
-		r = take_answers(result, items, error);
-	if (r < 0 || going_on == -ETIME)
-		undo(result, items, plan->snapshot);
-	if (r == 0 && going_on == -ETIME)
-		return report(error, going_on, "no snapshot was made: %s", why.text);
-	if (r < 0 && going_on < 0)
+		r = take_answers(result, copies, error);
+	if (r < 0 || resumed == -ETIME)
+		undo(result, copies, plan->snapshot);
+	if (r == 0 && resumed == -ETIME)
+		return report(error, resumed, "no snapshot was made: %s", why.text);
+	if (r < 0 && resumed < 0)
 		return report_context(error, r, "%s; and no snapshot was made: ", why.text);
 	if (r < 0)
 		return report_context(error, r, "no snapshot was made: ");
-	return going_on < 0 ? report(error, going_on, "the snapshot was made, but %s", why.text) : 0;
+	return resumed < 0 ? report(error, resumed, "the snapshot was made, but %s", why.text) : 0;
 }
 
 /* The guest stands still, by the guard or by itself. */
@@ -175,14 +176,14 @@ static int take_all(struct live_result *result, const struct live_plan *plan, st
 		    struct sentence *error)
 {
 	size_t count = result->domain.count;
-	struct live_copy *items = calloc(count, sizeof(*items));
+	struct live_copy *copies = calloc(count, sizeof(*copies));
 	int r;
 
 	result->answers = calloc(count, sizeof(struct json_object *));
-	r = items && result->answers ? take_items(result, plan, guard, items, error)
-				     : report(error, -ENOMEM, "out of memory");
-	if (items)
-		free_items(items, count);
+	r = copies && result->answers ? take_paused(result, plan, guard, copies, error)
+				      : report(error, -ENOMEM, "out of memory");
+	if (copies)
+		free_copies(copies, count);
 	return r;
 }
 
@@ -210,13 +211,13 @@ static void find_consistency(struct live_result *result)
 static int pause_guest(const struct virsh *virsh, const struct live_plan *plan, struct live_result *result,
 		       struct freeze_guard *guard, struct sentence *error)
 {
-	struct freeze_guard_plan still = {
+	struct freeze_guard_plan pause = {
 		.virsh = virsh, .domain = result->domain.uuid, .quiesce = plan->quiesce, .timeout_s = plan->timeout_s
 	};
 	int r;
 
 	if (result->domain.state == DOMAIN_RUNNING) {
-		r = freeze_guard_begin(&still, guard, error);
+		r = freeze_guard_begin(&pause, guard, error);
 		result->warning = guard->why_not;
 		return r;
 	}
