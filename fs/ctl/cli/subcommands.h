@@ -15,7 +15,7 @@ extern const struct subcommand protect_subcommand, unprotect_subcommand, set_sub
 extern const struct subcommand commit_subcommand, undo_subcommand, revert_subcommand, delete_subcommand;
 extern const struct subcommand clone_subcommand, fold_subcommand, cancel_subcommand;
 
-/* live_command.c, export.c: what keeps a state of a disk, or copies it out */
+/* snapshot.c, export.c: what keeps a state of a disk, or copies it out */
 extern const struct subcommand snapshot_subcommand, export_subcommand;
 
 /* adopt.c, disown.c, commit_once.c, doctor.c: libvirt's domains, and the host */

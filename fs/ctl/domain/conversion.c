@@ -11,6 +11,7 @@
 
 #include "ask.h"
 #include "command.h"
+#include "diff.h"
 #include "domain_xml.h"
 #include "host.h"
 
@@ -65,9 +66,9 @@ int conversion_show(const struct conversion *conversion, struct sentence *error)
 	int r = xml_name && file_name ? 0 : report(error, -ENOMEM, "out of memory");
 
 	if (r == 0)
-		r = domain_edit_show(xml_name, conversion->before, conversion->after, error);
+		r = diff_print(xml_name, conversion->before, conversion->after, error);
 	if (r == 0 && strcmp(old, conversion->file ? conversion->file : "") != 0)
-		r = domain_edit_show(file_name, old, conversion->file ? conversion->file : "", error);
+		r = diff_print(file_name, old, conversion->file ? conversion->file : "", error);
 	return r;
 }
 

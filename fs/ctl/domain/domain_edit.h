@@ -22,10 +22,4 @@ struct disk_change {
 int domain_edit_disks(const char *xml, const struct disk_change *changes, size_t count, char **ret_before,
 		      char **ret_after, struct sentence *error);
 
-/*
- * Print a diff of two texts, both called `name`, to stdout; in colours where it is a terminal that
- * has some.
- */
-int domain_edit_show(const char *name, const char *before, const char *after, struct sentence *error);
-
 #endif
