@@ -93,7 +93,10 @@ static int take_word(const char *word, struct context *context, struct arguments
 	return 0;
 }
 
-size_t words_wanted(const char *usage, size_t *ret_most)
+/*
+ * How many words a usage such as "NAME [POINT]" or "DOMAIN..." asks for at least, and at most.
+ */
+static size_t words_wanted(const char *usage, size_t *ret_most)
 {
 	size_t least = 0;
 

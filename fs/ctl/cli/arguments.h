@@ -51,10 +51,4 @@ int arguments_number(const struct arguments *arguments, const char *option, unsi
 /* The options that every subcommand takes; for the help and the completion. */
 extern const struct option_spec common_options[];
 
-/*
- * How many words a usage such as "NAME [POINT]" or "DOMAIN..." asks for; *ret_most is ARGUMENTS_MAX
- * for "...".
- */
-size_t words_wanted(const char *usage, size_t *ret_most);
-
 #endif

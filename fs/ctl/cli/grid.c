@@ -46,8 +46,10 @@ struct grid *grid_new(const struct grid_column *columns, size_t count)
 	return grid;
 }
 
-void grid_free(struct grid *grid)
+void grid_freep(struct grid **pointer)
 {
+	struct grid *grid = *pointer;
+
 	if (!grid)
 		return;
 	for (size_t i = 0; i < grid->row_count; i++) {
@@ -57,11 +59,6 @@ void grid_free(struct grid *grid)
 	}
 	free(grid->rows);
 	free(grid);
-}
-
-void grid_freep(struct grid **grid)
-{
-	grid_free(*grid);
 }
 
 static struct row *add_row(struct grid *grid)

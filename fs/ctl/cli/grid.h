@@ -24,8 +24,7 @@ struct grid_column {
 struct grid; /* rows and notes are added in order */
 
 struct grid *grid_new(const struct grid_column *columns, size_t count); /* columns: borrowed */
-void grid_free(struct grid *grid);                                      /* NULL is fine */
-void grid_freep(struct grid **grid);
+void grid_freep(struct grid **grid);                                    /* for CLEANUP() */
 
 /*
  * Add a row, and fill its cells: texts are copied; NULL is an empty cell. A row that found no
