@@ -11,7 +11,7 @@
 #include "arguments.h"
 #include "ask.h"
 #include "completion.h"
-#include "draw.h"
+#include "status_json.h"
 #include "subcommands.h"
 #include "virsh.h"
 
@@ -42,26 +42,19 @@ static void add_domains(const struct unfinished *unfinished, struct candidates *
 
 static void add_points(const struct unfinished *unfinished, struct candidates *candidates, struct json_object *disk)
 {
-	struct json_object *layers = NULL, *names;
+	struct json_object *layer, *name;
 
-	json_get_array(disk, "layers", &layers);
-	for (size_t i = 0; layers && i < json_object_array_length(layers); i++) {
-		names = NULL;
-		json_get_array(json_object_array_get_idx(layers, i), "names", &names);
-		for (size_t k = 0; names && k < json_object_array_length(names); k++)
-			candidates_add(candidates, unfinished,
-				       json_object_get_string(json_object_array_get_idx(names, k)));
-	}
+	for (size_t i = 0; (layer = element_of(disk, "layers", i)); i++)
+		for (size_t k = 0; (name = element_of(layer, "names", k)); k++)
+			candidates_add(candidates, unfinished, json_object_get_string(name));
 }
 
 static void add_from_status(const struct unfinished *unfinished, struct candidates *candidates,
 			    struct json_object *status)
 {
-	struct json_object *disks = NULL;
+	struct json_object *disk;
 
-	json_get_array(status, "disks", &disks);
-	for (size_t i = 0; disks && i < json_object_array_length(disks); i++) {
-		struct json_object *disk = json_object_array_get_idx(disks, i);
+	for (size_t i = 0; (disk = element_of(status, "disks", i)); i++) {
 		const char *name = string_of(disk, "name", "");
 
 		if (unfinished->kind == COMPLETE_DISKS)

@@ -15,6 +15,7 @@
 #include "help.h"
 #include "json.h"
 #include "subcommands.h"
+#include "verbs.h"
 #include "version.h"
 
 /*
@@ -73,7 +74,7 @@ static void complain(const struct context *context, int error, const struct sent
 	json_set_bool(answer, "ok", false);
 	json_set_string(answer, "errno", error_name(error));
 	json_set_string(answer, "error", why->text);
-	printf("%s\n", json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+	print_json(answer);
 }
 
 static int run(const struct context *context, const struct arguments *arguments)

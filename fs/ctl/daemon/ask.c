@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "status_json.h"
+
 int ask_mounts(struct mounts **ret_mounts, struct sentence *error)
 {
 	CLEANUP(mounts_freep) struct mounts *mounts = NULL;
@@ -118,11 +120,8 @@ static int errno_of_name(const char *name)
 
 static int refusal(struct json_object *answer, struct sentence *error)
 {
-	const char *name = "EIO", *words = NULL;
-
-	json_get_string(answer, "errno", &name);
-	json_get_string(answer, "error", &words);
-	return report(error, errno_of_name(name), "%s", words ? words : "the daemon refused; its log says why");
+	return report(error, errno_of_name(string_of(answer, "errno", "EIO")), "%s",
+		      string_of(answer, "error", "the daemon refused; its log says why"));
 }
 
 int ask_result(const struct question *question, struct json_object **ret_answer, struct sentence *error)
@@ -176,14 +175,10 @@ int ask_status(const char *point, struct json_object **ret_status, struct senten
 
 int ask_find_disk(struct json_object *status, const char *name, struct json_object **ret_disk, struct sentence *error)
 {
-	struct json_object *disks = NULL;
+	struct json_object *disk;
 
-	json_get_array(status, "disks", &disks);
-	for (size_t i = 0; disks && i < json_object_array_length(disks); i++) {
-		struct json_object *disk = json_object_array_get_idx(disks, i);
-		const char *other = NULL;
-
-		if (json_get_string(disk, "name", &other) > 0 && strcmp(other, name) == 0) {
+	for (size_t i = 0; (disk = element_of(status, "disks", i)); i++) {
+		if (strcmp(string_of(disk, "name", ""), name) == 0) {
 			*ret_disk = disk;
 			return 0;
 		}

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A daemon that is newer or older may lack members: what is not there is not shown, and nothing
- * here fails.
+ * What the status does not say is not shown, and nothing here fails.
  */
 #include "draw.h"
 
@@ -11,44 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *string_of(struct json_object *object, const char *key, const char *otherwise)
-{
-	const char *value = NULL;
-
-	return object && json_get_string(object, key, &value) > 0 ? value : otherwise;
-}
-
-uint64_t number_of(struct json_object *object, const char *key)
-{
-	uint64_t value = 0;
-
-	if (object)
-		json_get_u64(object, key, &value);
-	return value;
-}
-
-bool flag_of(struct json_object *object, const char *key)
-{
-	bool value = false;
-
-	if (object)
-		json_get_bool(object, key, &value);
-	return value;
-}
-
-static struct json_object *object_of(struct json_object *object, const char *key)
-{
-	struct json_object *value = NULL;
-
-	if (object)
-		json_get_object(object, key, &value);
-	return value;
-}
-
-const char *disk_state(struct json_object *disk)
-{
-	return object_of(disk, "hold") ? "held" : string_of(disk, "state", "?");
-}
+#include "status_json.h"
 
 enum colour state_colour(const char *state)
 {
@@ -155,13 +117,12 @@ static void add_status_row(struct grid *grid, struct json_object *disk)
 char *draw_status(struct json_object *status, const struct style *style)
 {
 	CLEANUP(grid_freep) struct grid *grid = grid_new(status_columns, STATUS_COLUMNS);
-	struct json_object *disks = NULL;
+	struct json_object *disk;
 
 	if (!grid)
 		return NULL;
-	json_get_array(status, "disks", &disks);
-	for (size_t i = 0; disks && i < json_object_array_length(disks); i++)
-		add_status_row(grid, json_object_array_get_idx(disks, i));
+	for (size_t i = 0; (disk = element_of(status, "disks", i)); i++)
+		add_status_row(grid, disk);
 	return grid_draw(grid, style);
 }
 
@@ -213,12 +174,10 @@ static void add_origin(struct grid *grid, struct json_object *disk)
 
 static void add_jobs(struct grid *grid, struct json_object *disk)
 {
-	struct json_object *jobs = NULL;
+	struct json_object *job;
 	char text[64];
 
-	json_get_array(disk, "jobs", &jobs);
-	for (size_t i = 0; jobs && i < json_object_array_length(jobs); i++) {
-		struct json_object *job = json_object_array_get_idx(jobs, i);
+	for (size_t i = 0; (job = element_of(disk, "jobs", i)); i++) {
 		const char *to = string_of(job, "to", NULL), *waits = string_of(job, "waits_for", NULL);
 
 		job_text(job, true, text, sizeof(text));

@@ -14,13 +14,6 @@ char *draw_status(struct json_object *status, const struct style *style);
 char *draw_disk(struct json_object *disk, const struct style *style);
 char *draw_tree(struct json_object *disk, const struct style *style);
 
-/* "dirty", and "held" where a saved guest's state stands on the disk. */
-const char *disk_state(struct json_object *disk);
 enum colour state_colour(const char *state);
-
-/* Members that are there, or a harmless value. */
-const char *string_of(struct json_object *object, const char *key, const char *otherwise);
-uint64_t number_of(struct json_object *object, const char *key);
-bool flag_of(struct json_object *object, const char *key);
 
 #endif

@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "status_json.h"
+
 #define ID_SHOWN 8 /* of an id, where a layer has no name */
 
 enum { LAYER, SIZE, MADE, NOTE, TREE_COLUMNS };
@@ -60,18 +62,19 @@ static void mark_main(struct tree *tree)
 
 static int gather(struct tree *tree)
 {
-	struct json_object *layers = NULL;
+	struct json_object *layer;
+	size_t count = 0;
 
-	json_get_array(tree->disk, "layers", &layers);
-	tree->nodes = calloc((layers ? json_object_array_length(layers) : 0) + 1, sizeof(*tree->nodes));
+	while (element_of(tree->disk, "layers", count))
+		count++;
+	tree->nodes = calloc(count + 1, sizeof(*tree->nodes));
 	if (!tree->nodes)
 		return -1;
-	for (size_t i = 0; layers && i < json_object_array_length(layers); i++) {
-		struct json_object *layer = json_object_array_get_idx(layers, i);
-
-		tree->nodes[tree->count++] = (struct node){ .layer = layer,
-							    .id = string_of(layer, "id", "?"),
-							    .parent = string_of(layer, "parent", NULL) };
+	for (; tree->count < count; tree->count++) {
+		layer = element_of(tree->disk, "layers", tree->count);
+		tree->nodes[tree->count] = (struct node){ .layer = layer,
+							  .id = string_of(layer, "id", "?"),
+							  .parent = string_of(layer, "parent", NULL) };
 	}
 	mark_main(tree);
 	return 0;
@@ -84,10 +87,7 @@ static bool is_head(const struct tree *tree, const struct node *node)
 
 static struct json_object *hold_of(const struct tree *tree)
 {
-	struct json_object *hold = NULL;
-
-	json_get_object(tree->disk, "hold", &hold);
-	return hold;
+	return object_of(tree->disk, "hold");
 }
 
 static bool is_hold(const struct tree *tree, const struct node *node)
@@ -100,13 +100,11 @@ static bool is_hold(const struct tree *tree, const struct node *node)
 /* Its names, or else the beginning of its id. */
 static void put_names(FILE *stream, const struct node *node)
 {
-	struct json_object *names = NULL;
-	size_t count;
+	struct json_object *name;
+	size_t count = 0;
 
-	json_get_array(node->layer, "names", &names);
-	count = names ? json_object_array_length(names) : 0;
-	for (size_t i = 0; i < count; i++)
-		fprintf(stream, "%s%s", i ? ", " : "", json_object_get_string(json_object_array_get_idx(names, i)));
+	for (; (name = element_of(node->layer, "names", count)); count++)
+		fprintf(stream, "%s%s", count ? ", " : "", json_object_get_string(name));
 	if (!count && !node->parent)
 		fputs("image", stream);
 	else if (!count)
@@ -181,11 +179,10 @@ static void add_scratch(const struct tree *tree, const char *lines)
 {
 	CLEANUP(freep) char *label = format_text("%s%s scratch", lines, tree->style->unicode ? "○" : "o");
 	const char *state = string_of(tree->disk, "state", "?");
-	struct json_object *session = NULL;
+	struct json_object *session = object_of(tree->disk, "session");
 	CLEANUP(freep) char *note = NULL;
 	char size[SIZE_TEXT_SIZE], since[TIME_TEXT_SIZE] = "";
 
-	json_get_object(tree->disk, "session", &session);
 	size_text(number_of(tree->disk, "scratch_bytes"), size);
 	if (session)
 		local_time_text(string_of(session, "since", ""), since);
@@ -200,10 +197,7 @@ static void add_scratch(const struct tree *tree, const char *lines)
 /* A session on a held disk is that of the saved guest, which stands on what it left. */
 static bool scratch_stands_on(const struct tree *tree, const struct node *node)
 {
-	struct json_object *session = NULL;
-
-	json_get_object(tree->disk, "session", &session);
-	return hold_of(tree) && session ? is_hold(tree, node) : is_head(tree, node);
+	return hold_of(tree) && object_of(tree->disk, "session") ? is_hold(tree, node) : is_head(tree, node);
 }
 
 static struct node *next_child(const struct tree *tree, const struct node *parent, struct node *after)

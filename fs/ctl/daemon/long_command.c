@@ -17,8 +17,8 @@
 #include <unistd.h>
 
 #include "command.h"
-#include "draw.h"
 #include "progress.h"
+#include "status_json.h"
 #include "terminal.h"
 
 #define FIRST_LOOK_MS 200
@@ -78,15 +78,14 @@ static bool is_ours(const struct long_command *long_command, struct json_object 
 
 static struct json_object *find_job(const struct run *run, struct json_object *status)
 {
-	struct json_object *disk = NULL, *jobs = NULL;
+	struct json_object *disk = NULL, *job;
 	struct sentence ignored;
 
 	if (ask_find_disk(status, run->long_command->name, &disk, &ignored) < 0)
 		return NULL;
-	json_get_array(disk, "jobs", &jobs);
-	for (size_t i = 0; jobs && i < json_object_array_length(jobs); i++)
-		if (is_ours(run->long_command, json_object_array_get_idx(jobs, i)))
-			return json_object_array_get_idx(jobs, i);
+	for (size_t i = 0; (job = element_of(disk, "jobs", i)); i++)
+		if (is_ours(run->long_command, job))
+			return job;
 	return NULL;
 }
 

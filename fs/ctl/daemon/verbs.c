@@ -12,8 +12,8 @@
 
 #include "ask.h"
 #include "command.h"
-#include "subcommands.h"
 #include "long_command.h"
+#include "subcommands.h"
 
 char *absolute_path(const char *path, struct sentence *error)
 {

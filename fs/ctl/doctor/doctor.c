@@ -78,7 +78,7 @@ static size_t count_of(const struct doctor *doctor, enum level level)
 	return count;
 }
 
-static void print_json(const struct doctor *doctor)
+static void print_answer(const struct doctor *doctor)
 {
 	CLEANUP(json_putp) struct json_object *answer = json_object_new_object();
 	struct json_object *list = json_object_new_array();
@@ -156,7 +156,7 @@ static int run_doctor(const struct context *context, const struct arguments *arg
 	(void)error;
 	look(&doctor);
 	if (context->json)
-		print_json(&doctor);
+		print_answer(&doctor);
 	else
 		print_findings(&doctor);
 	return count_of(&doctor, LEVEL_PROBLEM) ? 2 : count_of(&doctor, LEVEL_WARNING) ? 1 : 0;

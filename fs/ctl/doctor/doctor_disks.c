@@ -13,7 +13,7 @@
 #include "aside.h"
 #include "ask.h"
 #include "doctor.h"
-#include "draw.h"
+#include "status_json.h"
 
 #define LITTLE_SPACE 10 /* per cent that are free */
 #define TOO_LITTLE_SPACE 5
@@ -22,14 +22,11 @@
 /* Calls it for each disk of each daemon that answers. */
 static void each_disk(struct doctor *doctor, void (*look)(struct doctor *doctor, struct json_object *disk))
 {
-	for (size_t i = 0; i < doctor->mount_count; i++) {
-		struct json_object *disks = NULL;
+	struct json_object *disk;
 
-		if (doctor->mounts[i].status)
-			json_get_array(doctor->mounts[i].status, "disks", &disks);
-		for (size_t k = 0; disks && k < json_object_array_length(disks); k++)
-			look(doctor, json_object_array_get_idx(disks, k));
-	}
+	for (size_t i = 0; i < doctor->mount_count; i++)
+		for (size_t k = 0; (disk = element_of(doctor->mounts[i].status, "disks", k)); k++)
+			look(doctor, disk);
 }
 
 /* ---- mounts */
@@ -103,14 +100,13 @@ static unsigned age_in_days(const char *rfc3339)
 
 static void check_layer(struct doctor *doctor, const char *disk, struct json_object *layer)
 {
-	struct json_object *names = NULL;
+	struct json_object *name;
 	unsigned days = age_in_days(string_of(layer, "created", ""));
 	char size[SIZE_TEXT_SIZE];
 
 	size_text(number_of(layer, "bytes"), size);
-	json_get_array(layer, "names", &names);
-	for (size_t i = 0; names && i < json_object_array_length(names); i++) {
-		const char *point = json_object_get_string(json_object_array_get_idx(names, i));
+	for (size_t i = 0; (name = element_of(layer, "names", i)); i++) {
+		const char *point = json_object_get_string(name);
 		CLEANUP(freep)
 		char *fix = format_text(
 			"'revertctl revert %s %s' to have it back, 'revertctl delete %s %s' to be rid of it", disk,
@@ -125,11 +121,10 @@ static void check_layer(struct doctor *doctor, const char *disk, struct json_obj
 
 static void check_layers_of(struct doctor *doctor, struct json_object *disk)
 {
-	struct json_object *layers = NULL;
+	struct json_object *layer;
 
-	json_get_array(disk, "layers", &layers);
-	for (size_t i = 0; layers && i < json_object_array_length(layers); i++)
-		check_layer(doctor, string_of(disk, "name", "?"), json_object_array_get_idx(layers, i));
+	for (size_t i = 0; (layer = element_of(disk, "layers", i)); i++)
+		check_layer(doctor, string_of(disk, "name", "?"), layer);
 }
 
 static void check_lost(struct doctor *doctor, const char *state)
@@ -162,17 +157,13 @@ void doctor_check_layers(struct doctor *doctor)
 /* What the disks that are in use could still write, if every guest wrote all of its disk. */
 static uint64_t possible_growth(struct json_object *status)
 {
-	struct json_object *disks = NULL, *session;
+	struct json_object *disk;
 	uint64_t growth = 0;
 
-	json_get_array(status, "disks", &disks);
-	for (size_t i = 0; disks && i < json_object_array_length(disks); i++) {
-		struct json_object *disk = json_object_array_get_idx(disks, i);
+	for (size_t i = 0; (disk = element_of(status, "disks", i)); i++) {
 		uint64_t size = number_of(disk, "virtual_size"), used = number_of(disk, "scratch_bytes");
 
-		session = NULL;
-		json_get_object(disk, "session", &session);
-		if (flag_of(session, "active") && size > used)
+		if (flag_of(object_of(disk, "session"), "active") && size > used)
 			growth += size - used;
 	}
 	return growth;

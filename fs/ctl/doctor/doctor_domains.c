@@ -11,7 +11,6 @@
 #include "ask.h"
 #include "doctor.h"
 #include "domain_xml.h"
-#include "draw.h"
 #include "host.h"
 
 #define SUFFIX ".json"

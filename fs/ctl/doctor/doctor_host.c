@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #include "doctor.h"
-#include "draw.h"
 #include "host.h"
+#include "status_json.h"
 
 #define PASSTHROUGH_MAJOR 6
 #define PASSTHROUGH_MINOR 9

@@ -14,10 +14,10 @@
 
 #include "ask.h"
 #include "config_text.h"
-#include "draw.h"
-#include "host.h"
 #include "conversion.h"
 #include "domain_xml.h"
+#include "host.h"
+#include "status_json.h"
 #include "subcommands.h"
 
 /* ---- which disks */
@@ -116,14 +116,14 @@ static int locate_disk(const struct conversion *conversion, struct conversion_di
 static int check_free(struct conversion_disk *disk, struct sentence *error)
 {
 	CLEANUP(json_putp) struct json_object *status = NULL;
-	struct json_object *session = NULL, *hold = NULL;
+	struct json_object *session, *hold;
 	int r = conversion_status(disk, &status, error);
 
 	if (r < 0 || !status)
 		return r;
 	disk->is_disk = true;
-	json_get_object(status, "session", &session);
-	json_get_object(status, "hold", &hold);
+	session = object_of(status, "session");
+	hold = object_of(status, "hold");
 	if (flag_of(session, "active"))
 		return report(error, -EBUSY, "disk '%s': '%s' is in use by domain '%s'", disk->target, disk->name,
 			      string_of(session, "domain", "?"));

@@ -11,12 +11,12 @@
 #include <string.h>
 
 #include "config_text.h"
-#include "draw.h"
 #include "defined_domain.h"
 #include "hooklog.h"
 #include "host.h"
 #include "shown.h"
 #include "subcommands.h"
+#include "verbs.h"
 
 static char *list_targets(const struct config *config, const bool *which)
 {
@@ -53,7 +53,7 @@ static void note(const struct defined_domain *defined, const char *targets, bool
 		value ? "true" : "false", user ? user : "?", reason ? ": " : "", reason ? reason : "");
 }
 
-static void print_json(const struct defined_domain *defined, const bool *which, bool value)
+static void print_answer(const struct defined_domain *defined, const bool *which, bool value)
 {
 	CLEANUP(json_putp) struct json_object *answer = json_object_new_object();
 	struct json_object *targets = json_object_new_array();
@@ -65,7 +65,7 @@ static void print_json(const struct defined_domain *defined, const bool *which, 
 			json_object_array_add(targets, json_object_new_string(defined->config->disks[i].target));
 	json_object_object_add(answer, "targets", targets);
 	json_set_bool(answer, "one-shot-commit", value);
-	printf("%s\n", json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN));
+	print_json(answer);
 }
 
 static void print_text(const struct defined_domain *defined, const char *targets, bool value)
@@ -100,7 +100,7 @@ static int set_flag(const struct context *context, const struct arguments *argum
 		return report(error, -ENOMEM, "out of memory");
 	note(&defined, targets, value, reason);
 	if (context->json)
-		print_json(&defined, which, value);
+		print_answer(&defined, which, value);
 	else
 		print_text(&defined, targets, value);
 	return 0;

@@ -14,6 +14,7 @@
 #include "diff.h"
 #include "domain_xml.h"
 #include "host.h"
+#include "verbs.h"
 
 void conversion_clear(struct conversion *conversion)
 {
@@ -221,7 +222,7 @@ int conversion_verify(void *subject, struct sentence *error)
 
 /* ---- what was done */
 
-static void print_json(const struct conversion *conversion, const char *verb)
+static void print_answer(const struct conversion *conversion, const char *verb)
 {
 	CLEANUP(json_putp) struct json_object *answer = json_object_new_object();
 	struct json_object *list = json_object_new_array();
@@ -239,7 +240,7 @@ static void print_json(const struct conversion *conversion, const char *verb)
 		json_object_array_add(list, disk);
 	}
 	json_object_object_add(answer, "disks", list);
-	printf("%s\n", json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+	print_json(answer);
 }
 
 void conversion_print(const struct context *context, const struct conversion *conversion, const char *verb)
@@ -247,7 +248,7 @@ void conversion_print(const struct context *context, const struct conversion *co
 	const char *name = conversion->defined.domain->name;
 
 	if (context->json) {
-		print_json(conversion, verb);
+		print_answer(conversion, verb);
 		return;
 	}
 	printf("%s: %s\n", name, verb);

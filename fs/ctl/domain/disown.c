@@ -18,10 +18,10 @@
 #include "ask.h"
 #include "command.h"
 #include "config_text.h"
-#include "draw.h"
 #include "conversion.h"
-#include "subcommands.h"
 #include "long_command.h"
+#include "status_json.h"
+#include "subcommands.h"
 
 enum changes { CHANGES_ASK, CHANGES_COMMIT, CHANGES_DISCARD };
 
@@ -62,32 +62,26 @@ static int locate_disk(struct disown *disown, struct conversion_disk *disk, stru
 /* "'installed', 'before-revert-...'": the disk's snapshots. How many. */
 static size_t list_points(struct json_object *status, char *out, size_t size)
 {
-	struct json_object *layers = NULL, *names = NULL;
+	struct json_object *layer, *name;
 	size_t count = 0, used = 0;
 
 	out[0] = '\0';
-	json_get_array(status, "layers", &layers);
-	for (size_t i = 0; layers && i < json_object_array_length(layers); i++) {
-		json_get_array(json_object_array_get_idx(layers, i), "names", &names);
-		for (size_t k = 0; names && k < json_object_array_length(names); k++) {
-			const char *name = json_object_get_string(json_object_array_get_idx(names, k));
-
+	for (size_t i = 0; (layer = element_of(status, "layers", i)); i++) {
+		for (size_t k = 0; (name = element_of(layer, "names", k)); k++) {
 			if (used < size)
-				used += (size_t)snprintf(out + used, size - used, "%s'%s'", count ? ", " : "", name);
+				used += (size_t)snprintf(out + used, size - used, "%s'%s'", count ? ", " : "",
+							 json_object_get_string(name));
 			count++;
 		}
-		names = NULL;
 	}
 	return count;
 }
 
 static int check_status(const struct conversion_disk *disk, struct json_object *status, struct sentence *error)
 {
-	struct json_object *session = NULL, *hold = NULL;
+	struct json_object *session = object_of(status, "session"), *hold = object_of(status, "hold");
 	char points[256];
 
-	json_get_object(status, "session", &session);
-	json_get_object(status, "hold", &hold);
 	if (flag_of(session, "active"))
 		return report(error, -EBUSY, "disk '%s' is in use by domain '%s'", disk->name,
 			      string_of(session, "domain", "?"));
@@ -132,15 +126,6 @@ static int ask_about_changes(struct disown *disown, const struct conversion_disk
 	return 0;
 }
 
-static struct json_object *properties_of(struct json_object *status)
-{
-	struct json_object *properties = NULL;
-
-	if (status)
-		json_get_object(status, "properties", &properties);
-	return json_object_get(properties);
-}
-
 static int look_at_disk(struct disown *disown, struct conversion_disk *disk, struct sentence *error)
 {
 	CLEANUP(json_putp) struct json_object *status = NULL;
@@ -151,7 +136,7 @@ static int look_at_disk(struct disown *disown, struct conversion_disk *disk, str
 	if (r < 0)
 		return r;
 	disk->is_disk = status != NULL;
-	disk->properties = properties_of(status);
+	disk->properties = json_object_get(object_of(status, "properties"));
 	disk->to_format = strdup(status ? string_of(status, "format", "qcow2") : disk->from_format);
 	if (!disk->to_format)
 		return report(error, -ENOMEM, "out of memory");

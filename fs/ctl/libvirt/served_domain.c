@@ -11,6 +11,7 @@
 
 #include "ask.h"
 #include "domain_xml.h"
+#include "status_json.h"
 
 void served_domain_clear(struct served_domain *domain)
 {
@@ -47,22 +48,12 @@ static int find_state(const struct virsh *virsh, const char *domain, enum domain
 	return report(error, -EBUSY, "domain '%s' is neither off nor running (%s): try again later", domain, state);
 }
 
-static bool is_something(struct json_object *disk, const char *key)
-{
-	struct json_object *value = NULL;
-
-	return json_object_object_get_ex(disk, key, &value) && value;
-}
-
 static int check_hold(struct json_object *disk, const char *name, const struct served_domain *domain,
 		      struct sentence *error)
 {
-	struct json_object *hold = NULL;
-	const char *uuid = NULL;
+	const char *uuid = string_of(object_of(disk, "hold"), "uuid", NULL);
 
-	if (domain->state != DOMAIN_OFF || json_get_object(disk, "hold", &hold) <= 0)
-		return 0;
-	if (json_get_string(hold, "uuid", &uuid) > 0 && strcasecmp(uuid, domain->uuid) == 0)
+	if (domain->state == DOMAIN_OFF && uuid && strcasecmp(uuid, domain->uuid) == 0)
 		return report(error, -EBUSY,
 			      "disk '%s' is held for the domain's saved state: start the domain, and try again", name);
 	return 0;
@@ -80,7 +71,7 @@ static int add(struct served_domain *domain, const char *target, const char *poi
 	disk->target = strdup(target);
 	disk->point = strdup(point);
 	disk->name = strdup(name);
-	disk->is_leftover = is_something(status, "session") || is_something(status, "kept");
+	disk->is_leftover = object_of(status, "session") || string_of(status, "kept", NULL);
 	return disk->target && disk->point && disk->name ? 0 : -ENOMEM;
 }
 

@@ -17,10 +17,11 @@
 
 #include "ask.h"
 #include "live_command.h"
+#include "long_command.h"
 #include "post_hook.h"
+#include "status_json.h"
 #include "subcommands.h"
 #include "verbs.h"
-#include "long_command.h"
 
 /* One copy; but for the path and the answer all is borrowed. */
 struct disk_export {
@@ -206,7 +207,7 @@ static void print_exports(const struct context *context, const struct live_plan 
 			  const struct disk_exports *exports)
 {
 	CLEANUP(json_putp) struct json_object *description = NULL;
-	struct json_object *disks = NULL;
+	struct json_object *disk;
 
 	if (!context->json) {
 		for (size_t i = 0; i < exports->count; i++)
@@ -215,10 +216,8 @@ static void print_exports(const struct context *context, const struct live_plan 
 		return;
 	}
 	description = live_command_describe(plan, result);
-	json_get_array(description, "disks", &disks);
-	for (size_t i = 0; disks && i < exports->count; i++)
-		json_object_object_add(json_object_array_get_idx(disks, i), "export",
-				       json_object_get(exports->items[i].answer));
+	for (size_t i = 0; (disk = element_of(description, "disks", i)); i++)
+		json_object_object_add(disk, "export", json_object_get(exports->items[i].answer));
 	print_json(description);
 	fflush(stdout);
 }

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Members of a daemon's status.json, or a harmless value for a member that is not there: the daemon
+ * may be newer or older than this program. What is returned belongs to the object. An object may be
+ * NULL.
+ */
+#ifndef REVERTFS_CTL_DAEMON_STATUS_JSON_H
+#define REVERTFS_CTL_DAEMON_STATUS_JSON_H
+
+#include "json.h"
+
+const char *string_of(struct json_object *object, const char *key, const char *otherwise);
+uint64_t number_of(struct json_object *object, const char *key);            /* 0 */
+bool flag_of(struct json_object *object, const char *key);                  /* false */
+struct json_object *object_of(struct json_object *object, const char *key); /* NULL */
+
+/* An element of the array with this key; NULL behind the last one. */
+struct json_object *element_of(struct json_object *object, const char *key, size_t index);
+
+/* A disk's state: "dirty" and the like, and "held" where a saved guest's state stands on the disk. */
+const char *disk_state(struct json_object *disk);
+
+#endif
