@@ -4,7 +4,6 @@
  * sentence.
  */
 #include "arguments.h"
-#include "verbs.h"
 #include "test.h"
 
 static const struct option_spec options[] = {
@@ -89,26 +88,4 @@ TEST(a_number_has_bounds)
 	check_contains(why.text, "from 1 to 11");
 	check_int(arguments_number(&given, "target", 1, 11, 5, &number, &why), 0);
 	check_int(number, 5);
-}
-
-TEST(a_line_for_the_daemon_is_quoted)
-{
-	CLEANUP(freep) char *line = NULL;
-	CLEANUP(freep) char *settings = NULL;
-
-	check_int(PARSE("snapshot", "vm", "my \"point\"", "--note=a=b \\", "--force"), 0);
-	check_int(verb_line(&given, "dir/vm 1.qcow2", &line, &why), 0);
-	check_str(line, "snapshot \"dir/vm 1.qcow2\" \"my \\\"point\\\"\" note=\"a=b \\\\\" force=\"yes\"");
-	check_int(PARSE("set", "vm", "keep-revisions=2", "size=1G"), 0);
-	check_int(verb_line(&given, "vm", &settings, &why), 0);
-	check_str(settings, "set \"vm\" keep-revisions=\"2\" size=\"1G\"");
-}
-
-TEST(a_line_cannot_become_two)
-{
-	CLEANUP(freep) char *line = NULL;
-
-	check_int(PARSE("snapshot", "vm", "p\nreset vm"), 0);
-	check_errno(verb_line(&given, "vm", &line, &why), EINVAL);
-	check_contains(why.text, "control character");
 }
