@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * complete: for the shells. Prints what could stand at the end of the line, one a line; exit status
- * 10 says that files could, which the shell knows better. Nobody wants to wait for a hint: a daemon
- * that does not answer at once has no disks.
+ * complete: for the shells. Prints what could stand at the end of the line, one candidate a line.
+ * Exit status 10 says that files could, which the shell knows better. A hint must come at once: a
+ * daemon that does not answer soon counts as one without disks.
  */
 #include <stdio.h>
 #include <stdlib.h>

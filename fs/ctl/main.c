@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * revertctl: what people reach for, over the control file, and over virsh where a domain is meant.
+ * revertctl: one command for people, over the control file, and over virsh where a domain is meant.
  *
- * The table below is all of it: parsing, help and completion follow it. A subcommand prints what
- * came of it; a sentence about what did not is printed here, once, on stderr, or with --json as the
- * object that the control file would answer.
+ * The table below is all of it: parsing, help and completion follow it. A subcommand prints its
+ * results. A sentence about what failed is printed here, once, on stderr; with --json also on
+ * stdout, as the object that the control file would answer.
  */
 #include <errno.h>
 #include <signal.h>
@@ -19,8 +19,8 @@
 #include "version.h"
 
 /*
- * In the order of the help. clang-format would make columns of them, and each new one would move
- * all.
+ * In the order of the help. clang-format would make columns of the names, and each new one would
+ * move all.
  */
 /* clang-format off */
 static const struct subcommand *const subcommands[] = {
@@ -64,7 +64,7 @@ static int exit_status(int error)
 	}
 }
 
-static void complain(const struct context *context, int error, const struct sentence *why)
+static void print_failure(const struct context *context, int error, const struct sentence *why)
 {
 	CLEANUP(json_putp) struct json_object *answer = context->json ? json_object_new_object() : NULL;
 
@@ -83,10 +83,10 @@ static int run(const struct context *context, const struct arguments *arguments)
 	int r = arguments->subcommand->run(context, arguments, &error);
 
 	if (r < 0) {
-		complain(context, r, &error);
+		print_failure(context, r, &error);
 		r = exit_status(r);
 	}
-	/* What was to be read by a program and was not written is no success. */
+	/* Results that could not be written are no success: a program may wait for them. */
 	if (fflush(stdout) != 0 && r == 0)
 		return EXIT_REFUSED;
 	return r;
@@ -101,7 +101,7 @@ int main(int argc, char **argv)
 
 	signal(SIGPIPE, SIG_IGN);
 	if (r < 0) {
-		complain(&context, r, &error);
+		print_failure(&context, r, &error);
 		fprintf(stderr, "'revertctl%s%s --help' says how it is meant.\n", arguments.subcommand ? " " : "",
 			arguments.subcommand ? arguments.subcommand->name : "");
 		return EXIT_USAGE;

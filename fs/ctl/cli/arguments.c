@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * getopt_long(3) knows neither options that depend on a subcommand nor words between them, and it
- * abbreviates; so this is done by hand, in one pass: a word is the subcommand, or one of its words;
- * everything else is looked up in two tables.
+ * getopt_long(3) knows neither options that depend on a subcommand nor words between options, and
+ * it accepts abbreviations. So arguments are parsed by hand, in one pass: a word is the subcommand
+ * or one of its words; everything else is looked up in two tables of options.
  */
 #include "arguments.h"
 
@@ -50,8 +50,8 @@ static void take_common(const struct option_spec *spec, const char *value, struc
 }
 
 /*
- * `argument` is "--name" or "--name=value"; *next the argument after it, taken when it is the
- * value.
+ * `argument` is "--name" or "--name=value". **next is the argument behind it, which is taken when
+ * it is the value.
  */
 static int take_option(const char *argument, const char *const **next, struct context *context,
 		       struct arguments *arguments, struct sentence *error)
@@ -65,7 +65,7 @@ static int take_option(const char *argument, const char *const **next, struct co
 	if (!spec)
 		return report(error, -EINVAL, "'--%.*s' is no option of %s", (int)length, name,
 			      arguments->subcommand ? arguments->subcommand->name
-						    : "all subcommands; say it behind one");
+						    : "all subcommands; write it behind its subcommand");
 	if (!spec->value && value)
 		return report(error, -EINVAL, "'--%s' takes no value", spec->name);
 	if (spec->value && !value && spec->value[0] != '[')

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The command line: options of all, a subcommand, its words and its options, in any order.
+ * The command line: common options, a subcommand, its words and its options, in any order.
  */
 #ifndef REVERTFS_CTL_CLI_ARGUMENTS_H
 #define REVERTFS_CTL_CLI_ARGUMENTS_H
@@ -25,25 +25,28 @@ struct arguments {
 };
 
 /*
- * Parse argv; --mount, --connect and --json go into the context. -EINVAL with a sentence that says
- * what is wrong; words and options are checked against the subcommand's row. Options are not
- * permuted behind "--".
+ * Parse argv. --mount, --connect and --json go into the context; words and options are checked
+ * against the subcommand's row. What follows "--" is a word, also where it looks like an option.
+ * -EINVAL or -E2BIG with a sentence that says what is wrong.
  */
 int arguments_parse(int argc, const char *const *argv, struct context *context, struct arguments *ret_arguments,
 		    struct sentence *error);
 
 /*
- * The option's value (of the last, where it was given twice), or NULL; whether it was given at all.
+ * The option's value, or NULL; the last one where the option was given twice. And whether the
+ * option was given at all.
  */
 const char *arguments_value(const struct arguments *arguments, const char *option);
 bool arguments_has(const struct arguments *arguments, const char *option);
 
-/* Step through an option that may be repeated: begin with *place 0; NULL at the end. */
+/*
+ * Step through the values of an option that may be repeated: begin with *place 0; NULL at the end.
+ */
 const char *arguments_next(const struct arguments *arguments, const char *option, size_t *place);
 
 /*
- * A whole number of the option, `otherwise` where it was not given; -EINVAL with a sentence when it
- * is none, or not within the bounds.
+ * The option's value as a whole number; `otherwise` where the option was not given. -EINVAL with a
+ * sentence for what is no number from `least` to `most`.
  */
 int arguments_number(const struct arguments *arguments, const char *option, unsigned least, unsigned most,
 		     unsigned otherwise, unsigned *ret_number, struct sentence *error);

@@ -85,9 +85,9 @@ static void take_value(const struct option_spec *option, const char *value, stru
 		unfinished->connect = value;
 }
 
-/* All but the last word. The option whose value the last one is, or NULL. */
-static const struct option_spec *walk(struct line *line, const char *const *words, size_t count,
-				      struct unfinished *unfinished)
+/* Take all words but the last. Returns the option whose value the last word is, or NULL. */
+static const struct option_spec *take_words(struct line *line, const char *const *words, size_t count,
+					    struct unfinished *unfinished)
 {
 	const struct option_spec *open = NULL;
 
@@ -117,7 +117,10 @@ static const struct option_spec *walk(struct line *line, const char *const *word
 
 /* ---- the last word */
 
-/* "raw|qcow2" are its values; a word in capitals says what it is. */
+/*
+ * `value` is what the table calls the value: "raw|qcow2" lists the values there are, a word in
+ * capitals says what kind of value it is.
+ */
 static void complete_value(const char *value, struct unfinished *unfinished, struct candidates *candidates)
 {
 	static const struct {
@@ -158,7 +161,7 @@ static const char *const settings[] = { "keep-revisions=",    "leftover=discard"
 					"durability=relaxed", "durability=strict", "size=",
 					"image=unchanged" };
 
-/* `key`: what stands in front of an equals sign that is a word of its own, or NULL. */
+/* `key`: the word in front of an equals sign that is a word of its own, or NULL. */
 static void complete_settings(const char *key, struct unfinished *unfinished, struct candidates *candidates)
 {
 	size_t length = key ? strlen(key) : 0;
@@ -173,7 +176,7 @@ static void complete_settings(const char *key, struct unfinished *unfinished, st
 }
 
 /*
- * What the usage calls the word at this index, without brackets; the last one is repeated where it
+ * What the usage calls the word at this index, without brackets. The last word is repeated where it
  * ends with dots. free() it.
  */
 static char *usage_word(const char *usage, size_t index)
@@ -209,8 +212,8 @@ static void complete_word(const struct line *line, const char *key, struct unfin
 }
 
 /*
- * bash: "size", "=", and the value, or nothing yet. Whether it is so; what is typed of the value is
- * the prefix then.
+ * bash makes three words of "size=1G", and two while no value is typed. Returns the key of such a
+ * setting, or NULL. The prefix becomes what is typed of the value.
  */
 static const char *split_key(const char *const *words, size_t count, struct unfinished *unfinished)
 {
@@ -229,7 +232,7 @@ void completion_parse(const struct subcommand *const *subcommands, const char *c
 	const char *last = count ? words[count - 1] : "", *equals;
 
 	*ret_unfinished = (struct unfinished){ .prefix = last, .in_front = "" };
-	open = walk(&line, words, count, ret_unfinished);
+	open = take_words(&line, words, count, ret_unfinished);
 	equals = strncmp(last, "--", 2) == 0 ? strchr(last, '=') : NULL;
 	if (open) {
 		ret_unfinished->prefix = strcmp(last, "=") == 0 ? "" : last;

@@ -2,8 +2,8 @@
 /*
  * A table of texts, laid out for a width.
  *
- * Where it does not fit, columns that may shrink are shortened down to their least width, the
- * widest first; then columns are left out, those with the highest `drop` first.
+ * A table that is too wide has its columns shortened, the widest first, down to their least width.
+ * If that is not enough, columns are left out, those with the highest `drop` first.
  */
 #ifndef REVERTFS_CTL_CLI_GRID_H
 #define REVERTFS_CTL_CLI_GRID_H
@@ -18,31 +18,31 @@ struct grid_column {
 	const char *title;
 	bool right;     /* aligned to the right */
 	unsigned least; /* how narrow it may become; 0: never shortened */
-	unsigned drop;  /* 0: never left out */
+	unsigned drop;  /* 0: never left out; others are also left out where all cells are empty */
 };
 
-struct grid; /* rows and notes are added in order */
+struct grid;
 
 struct grid *grid_new(const struct grid_column *columns, size_t count); /* columns: borrowed */
 void grid_freep(struct grid **grid);                                    /* for CLEANUP() */
 
-/*
- * Add a row, and fill its cells: texts are copied; NULL is an empty cell. A row that found no
- * memory is left out.
- */
+/* Add a row, and fill its cells. Texts are copied; NULL is an empty cell. */
 void grid_row(struct grid *grid);
 void grid_cell(struct grid *grid, size_t column, enum colour colour, const char *text);
 
-/* A line of its own beneath the last row, indented, broken at blanks to fit. */
+/* Add a line of its own beneath the last row: indented, and broken at blanks to fit. */
 void grid_note(struct grid *grid, enum colour colour, const char *text);
 
 /*
- * Draw it, with the titles unless none has any text. Returns the text to free(), NULL when out of
- * memory.
+ * Draw the table, with its titles unless all are empty. Returns a text to free(), or NULL when
+ * there was not enough memory for a row, a cell or the text.
  */
 char *grid_draw(const struct grid *grid, const struct style *style);
 
-/* The escapes of a colour, and back; "" where the style has none. */
+/*
+ * The escape sequence that begins a colour, and the one that ends it; "" where the style has no
+ * colours.
+ */
 const char *colour_on(enum colour colour, const struct style *style);
 const char *colour_off(enum colour colour, const struct style *style);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Two columns, within 80: what it is called, and what it does.
+ * Two columns, 80 characters wide together: what a thing is called, and what it does.
  */
 #include "help.h"
 
@@ -11,7 +11,7 @@
 #define LEFT_WIDTH 26
 
 /*
- * A name that is too long for its column has a line of its own; a newline in the help begins
+ * A name that is too long for its column has a line of its own. A newline in the help begins
  * another line.
  */
 static void print_row(FILE *stream, const char *left, const char *help)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * --help, out of the table: of the program, and of one subcommand.
+ * --help, made from the table of subcommands: of the program, and of one subcommand.
  */
 #ifndef REVERTFS_CTL_CLI_HELP_H
 #define REVERTFS_CTL_CLI_HELP_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The rate is smoothed over some ten seconds, so that neither it nor the time left jumps with every
- * look.
+ * The rate is smoothed over some ten seconds: otherwise the rate and the time left would jump at
+ * every look.
  */
 #include "progress.h"
 
@@ -72,10 +72,10 @@ static void put_bar(FILE *stream, double percent, size_t width, const struct sty
 }
 
 /*
- * The details that fit beside a bar of the least width, the time left first: that is what people
- * look for.
+ * Clear the details that do not fit beside a bar of the least width; the time left is cleared last,
+ * since people look for it. Returns the room that the others take.
  */
-static size_t choose(struct details *details, size_t room)
+static size_t fit_details(struct details *details, size_t room)
 {
 	size_t used;
 
@@ -100,13 +100,13 @@ static void put_detail(FILE *stream, const char *text)
 		fprintf(stream, "  %s", text);
 }
 
-static void put_work(FILE *stream, const struct progress *progress, size_t room, const struct style *style)
+static void put_running(FILE *stream, const struct progress *progress, size_t room, const struct style *style)
 {
 	struct details details;
 	size_t bar;
 
 	describe(progress, "/", &details);
-	bar = room - choose(&details, room > BAR_MIN + BAR_FRAME ? room - BAR_MIN - BAR_FRAME : room);
+	bar = room - fit_details(&details, room > BAR_MIN + BAR_FRAME ? room - BAR_MIN - BAR_FRAME : room);
 	fprintf(stream, " %3.0f%%", progress->percent);
 	if (bar >= BAR_MIN + BAR_FRAME) {
 		bar = bar - BAR_FRAME < BAR_MAX ? bar - BAR_FRAME : BAR_MAX;
@@ -131,7 +131,7 @@ char *progress_bar(const struct progress *progress, const struct style *style)
 	if (progress->waits)
 		fputs("  waits", stream);
 	else
-		put_work(stream, progress, width - text_width(what) - PERCENT_WIDTH, style);
+		put_running(stream, progress, width - text_width(what) - PERCENT_WIDTH, style);
 	fclose(stream);
 	return text;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How far long work is: a bar on a terminal, a line now and then elsewhere. Texts alone; nothing is
- * printed here.
+ * How far a long command is: a bar for a terminal, now and then a line elsewhere. Makes texts, and
+ * prints nothing.
  */
 #ifndef REVERTFS_CTL_CLI_PROGRESS_H
 #define REVERTFS_CTL_CLI_PROGRESS_H
@@ -13,21 +13,27 @@ struct progress {
 	bool waits;        /* nothing runs yet */
 	double percent;    /* 0 to 100 */
 	uint64_t total;    /* bytes; 0: not known */
-	double rate;       /* per cent in a second, smoothed; 0: not known yet */
+	double rate;       /* per cent a second, smoothed; 0: not known yet */
 	uint64_t noted_ms; /* when `percent` was noted; 0: never */
-	int shown_tenth;   /* what plain lines have said: 0, 1 ... 10; begin with -1 */
+	int shown_tenth;   /* the tenth in the last line: 0, 1 ... 10; begin with -1 */
 };
 
-/* What the work says of itself now. Going back (another layer's turn) begins the rate anew. */
+/*
+ * Note how far the command is at now_ms (monotonic_ms()). Less than before means that the next
+ * layer has begun: the rate then begins anew. What is no percentage is ignored.
+ */
 void progress_note(struct progress *progress, double percent, uint64_t total, uint64_t now_ms);
 
 /*
- * One line without a newline, to free(): as wide as the terminal at most, with a bar where there is
+ * One line without a newline, to free(): narrower than the terminal, with a bar where there is
  * room.
  */
 char *progress_bar(const struct progress *progress, const struct style *style);
 
-/* For what is no terminal: the same in words; NULL when another line would say nothing new. */
+/*
+ * The same in words, where there is no terminal; to free(). NULL while nothing new could be said:
+ * one line for each tenth.
+ */
 char *progress_line(struct progress *progress);
 
 #endif

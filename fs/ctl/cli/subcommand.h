@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a subcommand is: a row of the table in main.c, from which come parsing, --help and
- * completion.
+ * A subcommand: a row of the table in main.c. Parsing, --help and completion follow from the rows.
  *
- * To add one, write its run() in a file of its own, declare its row in subcommands.h, and name it
- * in main.c.
+ * To add a subcommand, write its run() in a file of its own, declare its row in subcommands.h, and
+ * name it in main.c.
  */
 #ifndef REVERTFS_CTL_CLI_SUBCOMMAND_H
 #define REVERTFS_CTL_CLI_SUBCOMMAND_H
@@ -14,25 +13,28 @@
 
 #include "util.h"
 
-/* The exit status; what a script can tell apart. `doctor` has its own, as monitoring wants them. */
+/*
+ * The exit statuses, which scripts can tell apart. `doctor` has its own, as monitoring wants them.
+ */
 enum {
-	EXIT_REFUSED = 1,       /* refused or failed; the sentence says what was left */
+	EXIT_REFUSED = 1,       /* refused or failed; the sentence says what is left */
 	EXIT_USAGE = 2,         /* not a command line */
-	EXIT_UNREACHABLE = 3,   /* no daemon, no libvirt, or none that answers */
-	EXIT_BUSY = 4,          /* in use, in a session, held: later it may work */
+	EXIT_UNREACHABLE = 3,   /* no daemon or no libvirt, or it does not answer */
+	EXIT_BUSY = 4,          /* in use, in a session, held: it may work later */
 	EXIT_INTERRUPTED = 130, /* by Ctrl-C; what ran was cancelled */
 };
 
 /*
- * An option "--name" or "--name=VALUE"; the value may be the next argument, too, but for one that
- * need not be there, which is called "[=VALUE]". A list ends with an empty one.
+ * An option "--name" or "--name=VALUE". The value may also be the next argument, unless it is
+ * optional: then it is called "[=VALUE]". A list of options ends with an empty one.
  */
 struct option_spec {
 	const char *name;
 	const char *value; /* what the value is called in the help; NULL: it takes none */
 	const char *help;  /* what it does, in a few words; a newline begins another line of help */
 	/*
-	 * Verbs of the daemon: "force=yes", or "format=" before the value; NULL: not the daemon's.
+	 * What the option becomes in a command to the daemon: "force=yes", or "format=" in front of
+	 * the value. NULL: the daemon is not told.
 	 */
 	const char *setting;
 };
@@ -40,7 +42,7 @@ struct option_spec {
 struct arguments; /* arguments.h */
 struct subcommand;
 
-/* What all of them share. */
+/* What every subcommand is given. */
 struct context {
 	const char *mount;   /* --mount, or NULL: to be found */
 	const char *connect; /* --connect, or NULL: virsh's default */
@@ -51,20 +53,20 @@ struct context {
 struct subcommand {
 	const char *name;
 	/*
-	 * The words after it, as the usage shows them: "NAME POINT", "[NAME]", "DOMAIN...". What
-	 * they are called tells the completion what they are: NAME a disk, POINT a snapshot of it,
-	 * DOMAIN a libvirt domain, others files or nothing.
+	 * The words behind the name, as the usage shows them: "NAME POINT", "[NAME]", "DOMAIN...".
+	 * What a word is called tells the completion what it is: NAME a disk, POINT a snapshot of
+	 * that disk, DOMAIN a libvirt domain, others files or nothing.
 	 */
 	const char *words;
 	const char *help; /* one line */
 	const struct option_spec *options;
 	/*
-	 * 0; or a positive exit status, when everything has been said; or a negative errno with a
-	 * sentence, which main.c shows. With context->json, results are one JSON object on stdout,
-	 * and main.c makes one of the sentence.
+	 * Returns 0; or a positive exit status, when everything has been said; or a negative errno
+	 * with a sentence, which main.c shows. With context->json, results are one JSON object on
+	 * stdout, and main.c makes one of the sentence.
 	 */
 	int (*run)(const struct context *context, const struct arguments *arguments, struct sentence *error);
-	const char *done; /* verbs of the daemon: what to say of the disk when it is done */
+	const char *done; /* verbs of the daemon: what is said of the disk afterwards */
 };
 
 #endif

@@ -7,7 +7,7 @@
 
 #include "subcommand.h"
 
-/* show.c: what there is */
+/* show.c: what disks and layers there are */
 extern const struct subcommand status_subcommand, tree_subcommand;
 
 /* verbs.c: what the daemon does by itself */
@@ -15,7 +15,7 @@ extern const struct subcommand protect_subcommand, unprotect_subcommand, set_sub
 extern const struct subcommand commit_subcommand, undo_subcommand, revert_subcommand, delete_subcommand;
 extern const struct subcommand clone_subcommand, fold_subcommand, cancel_subcommand;
 
-/* snapshot.c, export.c: what keeps a state of a disk, or copies it out */
+/* snapshot.c, export.c: what keeps a state of a disk, or copies it to a file */
 extern const struct subcommand snapshot_subcommand, export_subcommand;
 
 /* adopt.c, disown.c, commit_once.c, doctor.c: libvirt's domains, and the host */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * COLUMNS counts only where the terminal does not know: shells leave an old one in the environment.
+ * The environment's COLUMNS counts only where the terminal does not know its width: shells leave an
+ * old value there.
  */
 #include "terminal.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What stdout or stderr leads to: a terminal of some width that may have colours, or something that
- * is read by a program.
+ * What stdout or stderr leads to: a terminal of some width that may have colours, or a program that
+ * reads it.
  */
 #ifndef REVERTFS_CTL_CLI_TERMINAL_H
 #define REVERTFS_CTL_CLI_TERMINAL_H
@@ -9,13 +9,16 @@
 #include "text.h"
 
 /*
- * Look at a descriptor. Colour: a terminal that is not "dumb", and no NO_COLOR in the environment.
- * Unicode: the user's locale says so. Also sets the locale's character type, so that text_width()
- * knows wide characters.
+ * Look at a descriptor. Colours: on a terminal that is not "dumb", without NO_COLOR in the
+ * environment. Unicode: where the user's locale has UTF-8. Also sets the character type of this
+ * process's locale, so that text_width() knows wide characters.
  */
 void terminal_look(int fd, struct style *ret_style);
 
-/* The columns of the terminal as of now, which the user may drag; 0 where there is none. */
+/*
+ * The terminal's columns as of now, since the user may resize it; 0 where the descriptor is no
+ * terminal.
+ */
 unsigned terminal_width(int fd);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Everything shown has been checked to be valid UTF-8 without control characters, by the daemon or
- * by shown_text(). wcwidth(3) knows how wide a character is where the locale is a UTF-8 one
- * (terminal.c sees to that); otherwise each counts as one.
+ * All texts are valid UTF-8 without control characters: the daemon or shown_text() has checked
+ * them. wcwidth(3) knows how wide a character is where the locale is a UTF-8 one (terminal.c sees
+ * to that); otherwise each character counts as one column.
  */
 #include "text.h"
 
@@ -12,8 +12,10 @@
 #include <string.h>
 #include <wchar.h>
 
-/* The length of the character at `p` in bytes, and its width; `p` is not at the end. */
-static size_t step(const char *p, size_t *ret_width)
+/*
+ * The length in bytes of the character at `p`, which is not at the end, and its width in columns.
+ */
+static size_t character_length(const char *p, size_t *ret_width)
 {
 	size_t length = 1;
 	mbstate_t state = { 0 };
@@ -33,19 +35,19 @@ size_t text_width(const char *text)
 	size_t total = 0, width;
 
 	while (*text) {
-		text += step(text, &width);
+		text += character_length(text, &width);
 		total += width;
 	}
 	return total;
 }
 
-/* The bytes of the beginning that take at most `width` columns. */
+/* How many bytes of the beginning take at most `width` columns. */
 static size_t head_length(const char *text, size_t width)
 {
 	size_t used = 0, columns = 0, next;
 
 	while (text[used]) {
-		size_t length = step(text + used, &next);
+		size_t length = character_length(text + used, &next);
 
 		if (columns + next > width)
 			break;
@@ -55,13 +57,13 @@ static size_t head_length(const char *text, size_t width)
 	return used;
 }
 
-/* Where the end begins that takes at most `width` columns. */
+/* The end of the text that takes at most `width` columns. */
 static const char *tail_of(const char *text, size_t width)
 {
 	size_t skip = text_width(text) - width, columns = 0, next;
 
 	while (*text && columns < skip) {
-		text += step(text, &next);
+		text += character_length(text, &next);
 		columns += next;
 	}
 	return text;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Texts on a terminal: how many columns they take, and making them fit.
+ * Texts on a terminal: how many columns a text takes, and how it is made to fit.
  */
 #ifndef REVERTFS_CTL_CLI_TEXT_H
 #define REVERTFS_CTL_CLI_TEXT_H
@@ -10,7 +10,7 @@
 
 #include "util.h"
 
-/* What the terminal can show; the rest follows from it. */
+/* What the terminal can show. */
 struct style {
 	bool is_terminal;
 	bool colour;
@@ -18,12 +18,12 @@ struct style {
 	unsigned width; /* columns; 0: as wide as it gets */
 };
 
-/* The columns that it takes. */
+/* The columns that the text takes. */
 size_t text_width(const char *text);
 
 /*
- * A copy of at most `width` columns, with the middle left out where it does not fit: names differ
- * at both ends. free() it.
+ * A copy of at most `width` columns, to free(). A text that does not fit loses its middle: names
+ * differ at both ends.
  */
 char *text_fit(const char *text, size_t width, const struct style *style);
 
@@ -31,7 +31,7 @@ char *text_fit(const char *text, size_t width, const struct style *style);
 #define DURATION_TEXT_SIZE 32
 void duration_text(uint64_t seconds, char text[DURATION_TEXT_SIZE]);
 
-/* "2026-11-25 18:04" in local time, from RFC 3339 in UTC; as it is where it is no such time. */
+/* "2026-11-25 18:04" in local time, from RFC 3339 in UTC. A text that is no such time is copied. */
 void local_time_text(const char *rfc3339, char text[TIME_TEXT_SIZE]);
 
 #endif
