@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Mounts are compared as text, as in the hook: to look into a mount before it is known to answer
- * could hang.
+ * Paths are compared with mounts as text, as in the hook: to look into a mount before its daemon is
+ * known to answer could hang.
  */
 #include "ask.h"
 
@@ -26,8 +26,8 @@ int ask_mounts(struct mounts **ret_mounts, struct sentence *error)
 }
 
 /*
- * A directory as the mount table calls it, however it was given. It is not looked at itself: its
- * daemon may hang. NULL: there is none.
+ * What the mount table would call this directory; NULL when its parent is not there. The directory
+ * itself is not looked at: it may be a mount whose daemon hangs.
  */
 static char *name_in_table(const char *directory)
 {

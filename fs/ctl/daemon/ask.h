@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Asking a daemon: which mount, one command line, its JSON answer.
+ * Asking a daemon: which mount, one command line, the JSON answer.
  *
  * A line is made with command_append() (command.h), which quotes:
  *
@@ -8,8 +8,8 @@
  *	command_append(&line, NULL, name);
  *	command_append(&line, "live", "yes");
  *
- * Nothing here touches the mount itself. A child process does that (client.h), so that a daemon
- * that hangs is an error after a while.
+ * Only child processes touch the mount (client.h), so that a daemon that hangs is an error after a
+ * while.
  */
 #ifndef REVERTFS_CTL_DAEMON_ASK_H
 #define REVERTFS_CTL_DAEMON_ASK_H
@@ -20,41 +20,47 @@
 #include "subcommand.h"
 
 #define MOUNTINFO "/proc/self/mountinfo"
-#define ASK_TIMEOUT_MS 30000 /* for what does not take long */
+#define ASK_TIMEOUT_MS 30000 /* for commands that do not take long */
 
 /*
- * The revertfs mounts, as of now. -ENOTCONN with a sentence when there is none. Free with
- * mounts_free().
+ * The revertfs mounts, as of now; free with mounts_free(). -ENOTCONN with a sentence when there is
+ * none.
  */
 int ask_mounts(struct mounts **ret_mounts, struct sentence *error);
 
 /*
- * The mount that a disk's name belongs to: --mount; or the one in which an absolute path lies, or
- * whose images directory holds it; or the only one there is. *ret_name is the disk's name in it
- * (free() it). `name` may be NULL, and then so is *ret_name. *ret_point is free()d by the caller.
+ * The mount that a disk's name belongs to: the one of --mount; or the one in which an absolute path
+ * lies, or whose images directory has it; or the only one there is. -ENOTCONN, -ENOENT or -EINVAL
+ * with a sentence when none can be chosen.
+ *
+ * *ret_point is the mount, *ret_name the disk's name in it; free() both. `name` may be NULL, and
+ * then *ret_name is NULL; ret_name may be NULL where the name is not wanted.
  */
 int ask_find_mount(const struct context *context, const char *name, char **ret_point, char **ret_name,
 		   struct sentence *error);
 
 /*
- * Ask, and take the answer apart. A refusal is the daemon's errno with its sentence; *ret_answer is
- * then left alone. json_put() the answer.
+ * Send a command line and wait for the answer, timeout_ms at most. A refusal is the daemon's errno
+ * with its sentence, and leaves *ret_answer alone. Release the answer with json_object_put().
  */
 int ask(const char *point, const char *line, unsigned timeout_ms, struct json_object **ret_answer,
 	struct sentence *error);
 
 /*
- * The same of a question that client_ask() or client_take() has settled; for asking several at
- * once.
+ * The answer to a question that client_ask() or client_take() has settled, as of ask(): for callers
+ * that ask several questions at once.
  */
 int ask_result(const struct question *question, struct json_object **ret_answer, struct sentence *error);
 
-/* The children of questions that were settled; to be called now and then by who asks many. */
+/*
+ * Reap child processes that have ended. Callers with a poll loop of their own call this now and
+ * then.
+ */
 void ask_reap(void);
 
 /*
- * The daemon's status.json; and one disk of it (borrowed), -ENOENT with a sentence when there is
- * none.
+ * The daemon's status.json, to release with json_object_put(). And one disk in it, which is
+ * borrowed: -ENOENT with a sentence when there is no such disk.
  */
 int ask_status(const char *point, struct json_object **ret_status, struct sentence *error);
 int ask_find_disk(struct json_object *status, const char *name, struct json_object **ret_disk, struct sentence *error);

@@ -222,7 +222,7 @@ char *draw_disk(struct json_object *disk, const struct style *style)
 		add_fact(grid, YELLOW, "warning", "%s", string_of(disk, "warning", ""));
 	if (string_of(disk, "last_error", NULL))
 		add_fact(grid, RED, "last error", "%s", string_of(disk, "last_error", ""));
-	/* Sentences are longer than any terminal is wide, and it breaks them. */
+	/* Sentences are longer than a terminal is wide: it breaks their lines. */
 	wide.width = 0;
 	return grid_draw(grid, &wide);
 }

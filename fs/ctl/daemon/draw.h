@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the status says, as people read it: the table of all disks, one disk in full, and its tree
- * of layers. From the JSON alone.
+ * The status for people: the table of all disks, one disk in full, and its tree of layers. Drawn
+ * from the JSON alone.
  */
 #ifndef REVERTFS_CTL_DAEMON_DRAW_H
 #define REVERTFS_CTL_DAEMON_DRAW_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A disk's layers from the image down. The line to the head, and to the scratch that stands on it,
- * goes straight down. What branches off is drawn first, beside that line, so that a long history
- * without branches needs no indentation:
+ * A disk's layers from the image down. The line to the head, and to the scratch that stands on the
+ * head, goes straight down. What branches off is drawn first, beside that line, so that a long
+ * history without branches needs no indentation:
  *
  *	● image
  *	├─● before-revert-20261125
@@ -32,8 +32,8 @@ static const struct grid_column tree_columns[TREE_COLUMNS] = {
 struct node {
 	struct json_object *layer;
 	const char *id, *parent;
-	bool on_main; /* the head, or below it */
-	bool drawn;   /* a loop in what the daemon says must not be one here */
+	bool towards_head; /* the head, or below it */
+	bool drawn;        /* a layer that is its own ancestor must not be drawn without end */
 };
 
 struct tree {
@@ -52,15 +52,15 @@ static struct node *find_node(const struct tree *tree, const char *id)
 	return NULL;
 }
 
-static void mark_main(struct tree *tree)
+static void mark_way_to_head(struct tree *tree)
 {
 	struct node *node = find_node(tree, string_of(tree->disk, "head", NULL));
 
-	for (; node && !node->on_main; node = find_node(tree, node->parent))
-		node->on_main = true;
+	for (; node && !node->towards_head; node = find_node(tree, node->parent))
+		node->towards_head = true;
 }
 
-static int gather(struct tree *tree)
+static int collect_nodes(struct tree *tree)
 {
 	struct json_object *layer;
 	size_t count = 0;
@@ -76,7 +76,7 @@ static int gather(struct tree *tree)
 							  .id = string_of(layer, "id", "?"),
 							  .parent = string_of(layer, "parent", NULL) };
 	}
-	mark_main(tree);
+	mark_way_to_head(tree);
 	return 0;
 }
 
@@ -194,7 +194,7 @@ static void add_scratch(const struct tree *tree, const char *lines)
 	grid_cell(tree->grid, NOTE, PLAIN, note);
 }
 
-/* A session on a held disk is that of the saved guest, which stands on what it left. */
+/* On a held disk, a session is that of the saved guest: its scratch stands on the hold. */
 static bool scratch_stands_on(const struct tree *tree, const struct node *node)
 {
 	return hold_of(tree) && object_of(tree->disk, "session") ? is_hold(tree, node) : is_head(tree, node);
@@ -210,7 +210,8 @@ static struct node *next_child(const struct tree *tree, const struct node *paren
 }
 
 /*
- * Whose line goes straight on: the head's; nobody's, where the scratch does; else the last one's.
+ * The child that continues the line: the one towards the head, or else the last one. NULL where the
+ * scratch continues it.
  */
 static struct node *straight_child(const struct tree *tree, const struct node *node)
 {
@@ -220,7 +221,7 @@ static struct node *straight_child(const struct tree *tree, const struct node *n
 		return NULL;
 	for (struct node *child = next_child(tree, node, NULL); child; child = next_child(tree, node, child)) {
 		last = child;
-		if (child->on_main)
+		if (child->towards_head)
 			break;
 	}
 	return last;
@@ -253,7 +254,7 @@ char *draw_tree(struct json_object *disk, const struct style *style)
 	struct tree tree = { .disk = disk, .grid = grid, .style = style };
 	struct node *root;
 
-	if (!grid || gather(&tree) < 0)
+	if (!grid || collect_nodes(&tree) < 0)
 		return NULL;
 	while ((root = next_child(&tree, NULL, NULL)))
 		draw_from(&tree, root, "", "");

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Three questions may be under way at a time: the work itself, the status that says how far it is,
- * and the cancel. Each is a child (hook/client.h); one poll loop listens to all of them and to
- * SIGINT, so nothing that hangs keeps Ctrl-C from being answered. A SIGTERM or SIGKILL ends
- * revertctl alone: the daemon goes on with the work.
+ * Up to three questions are under way at a time: the command, the status that says how far it is,
+ * and the cancel. Each has a child process (client.h). One poll loop listens to all of them and to
+ * SIGINT, so that nothing that hangs keeps Ctrl-C from being answered. SIGTERM or SIGKILL ends
+ * revertctl alone: the daemon goes on with the job.
  */
 #include "long_command.h"
 
@@ -24,7 +24,7 @@
 #define FIRST_LOOK_MS 200
 #define LOOK_MS 500
 
-/* A question and its child. */
+/* A question and its child process. */
 struct call {
 	struct question question;
 	struct inquiry inquiry;
@@ -34,7 +34,7 @@ struct call {
 struct run {
 	const struct long_command *long_command;
 	struct style style;
-	struct call main, look, cancel;
+	struct call command, look, cancel;
 	struct progress progress;
 	char *what, *cancel_line;
 	uint64_t look_at; /* when to look at the status next */
@@ -50,7 +50,7 @@ static void start_call(struct call *call, const char *point, const char *line, c
 	call->open = client_begin(&call->question, &call->inquiry) == 0;
 }
 
-/* Whether it has just been settled. */
+/* Take what has come; true when that has settled the question. */
 static bool take_call(struct call *call)
 {
 	if (!call->open || !client_take(&call->question, &call->inquiry))
@@ -140,8 +140,8 @@ static void take_look(struct run *run)
 /* ---- Ctrl-C */
 
 /*
- * An export has a number, by which others of the disk are left alone; until it is known the next
- * look is waited for.
+ * An export is cancelled by its number, so that other exports of the disk go on. The number is
+ * known from the first look at the status that finds the job.
  */
 static void ask_to_cancel(struct run *run)
 {
@@ -180,7 +180,7 @@ static void wait_for_something(struct run *run)
 	uint64_t now = monotonic_ms();
 	struct pollfd polls[] = {
 		{ .fd = run->signal_fd, .events = POLLIN },
-		{ .fd = run->main.open ? run->main.inquiry.fd : -1, .events = POLLIN },
+		{ .fd = run->command.open ? run->command.inquiry.fd : -1, .events = POLLIN },
 		{ .fd = run->look.open ? run->look.inquiry.fd : -1, .events = POLLIN },
 		{ .fd = run->cancel.open ? run->cancel.inquiry.fd : -1, .events = POLLIN },
 	};
@@ -193,15 +193,15 @@ static void wait_for_something(struct run *run)
 
 static void wait_for_answer(struct run *run)
 {
-	while (run->main.open && run->interrupts < 2) {
+	while (run->command.open && run->interrupts < 2) {
 		if (!run->look.open && monotonic_ms() >= run->look_at)
 			start_call(&run->look, run->long_command->point, NULL, "status.json");
 		if (!run->look.open && monotonic_ms() >= run->look_at)
-			run->look_at = monotonic_ms() + LOOK_MS; /* it could not be asked */
+			run->look_at = monotonic_ms() + LOOK_MS; /* the question could not be asked */
 		if (run->interrupts)
 			ask_to_cancel(run);
 		wait_for_something(run);
-		take_call(&run->main);
+		take_call(&run->command);
 		take_call(&run->cancel);
 		if (take_call(&run->look))
 			take_look(run);
@@ -214,9 +214,9 @@ static int result_of(struct run *run, struct json_object **ret_answer, struct se
 {
 	int r;
 
-	if (run->main.open)
+	if (run->command.open)
 		return report(error, -EINTR, "%s is being cancelled", run->what);
-	r = ask_result(&run->main.question, ret_answer, error);
+	r = ask_result(&run->command.question, ret_answer, error);
 	if (r < 0 && run->interrupts)
 		return report(error, -EINTR, "%s was cancelled; %s", run->what,
 			      run->long_command->to ? "nothing is left of it"
@@ -246,10 +246,10 @@ int long_command_run(const struct long_command *long_command, struct json_object
 		return report(error, -ENOMEM, "out of memory");
 	run.progress = (struct progress){ .what = run.what, .shown_tenth = -1 };
 	run.signal_fd = block_interrupt(&before);
-	start_call(&run.main, long_command->point, long_command->line, NULL);
+	start_call(&run.command, long_command->point, long_command->line, NULL);
 	wait_for_answer(&run);
 	r = result_of(&run, ret_answer, error);
-	end_call(&run.main);
+	end_call(&run.command);
 	end_call(&run.look);
 	end_call(&run.cancel);
 	close_fdp(&run.signal_fd);

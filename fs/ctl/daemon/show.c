@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * status and tree: what there is, once or again and again.
+ * status and tree: what there is, once, or every second with --watch.
  *
- * Without --mount and name, all mounts are shown, each with its own heading where there are several
- * (in JSON: as a list); one that does not answer has its sentence in its place, and the exit status
- * says so.
+ * Without --mount and a name, all mounts are shown. Where there are several, each has a heading (in
+ * JSON: they are a list). A mount that does not answer has its sentence in its place, and the exit
+ * status says so.
  */
 #include <errno.h>
 #include <poll.h>
@@ -79,7 +79,7 @@ static int show_mount(const struct view *view, const char *point, FILE *out, str
 
 /* ---- all of them */
 
-/* The daemons' own objects in one; in the place of one that does not answer, why. */
+/* The daemons' own objects in one. A daemon that does not answer has an object that says why. */
 static int show_all_json(const struct view *view, const struct mounts *mounts, FILE *out)
 {
 	CLEANUP(json_putp) struct json_object *all = json_object_new_object();
@@ -154,8 +154,8 @@ static unsigned terminal_height(void)
 }
 
 /*
- * Over what stood there, without clearing it first: that would flicker. What is too long for the
- * screen is cut.
+ * Paint over the old text: clearing the screen first would flicker. What is too long for the screen
+ * is cut.
  */
 static void repaint(const char *text)
 {
@@ -181,7 +181,7 @@ static void paint(const struct view *view, const char *text, const char *last)
 	fflush(stdout);
 }
 
-/* Until Ctrl-C. A daemon that is restarted meanwhile is waited for. */
+/* Until Ctrl-C. A daemon that does not answer, as while it is restarted, is asked again. */
 static int watch(struct view *view)
 {
 	char *last = strdup("");
@@ -203,23 +203,24 @@ static int watch(struct view *view)
 		last = text;
 		if (ferror(stdout))
 			break;
-		poll(NULL, 0, WATCH_MS); /* or until the window is dragged */
+		poll(NULL, 0, WATCH_MS); /* or until SIGWINCH */
 		ask_reap();
 	}
 	free(last);
 	return EXIT_REFUSED;
 }
 
-static void notice(int signal)
+/* Without a handler, SIGWINCH would not end a poll(). */
+static void ignore(int signal)
 {
 	(void)signal;
 }
 
 static int start_watch(struct view *view)
 {
-	struct sigaction dragged = { .sa_handler = notice };
+	struct sigaction resized = { .sa_handler = ignore };
 
-	sigaction(SIGWINCH, &dragged, NULL);
+	sigaction(SIGWINCH, &resized, NULL);
 	view->json_flags = JSON_LINE;
 	if (view->style.is_terminal && !view->context->json)
 		fputs("\033[2J", stdout);

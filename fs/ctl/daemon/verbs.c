@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a verb may be told stands in its row; the daemon says what is wrong with a value, so nothing
+ * A verb's row says what options it has. Whether a value is right is for the daemon to say: nothing
  * of that is repeated here.
  */
 #include "verbs.h"
@@ -30,8 +30,8 @@ char *absolute_path(const char *path, struct sentence *error)
 }
 
 /*
- * "force=yes" is the whole setting, "format=" wants the option's value; a file's name is one from
- * here.
+ * "force=yes" is a whole setting; "format=" wants the option's value. A file's name is meant from
+ * here, and the daemon is elsewhere: it becomes absolute.
  */
 static int append_setting(char **line, const struct given_option *given, struct sentence *error)
 {
@@ -84,7 +84,7 @@ void print_json(struct json_object *object)
 	printf("%s\n", json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
 }
 
-/* What the answer says beside. */
+/* What the answer says besides. */
 static void print_more(struct json_object *answer)
 {
 	const char *text = NULL;
@@ -114,7 +114,7 @@ void verb_print(const struct context *context, const struct arguments *arguments
 		fprintf(stderr, "revertctl: warning: %s\n", text);
 }
 
-/* The mount, the disk and the line for it, of every verb. */
+/* What each verb needs: the mount, the disk's name in it, and the line. All owned. */
 struct verb {
 	char *point, *name, *line;
 };
@@ -126,8 +126,8 @@ static void free_verbp(struct verb *verb)
 	free(verb->line);
 }
 
-static int prepare(const struct context *context, const struct arguments *arguments, struct verb *verb,
-		   struct sentence *error)
+static int verb_prepare(const struct context *context, const struct arguments *arguments, struct verb *verb,
+			struct sentence *error)
 {
 	int r = ask_find_mount(context, arguments->words[0], &verb->point, &verb->name, error);
 
@@ -138,7 +138,7 @@ int verb_run(const struct context *context, const struct arguments *arguments, s
 {
 	CLEANUP(json_putp) struct json_object *answer = NULL;
 	CLEANUP(free_verbp) struct verb verb = { 0 };
-	int r = prepare(context, arguments, &verb, error);
+	int r = verb_prepare(context, arguments, &verb, error);
 
 	if (r == 0)
 		r = ask(verb.point, verb.line, ASK_TIMEOUT_MS, &answer, error);
@@ -154,7 +154,7 @@ int verb_run_long(const struct context *context, const struct arguments *argumen
 	CLEANUP(free_verbp) struct verb verb = { 0 };
 	bool detach = arguments_has(arguments, "detach");
 	struct long_command long_command = { .kind = kind, .to = to, .quiet = context->json };
-	int r = prepare(context, arguments, &verb, error);
+	int r = verb_prepare(context, arguments, &verb, error);
 
 	if (r < 0)
 		return r;
@@ -206,7 +206,7 @@ const struct subcommand reset_subcommand = {
 	"reset", "NAME", "discard what was written since the head", reset_options, verb_run, "reset to its head",
 };
 
-/* The fold that the commit has queued is waited for by asking for it once more. */
+/* Another fold command waits for the fold that the commit has queued. */
 static int wait_for_fold(const struct context *context, const struct verb *verb, struct json_object **ret_answer,
 			 struct sentence *error)
 {
@@ -232,7 +232,7 @@ static int run_commit(const struct context *context, const struct arguments *arg
 		return verb_run(context, arguments, error);
 	if (arguments_has(arguments, "at-release"))
 		return report(error, -EINVAL, "--wait is for a commit now, and --at-release is for one later");
-	r = prepare(context, arguments, &verb, error);
+	r = verb_prepare(context, arguments, &verb, error);
 	if (r == 0)
 		r = ask(verb.point, verb.line, ASK_TIMEOUT_MS, &answer, error);
 	if (r < 0)

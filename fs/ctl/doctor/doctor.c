@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * doctor: looks at the host from the kernel up to the domains, changes nothing, and says of each
- * thing that is not well what to do.
+ * doctor: look at the host, from the kernel up to the domains, change nothing, and say what to do
+ * about each thing that is not well.
  *
- * The exit status is as monitoring wants it: 0 well, 1 warnings, 2 problems. Notes count for
- * nothing.
+ * The exit status is as monitoring wants it: 0 well, 1 warnings, 2 problems. Notes do not count.
  */
 #include "doctor.h"
 
@@ -21,7 +20,7 @@
 static const struct check {
 	const char *name;
 	void (*look)(struct doctor *doctor);
-	const char *fine; /* what is said where nothing was found */
+	const char *fine; /* said where nothing was found */
 } checks[] = {
 	{ "mount", doctor_check_mounts, "the revertfs mounts answer" },
 	{ "kernel", doctor_check_kernel, "has FUSE, and passthrough" },
@@ -102,7 +101,7 @@ static void print_answer(const struct doctor *doctor)
 
 #define LEFT_WIDTH 18 /* "problem  domains  " */
 
-/* Broken at blanks, and indented beneath its beginning. */
+/* Break the text at blanks; its further lines are indented to where it begins. */
 static void print_text(const char *text, const struct style *style)
 {
 	size_t room = style->width > LEFT_WIDTH + 20 ? style->width - LEFT_WIDTH - 1 : SIZE_MAX, column = 0;

@@ -17,7 +17,7 @@ struct finding {
 	char *what, *fix; /* fix: NULL where nothing is to be done */
 };
 
-/* A mount and its daemon's status; NULL where it does not answer. */
+/* A mount, and its daemon's status; NULL where the daemon does not answer. */
 struct doctor_mount {
 	const struct mount *mount;
 	struct json_object *status;
@@ -36,7 +36,8 @@ struct doctor {
 };
 
 /*
- * Note what was found. A sentence of ours ends with its remedy, behind the last colon or semicolon.
+ * Note what was found; `fix` is NULL where nothing is to be done. A sentence of this program ends
+ * with its remedy, behind the last colon or semicolon: doctor_note_sentence() splits there.
  */
 void doctor_note(struct doctor *doctor, enum level level, const char *fix, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));

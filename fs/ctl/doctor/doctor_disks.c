@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the daemons say of themselves and their disks, and the filesystems below them.
+ * What the daemons say of themselves and of their disks, and the filesystems below them.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -15,11 +15,11 @@
 #include "doctor.h"
 #include "status_json.h"
 
-#define LITTLE_SPACE 10 /* per cent that are free */
-#define TOO_LITTLE_SPACE 5
-#define OLD_DAYS 30 /* after which what was sealed aside is taken for forgotten */
+#define LITTLE_SPACE 10    /* per cent that are free: a warning */
+#define TOO_LITTLE_SPACE 5 /* a problem */
+#define OLD_DAYS 30        /* after these, what was sealed aside is taken for forgotten */
 
-/* Calls it for each disk of each daemon that answers. */
+/* Call look() for each disk of each daemon that answers. */
 static void each_disk(struct doctor *doctor, void (*look)(struct doctor *doctor, struct json_object *disk))
 {
 	struct json_object *disk;
@@ -69,10 +69,11 @@ static void check_disk(struct doctor *doctor, struct json_object *disk)
 	struct sentence sentence;
 
 	if (strcmp(string_of(disk, "state", ""), "failed") == 0)
-		doctor_note(doctor, LEVEL_PROBLEM, "see to its cause, then restart the service, or reset the disk",
+		doctor_note(doctor, LEVEL_PROBLEM, "remove the cause, then restart the service, or reset the disk",
 			    "disk '%s' has failed: %s", name, error ? error : "its log says why");
 	else if (error)
-		doctor_note(doctor, LEVEL_WARNING, "the next command that succeeds clears this", "%s", error);
+		doctor_note(doctor, LEVEL_WARNING, "the next command for the disk that succeeds clears this", "%s",
+			    error);
 	if (flag_of(disk, "unhooked"))
 		doctor_note(doctor, LEVEL_NOTE, "see that its domain has a file for the hook ('revertctl adopt')",
 			    "disk '%s' is written without the hook knowing", name);
@@ -114,8 +115,8 @@ static void check_layer(struct doctor *doctor, const char *disk, struct json_obj
 
 		if (aside_is_name(point))
 			doctor_note(doctor, days > OLD_DAYS ? LEVEL_WARNING : LEVEL_NOTE, fix,
-				    "disk '%s': '%s' (%s) was sealed aside %u days ago, and nobody has asked for it",
-				    disk, point, size, days);
+				    "disk '%s': '%s' (%s) was sealed aside %u days ago, and is still there", disk,
+				    point, size, days);
 	}
 }
 
@@ -154,7 +155,7 @@ void doctor_check_layers(struct doctor *doctor)
 
 /* ---- space */
 
-/* What the disks that are in use could still write, if every guest wrote all of its disk. */
+/* What the disks in use could still write, if each guest wrote all of its disk. */
 static uint64_t possible_growth(struct json_object *status)
 {
 	struct json_object *disk;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * libvirt's domains and the files that the hook reads for them. Whether one would start is asked of
- * the hook's own policy.
+ * libvirt's domains, and the files that the hook reads for them. The hook's own policy says whether
+ * a domain would start.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -85,7 +85,7 @@ void doctor_check_files(struct doctor *doctor)
 
 /* ---- domains */
 
-/* Whether revertfs serves this name as a disk, as far as its daemon says. */
+/* Whether revertfs serves this name as a disk, as far as its daemon says so. */
 static bool is_served(const struct doctor *doctor, const struct mount *mount, const char *name)
 {
 	struct json_object *disk;
@@ -123,7 +123,7 @@ static void check_disk(struct doctor *doctor, const char *domain, const struct c
 		doctor_note(
 			doctor, LEVEL_PROBLEM, adopt,
 			"domain '%s' has the real image '%s' as its disk '%s', past the mount, and would change it under "
-			"what stands on it",
+			"the layers that stand on it",
 			domain, disk->path, disk->target);
 	if (mount && is_served(doctor, mount, name_beneath(disk->path, mount->point)) &&
 	    !is_named(config, disk->target))
@@ -139,7 +139,10 @@ static void check_domain(struct doctor *doctor, const char *name)
 	CLEANUP(config_freep) struct config *config = NULL;
 	struct sentence ignored;
 
-	/* One that has just gone is not looked at; a file that is not valid has been noted. */
+	/*
+	 * A domain that has just gone is not looked at; a file that is not valid has been noted
+	 * before.
+	 */
 	if (domain_xml_read(&doctor->virsh, name, DOMAIN_XML_DEFINED, NULL, &domain, &ignored) < 0 ||
 	    config_load(HOST_CONFIG_DIR, name, &config, &ignored) < 0)
 		return;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The list of what the checks have found.
+ * The list of what the checks have found. A finding that finds no memory is lost.
  */
 #include "doctor.h"
 

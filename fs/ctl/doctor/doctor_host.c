@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The host below and beside the daemon: the kernel, programs, the hook, rights, mandatory access
- * control.
+ * The host below and beside the daemon: the kernel, programs, the hook, file modes, AppArmor and
+ * SELinux.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -21,7 +21,7 @@
 #define PASSTHROUGH_MINOR 9
 #define SMALL_FILE (1 << 20)
 
-/* The whole of a small file; NULL when it cannot be read. */
+/* The whole text of a small file, to free(); NULL when the file cannot be read. */
 static char *text_of(const char *path)
 {
 	CLEANUP(close_fdp) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -168,8 +168,8 @@ static void check_state(struct doctor *doctor, const char *state)
 }
 
 /*
- * The directories above the mount; QEMU's user has to walk through them. The mount itself is not
- * touched: it may hang.
+ * The directories above the mount, which QEMU's user has to walk through. The mount itself is not
+ * touched: its daemon may hang.
  */
 static void check_way(struct doctor *doctor, const char *point)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * `virsh qemu-agent-command` rather than domfsfreeze, which has no timeout: a guest that hangs
- * would keep libvirt waiting, and the thaw behind it. The guest may answer with anything: only a
- * number and one word are taken from it.
+ * `virsh qemu-agent-command` is used, and not domfsfreeze, which has no timeout: a guest that hangs
+ * would keep libvirt waiting, and the thaw with it. The guest may answer with anything: only a
+ * number and one word are taken from its answer.
  */
 #include "agent.h"
 
@@ -13,7 +13,7 @@
 
 #include "json.h"
 
-#define GRACE_S 10 /* that virsh has beyond the agent's timeout; libvirt first asks whether the agent is there */
+#define GRACE_S 10 /* of virsh, beyond the agent's timeout: libvirt first asks whether the agent is there */
 
 static int agent_ask(const struct virsh *virsh, const char *domain, const char *command, unsigned timeout_s,
 		     struct json_object **ret_answer, struct sentence *error)
@@ -45,7 +45,7 @@ static int agent_count(const struct virsh *virsh, const char *domain, const char
 	if (r < 0)
 		return r;
 	if (json_get_u64(answer, "return", &count) <= 0 || count > INT_MAX)
-		return report(error, -EBADMSG, "%s: the guest's agent does not say how many filesystems it were",
+		return report(error, -EBADMSG, "%s: the guest's agent does not say how many filesystems there were",
 			      command);
 	return (int)count;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A domain is named by its UUID once it is known: a name may look like anything.
+ * A domain is named by its UUID once that is known: a name may look like a number or a UUID.
  */
 #include "defined_domain.h"
 

@@ -19,26 +19,30 @@ struct defined_domain {
 };
 
 /*
- * Whatever virsh takes for a domain. -EIO and the like with virsh's sentence; also where the
- * domain's file is not valid.
+ * Ask libvirt for the domain, which is whatever virsh takes for one, and load its file. Errors of
+ * virsh, -EBADMSG and the like with a sentence, also where the domain's file is not valid.
  */
 int defined_domain_load(const struct context *context, const char *word, struct defined_domain *ret_defined,
 			struct sentence *error);
 void defined_domain_clear(struct defined_domain *defined); /* for CLEANUP() */
 
 /*
- * What the hook would say if this domain started now: 0, or the sentence that keeps it from that.
+ * What the hook would say if this domain started now: 0, or an errno with the sentence that would
+ * keep the domain from starting.
  */
 int defined_domain_ask_hook(const struct domain *domain, const struct config *config, const struct mounts *mounts,
 			    struct sentence *error);
 
-/* -EBUSY with a sentence when it runs, or a saved state of it would come back on other disks. */
+/*
+ * -EBUSY with a sentence when the domain runs, or has a saved state, which would come back on other
+ * disks.
+ */
 int defined_domain_check_off(const struct defined_domain *defined, struct sentence *error);
 
 /*
- * The entries of the domain's file that --target chooses, all without it: a bool for each of
- * defined->config->disks, to free(). -ENOENT with a sentence when one is not there, or there is no
- * file.
+ * The entries of the domain's file that --target chooses, or all without --target: a bool for each
+ * of defined->config->disks, to free(). -ENOENT with a sentence when a target is not there, or the
+ * domain has no file.
  */
 int defined_domain_choose(const struct defined_domain *defined, const struct arguments *arguments, bool **ret_which,
 			  struct sentence *error);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * libvirt looks for hooks when it starts (or is sent SIGHUP), and from then on, if it found any for
- * QEMU, lists qemu.d anew at each event. So a libvirt that was started when any QEMU hook was there
- * sees ours; and one whose hook has written its log since the start has proved it.
+ * libvirt looks for hooks when it starts, or is sent SIGHUP. If it found any for QEMU then, it
+ * lists qemu.d anew at each event. So a libvirt that was started when any QEMU hook was there sees
+ * ours. A libvirt whose hook has written to its log since the start has seen it, too.
  */
 #include "host.h"
 
@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Processes that run domains of QEMU and call hooks. */
+/* The processes that run QEMU domains and call hooks. */
 static const char *const daemons[] = { "libvirtd", "virtqemud" };
 
 /* ---- when libvirt was started */
@@ -31,8 +31,8 @@ static bool is_daemon(const char *name)
 }
 
 /*
- * "PID (COMM) S ..." of /proc/PID/stat: the start is the 22nd field, in ticks since the boot. 0:
- * not one of them.
+ * "PID (COMM) S ..." of /proc/PID/stat: the start is the 22nd field, in clock ticks since the boot.
+ * 0 where the process is none of the daemons.
  */
 static unsigned long long start_ticks(const char *pid)
 {
@@ -65,8 +65,11 @@ static double now_of(clockid_t clock)
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* In seconds since 1970; the latest of them, where both run; 0 where none does. */
-static double libvirt_start(char name[16])
+/*
+ * When libvirt was started, in seconds since 1970, and its process id: of the later one where both
+ * daemons run, 0 where none runs.
+ */
+static double libvirt_start(char pid[16])
 {
 	double boot = now_of(CLOCK_REALTIME) - now_of(CLOCK_BOOTTIME), latest = 0;
 	DIR *proc = opendir("/proc");
@@ -78,7 +81,7 @@ static double libvirt_start(char name[16])
 
 		if (ticks && start > latest) {
 			latest = start;
-			snprintf(name, 16, "%.15s", entry->d_name);
+			snprintf(pid, 16, "%.15s", entry->d_name);
 		}
 	}
 	if (proc)
@@ -138,7 +141,7 @@ int host_check_hook(struct sentence *error)
 	if (!S_ISREG(hook.st_mode) || !(hook.st_mode & 0100))
 		return report(
 			error, -EACCES,
-			"the hook '%s' is not executable, and libvirt passes it over in silence: chmod 755 '%s', and restart libvirtd",
+			"the hook '%s' is not executable, and libvirt ignores it without a word: chmod 755 '%s', and restart libvirtd",
 			HOST_HOOK, HOST_HOOK);
 	start = libvirt_start(pid);
 	if (start > 0 && !any_hook_was_there(start) && !was_called_since(start))

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The libvirt host around the mounts: where its files are, and whether the hook does its work
- * there.
+ * The libvirt host: where its files are, and whether libvirt calls the hook.
  */
 #ifndef REVERTFS_CTL_LIBVIRT_HOST_H
 #define REVERTFS_CTL_LIBVIRT_HOST_H
@@ -16,13 +15,13 @@
 #define HOST_HOOK_LOG "/var/log/libvirt/qemu/hooks.log"
 
 /*
- * Whether libvirt calls the hook: it is there, executable, and the libvirt that runs has seen it.
- * -ENOENT, -EACCES or -ESTALE, with a sentence that has the remedy. Without a libvirt running there
- * is nobody who could not have seen it.
+ * Whether libvirt calls the hook: the hook is there, executable, and the running libvirt has seen
+ * it. -ENOENT, -EACCES or -ESTALE, with a sentence that has the remedy. Where no libvirt runs, none
+ * can have missed the hook.
  */
 int host_check_hook(struct sentence *error);
 
-/* Who asks, for a log: "root", "anna (sudo)", "uid 1000". free() it. */
+/* Who runs this program, for a log: "root", "anna (sudo)", "uid 1000". free() it. */
 char *host_user(void);
 
 #endif

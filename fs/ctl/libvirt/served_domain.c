@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The paths are in the domain's XML, as it runs where it does: a disk is ours when its path lies in
- * a revertfs mount (compared as text) and the daemon there has a disk of that name.
+ * Paths are taken from the domain's current XML. revertfs serves a disk when its path lies in a
+ * revertfs mount (compared as text) and the daemon there has a disk of that name.
  */
 #include "served_domain.h"
 
@@ -92,7 +92,7 @@ static int add_if_served(struct served_domain *domain, const struct mounts *moun
 	if (r < 0)
 		return r;
 	if (ask_find_disk(status, name, &found, NULL) < 0)
-		return 0; /* a file that is passed through */
+		return 0; /* a file of the mount that is not protected */
 	r = check_hold(found, name, domain, error);
 	if (r < 0)
 		return r;

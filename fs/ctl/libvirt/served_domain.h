@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The disks of a libvirt domain that revertfs serves, in whichever mounts they are.
+ * A libvirt domain, with those of its disks that revertfs serves, in whichever mounts they are.
  */
 #ifndef REVERTFS_CTL_LIBVIRT_SERVED_DOMAIN_H
 #define REVERTFS_CTL_LIBVIRT_SERVED_DOMAIN_H
@@ -13,7 +13,7 @@ enum domain_state { DOMAIN_OFF, DOMAIN_RUNNING, DOMAIN_PAUSED };
 
 struct served_disk {
 	char *target, *point, *name; /* "vda", the mount, the name in it */
-	bool is_leftover;            /* of a session that did not come to its end, or whose end is undecided */
+	bool is_leftover;            /* a session has not ended, or it is undecided what becomes of its data */
 };
 
 struct served_domain {
@@ -24,8 +24,9 @@ struct served_domain {
 };
 
 /*
- * Ask libvirt and the daemons. At least one disk is found, or it fails; so it does with a domain
- * that is neither off, running nor paused, or is saved. Clear with served_domain_clear().
+ * Ask libvirt and the daemons; waits for both. -ENOENT when revertfs serves none of the domain's
+ * disks; -EBUSY when the domain is saved, or neither off, running nor paused; always with a
+ * sentence. Clear with served_domain_clear().
  */
 int served_domain_find(const struct virsh *virsh, const char *domain, struct served_domain *ret_domain,
 		       struct sentence *error);

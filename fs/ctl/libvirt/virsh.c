@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Words go through as they are: what is a domain's name follows --domain, after which virsh takes
- * anything for one.
+ * Words are handed over as they are. A domain's name stands behind --domain: virsh takes whatever
+ * follows that for a domain.
  */
 #include "virsh.h"
 
@@ -16,8 +16,8 @@
 static const char language[] = "LC_ALL=C";
 
 /*
- * This process's environment, but for the language: the array is the caller's to free, its texts
- * are not.
+ * This process's environment, with LC_ALL=C. The array is the caller's to free, its texts are
+ * borrowed.
  */
 static const char **own_environment(void)
 {
@@ -36,7 +36,7 @@ static const char **own_environment(void)
 	return environment;
 }
 
-/* `file`: what the program is to have as PROGRAM_FIRST_FD, or -1. */
+/* `file` becomes PROGRAM_FIRST_FD of virsh; -1: none. */
 static int run_with_file(const struct virsh *virsh, const char *const *words, int file, char **ret_output,
 			 struct sentence *error)
 {
@@ -54,7 +54,7 @@ static int run_with_file(const struct virsh *virsh, const char *const *words, in
 
 	if (!environment || !title)
 		return report(error, -ENOMEM, "out of memory");
-	run.timeout_s = run.deadline_s; /* it only waits, for the most part */
+	run.timeout_s = run.deadline_s; /* virsh mostly waits, which is no progress */
 	program_add(&run, "virsh");
 	program_add(&run, "-q");
 	if (virsh->uri) {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * libvirt, by way of virsh: arguments as a vector, a deadline for each call, its complaint as a
- * sentence.
+ * libvirt, by way of virsh: arguments as a vector, a deadline for each call, and what virsh
+ * complains of as a sentence.
  *
- * Never to be used by a hook, for which libvirt waits. virsh runs in its caller's environment
- * (which says where libvirt is, and who asks), but in no language. A domain is whatever virsh takes
+ * Never to be used by a hook, for which libvirt waits. virsh is given its caller's environment
+ * (which says where libvirt is, and who asks), but with LC_ALL=C. A domain is whatever virsh takes
  * for one: its name, its UUID, or its number.
  */
 #ifndef REVERTFS_CTL_LIBVIRT_VIRSH_H
@@ -22,15 +22,16 @@ struct virsh {
 };
 
 /*
- * Run `virsh WORD...`, which ends with NULL. What it printed is the caller's to free; NULL: nobody
- * wants it. -ENOENT no virsh, -ETIMEDOUT late and killed, -EIO libvirt refused; with a sentence.
+ * Run `virsh WORD...`; the words end with NULL. *ret_output is what virsh printed, to free(); NULL
+ * where the caller does not want it. -ENOENT there is no virsh, -ETIMEDOUT it was late and was
+ * killed, -EIO libvirt refused; always with a sentence.
  */
 int virsh_run(const struct virsh *virsh, const char *const *words, char **ret_output, struct sentence *error);
 
-/* `virsh define`, of XML that was made here. */
+/* `virsh define`, with this XML. */
 int virsh_define(const struct virsh *virsh, const char *xml, struct sentence *error);
 
-/* "running", "shut off", "paused" ...; a text without its newline. */
+/* "running", "shut off", "paused" and the like, without a newline; free() it. */
 int virsh_domain_state(const struct virsh *virsh, const char *domain, char **ret_state, struct sentence *error);
 
 /* `virsh COMMAND --domain DOMAIN`: suspend, resume and the like. */

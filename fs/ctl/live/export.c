@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * export: a flat copy of a disk, or with --live of all protected disks of a domain, and what is to
- * be done with it then.
+ * export: a flat copy of a disk, or with --live of all protected disks of a domain; and the user's
+ * program for the copies.
  *
- * A running guest is paused for the snapshot alone; the copies are made of that, one after the
- * other, while it goes on. The snapshot is deleted before anybody's program is run. All is copied
- * before the first is run: what is uploaded belongs together.
+ * A running guest is paused for the snapshot alone. The copies are made of the snapshot, one after
+ * the other, while the guest runs. The snapshot is deleted before a program is run. All disks are
+ * copied before the first program is run: what is uploaded belongs together.
  */
 #include <errno.h>
 #include <signal.h>
@@ -23,10 +23,10 @@
 #include "subcommands.h"
 #include "verbs.h"
 
-/* One copy; but for the path and the answer all is borrowed. */
+/* An export of one disk. All but the path and the answer is borrowed. */
 struct disk_export {
 	const char *point, *name; /* the mount, and the disk in it */
-	const char *target;       /* of a domain's disk, or NULL */
+	const char *target;       /* of a domain's disk; NULL: no domain was named */
 	char *path;
 	struct json_object *answer;
 };
@@ -54,7 +54,9 @@ static bool is_directory(const char *path)
 	return path[0] && (path[strlen(path) - 1] == '/' || (stat(path, &stat_) == 0 && S_ISDIR(stat_.st_mode)));
 }
 
-/* One disk goes to the file, several to the directory, which is made: a file for each target. */
+/*
+ * One disk goes to the file; several go to a directory, which is made, with a file for each target.
+ */
 static char *path_for(const char *to, const char *target, size_t count, const char *format, struct sentence *error)
 {
 	CLEANUP(freep) char *path = NULL;
@@ -87,7 +89,7 @@ static int choose_paths(const struct arguments *arguments, struct disk_exports *
 
 /* ---- the copies */
 
-/* As if it had been given on the command line. */
+/* As if the option had been given on the command line. */
 static void give_option(struct arguments *arguments, const char *name, const char *value)
 {
 	const struct option_spec *spec = arguments->subcommand->options;
@@ -222,7 +224,7 @@ static void print_exports(const struct context *context, const struct live_plan 
 	fflush(stdout);
 }
 
-/* Paths first: a directory that cannot be made is no reason to pause a guest. */
+/* Paths come first: a directory that cannot be made is no reason to pause a guest. */
 static int take_snapshot(const struct context *context, const struct arguments *arguments, struct live_plan *plan,
 			 struct live_result *result, struct disk_exports *exports, struct sentence *error)
 {
@@ -241,7 +243,7 @@ static int take_snapshot(const struct context *context, const struct arguments *
 	return r;
 }
 
-/* The name of a snapshot that is made for the export alone. */
+/* The name of a snapshot that is made for this export alone. */
 static void name_point(char *name, size_t size)
 {
 	time_t now = time(NULL);
@@ -251,7 +253,7 @@ static void name_point(char *name, size_t size)
 	strftime(name, size, "export-%Y%m%dT%H%M%SZ", &broken_down);
 }
 
-/* Ctrl-C is seen by long_command_run() alone, so that the snapshot is deleted in any case. */
+/* Only long_command_run() sees Ctrl-C: an export that is cancelled still deletes the snapshot. */
 static void block_interrupt(sigset_t *ret_before)
 {
 	sigset_t interrupt;
@@ -297,10 +299,10 @@ static int run_export(const struct context *context, const struct arguments *arg
 		return report(error, -EINVAL, "export wants --to=FILE");
 	if (arguments_has(arguments, "point") && arguments_has(arguments, "quiesce"))
 		return report(error, -EINVAL,
-			      "--point exports what is there; --quiesce is for a snapshot that is made");
+			      "--point exports a snapshot that is there; --quiesce is for one that is made");
 	if (arguments_has(arguments, "detach") && (live || program))
 		return report(error, -EINVAL,
-			      "with --live or --post-hook it must be waited for: --detach is not for these");
+			      "--live and --post-hook have to wait for the end: --detach is not for these");
 	r = program ? post_hook_check(program, error) : 0;
 	if (r < 0)
 		return r;

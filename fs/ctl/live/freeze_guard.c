@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The guard is forked, not started anew, and talks through a socket: a notice when the guest stands
- * still (or will not), one when it goes on again. A byte from revertctl, or the end of the socket,
- * is the word to let it go on.
+ * The guard is forked, without an exec, and has a socket to revertctl. It sends two notices: that
+ * the guest stands still, or will not; and that the guest goes on again. One byte from revertctl,
+ * or the end of the socket, tells it to let the guest go on.
  *
- * What may have happened counts as happened: an agent that is late with a freeze still freezes, a
- * virsh that was killed may have paused. So the way back is taken from the moment something was
- * asked for, and is over when libvirt says that it is, or that the domain has ended.
+ * What may have happened counts as happened: an agent that is late with a freeze still freezes, and
+ * a virsh that was killed may have paused. So resuming and thawing are owed from the moment a pause
+ * or a freeze was asked for, until libvirt says that they are done, or that the domain has ended.
  */
 #include "freeze_guard.h"
 
@@ -24,23 +24,23 @@
 #include "agent.h"
 #include "log.h"
 
-#define AGENT_TIMEOUT_S 10 /* for what an agent answers at once */
+#define AGENT_TIMEOUT_S 10 /* for requests that an agent answers at once */
 #define RETRY_MS 1000
-#define GIVE_UP_S 600     /* after that long, nobody would know what the guest is up to */
-#define PATIENCE_MS 30000 /* revertctl's, with the guard's last notice */
-#define SLACK_MS 60000    /* for what comes before and after the time that was asked for */
+#define GIVE_UP_S 600     /* after that long, a resume could surprise whoever has taken over the guest */
+#define PATIENCE_MS 30000 /* how long revertctl waits for the guard's last notice */
+#define SLACK_MS 60000    /* for the guard's work before and after the time that was asked for */
 #define GUARD_FD 3
 
 struct notice {
-	int error;         /* the first: it does not stand still; the last: it may not go on */
-	bool quiesced;     /* the first's */
-	bool too_late;     /* the last's: it had gone on before the word came */
-	uint64_t deadline; /* the first's */
+	int error;         /* first: the guest does not stand still; last: it may not go on */
+	bool quiesced;     /* first */
+	bool too_late;     /* last: the guest went on before revertctl told the guard */
+	uint64_t deadline; /* first */
 	struct freeze_guard_times times;
-	struct sentence text; /* of the error; or why it is not quiesced */
+	struct sentence text; /* of the error; or why the guest is not quiesced */
 };
 
-/* What the guard, or revertctl in its place, knows of the guest. */
+/* The guest, as far as the guard knows; or revertctl in its place. */
 struct guest {
 	const struct freeze_guard_plan *plan;
 	int fd; /* to revertctl */
@@ -52,7 +52,10 @@ struct guest {
 
 /* ---- the way back */
 
-/* Its state, or "gone" of one that is not there any more; NULL when libvirt does not say. */
+/*
+ * The domain's state, or "gone" where there is no such domain any more; NULL when libvirt does not
+ * say. free() it.
+ */
 static char *state_of_domain(const struct guest *guest)
 {
 	char *state = NULL;
@@ -112,7 +115,10 @@ static int resume_and_thaw(struct guest *guest, struct notice *notice)
 	if (r == 0 && guest->may_be_frozen) {
 		r = try_until_done(guest, thaw_once, &tries, &notice->text);
 		notice->times.frozen_ms = (double)(monotonic_ms() - guest->froze_ms);
-		/* Nothing was left to thaw: somebody else was quicker, perhaps before the pause. */
+		/*
+		 * Nothing was left to thaw: somebody else had thawed the guest, perhaps before the
+		 * pause.
+		 */
 		notice->too_late |= r == 0 && tries == 1 && guest->quiesced;
 	}
 	if (r >= 0)
@@ -152,7 +158,7 @@ static int freeze(struct guest *guest, struct sentence *error)
 	return r < 0 ? r : 0;
 }
 
-/* A freeze that failed may have come half-way, or may come yet. */
+/* A freeze that failed may have been done in part, or may come late: thaw. */
 static int freeze_or_not(struct guest *guest, struct notice *notice)
 {
 	struct sentence why;
@@ -191,7 +197,10 @@ static int freeze_and_pause(struct guest *guest, struct notice *notice)
 	return virsh_domain_do(guest->plan->virsh, "suspend", guest->plan->domain, &notice->text);
 }
 
-/* Whether revertctl has said so; else it is gone, or late. */
+/*
+ * True when revertctl has told the guard to end the pause; false when revertctl is gone, or the
+ * time is over.
+ */
 static bool wait_for_caller(struct guest *guest)
 {
 	for (;;) {
@@ -200,7 +209,7 @@ static bool wait_for_caller(struct guest *guest)
 		char word;
 
 		if (now >= guest->deadline) {
-			log_warning("domain '%s': its time of %u s is over, it goes on", guest->plan->domain,
+			log_warning("domain '%s': its time of %u s is over, the guest goes on", guest->plan->domain,
 				    guest->plan->timeout_s);
 			return false;
 		}
@@ -215,9 +224,9 @@ static bool wait_for_caller(struct guest *guest)
 
 static void send_notice(struct guest *guest, const struct notice *notice)
 {
-	/* Nobody may listen any more. */
+	/* revertctl may be gone. */
 	if (send(guest->fd, notice, sizeof(*notice), MSG_NOSIGNAL) < 0)
-		log_debug("guard", "nobody hears it");
+		log_debug("guard", "revertctl is gone, a notice is lost");
 }
 
 static void watch_over(struct guest *guest)
@@ -232,7 +241,9 @@ static void watch_over(struct guest *guest)
 	send_notice(guest, &last);
 }
 
-/* Out of the terminal's reach, with nothing of the caller's but the socket. */
+/*
+ * Leave the caller's terminal and signals, and keep no descriptor of the caller's but the socket.
+ */
 static void detach_from_caller(int fd)
 {
 	static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE };
@@ -250,7 +261,7 @@ static void detach_from_caller(int fd)
 			close(i);
 	close_range(GUARD_FD + 1, ~0U, 0);
 	if (chdir("/") < 0)
-		log_debug("guard", "it keeps its directory busy");
+		log_debug("guard", "it keeps the working directory busy");
 	log_to_syslog();
 }
 
@@ -272,7 +283,7 @@ static int receive(const struct freeze_guard *guard, uint64_t patience_ms, struc
 	}
 }
 
-/* The guard was killed: what it would have done is done here. */
+/* The guard was killed: resume and thaw in its place. */
 static int act_for_guard(const struct freeze_guard *guard, struct notice *notice)
 {
 	struct guest guest = { .plan = &guard->plan,
@@ -292,10 +303,11 @@ static int last_notice(struct freeze_guard *guard, struct notice *notice, struct
 
 	close_fdp(&guard->fd);
 	if (r == -ETIMEDOUT)
-		return report(error, r,
-			      "the guest does not go on yet; process %d tries for %u minutes, its log says why, and "
-			      "'virsh resume' and 'virsh domfsthaw' may help",
-			      (int)guard->pid, GIVE_UP_S / 60);
+		return report(
+			error, r,
+			"the guest does not go on yet; process %d goes on trying for %u minutes, syslog says why, and "
+			"'virsh resume' and 'virsh domfsthaw' may help",
+			(int)guard->pid, GIVE_UP_S / 60);
 	if (r < 0)
 		act_for_guard(guard, notice);
 	waitpid(guard->pid, NULL, 0);
@@ -359,17 +371,18 @@ int freeze_guard_end(struct freeze_guard *guard, struct freeze_guard_times *ret_
 	struct notice last = { 0 };
 	int r;
 
-	/* A guard that is gone says so by what is received. */
+	/* When the guard is gone, receiving says so. */
 	if (send(guard->fd, "", 1, MSG_NOSIGNAL) < 0)
-		log_debug("guard", "it does not listen any more");
+		log_debug("guard", "it is gone");
 	r = last_notice(guard, &last, error);
 	if (r < 0)
 		return r;
 	*ret_times = last.times;
 	if (last.too_late)
-		return report(error, -ETIME,
-			      "the guest had gone on before that was done, after %u s or because somebody else let it",
-			      guard->plan.timeout_s);
+		return report(
+			error, -ETIME,
+			"the guest had gone on before that was done, after %u s or because somebody else resumed or thawed it",
+			guard->plan.timeout_s);
 	return 0;
 }
 

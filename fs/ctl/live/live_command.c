@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What was made is described after it was made, so that nothing here can fail but the parsing.
+ * The result of a live snapshot, in words and as JSON. Nothing here asks a daemon or libvirt.
  */
 #include "live_command.h"
 

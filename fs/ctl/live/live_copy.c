@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * One poll loop over the questions, and now and then over one more: the status of a mount whose
- * disks are still waited for. A small copy is answered before the first look.
+ * disks are not copied yet. A small copy is answered before the first look at the status.
  */
 #include "live_copy.h"
 
@@ -19,7 +19,7 @@
 struct look {
 	struct question question;
 	struct inquiry inquiry; /* fd -1: none is under way */
-	uint64_t next;          /* when */
+	uint64_t next;          /* when to look, of monotonic_ms() */
 };
 
 void live_copy_begin(struct live_copy *live_copy)
@@ -99,7 +99,7 @@ static void note_copied(struct live_copy *copies, size_t count, const struct que
 
 /* ---- the loop */
 
-/* Wait for one of them, until the time given at most, and take what has come. */
+/* Wait until something comes or it is `until`, and take what has come. */
 static void wait_and_take(struct live_copy *copies, size_t count, struct look *look, uint64_t until)
 {
 	CLEANUP(freep) struct pollfd *polls = calloc(count + 1, sizeof(*polls));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Live snapshots of several disks, asked for at the same time: a disk's copy is made first, and the
- * guest may go on then, and after a while, when it is checked and synced, there is an answer.
+ * Live snapshots of several disks, asked for at the same time. The daemon first copies a disk's
+ * scratch: the guest may then go on. After a while, when the copy is checked and synced, the daemon
+ * answers.
  */
 #ifndef REVERTFS_CTL_LIVE_LIVE_COPY_H
 #define REVERTFS_CTL_LIVE_LIVE_COPY_H
@@ -12,21 +13,23 @@ struct live_copy {
 	const char *name, *snapshot; /* the disk, and the snapshot's name; borrowed */
 	struct question question;    /* its line is borrowed */
 	struct inquiry inquiry;
-	bool open;   /* not settled */
-	bool copied; /* as the status says */
+	bool open;   /* asked, and not settled */
+	bool copied; /* the status says so */
 };
 
-/* Ask. What cannot be asked is settled at once. */
+/* Ask for the snapshot. A question that cannot be asked is settled at once, with an error. */
 void live_copy_begin(struct live_copy *live_copy);
 
 /*
- * Come back when each has its copy or an answer, or at the deadline (of monotonic_ms()): what has
- * no copy then is taken back as far as possible, and settled with -ETIMEDOUT.
+ * Return when each disk has its copy or an answer, or at the deadline (of monotonic_ms()). A disk
+ * without a copy then has its command withdrawn, as far as the kernel can, and is settled with
+ * -ETIMEDOUT.
  */
 void live_copy_until_copied(struct live_copy *copies, size_t count, uint64_t deadline);
 
 /*
- * Come back when each is settled, as after client_ask(), the rest at the deadline with -ETIMEDOUT.
+ * Return when each question is settled, as after client_ask(); the rest at the deadline, with
+ * -ETIMEDOUT.
  */
 void live_copy_until_settled(struct live_copy *copies, size_t count, uint64_t deadline);
 

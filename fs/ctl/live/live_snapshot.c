@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The guest stands still (freeze_guard.h) while all disks are copied (live_copy.h), and goes on
- * while the copies are synced. Ctrl-C waits meanwhile: all or none is a promise.
+ * The guest is frozen and paused (freeze_guard.h) while all disks are copied (live_copy.h), and
+ * goes on while the copies are synced. Signals are blocked meanwhile: all or none is a promise.
  */
 #include "live_snapshot.h"
 
@@ -15,8 +15,8 @@
 #include "live_copy.h"
 #include "log.h"
 
-#define LEAST_MS 1000  /* for a daemon to copy, also where the time is nearly over */
-#define SEAL_MS 600000 /* for it to check and sync the copies */
+#define LEAST_MS 1000  /* a daemon has to copy, also where the time is nearly over */
+#define SEAL_MS 600000 /* a daemon has to check and sync the copies */
 
 void live_result_clear(struct live_result *result)
 {
@@ -68,8 +68,8 @@ void live_forget(const struct live_result *result, const char *snapshot)
 }
 
 /*
- * What was made is deleted again, and what may have been: of a daemon that was late. One that
- * refused has made nothing.
+ * Delete what was made, and what a daemon that was late may have made. A daemon that refused has
+ * made nothing.
  */
 static void undo(const struct live_result *result, const struct live_copy *copies, const char *snapshot)
 {
@@ -116,7 +116,7 @@ static void copy_all(const struct live_plan *plan, const struct freeze_guard *gu
 	live_copy_until_copied(copies, count, deadline);
 }
 
-/* The first refusal is the one that is told. */
+/* Of several errors, the sentence is that of the first. */
 static int take_answers(struct live_result *result, struct live_copy *copies, struct sentence *error)
 {
 	int r = 0;
@@ -171,7 +171,7 @@ static int take_paused(struct live_result *result, const struct live_plan *plan,
 	return resumed < 0 ? report(error, resumed, "the snapshot was made, but %s", why.text) : 0;
 }
 
-/* The guest stands still, by the guard or by itself. */
+/* The guest stands still: the guard has paused it, or it was paused or off before. */
 static int take_all(struct live_result *result, const struct live_plan *plan, struct freeze_guard *guard,
 		    struct sentence *error)
 {
@@ -188,8 +188,8 @@ static int take_all(struct live_result *result, const struct live_plan *plan, st
 }
 
 /*
- * The layers that got the name have labels, also an older one, of a disk without changes. The
- * weakest counts for all.
+ * A disk without changes gave the name to an older layer, which has a label of its own. The weakest
+ * label counts for all.
  */
 static void find_consistency(struct live_result *result)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Ctrl-C is the program's, as in a shell: whoever waits for it ignores the signal meanwhile, and
- * says how the program ended.
+ * Ctrl-C is for the program, as in a shell: this process ignores the signal while it waits, and
+ * then says how the program ended.
  */
 #include "post_hook.h"
 
@@ -53,7 +53,7 @@ static void become_hook(const char *path, const struct post_hook_file *file, con
 	_exit(127);
 }
 
-static int judge(const char *program, const char *file, int status, struct sentence *error)
+static int check_status(const char *program, const char *file, int status, struct sentence *error)
 {
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return 0;
@@ -85,5 +85,5 @@ int post_hook_run(const char *program, const struct post_hook_file *file, bool s
 	signal(SIGINT, before);
 	return pid < 0 ? report(error, -EIO, "'%s' is there, but no process could be started for '%s'", file->file,
 				program)
-		       : judge(program, file->file, status, error);
+		       : check_status(program, file->file, status, error);
 }
