@@ -2,10 +2,11 @@
 /*
  * adopt: a defined domain goes into protection in one step.
  *
- * Everything is looked at before anything is changed, in the end by the hook's own policy (plan.h),
- * so that what is adopted will also start. Then, each with its undo: protect the images, write the
- * domain's file, define the new XML, and see that libvirt has it. The file comes before the
- * definition: a start in between is refused by the hook, and not run on the real image.
+ * Everything is checked before anything is changed, at last by the hook's own policy (plan.h), so
+ * that a domain that is adopted will also start. The changes then follow, each with its undo:
+ * protect the images, write the domain's file, define the new XML, and see that libvirt has it. The
+ * file comes before the definition: a start in between is refused by the hook, instead of running
+ * on the real image.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -47,7 +48,7 @@ static int choose(struct conversion *conversion, const struct arguments *argumen
 	return conversion->count ? 0 : report(error, -ENOENT, "domain '%s' has no disk", domain->name);
 }
 
-/* ---- where they are */
+/* ---- where their images are */
 
 static int refuse_location(const struct conversion *conversion, const struct conversion_disk *disk,
 			   struct sentence *error)
@@ -61,8 +62,8 @@ static int refuse_location(const struct conversion *conversion, const struct con
 }
 
 /*
- * A symbolic link in the path is followed only where the path as it stands is nowhere, so that no
- * mount is touched.
+ * A symbolic link in the path is followed only where the path as it stands lies in no mount and no
+ * images directory, so that no mount is touched.
  */
 static int locate_image(const struct conversion *conversion, struct conversion_disk *disk, struct sentence *error)
 {
@@ -164,7 +165,7 @@ static int check_other_domains(const struct conversion *conversion, struct sente
 	return r;
 }
 
-/* ---- what will be */
+/* ---- the new file and definition */
 
 static const struct config_disk *find_entry(const struct config *config, const char *target)
 {
@@ -190,7 +191,7 @@ static int compose_file(struct conversion *conversion, struct sentence *error)
 	return conversion->file ? 0 : report(error, -ENOMEM, "out of memory");
 }
 
-/* What the hook will say to the new definition when the domain starts. */
+/* Ask the hook's policy about the new definition. */
 static int ask_hook(const struct conversion *conversion, struct sentence *error)
 {
 	CLEANUP(freep) struct config_disk *entries = calloc(conversion->count, sizeof(*entries));
@@ -235,7 +236,7 @@ static int check(struct conversion *conversion, const struct context *context, c
 /* ---- the steps of the transaction */
 
 /*
- * The definition knows what the image is; found out again it could be something that a guest wrote.
+ * The definition says what the image is. Probing the image instead could find what a guest wrote.
  */
 static int protect(void *subject, struct sentence *error)
 {

@@ -2,8 +2,8 @@
 /*
  * commit-once and discard-next: the one-shot flag in a domain's file, set and taken back.
  *
- * It may be changed at any time: what counts is what stands there when the session ends. The hook's
- * log has who did it and why, beside what came of it.
+ * The flag may be changed at any time: what counts is its value when the session ends. The hook's
+ * log has who changed it and why, beside what came of it.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Places are found with json_edit.h; what is added looks as in conf/domain.json. Targets are clean
- * texts; quotes in one are escaped.
+ * Places in the text are found with json_edit.h; what is added looks as in conf/domain.json.
+ * Targets are clean texts, in which only quotes and backslashes have to be escaped.
  */
 #include "config_text.h"
 
@@ -23,7 +23,7 @@ static void put_entry(FILE *stream, const char *target)
 	fputs("\", \"one-shot-commit\": false }", stream);
 }
 
-/* For the end of a stream that was opened to make a text. */
+/* Close a stream that open_memstream() has opened, and return its text; NULL when out of memory. */
 static char *finish(FILE *stream, char **text)
 {
 	if (fclose(stream) == 0)
@@ -80,13 +80,13 @@ char *config_text_add(const char *text, const char *const *targets, size_t count
 	return finish(stream, &changed);
 }
 
-/* From behind what stands before it: a comma, or the bracket. */
+/* An element begins behind what stands in front of it: a comma, or the bracket. */
 static const char *element_start(const char *array, size_t index)
 {
 	return index ? json_end(json_element(array, index - 1)) : array + 1;
 }
 
-/* A comma too many is left out: of the first entry that stays, what stands before it. */
+/* The first entry that stays loses the comma in front of it. */
 char *config_text_remove(const char *text, const bool *which, size_t count)
 {
 	const char *array = json_member(text, "disks"), *rest;
@@ -115,7 +115,10 @@ char *config_text_remove(const char *text, const bool *which, size_t count)
 	return finish(stream, &changed);
 }
 
-/* Where the flag's value stands, or, without one, where it is to be written: behind the brace. */
+/*
+ * Write the entry with the flag's value replaced; an entry without the flag gets it behind its
+ * brace.
+ */
 static void put_with_flag(FILE *stream, const char *entry, bool value)
 {
 	const char *flag = json_member(entry, "one-shot-commit"), *end = json_end(entry);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What was there before is in memory: the definition as virsh printed it, and the file's text.
+ * For the undo, what was there before is in memory: the definition as virsh printed it, and the
+ * file's text.
  */
 #include "conversion.h"
 
@@ -126,7 +127,10 @@ int conversion_write_file(void *subject, struct sentence *error)
 	return r;
 }
 
-/* The file that is there now is the one that was written, or nobody's to take back. */
+/*
+ * A file that is gone by now needs no undo. What is there now is taken for the file that was
+ * written.
+ */
 int conversion_unwrite_file(void *subject, struct sentence *error)
 {
 	struct conversion *conversion = subject;
@@ -145,8 +149,7 @@ int conversion_unwrite_file(void *subject, struct sentence *error)
 }
 
 /*
- * Whether the definition is the one that was looked at; -EIO and the like when libvirt does not
- * say.
+ * Whether the definition is still the one that was looked at. An errno when libvirt does not say.
  */
 static int is_as_it_was(const struct conversion *conversion, bool *ret_same, struct sentence *error)
 {
@@ -159,7 +162,10 @@ static int is_as_it_was(const struct conversion *conversion, bool *ret_same, str
 	return r;
 }
 
-/* A define that failed may have been done: virsh may have been late. So it counts from here. */
+/*
+ * A define that failed may have been done, by a virsh that was late: it counts as done before it is
+ * tried.
+ */
 int conversion_define(void *subject, struct sentence *error)
 {
 	struct conversion *conversion = subject;
@@ -197,8 +203,8 @@ static bool is(const char *text, const char *wanted)
 }
 
 /*
- * Another process may have defined it at the same time, and libvirt may have understood it
- * otherwise.
+ * Another process may have defined the domain at the same time, and libvirt may have read the
+ * definition in another way.
  */
 int conversion_verify(void *subject, struct sentence *error)
 {

@@ -2,11 +2,11 @@
 /*
  * disown: a domain goes back to its real images.
  *
- * What the disks have that their images have not is seen to first, while everything is still
- * protected: changes are committed, and commits folded, which may take long and may fail; before
- * that, libvirt is asked to define what is defined, so that one that refuses does so while nothing
- * has changed. Only then come the steps, each with its undo: the domain's file, the definition, and
- * the end of the protection. Changes that are to be discarded are discarded by that last step, when
+ * While everything is still protected, what the images lack is brought into them: changes are
+ * committed, and commits folded, which may take long and may fail. Before that, libvirt is asked to
+ * define what is defined already: a libvirt that refuses does so while nothing has changed. Then
+ * the transaction's steps follow, each with its undo: the domain's file, the definition, and the
+ * end of the protection. Changes that are to be discarded are discarded by the last step, when
  * nothing else can fail any more.
  */
 #include <errno.h>
@@ -27,9 +27,9 @@ enum changes { CHANGES_ASK, CHANGES_COMMIT, CHANGES_DISCARD };
 
 struct disown {
 	struct conversion conversion;
-	bool *which; /* of the file's entries */
+	bool *which; /* which of the file's entries: one bool for each */
 	enum changes changes;
-	bool committed; /* something was committed or folded, which cannot be taken back */
+	bool committed; /* changes were committed, which is not taken back */
 };
 
 static void clear_disown(struct disown *disown)
@@ -38,7 +38,7 @@ static void clear_disown(struct disown *disown)
 	free(disown->which);
 }
 
-/* ---- looking at it */
+/* ---- checks */
 
 static int locate_disk(struct disown *disown, struct conversion_disk *disk, struct sentence *error)
 {
@@ -59,7 +59,7 @@ static int locate_disk(struct disown *disown, struct conversion_disk *disk, stru
 	return disk->from && disk->from_format && disk->to ? 0 : report(error, -ENOMEM, "out of memory");
 }
 
-/* "'installed', 'before-revert-...'": the disk's snapshots. How many. */
+/* Write "'installed', 'before-revert-...'": the disk's snapshots. Returns how many there are. */
 static size_t list_points(struct json_object *status, char *out, size_t size)
 {
 	struct json_object *layer, *name;
@@ -106,7 +106,7 @@ static int check_status(const struct conversion_disk *disk, struct json_object *
 	return 0;
 }
 
-/* On a terminal, in words; elsewhere it must have been said. */
+/* Ask on a terminal; elsewhere --changes must say what is to be done. */
 static int ask_about_changes(struct disown *disown, const struct conversion_disk *disk, struct sentence *error)
 {
 	char line[16] = "";
@@ -126,7 +126,7 @@ static int ask_about_changes(struct disown *disown, const struct conversion_disk
 	return 0;
 }
 
-static int look_at_disk(struct disown *disown, struct conversion_disk *disk, struct sentence *error)
+static int check_disk(struct disown *disown, struct conversion_disk *disk, struct sentence *error)
 {
 	CLEANUP(json_putp) struct json_object *status = NULL;
 	int r = locate_disk(disown, disk, error);
@@ -162,7 +162,7 @@ static int parse_changes(const struct arguments *arguments, enum changes *ret_ch
 	return 0;
 }
 
-/* Without any entry left the file goes: an empty one says nothing more than none. */
+/* A file without entries says nothing more than no file: it is removed. */
 static int compose_file(struct disown *disown, struct sentence *error)
 {
 	const struct config *config = disown->conversion.defined.config;
@@ -191,13 +191,13 @@ static int check(struct disown *disown, const struct context *context, const str
 		if (disown->which[i] && !conversion_add(conversion, conversion->defined.config->disks[i].target))
 			r = report(error, -ENOMEM, "out of memory");
 	for (size_t i = 0; r == 0 && i < conversion->count; i++)
-		r = look_at_disk(disown, &conversion->disks[i], error);
+		r = check_disk(disown, &conversion->disks[i], error);
 	if (r == 0)
 		r = compose_file(disown, error);
 	return r < 0 ? r : conversion_edit(conversion, error);
 }
 
-/* ---- what the images have not */
+/* ---- what the images lack */
 
 static int fold(const struct conversion_disk *disk, bool quiet, struct sentence *error)
 {
@@ -213,7 +213,7 @@ static int fold(const struct conversion_disk *disk, bool quiet, struct sentence 
 	return long_command_run(&long_command, &answer, error);
 }
 
-/* keep-revisions would keep commits out of the image. */
+/* With keep-revisions, commits would stay out of the image. */
 static int fold_all(const struct conversion_disk *disk, bool quiet, struct sentence *error)
 {
 	CLEANUP(json_putp) struct json_object *status = NULL;
@@ -245,8 +245,8 @@ static int commit_and_fold(struct disown *disown, bool quiet, struct sentence *e
 }
 
 /*
- * When it goes no further, the disks stay, and so do their properties; one that was protected again
- * has lost them all.
+ * Where disown goes no further, the disks stay, and keep their properties. A disk that was
+ * protected again has lost all of them.
  */
 static void restore_properties(const struct disown *disown)
 {

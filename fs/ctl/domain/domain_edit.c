@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * libxml2 keeps blanks and comments; what it writes in another way (quotes) is so in both texts.
+ * libxml2 keeps blanks and comments. What it writes in another way, as quotes, is the same in both
+ * texts.
  */
 #include "domain_edit.h"
 
@@ -34,7 +35,7 @@ static xmlNodePtr find_disk(xmlDocPtr document, const char *target)
 	return NULL;
 }
 
-/* The child, made as the first one where it is not there yet. */
+/* The child of this name. A child that is not there yet is made, as the first one. */
 static xmlNodePtr child_to_set(xmlNodePtr disk, const char *name)
 {
 	xmlNodePtr node = xml_child(disk, name);

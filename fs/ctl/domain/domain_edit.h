@@ -16,8 +16,8 @@ struct disk_change {
 };
 
 /*
- * *ret_after is the changed XML, *ret_before the same as it was, written in the same way, so that
- * the two can be compared line by line. -ENOENT where a target is not there.
+ * *ret_after is the changed XML. *ret_before is the XML as it was, but written by the same program,
+ * so that the two can be compared line by line. free() both. -ENOENT where a target is not there.
  */
 int domain_edit_disks(const char *xml, const struct disk_change *changes, size_t count, char **ret_before,
 		      char **ret_after, struct sentence *error);

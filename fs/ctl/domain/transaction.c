@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * An undo that fails does not keep those before it from being undone: what can be as it was, is.
+ * An undo that fails does not keep the steps before it from being undone: what can be as it was,
+ * is.
  */
 #include "transaction.h"
 

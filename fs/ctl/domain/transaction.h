@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Several changes that are made all or none: each step has its undo.
+ * Changes that are made all or none: each step has its undo.
  */
 #ifndef REVERTFS_CTL_DOMAIN_TRANSACTION_H
 #define REVERTFS_CTL_DOMAIN_TRANSACTION_H
@@ -16,8 +16,9 @@ struct transaction_step {
 };
 
 /*
- * Act in order. When one fails, it and those before it are undone, the last first; the sentence
- * says what failed, and then `undone` ("everything is as it was"), or what could not be taken back.
+ * Run the steps in order. When a step fails, it and those before it are undone, the last first. The
+ * sentence then says what failed, and `undone` ("everything is as it was") or what could not be
+ * taken back.
  */
 int transaction_run(const struct transaction_step *steps, size_t count, void *subject, const char *undone,
 		    struct sentence *error);
