@@ -73,7 +73,7 @@ static const struct mount *only_mount(const struct mounts *mounts, struct senten
 	return NULL;
 }
 
-static const char *below(const char *path, const char *directory)
+const char *name_beneath(const char *path, const char *directory)
 {
 	path += strlen(directory);
 	return path + strspn(path, "/");
@@ -100,9 +100,9 @@ int ask_find_mount(const struct context *context, const char *name, char **ret_p
 	if (!mount)
 		return context->mount ? -ENOTCONN : -EINVAL;
 	if (name && path_is_beneath(name, mount->point))
-		name = below(name, mount->point);
+		name = name_beneath(name, mount->point);
 	else if (name && path_is_beneath(name, mount->images))
-		name = below(name, mount->images);
+		name = name_beneath(name, mount->images);
 	*ret_point = strdup(mount->point);
 	if (ret_name)
 		*ret_name = name ? strdup(name) : NULL;

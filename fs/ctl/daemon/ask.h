@@ -39,6 +39,9 @@ int ask_mounts(struct mounts **ret_mounts, struct sentence *error);
 int ask_find_mount(const struct context *context, const char *name, char **ret_point, char **ret_name,
 		   struct sentence *error);
 
+/* The part of a path behind a directory that the path lies beneath (path_is_beneath()). */
+const char *name_beneath(const char *path, const char *directory);
+
 /*
  * Send a command line and wait for the answer, timeout_ms at most. A refusal is the daemon's errno
  * with its sentence, and leaves *ret_answer alone. Release the answer with json_object_put().

@@ -162,7 +162,7 @@ int verb_run_long(const struct context *context, const struct arguments *argumen
 	long_command.name = verb.name;
 	long_command.line = verb.line;
 	if (to && path_is_beneath(to, verb.point)) /* a clone's name, as the status has it */
-		long_command.to = to + strlen(verb.point) + strspn(to + strlen(verb.point), "/");
+		long_command.to = name_beneath(to, verb.point);
 	r = detach ? ask(verb.point, verb.line, ASK_TIMEOUT_MS, &answer, error)
 		   : long_command_run(&long_command, &answer, error);
 	if (r == 0)

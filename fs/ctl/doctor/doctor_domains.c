@@ -97,12 +97,6 @@ static bool is_served(const struct doctor *doctor, const struct mount *mount, co
 	return false;
 }
 
-static const char *name_beneath(const char *path, const char *directory)
-{
-	path += strlen(directory);
-	return path + strspn(path, "/");
-}
-
 static bool is_named(const struct config *config, const char *target)
 {
 	for (size_t i = 0; config && i < config->count; i++)

@@ -73,7 +73,7 @@ static int locate_image(const struct conversion *conversion, struct conversion_d
 	disk->mount = mounts_of_path(conversion->mounts, path);
 	if (disk->mount) {
 		disk->to = strdup(path);
-		disk->name = strdup(path + strlen(disk->mount->point) + 1);
+		disk->name = strdup(name_beneath(path, disk->mount->point));
 		return disk->to && disk->name ? 0 : report(error, -ENOMEM, "out of memory");
 	}
 	disk->mount = mounts_of_image(conversion->mounts, path);
@@ -83,7 +83,7 @@ static int locate_image(const struct conversion *conversion, struct conversion_d
 	}
 	if (!disk->mount)
 		return refuse_location(conversion, disk, error);
-	disk->name = strdup(path + strlen(disk->mount->images) + 1);
+	disk->name = strdup(name_beneath(path, disk->mount->images));
 	disk->to = disk->name ? format_text("%s/%s", disk->mount->point, disk->name) : NULL;
 	return disk->to ? 0 : report(error, -ENOMEM, "out of memory");
 }

@@ -54,7 +54,7 @@ static int locate_disk(struct disown *disown, struct conversion_disk *disk, stru
 		return report(error, -EINVAL, "disk '%s': '%s' lies in no revertfs mount", disk->target, xml->path);
 	disk->from = strdup(xml->path);
 	disk->from_format = strdup(xml->format ? xml->format : "raw");
-	disk->name = strdup(xml->path + strlen(disk->mount->point) + 1);
+	disk->name = strdup(name_beneath(xml->path, disk->mount->point));
 	disk->to = disk->name ? format_text("%s/%s", disk->mount->images, disk->name) : NULL;
 	return disk->from && disk->from_format && disk->to ? 0 : report(error, -ENOMEM, "out of memory");
 }

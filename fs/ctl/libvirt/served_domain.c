@@ -86,8 +86,7 @@ static int add_if_served(struct served_domain *domain, const struct mounts *moun
 
 	if (!mount)
 		return 0;
-	name = disk->path + strlen(mount->point);
-	name += strspn(name, "/");
+	name = name_beneath(disk->path, mount->point);
 	r = ask_status(mount->point, &status, error);
 	if (r < 0)
 		return r;
