@@ -61,17 +61,17 @@ SPEAK_XML  := libvirt ctl/domain
 where   = $(if $(filter hook,$(1)),hook,fs/$(1))
 upto    = $(if $(1),$(firstword $(1)) $(if $(filter $(2),$(firstword $(1))),,$(call upto,$(wordlist 2,99,$(1)),$(2))))
 program_of = $(if $(filter $(1),$(DAEMON)),$(DAEMON),$(if $(filter $(1),$(CTL)),$(CTL),$(if $(filter $(1),$(HOOK)),$(HOOK))))
-# The folders that a folder sees, itself among them. Tests of more than one folder see those of the daemon and the hook.
-sees    = $(filter-out $(PEERS_$(1)),$(if $(call program_of,$(1)),$(call upto,$(call program_of,$(1)),$(1)),$(DAEMON) $(filter-out base,$(HOOK))))
+# The folders that a folder sees, itself among them.
+sees    = $(filter-out $(PEERS_$(1)),$(call upto,$(call program_of,$(1)),$(1)))
 sources = $(wildcard $(addsuffix /*.c,$(call where,$(1))))
-# The folder of a source file; that of a test is the folder it tests.
-folder  = $(patsubst fs/%,%,$(patsubst tests/unit/%,%,$(patsubst %/,%,$(dir $(1)))))
+# The folder of a source file; that of a test is the folder it tests, that of the faults is durable.
+folder  = $(patsubst tests/fault,durable,$(patsubst fs/%,%,$(patsubst tests/unit/%,%,$(patsubst %/,%,$(dir $(1))))))
 INCLUDES = $(foreach f,$(call sees,$(call folder,$<)),-iquote $(call where,$(f))) $(JSON_CFLAGS) \
 	$(if $(filter $(SPEAK_FUSE),$(call folder,$<)),$(FUSE_CFLAGS)) $(if $(filter $(SPEAK_XML),$(call folder,$<)),$(XML_CFLAGS)) \
 	$(if $(filter tests/%,$<),-iquote tests/unit)
 
 FOLDERS := $(sort $(DAEMON) $(CTL) $(HOOK))
-UNIT   := $(patsubst tests/%.c,$(BUILD)/%,$(wildcard tests/unit/*.c tests/unit/*/*.c tests/unit/*/*/*.c))
+UNIT   := $(patsubst tests/%.c,$(BUILD)/%,$(wildcard tests/unit/*/*.c tests/unit/*/*/*.c))
 TOOLS  := $(patsubst tests/tools/%.c,$(BUILD)/tools/%,$(wildcard tests/tools/*.c))
 UNITS  := $(patsubst systemd/%.in,$(BUILD)/systemd/%,$(wildcard systemd/*.in))
 MAN    := $(wildcard fs/*.[1-8] fs/*/*.[1-8] hook/*.[1-8])
@@ -107,6 +107,15 @@ $(foreach u,$(UNIT),$(eval $(u): $(call archive,$(call reverse,$(call sees,$(cal
 $(UNIT): $(BUILD)/%: $(BUILD)/obj/tests/%.o
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $< $(filter %.a,$^) $(FS_LIBS) $(HOOK_LIBS)
+
+# The checks of a folder's corpus.c on what libFuzzer makes of tests/fuzz/KIND:
+# make CC=clang fuzz KIND=libvirt/config [SECONDS=60]
+fuzzed  = $(BUILD)/fuzz/$(KIND)
+fuzz: tests/unit/$(patsubst %/,%,$(dir $(KIND)))/corpus.c
+	$(Q)mkdir -p $(fuzzed) && $(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) $(FUSE_CFLAGS) $(XML_CFLAGS) -fsanitize=fuzzer,address -DFUZZ_KIND=$(notdir $(KIND)) \
+		-o $(fuzzed)/fuzz $< $(filter-out %/main.c,$(foreach f,$(call sees,$(call folder,$<)),$(call sources,$(f)))) $(FS_LIBS) $(HOOK_LIBS)
+	$(Q)mkdir -p $(fuzzed)/found && FUZZ_DIR=$(fuzzed) $(fuzzed)/fuzz -max_total_time=$(or $(SECONDS),60) \
+		$(fuzzed)/found $(wildcard tests/fuzz/$(notdir $(KIND)))
 
 # Programs that tests start: one file each, but for the model.
 $(BUILD)/tools/model: $(call obj,$(wildcard tests/model/*.c))
@@ -169,7 +178,7 @@ clean:
 help:
 	@sed -n '3,/^$$/s/^# \{0,1\}//p' Makefile
 
-.PHONY: FORCE all libs deps deps-check deps-bench deps-lint check demo bench lint format install uninstall clean help
+.PHONY: FORCE all libs deps deps-check deps-bench deps-lint check demo bench fuzz lint format install uninstall clean help
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
