@@ -381,3 +381,20 @@ TEST(the_token_changes_with_the_file_and_stays_otherwise)
 	config_free(same);
 	config_free(other);
 }
+
+TEST(what_earlier_builds_documented_is_read_as_before)
+{
+	CLEANUP(freep)
+	char *directory = format_text("%s/fixtures/fc8d36e", getenv("TESTS") ? getenv("TESTS") : "tests");
+	struct config *config = NULL;
+
+	check_int(config_load(directory, "domain", &config, NULL), 1);
+	check_int(config->count, 2);
+	check_str(config->disks[0].target, "vda");
+	check(!config->disks[0].one_shot_commit && !config->disks[1].one_shot_commit);
+	check_str(config->disks[0].leftover, NULL);
+	check_str(config->disks[1].leftover, "keep");
+	check(!config->disks[0].has_keep_revisions && config->disks[1].has_keep_revisions);
+	check_int(config->disks[1].keep_revisions, 2);
+	config_free(config);
+}
