@@ -3,7 +3,7 @@
  * The control file's lines: what each verb takes, names as they may be written, several lines in a
  * write, the JSON answer.
  */
-#include "world.h"
+#include "daemon_world.h"
 
 #include "command.h"
 
@@ -19,18 +19,18 @@ static void check_answer(void)
 	struct json_object *object = NULL;
 	struct sentence why;
 
-	if (json_parse(world->answer, strlen(world->answer), &object, &why) != 0)
-		test_fail(__FILE__, __LINE__, "%s: %s", why.text, world->answer);
+	if (json_parse(answer, strlen(answer), &object, &why) != 0)
+		test_fail(__FILE__, __LINE__, "%s: %s", why.text, answer);
 	json_object_put(object);
-	check(world->answer[strlen(world->answer) - 1] == '\n');
-	check(strchr(world->answer, '\n') == world->answer + strlen(world->answer) - 1);
+	check(answer[strlen(answer) - 1] == '\n');
+	check(strchr(answer, '\n') == answer + strlen(answer) - 1);
 }
 
 TEST(an_answer_is_one_line_of_JSON)
 {
 	new_disk();
 	check_ok("reset d");
-	check_str(world->answer, "{\"ok\":true}\n");
+	check_str(answer, "{\"ok\":true}\n");
 	check_refused(ENOENT, "\"errno\":\"ENOENT\"", "reset none");
 	check_answer();
 	check_str(answered("ok"), "false");
@@ -125,7 +125,7 @@ TEST(a_line_that_is_no_command_does_nothing_and_says_why)
 		int r = command("%s", lines[i]);
 
 		if (r != -EINVAL && !(r == -ENOENT && strcmp(lines[i], "reset d\\") == 0))
-			test_fail(__FILE__, __LINE__, "'%s' gave %d: %s", lines[i], r, world->answer);
+			test_fail(__FILE__, __LINE__, "'%s' gave %d: %s", lines[i], r, answer);
 		check_answer();
 		check(strlen(answered("error")) > 10);
 	}

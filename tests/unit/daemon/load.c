@@ -4,7 +4,7 @@
  * bad medium leaves them: mended where that is safe, and otherwise nothing is removed and the disk
  * says why it cannot be served.
  */
-#include "world.h"
+#include "daemon_world.h"
 
 /* A stopped world with a disk `d` of one commit (2 in block 0), not folded. */
 static char head[17];
@@ -426,7 +426,7 @@ TEST(without_room_for_its_directories_it_does_not_start)
 {
 	struct sentence error;
 
-	world_new_stopped();
+	world_make();
 	write_file(in_world("state"), "a file");
 	check(new_disks(&error) < 0);
 	check_contains(error.text, "state");

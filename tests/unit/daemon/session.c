@@ -3,7 +3,7 @@
  * The life of a domain on its disks: each row of the policy table, at its start (prepare) and at
  * its end (release).
  */
-#include "world.h"
+#include "daemon_world.h"
 
 #include "session.h"
 

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A world without a daemon: nothing is loaded and no thread works in the background. Tests call the
+ * verbs of fs/disk and look at the model's structs. A fold runs when fold() is called.
+ *
+ * One function here for each verb knows its parameters.
+ */
+#ifndef MODEL_WORLD_H
+#define MODEL_WORLD_H
+
+#include "world.h"
+
+#include "fold.h"
+#include "foldable.h"
+#include "gc.h"
+#include "layer.h"
+#include "state_directory.h"
+
+static struct sentence error; /* of the last verb */
+
+/* What the last verb answered; "" where it said nothing. */
+static struct {
+	char layer[LAYER_ID_SIZE];
+	char head_kept_as[SNAPSHOT_NAME_MAX + 1];
+	char scratch_kept_as[SNAPSHOT_NAME_MAX + 1];
+} answer;
+
+#define check_ok(verb)                                                            \
+	do {                                                                      \
+		if ((verb) != 0)                                                  \
+			test_fail(__FILE__, __LINE__, "refused: %s", error.text); \
+	} while (0)
+
+/* It fails with this errno, in a sentence that holds these words. */
+#define check_refused(errno_, words_, verb_)                                                               \
+	do {                                                                                               \
+		int r_ = (verb_);                                                                          \
+		if (r_ != -(errno_) || !strstr(error.text, words_))                                        \
+			test_fail(__FILE__, __LINE__, "not %d with '%s', but %d: %s", errno_, words_, -r_, \
+				  error.text);                                                             \
+	} while (0)
+
+__attribute__((unused)) static void world_new(void)
+{
+	world_make();
+	if (model_new(&world->options, world->images_fd, world->handover, &world->disks, &error) != 0 ||
+	    model_open_directories(world->disks, &error) != 0)
+		test_fail(__FILE__, __LINE__, "the state directory: %s", error.text);
+}
+
+__attribute__((unused)) static void world_end(void)
+{
+	model_free(world->disks);
+	world_remove();
+}
+
+/* ---- verbs */
+
+__attribute__((unused)) static int protect_as(const char *name, const char *format)
+{
+	return disk_protect(world->disks, name, format, &error);
+}
+
+__attribute__((unused)) static int protect(const char *name)
+{
+	return protect_as(name, NULL);
+}
+
+__attribute__((unused)) static int unprotect(const char *name)
+{
+	return disk_unprotect(world->disks, name, false, &error);
+}
+
+__attribute__((unused)) static int set(const char *name, const char *key, const char *value)
+{
+	return disk_set(world->disks, name, key, value, &error);
+}
+
+__attribute__((unused)) static int reset(const char *name)
+{
+	return disk_reset(world->disks, name, false, &error);
+}
+
+static void take_member(struct json_object *object, const char *key, char *text, size_t size)
+{
+	struct json_object *member = NULL;
+
+	json_object_object_get_ex(object, key, &member);
+	snprintf(text, size, "%s", member ? json_object_get_string(member) : "");
+}
+
+__attribute__((unused)) static int commit(const char *name)
+{
+	struct json_object *object = json_object_new_object();
+	int r = disk_commit(world->disks, name, NULL, object, &error);
+
+	take_member(object, "layer", answer.layer, sizeof(answer.layer));
+	json_object_put(object);
+	return r;
+}
+
+__attribute__((unused)) static int undo(const char *name)
+{
+	struct json_object *object = json_object_new_object();
+	int r = disk_undo(world->disks, name, object, &error);
+
+	take_member(object, "point", answer.head_kept_as, sizeof(answer.head_kept_as));
+	take_member(object, "aside", answer.scratch_kept_as, sizeof(answer.scratch_kept_as));
+	json_object_put(object);
+	return r;
+}
+
+static int fold_layer(struct disk *disk, struct layer *layer)
+{
+	int r;
+
+	pthread_mutex_lock(&world->disks->lock);
+	disk->job =
+		(struct job){ .state = JOB_RUNNING, .layer = layer_get_locked(layer), .stop_fd = disk->job.stop_fd };
+	pthread_mutex_unlock(&world->disks->lock);
+	r = fold_run(disk, layer, &error);
+	pthread_mutex_lock(&world->disks->lock);
+	layer_put_locked(disk->job.layer);
+	disk->job.layer = NULL;
+	disk->job.state = JOB_NONE;
+	pthread_mutex_unlock(&world->disks->lock);
+	gc_given_up(world->disks);
+	return r;
+}
+
+/* All that may be folded. */
+__attribute__((unused)) static int fold(const char *name)
+{
+	struct disk *disk = disks_find(world->disks, name);
+	struct layer *layer;
+	int r = disk ? 0 : -ENOENT;
+
+	while (r == 0) {
+		pthread_mutex_lock(&world->disks->lock);
+		layer = fold_candidate_locked(disk);
+		pthread_mutex_unlock(&world->disks->lock);
+		if (!layer)
+			break;
+		r = fold_layer(disk, layer);
+	}
+	disk_put(disk);
+	return r;
+}
+
+/* ---- the structs; no other thread changes them */
+
+/* Borrowed, as long as the disk is protected. */
+__attribute__((unused)) static const struct disk *look(const char *name)
+{
+	struct disk *disk = disks_find(world->disks, name);
+
+	if (!disk)
+		test_fail(__FILE__, __LINE__, "there is no disk '%s'", name);
+	disk_put(disk);
+	return disk;
+}
+
+__attribute__((unused)) static uint64_t virtual_size(const char *name)
+{
+	return disk_base(look(name))->record.virtual_size;
+}
+
+static bool is_of_disk(const struct layer *layer, const struct disk *disk)
+{
+	while (layer->parent)
+		layer = layer->parent;
+	return layer == disk->root;
+}
+
+__attribute__((unused)) static int layer_count(const char *name)
+{
+	const struct disk *disk = look(name);
+	int n = 0;
+
+	for (const struct layer *layer = world->disks->layers; layer; layer = layer->next)
+		n += is_of_disk(layer, disk);
+	return n;
+}
+
+/* The layer that the disk has a name for which begins so: its file. */
+__attribute__((unused)) static const char *layer_named(const char *name, const char *prefix)
+{
+	for (const struct layer *layer = world->disks->layers; layer; layer = layer->next)
+		if (layer_find_name_locked(layer, name, prefix))
+			return in_world("state/layers/%s.qcow2", layer->record.id);
+	test_fail(__FILE__, __LINE__, "no layer of '%s' is named '%s'", name, prefix);
+}
+
+#endif
