@@ -81,6 +81,16 @@ __attribute__((unused)) static int reset(const char *name)
 	return disk_reset(world->disks, name, false, &error);
 }
 
+__attribute__((unused)) static int reset_by_force(const char *name)
+{
+	return disk_reset(world->disks, name, true, &error);
+}
+
+__attribute__((unused)) static int commit_at_release(const char *name)
+{
+	return disk_commit_at_release(world->disks, name, &error);
+}
+
 static void take_member(struct json_object *object, const char *key, char *text, size_t size)
 {
 	struct json_object *member = NULL;
