@@ -91,32 +91,22 @@ __attribute__((unused)) static int commit_at_release(const char *name)
 	return disk_commit_at_release(world->disks, name, &error);
 }
 
-static void take_member(struct json_object *object, const char *key, char *text, size_t size)
-{
-	struct json_object *member = NULL;
-
-	json_object_object_get_ex(object, key, &member);
-	snprintf(text, size, "%s", member ? json_object_get_string(member) : "");
-}
-
 __attribute__((unused)) static int commit(const char *name)
 {
-	struct json_object *object = json_object_new_object();
-	int r = disk_commit(world->disks, name, NULL, object, &error);
+	struct commit_result result = { .layer = "" };
+	int r = disk_commit(world->disks, name, NULL, &result, &error);
 
-	take_member(object, "layer", answer.layer, sizeof(answer.layer));
-	json_object_put(object);
+	snprintf(answer.layer, sizeof(answer.layer), "%s", result.layer);
 	return r;
 }
 
 __attribute__((unused)) static int undo(const char *name)
 {
-	struct json_object *object = json_object_new_object();
-	int r = disk_undo(world->disks, name, object, &error);
+	struct move_result result = { .scratch = "" };
+	int r = disk_undo(world->disks, name, &result, &error);
 
-	take_member(object, "point", answer.head_kept_as, sizeof(answer.head_kept_as));
-	take_member(object, "aside", answer.scratch_kept_as, sizeof(answer.scratch_kept_as));
-	json_object_put(object);
+	snprintf(answer.head_kept_as, sizeof(answer.head_kept_as), "%s", result.head);
+	snprintf(answer.scratch_kept_as, sizeof(answer.scratch_kept_as), "%s", result.scratch);
 	return r;
 }
 

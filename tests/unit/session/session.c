@@ -25,36 +25,30 @@ static struct {
 } answers[2];
 static size_t answer_count;
 
-static void take_answers(struct json_object *object)
+static void take_answers(const struct session_result *result)
 {
-	struct json_object *list = NULL;
-
 	memset(answers, 0, sizeof(answers));
-	answer_count = 0;
-	if (!json_object_object_get_ex(object, "disks", &list))
-		return;
-	answer_count = json_object_array_length(list);
+	answer_count = result->count;
 	for (size_t i = 0; i < answer_count && i < ARRAY_SIZE(answers); i++) {
-		struct json_object *entry = json_object_array_get_idx(list, i), *consumed = NULL;
+		const struct participant_result *found = &result->list[i];
 
-		take_member(entry, "target", answers[i].target, sizeof(answers[i].target));
-		take_member(entry, "action", answers[i].action, sizeof(answers[i].action));
-		take_member(entry, "point", answers[i].point, sizeof(answers[i].point));
-		json_object_object_get_ex(entry, "consumed", &consumed);
-		answers[i].consumed = json_object_get_boolean(consumed);
+		snprintf(answers[i].target, sizeof(answers[i].target), "%s", found->target);
+		snprintf(answers[i].action, sizeof(answers[i].action), "%s", found->action);
+		snprintf(answers[i].point, sizeof(answers[i].point), "%s", found->snapshot);
+		answers[i].consumed = found->consumed;
 	}
 }
 
-static int ask(int (*verb)(struct disks *, const struct session_request *, struct json_object *, struct sentence *),
+static int ask(int (*verb)(struct disks *, const struct session_request *, struct session_result *, struct sentence *),
 	       struct session_request request)
 {
-	struct json_object *object = json_object_new_object();
+	struct session_result result = { 0 };
 	int r;
 
 	request.config = request.config ? request.config : "";
-	r = verb(world->disks, &request, object, &error);
-	take_answers(object);
-	json_object_put(object);
+	r = verb(world->disks, &request, &result, &error);
+	take_answers(&result);
+	session_result_clear(&result);
 	return r;
 }
 
