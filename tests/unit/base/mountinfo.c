@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The kernel's list of mounts: which lines are mounts, what their fields say, and which of two mounts
- * at one place is on top. A mount that is taken for another would be unmounted by mistake.
+ * The kernel's list of mounts: which lines are mounts, what their fields say, and which of two
+ * mounts at one place is on top. A mount that is taken for another would be unmounted by mistake.
  */
 #include "test.h"
 

@@ -128,7 +128,7 @@ TEST(every_short_sequence_of_bytes_is_judged_rightly)
 	}
 }
 
-/* The vectors that the authors of FNV publish: the kernel may hold positions made of an older daemon's hash. */
+/* The vectors of FNV's authors: the kernel may hold positions made of an older daemon's hash. */
 TEST(the_hash_of_a_text_is_FNV_1a_for_ever)
 {
 	check(text_hash("") == 0xcbf29ce484222325ULL);
