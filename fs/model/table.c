@@ -159,6 +159,7 @@ struct disk *disk_new(struct disks *disks, const char *name, int *ret_error, str
 		disk_free(disk);
 		return NULL;
 	}
+	log_debug("disk", "'%s': new, claimed", disk->name);
 	return disk;
 }
 
