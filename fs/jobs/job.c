@@ -123,7 +123,7 @@ int job_fold_now(struct disk *disk, struct caller *caller, struct sentence *erro
 	ended = disk->job.ended;
 	while (r == 0 && disk->job.state != JOB_NONE && disk->job.ended == ended && !disks->stopping) {
 		r = check_not_kept_waiting_locked(disk, error);
-		/* The kernel closes the descriptors of a program that has just ended a little later. */
+		/* The descriptors of a program that has just ended are closed a little later. */
 		if (r == -EBUSY && !session_is_active_locked(disk) &&
 		    pthread_cond_timedwait(&disks->changed, &disks->lock, &deadline) == 0) {
 			r = 0;
