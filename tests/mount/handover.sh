@@ -247,6 +247,14 @@ handed_over() {
 }
 promise "SIGUSR1 to the keeper puts the installed version in the daemon's place, under an open disk" handed_over
 
+the_log_tells() {
+	grep -q "fuse: FDSTORE=1 'fuse'" "$DAEMON_LOG"
+	grep -q "fuse: the connection of an earlier daemon is adopted: restart " "$DAEMON_LOG"
+	grep -q "fuse: node [0-9]* is restored (kind [0-9], 'd.qcow2')" "$DAEMON_LOG"
+	grep -q "fuse: handle [0-9]* on node [0-9]* is restored" "$DAEMON_LOG"
+}
+promise "REVERTFS_DEBUG=fuse says what was taken over" the_log_tells
+
 another_layout() {
 	local old fd
 	old=$(serving_pid)
