@@ -357,9 +357,9 @@ static void stop(struct revertfs *revertfs)
 }
 
 /*
- * End as if the daemon were killed here: everything stays as it is, in the handover and in the state
- * directory. A kernel that cannot resend requests gets its answers first; for that, commands that
- * wait are interrupted.
+ * End as if the daemon were killed here: everything stays as it is, in the handover and in the
+ * state directory. A kernel that cannot resend requests gets its answers first; for that, commands
+ * that wait are interrupted.
  */
 static int leave(struct revertfs *revertfs)
 {

@@ -38,8 +38,8 @@ static bool take_lock(const struct disks *disks, int fd)
 
 /*
  * One daemon per state and per images directory. flock() belongs to the open file, which each
- * qemu-img inherits (options->lock_fd): the state directory stays locked until the last process that
- * may write to it has ended.
+ * qemu-img inherits (options->lock_fd): the state directory stays locked until the last process
+ * that may write to it has ended.
  */
 static int lock_directories(struct disks *disks, struct sentence *error)
 {
