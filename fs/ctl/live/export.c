@@ -218,7 +218,7 @@ static void print_exports(const struct context *context, const struct live_plan 
 		return;
 	}
 	description = live_command_describe(plan, result);
-	for (size_t i = 0; (disk = element_of(description, "disks", i)); i++)
+	for (size_t i = 0; i < exports->count && (disk = element_of(description, "disks", i)); i++)
 		json_object_object_add(disk, "export", json_object_get(exports->items[i].answer));
 	print_json(description);
 	fflush(stdout);
