@@ -24,7 +24,7 @@ not_ok() {
 	echo "not ok $*"
 }
 
-# For what makes the rest of the script pointless.
+# For a failure after which the rest of the script would test nothing.
 fail() {
 	not_ok "$@"
 	exit 1
@@ -34,7 +34,7 @@ skip() {
 	echo "skip $*"
 }
 
-# Leaves the script, having skipped it, when a program is missing.
+# Skip the whole script when a program is missing.
 need() {
 	local program
 	for program; do
@@ -46,7 +46,7 @@ need_fuse() {
 	[[ -r /dev/fuse && -w /dev/fuse ]] || { skip "${0##*/}: /dev/fuse is missing"; exit 0; }
 }
 
-# The line of the test script, though the command that failed may stand in a function of this file.
+# Names the line of the test script, even where the command that failed stands in a function of this file.
 where_it_broke() {
 	local i
 	for ((i = 1; i < ${#BASH_SOURCE[@]}; i++)); do
@@ -191,14 +191,14 @@ wait_for_daemon() {
 	wait_until 20 daemon_is_gone && ! mountpoint -q "$MNT"
 }
 
-# An orderly end, as systemd would do it.
+# End the daemon in order, as systemd does.
 stop_daemon() {
 	daemon_runs || return 0
 	kill -TERM "$(daemon_pid)"
 	wait_for_daemon
 }
 
-# SIGKILL, and the dead mount removed.
+# SIGKILL the daemon, and remove the dead mount.
 kill_daemon() {
 	kill -KILL "$(daemon_pid)" 2>/dev/null
 	wait_until 20 daemon_is_gone
@@ -280,7 +280,7 @@ guest_reads() {
 	qemu_io -r -f qcow2 -c "read -q -P $4 $2 $3" "$MNT/$1"
 }
 
-# image_reads NAME FORMAT OFFSET LENGTH PATTERN: in the real image, behind the mount's back.
+# image_reads NAME FORMAT OFFSET LENGTH PATTERN: in the real image, outside the mount.
 image_reads() {
 	qemu_io -U -r -f "$2" -c "read -q -P $5 $3 $4" "$IMAGES/$1"
 }
@@ -293,7 +293,7 @@ check_scratch() {
 	qemu-img check -q -f qcow2 "$MNT/$1" >&2
 }
 
-# small_filesystem DIR SIZE [MKFS-TYPE]: a filesystem of its own in a file, whose free space nobody else changes.
+# small_filesystem DIR SIZE [MKFS-TYPE]: a filesystem in a file, so that nobody else changes its free space.
 small_filesystem() {
 	truncate -s "$2" "$1.fs" && mkfs."${3:-ext4}" -q "$1.fs" >&2 && mkdir -p "$1" && mount -o loop "$1.fs" "$1"
 }

@@ -94,17 +94,21 @@ int disks_start(struct disks *disks, struct sentence *error)
 	return 0;
 }
 
-/* The locks go last: until then nobody else may use the directories. */
 void disks_free(struct disks *disks)
 {
-	CLEANUP(close_fdp) int state_lock = disks ? disks->state_lock : -1;
-	CLEANUP(close_fdp) int images_lock = disks ? disks->images_lock : -1;
-	struct options *options = disks ? disks->options : NULL;
+	int state_lock, images_lock;
+	struct options *options;
 
 	if (!disks)
 		return;
+	options = disks->options;
+	state_lock = disks->state_lock;
+	images_lock = disks->images_lock;
 	workers_stop(disks);
 	model_free(disks);
+	/* The locks go last: until then no other daemon may use the directories. */
 	if (options->lock_fd == state_lock)
 		options->lock_fd = 0;
+	close_fdp(&images_lock);
+	close_fdp(&state_lock);
 }

@@ -38,7 +38,7 @@ static const char *const action_names[] = {
 	[HEALTHY] = "healthy", [KILL] = "kill", [KILL_AFTER] = "kill-after", [FAIL] = "fail", [HOLD] = "hold",
 };
 
-/* The only state, behind one lock; a step of another thread waits while one is being noted. */
+/* All the state, guarded by one lock: while one step is noted, the steps of other threads wait. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct {
 	struct timespec read; /* the plan file's ctime when it was read */

@@ -181,7 +181,7 @@ void same_answer(struct disk *disk, const char *what, const char *found, const c
 /* --- check.c ---------------------------------------------------------------------------------- */
 
 void check_content(struct disk *disk);
-void check_layers(void); /* while no fold is at work */
+void check_layers(void); /* while no fold runs */
 void check_with_qemu_img(struct disk *disk);
 void check_nothing_to_fold(struct disk *disk);
 

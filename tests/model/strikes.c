@@ -34,7 +34,7 @@ static int read_restarts(void)
 	return restarts;
 }
 
-/* In one go: who looks at it finds all of it. */
+/* By a rename: the daemon reads either the whole plan or none. */
 static void write_plan(const char *action, unsigned at)
 {
 	char path[PATH_MAX + 16];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What every layer reads, and who stands on it, kept in step with status.json.
+ * What every layer reads, and which layers stand on it, kept in step with status.json.
  *
  * Verbs change the model as they should change the disks; then observe() compares. Two things
  * happen by themselves, in the background, and are taken from the status: a layer that disappears

@@ -188,7 +188,7 @@ void do_commit_at_release(struct disk *disk)
 		disk->fate = FATE_ARMED;
 }
 
-/* The head becomes `to`; what is left behind gets names. */
+/* The head becomes `to`; the old head and the scratch's changes get names. */
 static void moved_to(struct disk *disk, const char *to, bool discard)
 {
 	if (disk->dirty && !discard)
@@ -206,7 +206,7 @@ void do_undo(struct disk *disk)
 	struct allowed allowed = { 0 };
 	char parent[17] = "";
 	bool loose =
-		disk->job || strikes; /* a fold may take the head away meanwhile; a daemon begins with all there are */
+		disk->job || strikes; /* a fold may remove the head meanwhile; a daemon that starts queues all folds */
 
 	if (want_protected(disk, &allowed)) {
 		want_sealable(disk, &allowed);
@@ -275,7 +275,7 @@ void do_revert(struct disk *disk)
 				     discard ? " discard=yes" : "")) != 0)
 		return;
 	content = point->content;
-	if (disk->job || strikes) { /* the layer of the point may have been folded into its parent meanwhile */
+	if (disk->job || strikes) { /* the snapshot's layer may have been folded into its parent meanwhile */
 		moved_to(disk, HEAD_SEALED, discard);
 		disk->scratch = content;
 		return;

@@ -5,8 +5,8 @@
  * does.
  *
  * No mount is there, so that what headers name is made of symlinks: MOUNT/.revertfs/images is the
- * images directory, and each MOUNT/.revertfs/layers/ID leads to the layer's file. A world lives in
- * a directory of its own and is left alone when its test fails.
+ * images directory, and each MOUNT/.revertfs/layers/ID leads to the layer's file. A world is
+ * a directory of its own, which stays when its test fails.
  *
  * Content is counted in blocks of 4 KiB, each filled with one byte.
  */
