@@ -128,7 +128,7 @@ static int answer(int fd, const struct wishes *wishes, const struct handshake *h
 	if (handshake->granted & WIRE_PASSTHROUGH)
 		reply.body.max_stack_depth = wishes->stack_depth;
 	if (write(fd, &reply, sizeof(reply)) != (ssize_t)sizeof(reply))
-		return report(error, -errno, "the kernel does not take the answer to its first message: %m");
+		return report(error, -errno, "the kernel refuses the answer to its first message: %m");
 	return 0;
 }
 

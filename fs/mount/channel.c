@@ -426,7 +426,7 @@ int channel_run(struct channel *channel, const struct channel_events *events, st
 	if (r == 0)
 		events->ready(events->context);
 	if (r == 0 && wait_for_end(channel, events->stop_fd, -1)) {
-		log_info("nobody has '%s' mounted any more", channel->options->mount);
+		log_info("the mount on '%s' is gone", channel->options->mount);
 	} else if (r == 0 && events->leaves(events->context)) {
 		channel->mounted = false;
 		stop_threads(channel);

@@ -110,7 +110,7 @@ static int tell_store(const char *verb, const char *name, int fd)
 
 	log_debug("fuse", "%s=1 '%s'", verb, name);
 	if (r < 0)
-		log_warning("the descriptor store cannot be told of '%s' (%s): it will not outlive this daemon", name,
+		log_warning("the descriptor store cannot be told about '%s' (%s): the next daemon may miss it", name,
 			    error_text(r));
 	return r;
 }

@@ -143,7 +143,7 @@ static void *take_locked(struct handover *handover, enum handover_kind kind)
 		return slot_at(handover, kind, pool->free[--pool->free_count]);
 	if (*used == kinds[kind].most || back_locked(handover, pool, kinds[kind].size * (*used + 1)) < 0) {
 		if (!pool->complained)
-			log_warning("too many %s: what comes now does not outlive this daemon, should it be restarted",
+			log_warning("too many %s: further ones do not survive a restart of the daemon",
 				    kinds[kind].what);
 		pool->complained = true;
 		return NULL;
