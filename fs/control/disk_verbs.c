@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The table of all verbs, and those that are about a disk: one function each, which reads the
- * settings, calls the verb of fs/disk, fs/jobs or fs/export, and has its result put into the answer.
+ * settings, calls the verb of fs/disk, fs/jobs or fs/export, and has its result put into the
+ * answer.
  */
 #include <errno.h>
 #include <string.h>
@@ -149,7 +150,7 @@ static int run_full_clone(const struct request *request, const char *name, struc
 	int r = parse_export(request, &export, error);
 
 	if (r == 0 && find_setting(request->command, "follow"))
-		r = report(error, -EINVAL, "a full clone follows nobody: leave 'follow=' out");
+		r = report(error, -EINVAL, "a full clone follows no disk: leave 'follow=' out");
 	if (r < 0)
 		return r;
 	r = disk_clone_full(request->disks, request->caller, &export, &result, error);
@@ -214,8 +215,9 @@ static int run_fold(const struct request *request, struct sentence *error)
 	bool wait = true;
 	int r = find_flag(request->command, "wait", &wait, error);
 
-	if (r == 0)
-		r = find_disk(request, &disk, error);
+	if (r < 0)
+		return r;
+	r = find_disk(request, &disk, error);
 	if (r < 0)
 		return r;
 	if (wait)

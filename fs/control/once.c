@@ -149,8 +149,8 @@ bool once_was_done(struct disks *disks, struct replay *replay, const struct once
 	struct handover_request now;
 
 	/*
-	 * A line that may be done again is noted only to tell that the lines before it are done; the
-	 * first line has none.
+	 * A line that may be done again is noted only to tell that the lines before it are done;
+	 * the first line has none.
 	 */
 	if (command->effect == EFFECT_NONE && command->line == 0)
 		return false;

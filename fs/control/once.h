@@ -34,7 +34,9 @@ struct once_command {
 	const char *file;     /* or NULL */
 };
 
-/* How many lines of the write an earlier daemon has done for certain: they need not be looked at. */
+/*
+ * How many lines of the write an earlier daemon has done for certain: they need not be looked at.
+ */
 unsigned once_lines_done(struct disks *disks, struct replay *replay);
 
 /* What can still be told of what was made: "" where it is not known, or nothing was. */

@@ -182,7 +182,10 @@ static bool is_folding(const struct disk *disk)
 	return false;
 }
 
-/* The members that all kinds of job have. The estimate assumes that the rest takes as long, by the byte. */
+/*
+ * The members that all kinds of job have. The estimate assumes that the rest takes as long, by the
+ * byte.
+ */
 static struct json_object *begin_job(const char *kind, enum job_state state, double percent, uint64_t bytes,
 				     uint64_t started)
 {

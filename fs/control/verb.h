@@ -41,7 +41,9 @@ int verb_release(const struct request *request, struct sentence *error);
 /* The value of `key=`, borrowed, or NULL. */
 const char *find_setting(const struct command *command, const char *key);
 
-/* As yes or no; *ret_value stays what it is where the setting is absent. -EINVAL with a sentence. */
+/*
+ * As yes or no; *ret_value stays what it is where the setting is absent. -EINVAL with a sentence.
+ */
 int find_flag(const struct command *command, const char *key, bool *ret_value, struct sentence *error);
 int parse_flag(const struct command_word *word, bool *ret_value, struct sentence *error);
 

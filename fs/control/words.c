@@ -39,7 +39,9 @@ int find_flag(const struct command *command, const char *key, bool *ret_value, s
 	return word ? parse_flag(word, ret_value, error) : 0;
 }
 
-/* An absolute path is compared as text, for the daemon must never resolve a path in its own mount. */
+/*
+ * An absolute path is compared as text, for the daemon must never resolve a path in its own mount.
+ */
 int relative_name(const struct disks *disks, const char *word, char **ret_name, struct sentence *error)
 {
 	const char *mount = disks->options->mount;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Clones: disks without an image of their own, which begin at a layer of another disk, their origin.
+ * Clones: disks without an image of their own, which begin at a layer of another disk, their
+ * origin.
  *
  * A clone that follows takes its origin's new head whenever it gets a fresh scratch (prepare,
  * reset), until it commits something of its own. The verbs, disk_clone() and disk_unlink(), are in

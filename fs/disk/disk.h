@@ -57,7 +57,9 @@ void scratch_reopen(struct scratch *scratch, bool writer);
  */
 void scratch_note_passthrough(struct scratch *scratch, bool passed);
 
-/* To be called before each modification of the scratch's data that the daemon does itself. Cheap. */
+/*
+ * To be called before each modification of the scratch's data that the daemon does itself. Cheap.
+ */
 int scratch_mark_written(struct scratch *scratch);
 
 /*
@@ -66,7 +68,9 @@ int scratch_mark_written(struct scratch *scratch);
  */
 int scratch_sync(struct scratch *scratch);
 
-/* [waits] Remove a clone: unlink(2) of its name. -EPERM for an image's disk, -EBUSY while in use. */
+/*
+ * [waits] Remove a clone: unlink(2) of its name. -EPERM for an image's disk, -EBUSY while in use.
+ */
 int disk_unlink(struct disks *disks, const char *name);
 
 /* The control file's verbs; [waits] all of them. */
@@ -87,9 +91,9 @@ int disk_snapshot(struct disks *disks, const char *name, const char *snapshot, c
 		  struct commit_result *ret_result, struct sentence *error);
 
 /*
- * The snapshots that keep what undo and revert leave: the scratch's changes, and a head that nothing
- * else keeps. "" where there was nothing to keep. Set as soon as they are made, so also where the
- * verb fails then.
+ * The snapshots that keep what undo and revert leave: the scratch's changes, and a head that
+ * nothing else keeps. "" where there was nothing to keep. Set as soon as they are made, so also
+ * where the verb fails then.
  */
 struct move_result {
 	char scratch[SNAPSHOT_NAME_MAX + 1];

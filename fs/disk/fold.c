@@ -271,7 +271,9 @@ static int move_user(struct disk *disk, struct layer *layer, struct sentence *er
 	struct blank *blank;
 	int r = layer_blank(parent, &blank, error);
 
-	/* The scratch is moved before the record: over either of the two layers it reads the same. */
+	/*
+	 * The scratch is moved before the record: over either of the two layers it reads the same.
+	 */
 	if (r == 0 && has_data)
 		r = move_scratch(disk, parent, error);
 	if (r < 0)
@@ -350,7 +352,10 @@ int fold_run(struct disk *disk, struct layer *layer, struct sentence *error)
 			disk->name, layer->record.id, why.text);
 	log_info("disk '%s': layer %s was folded into %s", disk->name, layer->record.id,
 		 layer->parent->record.image ? "the image" : "its parent");
-	/* What stood on the layer may have been removed meanwhile, so that nothing needs the parent. */
+	/*
+	 * What stood on the layer may have been removed meanwhile, so that nothing needs the
+	 * parent.
+	 */
 	gc_layer(layer->parent);
 	return 0;
 }

@@ -27,7 +27,10 @@
 
 /* --- reset and commit ------------------------------------------------------------------------- */
 
-/* The record without the hold, in the file and in memory; *ret_dropped is the hold's layer, a reference, or NULL. */
+/*
+ * The record without the hold, in the file and in memory; *ret_dropped is the hold's layer, a
+ * reference, or NULL.
+ */
 static int record_reset(struct disk *disk, struct layer **ret_dropped, struct sentence *error)
 {
 	struct disk_record after = disk->record;
@@ -59,8 +62,8 @@ static int reset_claimed(struct disk *disk, bool force, struct sentence *error)
 {
 	struct layer *dropped;
 	/*
-	 * The hold may be all that stands on what a changed image was: then the image is checked when
-	 * the hold is gone.
+	 * The hold may be all that stands on what a changed image was: then the image is checked
+	 * when the hold is gone.
 	 */
 	bool hold_first = force && disk->hold;
 	int r = disk_check_idle(disk, error);

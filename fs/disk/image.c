@@ -175,7 +175,10 @@ static int take_new_content(struct disk *disk, const struct image_stamp *stamp, 
 	return 0;
 }
 
-/* The sentence says what stands on the old content, and the command that gives up no more than that. */
+/*
+ * The sentence says what stands on the old content, and the command that gives up no more than
+ * that.
+ */
 static int refuse_changed(const struct disk *disk, bool layers, struct sentence *error)
 {
 	const char *what = layers ? "layers" : disk->hold ? "a saved guest's state" : "changes in the scratch";

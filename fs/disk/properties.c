@@ -73,7 +73,10 @@ static int make_larger_layer(struct disk *disk, struct layer *layer, struct sent
 	r = scratch_set_attributes(disk, fd);
 	if (r == 0)
 		r = io_sync(fd);
-	/* The file's name must last before the record: a start that finds a record without a file removes nothing. */
+	/*
+	 * The file's name must last before the record: a start that finds a record without a file
+	 * removes nothing.
+	 */
 	if (r == 0)
 		r = io_sync_directory(disks->layers_fd);
 	if (r == 0)

@@ -182,7 +182,9 @@ static int check_may_unprotect(struct disk *disk, bool force, struct sentence *e
 	return r;
 }
 
-/* `force` does not destroy the layers: their files go to lost/, in case they are needed after all. */
+/*
+ * `force` does not destroy the layers: their files go to lost/, in case they are needed after all.
+ */
 static void give_up_layers(struct disk *disk)
 {
 	struct disks *disks = disk->disks;

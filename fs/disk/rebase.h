@@ -22,7 +22,9 @@
 int rebase_header(struct disks *disks, int fd, int directory, const char *saved, const struct layer *parent,
 		  struct sentence *error);
 
-/* At start: put the old header back where a crash interrupted a rebase. 0 also when there was none. */
+/*
+ * At start: put the old header back where a crash interrupted a rebase. 0 also when there was none.
+ */
 int rebase_recover(int fd, int directory, const char *saved);
 
 #endif

@@ -467,7 +467,9 @@ struct scratch *scratch_find(struct disk *disk, const struct handover_node *note
 	return scratch;
 }
 
-/* `unwritten` is set, for no write-back was started by this daemon for what an earlier one wrote. */
+/*
+ * `unwritten` is set, for no write-back was started by this daemon for what an earlier one wrote.
+ */
 void scratch_reopen(struct scratch *scratch, bool writer)
 {
 	struct disk *disk = scratch->disk;
@@ -506,7 +508,9 @@ int scratch_sync(struct scratch *scratch)
 	return strict ? io_sync(scratch->fd) : 0;
 }
 
-/* A strict scratch that has data to write back, which is no longer marked so: a reference, or NULL. */
+/*
+ * A strict scratch that has data to write back, which is no longer marked so: a reference, or NULL.
+ */
 static struct scratch *next_unwritten(struct disks *disks)
 {
 	struct scratch *found = NULL;

@@ -28,7 +28,9 @@ int scratch_adopt(struct disk *disk, struct layer *layer);
 bool scratch_is_dirty(struct scratch *scratch);
 bool scratch_looks_dirty_locked(const struct scratch *scratch); /* the same, but changes nothing: for the status */
 
-/* Whether the header still says what revertfs wrote. 0; -EBADMSG, or an I/O error, with a sentence. */
+/*
+ * Whether the header still says what revertfs wrote. 0; -EBADMSG, or an I/O error, with a sentence.
+ */
 int scratch_check(struct scratch *scratch, struct sentence *error);
 
 /* Give a file owner, mode and xattrs of the disk's image, and no others. */
@@ -42,8 +44,8 @@ int scratch_set_attributes(const struct disk *disk, int fd);
 int scratch_to_lost(struct disk *disk, const char *with, struct sentence *error);
 
 /*
- * Start writing back the data of strict scratches, so that the sync at a seal is short. Called every
- * few seconds by the housekeeper (workers.c). Does not wait for the medium.
+ * Start writing back the data of strict scratches, so that the sync at a seal is short. Called
+ * every few seconds by the housekeeper (workers.c). Does not wait for the medium.
  */
 void scratch_write_back(struct disks *disks);
 

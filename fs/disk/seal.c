@@ -199,7 +199,10 @@ static char *intent_file(const char *uuid)
 	return format_text("%s" INTENT_SUFFIX, uuid);
 }
 
-/* How many of the seals move a head or a hold. An intent is needed for two: one disk.json is a commit point by itself. */
+/*
+ * How many of the seals move a head or a hold. An intent is needed for two: one disk.json is a
+ * commit point by itself.
+ */
 static size_t count_moves(const struct seal *seals, size_t count)
 {
 	size_t moves = 0;

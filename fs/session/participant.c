@@ -79,7 +79,10 @@ static bool texts_differ(const char *a, const char *b)
 	return strcmp(a ? a : "", b ? b : "") != 0;
 }
 
-/* By members: a comparison of the bytes would see padding, and what an older text left behind a NUL. */
+/*
+ * By members: a comparison of the bytes would see padding, and what an older text left behind a
+ * NUL.
+ */
 bool records_differ(const struct disk_record *a, const struct disk_record *b)
 {
 	return texts_differ(a->head, b->head) || texts_differ(a->hold, b->hold) ||

@@ -189,8 +189,8 @@ static void choose_leftover(struct participant *participant)
 }
 
 /*
- * A saved guest is to be resumed on this file, so its header must still be what revertfs wrote: the
- * content is what the guest left, and no other file is named.
+ * A saved guest is to be resumed on this file, so the header must still be what revertfs wrote, and
+ * name no other file.
  */
 static int check_standing(const struct participant *participant, struct sentence *error)
 {
@@ -495,7 +495,10 @@ int session_prepare(struct disks *disks, const struct session_request *request, 
 	}
 	if (r == 0 && !before)
 		note_choice(disks, request, &participants, announced);
-	/* An announcement is for one prepare, also where it is refused: the next start is no restore. */
+	/*
+	 * An announcement is for one prepare, also where it is refused: the next start is no
+	 * restore.
+	 */
 	session_forget_announcement(disks, request->uuid);
 	if (r == 0)
 		r = participants_allocate_result(&participants, ret_result, error);

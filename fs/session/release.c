@@ -81,7 +81,9 @@ static bool became_backing(const struct participant *participant)
 	       strcmp(participant->item->source, session->source) != 0;
 }
 
-/* Whether the guest wrote anything, in this session or before it was saved (then there is a hold). */
+/*
+ * Whether the guest wrote anything, in this session or before it was saved (then there is a hold).
+ */
 static bool has_data(const struct participant *participant)
 {
 	return participant->disk->hold || scratch_is_dirty(participant->disk->scratch);
@@ -215,8 +217,8 @@ static int seal_outcomes(struct disks *disks, struct participants *participants,
 			continue;
 		/*
 		 * A commit onto an image that was changed outside the mount would make a head that
-		 * reads as nothing ever was. A layer that is held or sealed aside keeps the data, and
-		 * changes no head, so it is not refused.
+		 * reads as nothing ever was. A layer that is held or sealed aside keeps the data,
+		 * and changes no head, so it is not refused.
 		 */
 		r = outcomes[i] == OUTCOME_COMMIT ? image_check(participants->list[i].disk, true, error) : 0;
 		if (r < 0)
