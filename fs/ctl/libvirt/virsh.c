@@ -123,7 +123,7 @@ int virsh_domain_names(const struct virsh *virsh, char ***ret_names, struct sent
 	char *place = NULL;
 	int r = virsh_run(virsh, words, &text, error);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	names = calloc(strlen(text) / 2 + 2, sizeof(*names));
 	if (!names)
