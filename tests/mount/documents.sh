@@ -370,14 +370,30 @@ ctl_says_all() {
 }
 promise "each setting of the control file is an option of revertctl" ctl_says_all
 
-map_is_true() {
-	local directory file
-	for directory in fs fs/ctl hook; do
-		sed -n "/^| ${directory//\//\\/}\/ |/,/^$/p" "$top/fs/README.md" | grep -oE '^\|[^|]*\|' | grep -oE '[a-z0-9_]+\.[ch]' >map
-		[[ -s map ]]
-		while read -r file; do
-			[[ $(find "$top/fs" "$top/hook" -name "$file") ]] || { echo "$directory/$file is in fs/README.md alone" >&2; return 1; }
-		done <map
+# Backquotes are Markdown.s.
+# shellcheck disable=SC2016
+source_folders() {
+	(cd "$top" && find fs hook -name '*.c' -printf '%h\n' | sort -u)
+}
+
+folders_agree() {
+	local folder
+	for folder in $(source_folders); do
+		[[ -e $top/$folder/README.md ]] || { echo "$folder has no README.md" >&2; return 1; }
+		sed '1,/^In reading order/d' "$top/$folder/README.md" | grep -oE '`[a-z0-9_]+\.[ch]`' | tr -d '`' | sort >named
+		(cd "$top/$folder" && find . -maxdepth 1 -name '*.[ch]' -printf '%f\n' | sort) >there
+		diff named there >&2 || { echo "of $folder/README.md" >&2; return 1; }
 	done
 }
-promise "the map of fs/README.md names files that are there" map_is_true
+promise "each folder of the source has a page that names its files, each once, and no others" folders_agree
+
+map_is_true() {
+	local path
+	sed -nE 's/^\| `([a-z]+)\/` \| .*/\1/p' "$top/fs/README.md" | sort >named
+	(cd "$top/fs" && find . -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort) >there
+	diff named there >&2
+	for path in $(grep -oE '`[a-z._]+(/[a-z0-9_]+)+\.[ch0-9]+`' "$top/fs/README.md" | tr -d '`'); do
+		[[ -e $top/fs/$path ]] || { echo "fs/README.md names $path, which is not there" >&2; return 1; }
+	done
+}
+promise "the map of fs/README.md has all folders, and names files that are there" map_is_true
