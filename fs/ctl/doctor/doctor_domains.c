@@ -97,14 +97,6 @@ static bool is_served(const struct doctor *doctor, const struct mount *mount, co
 	return false;
 }
 
-static bool is_named(const struct config *config, const char *target)
-{
-	for (size_t i = 0; config && i < config->count; i++)
-		if (strcmp(config->disks[i].target, target) == 0)
-			return true;
-	return false;
-}
-
 static void check_disk(struct doctor *doctor, const char *domain, const struct config *config,
 		       const struct domain_disk *disk)
 {
@@ -120,7 +112,7 @@ static void check_disk(struct doctor *doctor, const char *domain, const struct c
 			"the layers that stand on it",
 			domain, disk->path, disk->target);
 	if (mount && is_served(doctor, mount, name_beneath(disk->path, mount->point)) &&
-	    !is_named(config, disk->target))
+	    !(config && config_find(config, disk->target)))
 		doctor_note(
 			doctor, LEVEL_WARNING, adopt,
 			"domain '%s' has '%s' as its disk '%s', but its file does not name that: nothing reverts it",
