@@ -17,7 +17,7 @@ struct json_object *object_of(struct json_object *object, const char *key); /* N
 /* An element of the array with this key; NULL behind the last one. */
 struct json_object *element_of(struct json_object *object, const char *key, size_t index);
 
-/* A disk's state: "dirty" and the like, and "held" where a saved guest's state stands on the disk. */
+/* A disk's state: "dirty" and the like; "held" where the state of a saved guest stands on it. */
 const char *disk_state(struct json_object *disk);
 
 #endif

@@ -2,9 +2,9 @@
 /*
  * The agent in a guest, asked through virsh: freezing and thawing the guest's filesystems.
  *
- * timeout_s is how long libvirt waits for the agent's answer; each call takes 10 s
- * more at most. An agent that is late may still do what it was asked: thaw after a freeze that failed,
- * whatever the error. Errors come with a sentence.
+ * timeout_s is how long libvirt waits for the agent's answer; each call takes 10 s more at most. An
+ * agent that is late may still do what it was asked: thaw after a freeze that failed, whatever the
+ * error. Errors come with a sentence.
  */
 #ifndef REVERTFS_CTL_LIBVIRT_AGENT_H
 #define REVERTFS_CTL_LIBVIRT_AGENT_H

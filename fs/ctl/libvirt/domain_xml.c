@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The path of a volume is read from the XML that libvirt keeps of its storage pools, as the hook reads
- * it: a hook must not ask libvirt, and both have to find the same path.
+ * The path of a volume is read from the XML that libvirt keeps of its storage pools, as the hook
+ * reads it: a hook must not ask libvirt, and both have to find the same path.
  */
 #include "domain_xml.h"
 

@@ -59,8 +59,7 @@ TEST(the_line_to_the_head_goes_straight_down_and_the_others_beside_it)
 					    "|-* one, two   1.0K\n"
 					    "| * three      1.0K\n"
 					    "* ccc  [head]  1.0K\n"
-					    "o scratch      2.0K  dirty\n" +
-						    0);
+					    "o scratch      2.0K  dirty\n");
 }
 
 TEST(what_a_saved_guest_needs_is_marked_and_its_session_stands_on_it)
