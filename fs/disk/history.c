@@ -28,15 +28,14 @@
 /* --- reset and commit ------------------------------------------------------------------------- */
 
 /*
- * The record without the hold, in the file and in memory; *ret_dropped is the hold's layer, a
- * reference, or NULL.
+ * The record without the hold, in the file and in memory; *ret_dropped becomes the hold's
+ * layer, a reference; it stays NULL where there was none.
  */
 static int record_reset(struct disk *disk, struct layer **ret_dropped, struct sentence *error)
 {
 	struct disk_record after = disk->record;
 	int r;
 
-	*ret_dropped = NULL;
 	after.fate = FATE_DISCARD;
 	record_clear_hold(&after);
 	if (after.fate == disk->record.fate && !disk->hold)
@@ -60,7 +59,7 @@ static int reset_scratch(struct disk *disk, struct sentence *error)
 
 static int reset_claimed(struct disk *disk, bool force, struct sentence *error)
 {
-	struct layer *dropped;
+	struct layer *dropped = NULL;
 	/*
 	 * The hold may be all that stands on what a changed image was: then the image is checked
 	 * when the hold is gone.
