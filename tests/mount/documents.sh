@@ -370,12 +370,11 @@ ctl_says_all() {
 }
 promise "each setting of the control file is an option of revertctl" ctl_says_all
 
-# Backquotes are Markdown.s.
-# shellcheck disable=SC2016
 source_folders() {
 	(cd "$top" && find fs hook -name '*.c' -printf '%h\n' | sort -u)
 }
 
+# shellcheck disable=SC2016 # the backquotes are Markdown's
 folders_agree() {
 	local folder
 	for folder in $(source_folders); do
@@ -387,6 +386,7 @@ folders_agree() {
 }
 promise "each folder of the source has a page that names its files, each once, and no others" folders_agree
 
+# shellcheck disable=SC2016
 map_is_true() {
 	local path
 	sed -nE 's/^\| `([a-z]+)\/` \| .*/\1/p' "$top/fs/README.md" | sort >named
