@@ -295,7 +295,7 @@ errors_agree() {
 }
 
 daemon_sources() {
-	find "$top/fs" -name '*.c' ! -path '*/ctl/*' ! -path '*/client/*' ! -path '*/libvirt/*'
+	find "$top/fs" -name '*.c' ! -path "$top/fs/ctl/*" ! -path "$top/fs/client/*" ! -path "$top/fs/libvirt/*"
 }
 promise "the errors that the manual page names are those that the daemon's source has" errors_agree
 

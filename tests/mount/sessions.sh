@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# What a disk does when a domain starts and ends, as the hook asks for it by the control file: each line of the tables in DESIGN.md 6
-# and fs/session.c, without libvirt.
+# What a disk does when a domain starts and ends, as the hook asks for it by the control file: each line of the tables at the top of
+# fs/session/prepare.c and in fs/session/release.c, without libvirt.
 . "$TESTLIB"
 need_fuse
 need jq qemu-img qemu-io
