@@ -312,15 +312,21 @@ static bool is_aside(const struct layer *hold, const struct disk *disk)
 	return is;
 }
 
-static void name_hold_aside(struct disk *disk)
+static int name_hold_aside(struct disk *disk, struct sentence *error)
 {
 	char snapshot[SNAPSHOT_NAME_MAX + 1];
+	int r;
 
 	disk_unused_snapshot_name(disk, ASIDE_SAVED, snapshot);
-	if (layer_add_name(disk->hold, disk->name, snapshot) == 0)
-		log_info(
-			"disk '%s': domain '%s' was started afresh; what its saved state needs was sealed aside as '%s'",
-			disk->name, disk->record.hold_domain, snapshot);
+	r = layer_add_name(disk->hold, disk->name, snapshot);
+	if (r < 0)
+		return report(error, r,
+			      "disk '%s': what the saved state of domain '%s' needs cannot be kept as '%s': %s; "
+			      "restore that, or give it up with 'reset %s force=yes'",
+			      disk->name, disk->record.hold_domain, snapshot, error_text(r), disk->name);
+	log_info("disk '%s': domain '%s' was started afresh; what its saved state needs was sealed aside as '%s'",
+		 disk->name, disk->record.hold_domain, snapshot);
+	return 0;
 }
 
 /* disk.json as it is to be in the session. */
@@ -371,11 +377,12 @@ static int prepare_participant(struct participant *participant, struct sentence 
 {
 	struct disk *disk = participant->disk;
 	struct layer *dropped = NULL;
-	int r;
+	int r = 0;
 
 	if (disk->hold && participant->hold_aside && !is_aside(disk->hold, disk))
-		name_hold_aside(disk);
-	r = save_record(participant, error);
+		r = name_hold_aside(disk, error);
+	if (r == 0)
+		r = save_record(participant, error);
 	if (r < 0)
 		return r;
 	if (participant->start == START_FRESH)

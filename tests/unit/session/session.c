@@ -393,6 +393,31 @@ TEST(a_guest_saved_to_a_file_and_started_afresh_leaves_its_hold_under_a_name)
 	world_end();
 }
 
+/* As many names as a layer can have, all of another disk. */
+static void fill_names(const struct disk *disk)
+{
+	char snapshot[16];
+
+	for (int i = 0; i < LAYER_NAMES_MAX; i++) {
+		snprintf(snapshot, sizeof(snapshot), "s%d", i);
+		check_int(layer_add_name(disk->hold, "other", snapshot), 0);
+	}
+}
+
+TEST(a_hold_that_cannot_get_a_name_stays_and_the_domain_does_not_start)
+{
+	new_hold(false);
+	fill_names(look("d"));
+	check_refused(ENOSPC, "restore that, or give it up", prepare(ONE, DISKS({ D })));
+	check(look("d")->hold);
+	check(!look("d")->session);
+	check_ok(announce(UUID1));
+	check_ok(prepare(ONE, DISKS({ D })));
+	check_str(answers[0].action, "resumed");
+	check_reads("d", 0, 1, 2);
+	world_end();
+}
+
 TEST(a_failed_restore_keeps_the_hold)
 {
 	new_hold(false);
