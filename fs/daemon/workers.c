@@ -214,8 +214,6 @@ static bool transfer_one_locked(struct disks *disks)
 	log_debug("job", "disk '%s': the %s of layer %s to '%s' begins", transfer->disk->name, transfer->kind,
 		  transfer->layer->record.id, transfer->target);
 	r = transfer->run(transfer, &error);
-	log_debug("job", "'%s': the %s to '%s' %s", transfer->disk->name, transfer->kind, transfer->target,
-		  r < 0 ? error.text : "is complete");
 	transfer_end(transfer, r, &error);
 	transfer_put(transfer);
 	pthread_mutex_lock(&disks->lock);

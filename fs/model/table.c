@@ -446,12 +446,12 @@ void disk_set_hold(struct disk *disk, struct layer *hold)
 
 struct layer *disk_take_hold(struct disk *disk)
 {
-	struct layer *hold;
+	struct layer *hold = NULL;
 
-	pthread_mutex_lock(&disk->disks->lock);
-	hold = disk->hold;
-	disk->hold = NULL;
-	pthread_mutex_unlock(&disk->disks->lock);
+	LOCKED (&disk->disks->lock)
+		hold = steal_pointer(&disk->hold);
+	if (hold)
+		log_debug("disk", "'%s': held no longer", disk->name);
 	return hold;
 }
 

@@ -32,7 +32,7 @@ enum end_reason {
 /* One disk in a prepare, or one target in a release. All texts are borrowed. */
 struct session_item {
 	const char *name;   /* prepare: the disk */
-	const char *target; /* vda */
+	const char *target; /* vda; shorter than TARGET_SIZE */
 	const char *source; /* the path in the XML; NULL at a release whose XML has no such target */
 	const char *format; /* prepare: for an image that is no disk yet; NULL: probe */
 	bool armed;         /* one-shot-commit is true */

@@ -6,6 +6,7 @@
 #include "participant.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,7 +62,7 @@ void participant_add_result(const struct participant *participant, const char *t
 	struct participant_result *added = &result->list[result->count++];
 
 	added->disk = disk_get(participant->disk);
-	strcpy(added->target, target);
+	snprintf(added->target, sizeof(added->target), "%s", target);
 	added->action = action;
 	added->consumed = participant->consumed;
 	strcpy(added->snapshot, participant->name);
