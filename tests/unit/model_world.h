@@ -14,7 +14,6 @@
 #include "foldable.h"
 #include "gc.h"
 #include "layer.h"
-#include "state_directory.h"
 
 static struct sentence error; /* of the last verb */
 
@@ -43,9 +42,7 @@ static struct {
 __attribute__((unused)) static void world_new(void)
 {
 	world_make();
-	if (model_new(&world->options, world->images_fd, world->handover, &world->disks, &error) != 0 ||
-	    model_open_directories(world->disks, &error) != 0)
-		test_fail(__FILE__, __LINE__, "the state directory: %s", error.text);
+	world_open();
 }
 
 __attribute__((unused)) static void world_end(void)

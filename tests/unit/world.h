@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Disks without a kernel: those of a directory, written and read by qemu-io on the scratch's own
- * file. model_world.h lets tests call the verbs of fs/disk; daemon_world.h has what only a daemon
- * does.
+ * file. model_world.h lets tests call the verbs of fs/disk, control_lines.h writes control lines and
+ * reads the status, daemon_world.h has what only a daemon does.
  *
  * No mount is there, so that what headers name is made of symlinks: MOUNT/.revertfs/images is the
  * images directory, and each MOUNT/.revertfs/layers/ID leads to the layer's file. A world is
@@ -24,6 +24,7 @@
 #include "disk.h"
 #include "io.h"
 #include "model.h"
+#include "state_directory.h"
 #include "table.h"
 #include "test.h"
 
@@ -128,6 +129,16 @@ static void world_remove(void)
 	free(world->top);
 	free(world);
 	world = NULL;
+}
+
+/* Serve no disk yet, over an empty state directory: nothing is loaded, no thread is started. */
+__attribute__((unused)) static void world_open(void)
+{
+	struct sentence error = { "" };
+
+	if (model_new(&world->options, world->images_fd, world->handover, &world->disks, &error) != 0 ||
+	    model_open_directories(world->disks, &error) != 0)
+		test_fail(__FILE__, __LINE__, "the state directory: %s", error.text);
 }
 
 /* ---- content */

@@ -3,13 +3,21 @@
  * The control file's lines: what each verb takes, names as they may be written, several lines in a
  * write, the JSON answer.
  */
-#include "daemon_world.h"
+#include "control_lines.h"
 
 #include "command.h"
 
+static void world_end(void)
+{
+	model_free(world->disks);
+	world_remove();
+	forget_answer();
+}
+
 static void new_disk(void)
 {
-	world_new();
+	world_make();
+	world_open();
 	make_raw("d", 1);
 	check_ok("protect d");
 }
