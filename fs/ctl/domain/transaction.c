@@ -20,10 +20,10 @@ int transaction_run(const struct transaction_step *steps, size_t count, void *su
 	if (r == 0)
 		return 0;
 	for (size_t i = failed + 1; i-- > 0;) {
-		struct sentence inner = { "" };
+		struct sentence before = stuck, inner = { "" };
 
 		if (steps[i].undo && steps[i].undo(subject, &inner) < 0)
-			report(&stuck, r, "%s%s%s", stuck.text, *stuck.text ? "; " : "", inner.text);
+			report(&stuck, r, "%s%s%s", before.text, *before.text ? "; " : "", inner.text);
 	}
 	if (*stuck.text)
 		return report(error, r, "%s; and this could not be taken back: %s", why.text, stuck.text);

@@ -5,7 +5,7 @@
 
 struct trace {
 	char text[64];
-	int fail_at, stuck_at;
+	int fail_at, stuck_at, also_stuck_at;
 };
 
 static int act(struct trace *trace, int number, struct sentence *error)
@@ -17,7 +17,9 @@ static int act(struct trace *trace, int number, struct sentence *error)
 static int undo(struct trace *trace, int number, struct sentence *error)
 {
 	sprintf(trace->text + strlen(trace->text), "-%d", number);
-	return trace->stuck_at == number ? report(error, -EIO, "step %d is stuck", number) : 0;
+	return trace->stuck_at == number || trace->also_stuck_at == number
+		       ? report(error, -EIO, "step %d is stuck", number)
+		       : 0;
 }
 
 #define STEP(n)                                                   \
@@ -56,4 +58,8 @@ TEST(an_undo_that_fails_is_told_and_keeps_nothing_else_from_being_undone)
 	check_errno(transaction_run(steps, 3, &trace, "all is as it was", &why), EIO);
 	check_str(trace.text, "+1+2-2-1");
 	check_str(why.text, "step 2 failed; and this could not be taken back: step 2 is stuck");
+	trace = (struct trace){ .fail_at = 3, .stuck_at = 3, .also_stuck_at = 1 };
+	check_errno(transaction_run(steps, 3, &trace, "all is as it was", &why), EIO);
+	check_str(trace.text, "+1+2+3-3-2-1");
+	check_str(why.text, "step 3 failed; and this could not be taken back: step 3 is stuck; step 1 is stuck");
 }
