@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the status does not say is not shown, and nothing here fails.
+ * What the status does not say is not shown, and is no error.
  */
 #include "draw.h"
 

@@ -140,7 +140,7 @@ static int check_domain(const struct conversion *conversion, const char *name, s
 	struct sentence ignored;
 
 	/* A domain that goes away meanwhile uses nothing. */
-	if (domain_xml_read(&conversion->defined.virsh, name, DOMAIN_XML_DEFINED, NULL, &domain, &ignored) < 0 ||
+	if (domain_xml_read(&conversion->defined.virsh, name, DOMAIN_XML_INACTIVE, NULL, &domain, &ignored) < 0 ||
 	    strcmp(domain->uuid, conversion->defined.domain->uuid) == 0)
 		return 0;
 	for (size_t i = 0; i < conversion->count; i++)
@@ -167,14 +167,6 @@ static int check_other_domains(const struct conversion *conversion, struct sente
 
 /* ---- the new file and definition */
 
-static const struct config_disk *find_entry(const struct config *config, const char *target)
-{
-	for (size_t i = 0; config && i < config->count; i++)
-		if (strcmp(config->disks[i].target, target) == 0)
-			return &config->disks[i];
-	return NULL;
-}
-
 static int compose_file(struct conversion *conversion, struct sentence *error)
 {
 	const struct config *config = conversion->defined.config;
@@ -182,7 +174,7 @@ static int compose_file(struct conversion *conversion, struct sentence *error)
 	size_t count = 0;
 
 	for (size_t i = 0; targets && i < conversion->count; i++)
-		if (!find_entry(config, conversion->disks[i].target))
+		if (!config || !config_find(config, conversion->disks[i].target))
 			targets[count++] = conversion->disks[i].target;
 	if (targets && config)
 		conversion->file = count ? config_text_add(config->text, targets, count) : strdup(config->text);

@@ -162,6 +162,24 @@ static int is_as_it_was(const struct conversion *conversion, bool *ret_same, str
 	return r;
 }
 
+static int check_as_it_was(const struct conversion *conversion, struct sentence *error)
+{
+	bool same;
+	int r = is_as_it_was(conversion, &same, error);
+
+	if (r == 0 && !same)
+		r = report(error, -ESTALE, "somebody has changed the definition of '%s' meanwhile: try again",
+			   conversion->defined.domain->name);
+	return r;
+}
+
+int conversion_try_define(const struct conversion *conversion, struct sentence *error)
+{
+	int r = check_as_it_was(conversion, error);
+
+	return r < 0 ? r : virsh_define(&conversion->defined.virsh, conversion->defined.xml, error);
+}
+
 /*
  * A define that failed may have been done, by a virsh that was late: it counts as done before it is
  * tried.
@@ -169,17 +187,13 @@ static int is_as_it_was(const struct conversion *conversion, bool *ret_same, str
 int conversion_define(void *subject, struct sentence *error)
 {
 	struct conversion *conversion = subject;
-	bool same;
 	int r;
 
 	if (strcmp(conversion->before, conversion->after) == 0)
 		return 0;
-	r = is_as_it_was(conversion, &same, error);
+	r = check_as_it_was(conversion, error);
 	if (r < 0)
 		return r;
-	if (!same)
-		return report(error, -ESTALE, "somebody has changed the definition of '%s' meanwhile: try again",
-			      conversion->defined.domain->name);
 	conversion->definition_written = true;
 	return virsh_define(&conversion->defined.virsh, conversion->after, error);
 }

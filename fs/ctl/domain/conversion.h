@@ -60,6 +60,12 @@ int conversion_status(const struct conversion_disk *disk, struct json_object **r
 int conversion_ask(const struct conversion_disk *disk, const char *verb, const char *key, const char *value,
 		   struct sentence *error);
 
+/*
+ * Have libvirt define what is defined already: one that refuses does so before anything is changed.
+ * -ESTALE when somebody has changed the definition since it was read.
+ */
+int conversion_try_define(const struct conversion *conversion, struct sentence *error);
+
 /* Steps of a transaction whose subject is a struct conversion. */
 int conversion_write_file(void *subject, struct sentence *error);
 int conversion_unwrite_file(void *subject, struct sentence *error);

@@ -6,8 +6,8 @@
  * committed, and commits folded, which may take long and may fail. Before that, libvirt is asked to
  * define what is defined already: a libvirt that refuses does so while nothing has changed. Then
  * the transaction's steps follow, each with its undo: the domain's file, the definition, and the
- * end of the protection. Changes that are to be discarded are discarded by the last step, when
- * nothing else can fail any more.
+ * end of the protection. Changes that are to be discarded are discarded by the last step, disk by
+ * disk: where a later disk fails, the undo cannot bring back what an earlier one had.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -227,12 +227,13 @@ static int fold_all(const struct conversion_disk *disk, bool quiet, struct sente
 
 static int commit_and_fold(struct disown *disown, bool quiet, struct sentence *error)
 {
-	if (virsh_define(&disown->conversion.defined.virsh, disown->conversion.defined.xml, error) < 0)
-		return report_context(error, -EIO, "nothing was changed: ");
+	int r = conversion_try_define(&disown->conversion, error);
+
+	if (r < 0)
+		return report_context(error, r, "nothing was changed: ");
 	disown->committed = disown->changes == CHANGES_COMMIT;
 	for (size_t i = 0; i < disown->conversion.count; i++) {
 		const struct conversion_disk *disk = &disown->conversion.disks[i];
-		int r = 0;
 
 		if (disk->is_disk && disown->changes == CHANGES_COMMIT)
 			r = conversion_ask(disk, "commit", NULL, NULL, error);

@@ -77,13 +77,12 @@ int defined_domain_check_off(const struct defined_domain *defined, struct senten
 
 static int choose_one(const struct config *config, const char *target, bool *which, struct sentence *error)
 {
-	for (size_t i = 0; i < config->count; i++) {
-		if (strcmp(config->disks[i].target, target) == 0) {
-			which[i] = true;
-			return 0;
-		}
-	}
-	return report(error, -ENOENT, "'%s' names no target '%s'", config->shown, target);
+	const struct config_disk *disk = config_find(config, target);
+
+	if (!disk)
+		return report(error, -ENOENT, "'%s' names no target '%s'", config->shown, target);
+	which[disk - config->disks] = true;
+	return 0;
 }
 
 int defined_domain_choose(const struct defined_domain *defined, const struct arguments *arguments, bool **ret_which,

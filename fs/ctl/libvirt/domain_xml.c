@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The path of a volume is read from the XML that libvirt keeps of its storage pools, as the hook
- * reads it: a hook must not ask libvirt, and both have to find the same path.
+ * The path of a volume is read from the XML that libvirt keeps of its storage pools, where the hook
+ * reads it by default: a hook must not ask libvirt, and both have to find the same path.
  */
 #include "domain_xml.h"
 
@@ -13,11 +13,17 @@ static const char *const storage_dirs[] = { "/run/libvirt/storage", "/etc/libvir
 static int dump(const struct virsh *virsh, const char *domain, enum domain_xml which, char **ret_xml,
 		struct sentence *error)
 {
-	const char *current[] = { "dumpxml", "--domain", domain, NULL };
+	const char *const current[] = { "dumpxml", "--domain", domain, NULL };
+	const char *const inactive[] = { "dumpxml", "--inactive", "--domain", domain, NULL };
 	/* A definition that is given back without its secrets would lose them. */
-	const char *defined[] = { "dumpxml", "--inactive", "--security-info", "--domain", domain, NULL };
+	const char *const defined[] = { "dumpxml", "--inactive", "--security-info", "--domain", domain, NULL };
+	const char *const *const words[] = {
+		[DOMAIN_XML_CURRENT] = current,
+		[DOMAIN_XML_INACTIVE] = inactive,
+		[DOMAIN_XML_DEFINED] = defined,
+	};
 
-	return virsh_run(virsh, which == DOMAIN_XML_DEFINED ? defined : current, ret_xml, error);
+	return virsh_run(virsh, words[which], ret_xml, error);
 }
 
 int domain_xml_read(const struct virsh *virsh, const char *domain, enum domain_xml which, char **ret_xml,

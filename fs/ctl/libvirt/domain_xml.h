@@ -9,8 +9,9 @@
 #include "virsh.h"
 
 enum domain_xml {
-	DOMAIN_XML_CURRENT, /* as the domain runs, where it runs */
-	DOMAIN_XML_DEFINED, /* as it is defined, with its secrets: what `virsh define` takes back */
+	DOMAIN_XML_CURRENT,  /* as the domain runs, where it runs */
+	DOMAIN_XML_INACTIVE, /* as it is defined, to be looked at */
+	DOMAIN_XML_DEFINED,  /* as it is defined, with its secrets: what `virsh define` takes back */
 };
 
 /*

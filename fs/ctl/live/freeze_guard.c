@@ -381,7 +381,7 @@ int freeze_guard_end(struct freeze_guard *guard, struct freeze_guard_times *ret_
 	if (last.too_late)
 		return report(
 			error, -ETIME,
-			"the guest had gone on before that was done, after %u s or because somebody else resumed or thawed it",
+			"the guest had gone on before that was done, after %u s or because somebody else thawed it",
 			guard->plan.timeout_s);
 	return 0;
 }

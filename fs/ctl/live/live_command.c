@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The result of a live snapshot, in words and as JSON. Nothing here asks a daemon or libvirt.
+ * The options of a live snapshot, and its result in words and as JSON. Nothing here asks a daemon
+ * or libvirt.
  */
 #include "live_command.h"
 
