@@ -3,13 +3,13 @@
 # revertfs: build/revertfs (the daemon), build/revertfs-hook (what libvirt calls), build/revertctl (what people call).
 #
 #   make [all]        build all                       make demo       show it at work, in a minute (root)
-#   make deps         install what building and       make check      all tests (root); T=mount/protect: one,
+#   make deps         install what building and       make check      all tests (root); T=mount/demo: one,
 #                     running needs                                   KEEP=1: keep its directory, J=2: at a time
 #   make deps-check   ... and what the tests need     make bench      compare with what it replaces; B=reset: one, ROUNDS=10
 #   make install      DESTDIR PREFIX SYSCONFDIR       make lint       formatting and static checks
 #   make uninstall    ... the same                    make deps-bench what the comparison needs
 #   make clean        remove build/                   make format     apply the formatting
-#                                                     make help       this text
+#   make fuzz         CC=clang KIND=libvirt/config    make help       this text
 #
 # SAN=1 builds (and tests) under ASan and UBSan in build/san; WERROR=1, CC=clang, V=1 (commands shown), BUILD=DIR.
 

@@ -350,7 +350,7 @@ int act_migrate(const struct settings *settings, struct event *event, struct sen
 
 /*
  * Whether the domain has a configuration. One that is not valid is passed on as none: the daemon
- * then keeps what was written, undecided.
+ * then keeps what a domain that was shut down or destroyed has written, undecided.
  */
 static bool load_for_release(const struct settings *settings, const struct event *event, struct config **ret_config)
 {

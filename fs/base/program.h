@@ -5,9 +5,10 @@
  *
  * Files are handed over as descriptors and named /proc/self/fd/N, so no path is resolved again and
  * nothing outside the given files is opened. No shell is involved. A child dies with the thread
- * that started it (PDEATHSIG), and so with its daemon; until it is dead it keeps a lock. It runs at
- * low priority when its work is background work, and is killed when it makes no progress (CPU time
- * or bytes read and written) for timeout_s seconds, or has not ended after deadline_s.
+ * that started it (PDEATHSIG), and so with its daemon. It inherits lock_fd, so that the state
+ * directory stays locked until it is dead. It runs at low priority when its work is background
+ * work, and is killed when it makes no progress (CPU time or bytes read and written) for timeout_s
+ * seconds, or has not ended after deadline_s.
  */
 #ifndef REVERTFS_BASE_PROGRAM_H
 #define REVERTFS_BASE_PROGRAM_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A line of the control file while it is being done, and the verbs: control.c finds the verb and
- * checks its words, disk_verbs.c and domain_verbs.c read what they mean and call what does it.
+ * checks its words, disk_verbs.c and domain_verbs.c read what they mean (words.c) and call what
+ * does it.
  */
 #ifndef REVERTFS_CONTROL_VERB_H
 #define REVERTFS_CONTROL_VERB_H

@@ -8,6 +8,7 @@
  *                          +--somebody came-----+   (stopped within a second: qemu-img is killed,
  *                                                   the layer stays `folding`)
  *                          +--it failed---------+   (tried again after a while)
+ *                                               +--cancelled--> NONE
  *
  * An idle worker waits for disks->changed while something is queued that may not run yet, else for
  * disks->queued, so that a reset does not wake it. The timeouts below are for what changes with

@@ -13,9 +13,9 @@
  *      has the parent as head or hold; a scratch without data is replaced by one on the parent
  *   7. remove the layer's record, then its file
  *
- * Cut short before 6 is done for all, it is run again from 2, which changes nothing that was done.
- * After 6 nothing reaches the layer, and start-up removes it: a layer that is folding and that
- * nothing stands on has been folded.
+ * After a crash before 6 is done for all disks, the fold begins again at 2: steps that were done
+ * change nothing. After 6 nothing reaches the layer, and start-up removes it: a layer that is
+ * folding and that nothing stands on has been folded.
  *
  * Exclusion: the disk's job is RUNNING meanwhile, so every open and claim over the two layers
  * waits, and asks the fold to stop; it stops only within step 2.

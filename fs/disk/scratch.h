@@ -2,7 +2,8 @@
 /*
  * Scratch files: made fresh, opened, counted, synced. The part that the mount sees is in disk.h.
  *
- * All functions want the disk claimed by the caller unless they end in _locked.
+ * All functions want the disk claimed by the caller, but for those that end in _locked,
+ * scratch_write_back() and scratch_set_attributes().
  */
 #ifndef REVERTFS_DISK_SCRATCH_H
 #define REVERTFS_DISK_SCRATCH_H
@@ -45,7 +46,7 @@ int scratch_to_lost(struct disk *disk, const char *with, struct sentence *error)
 
 /*
  * Start writing back the data of strict scratches, so that the sync at a seal is short. Called
- * every few seconds by the housekeeper (workers.c). Does not wait for the medium.
+ * every few seconds by the housekeeper (housekeeper.c). Does not wait for the medium.
  */
 void scratch_write_back(struct disks *disks);
 

@@ -7,8 +7,9 @@
  *                                            nowhere
  *   2. link it as layers/ID.qcow2            an unreached file that is the scratch itself: start-up
  *                                            removes the link
- *   3. write layers/ID.json                  still unreached; for one that is sealed aside, its
- *                                            name makes this the commit point
+ *   3. write layers/ID.json                  nothing leads to the layer yet; one that is sealed
+ *                                            aside has its name in this record: for it this is the
+ *                                            commit point
  *   4. write disk.json, head or hold = ID    the commit point
  *   5. rename a fresh scratch over the old   start-up does it if the daemon did not: it sees that
  *                                            the scratch is the layer's file
@@ -17,9 +18,9 @@
  * all new heads: from then on the release is promised, and start-up goes through step 4 for those
  * that are missing.
  *
- * A layer's id and the blank for scratches on it are made ahead where possible (workers.c), so that
- * no process is started here. Between 2 and 5 scratch and layer are one file; nobody can write it,
- * for the disk is claimed.
+ * A layer's id and the blank for scratches on it are made ahead where possible (housekeeper.c), so
+ * that no process is started here. Between 2 and 5 scratch and layer are one file; nobody can write
+ * it, for the disk is claimed.
  */
 #include "seal.h"
 

@@ -19,8 +19,9 @@ void destination_clear(struct destination *destination); /* for CLEANUP() */
 /*
  * Open the directory of an absolute path; the file itself is neither opened nor made. -EINVAL for a
  * path that is no file's, and for one inside the mount, the images, state or scratch directory;
- * -EPERM where this caller may not export to; -ELOOP for a symlink, unless the caller is root. May
- * ask our own mount, and blocks for it, so the calling thread must hold no lock and no claim.
+ * -EPERM where this caller may not export to; -ELOOP for a symlink, unless the caller is root. The
+ * path may lead through this daemon's own mount, whose answer is waited for: so the calling thread
+ * must hold no lock and no claim.
  */
 int destination_open(struct disks *disks, const struct caller *caller, const char *path,
 		     struct destination *ret_destination, struct sentence *error);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The structs that all verbs work on. fs/mount/ sees disks.h and view.h instead.
+ * The structs that all verbs work on. fs/mount/ sees disks.h, view.h and caller.h instead.
  *
  * disks->lock guards every member of the structs below that is not marked otherwise. It is held for
- * a few assignments and never over a system call that can wait for a medium, so that looking up a
- * name or printing the status never waits for a commit. What takes time is excluded by claims, pins
+ * a few assignments and not over a system call that can wait for a medium (but that status.c asks
+ * the size of each layer's file), so that looking up a name or printing the status never waits for
+ * a commit. What takes time is excluded by claims, pins
  * and the ownership of a running fold instead; README.md in this folder has the rules.
  *
  * disks->changed is broadcast whenever something changes that a thread may wait for.

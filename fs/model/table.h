@@ -38,8 +38,9 @@ int disk_check_idle(struct disk *disk, struct sentence *error);
 int disk_check_not_held(const struct disk *disk, struct sentence *error);
 
 /*
- * Change the state, which nothing else does: asserts that the edge is allowed and that the new
- * state's invariants hold. The caller says it at topic "disk", without the lock.
+ * Change the state of a disk in the table, which nothing else does: asserts that the edge is
+ * allowed and that the new state's invariants hold. The caller prints the debug line after it has
+ * released the lock.
  */
 void disk_set_state_locked(struct disk *disk, enum disk_state state);
 void disk_fail(struct disk *disk, const struct sentence *why); /* DISK_FAILED, logged */

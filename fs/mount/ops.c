@@ -3,11 +3,12 @@
  * One function for each kind of request: look at what came, one call of the tree, one reply, no
  * lock held.
  *
- * Three kinds may take long and are then answered from a thread of their own (thread_pool.c): a
- * command, which is a write to the control file; opening a disk or a view while a fold has to yield
- * first; truncating a disk that is not open. The last two hardly ever wait, so the tree is asked
- * not to, and a thread is used only where it answers TREE_WOULD_WAIT. A command can be interrupted:
- * the kernel says so in a message of its own, which sets a flag that the command looks at.
+ * Three kinds may wait for a fold or a verb and are then answered from a thread of their own
+ * (thread_pool.c): a command, which is a write to the control file; opening a disk or a view while
+ * a fold has to yield first; truncating a disk that is not open. The last two hardly ever wait, so
+ * the tree is asked not to, and a thread is used only where it answers TREE_WOULD_WAIT. A command
+ * can be interrupted: the kernel says so in a message of its own, which sets a flag that the
+ * command looks at.
  *
  * The kernel caches no names and no attributes (timeouts are 0), since a reset may change what a
  * name leads to at any time. .revertfs and the control file's attributes are the exceptions: they

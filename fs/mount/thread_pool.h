@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Threads for requests that take long: one that waits for a fold or a sync must not occupy one of
+ * Threads for requests that take long: one that waits for a fold or a verb must not occupy one of
  * the few threads that serve reads and writes.
  */
 #ifndef REVERTFS_MOUNT_THREAD_POOL_H

@@ -100,7 +100,9 @@ static bool has_data(const struct participant *participant)
  *   failed, crashed, daemon         armed, written  ASIDE
  *   failed, crashed, daemon         else            RESET
  *   from snapshot                                   KEEP for the prepare that follows at once
- *   migrated, unknown; the target is not in the JSON, or has another source now: KEEP, undecided
+ *   migrated, unknown                               KEEP, undecided
+ *   shutdown, destroyed             the target is not in the JSON, or has another source now:
+ *                                   KEEP, undecided
  */
 static enum outcome outcome_of_session(const struct participant *participant, enum end_reason reason)
 {

@@ -314,6 +314,18 @@ errors_come() {
 }
 promise "the errors that the manual page explains first come where it says so" errors_come
 
+# The members of an answer: all that the source puts into it, and what the page explains of it.
+answers_agree() {
+	local file
+	for file in control.c disk_verbs.c reply.c; do
+		grep -ohE '(json_set_[a-z0-9]+|json_object_object_add)\((request->)?(answer|entry), "[a-z0-9_]+"' "$(source_of "$file")"
+	done | words code 's/.*"(.*)"/\1/p'
+	page revertfs-control.7 | section ANSWERS | grep -vxE '\.B (true|false)|\.BR (true|false|echo) .*' | grep -E '^\.BR? ' |
+		sed 's/^\.BR\? //; s/(.*)//' | grep -oE '[a-z0-9_]+' | grep -vxE 'and|hold' | sort -u >in_man
+	agree code in_man
+}
+promise "the members of an answer are the same in the source and manual page" answers_agree
+
 # What is behind "one object" in the page, and all that the source puts into it. The properties are those of `set`.
 status_agrees() {
 	grep -oE '(object|root), "[a-z_-]+"' "$(source_of status.c)" | words code 's/.*"(.*)"/\1/p'

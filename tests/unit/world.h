@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Disks without a kernel: those of a directory, written and read by qemu-io on the scratch's own
- * file. model_world.h lets tests call the verbs of fs/disk, control_lines.h writes control lines and
- * reads the status, daemon_world.h has what only a daemon does.
+ * file. model_world.h lets tests call the verbs of fs/disk, control_lines.h writes control lines
+ * and reads the status, daemon_world.h has what only a daemon does.
  *
  * No mount is there, so that what headers name is made of symlinks: MOUNT/.revertfs/images is the
  * images directory, and each MOUNT/.revertfs/layers/ID leads to the layer's file. A world is

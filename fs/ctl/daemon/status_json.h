@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Members of a daemon's status.json or answer, or a harmless value for a member that is not there:
- * the daemon may be newer or older than this program. What is returned belongs to the object. An object may be
- * NULL.
+ * the daemon may be newer or older than this program. What is returned belongs to the object. An
+ * object may be NULL.
  */
 #ifndef REVERTFS_CTL_DAEMON_STATUS_JSON_H
 #define REVERTFS_CTL_DAEMON_STATUS_JSON_H

@@ -232,8 +232,9 @@ TEST(failures_are_the_disk_s_last_error_until_something_succeeds)
 
 TEST(the_help_names_every_verb)
 {
-	static const char *const verbs[] = { "protect ", "unprotect ", "set ",     "reset ",  "commit ", "undo ",
-					     "fold ",    "cancel ",    "announce", "prepare", "release" };
+	static const char *const verbs[] = { "protect ",  "unprotect ", "set ",    "reset ", "commit ", "undo ",
+					     "snapshot ", "revert ",    "delete ", "clone ", "export ", "fold ",
+					     "cancel ",   "announce",   "prepare", "release" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
 		check_contains(control_help(), verbs[i]);
