@@ -5,11 +5,12 @@
 #   make [all]        build all                       make demo       show it at work, in a minute (root)
 #   make deps         install what building and       make check      all tests (root); T=mount/demo: one,
 #                     running needs                                   KEEP=1: keep its directory, J=2: at a time
-#   make deps-check   ... and what the tests need     make bench      compare with what it replaces; B=reset: one, ROUNDS=10
-#   make install      DESTDIR PREFIX SYSCONFDIR       make lint       formatting and static checks
+#   make deps-check   ... and what the tests need     make check-slow ... each step, seed and round of them, in hours
+#   make install      DESTDIR PREFIX SYSCONFDIR       make bench      compare with what it replaces; B=reset: one, ROUNDS=10
 #   make uninstall    ... the same                    make deps-bench what the comparison needs
-#   make clean        remove build/                   make format     apply the formatting
-#   make fuzz         CC=clang KIND=libvirt/config    make help       this text
+#   make clean        remove build/                   make lint       formatting and static checks
+#   make fuzz         CC=clang KIND=libvirt/config    make format     apply the formatting
+#   make help         this text
 #
 # SAN=1 builds (and tests) under ASan and UBSan in build/san; WERROR=1, CC=clang, V=1 (commands shown), BUILD=DIR.
 
@@ -143,8 +144,10 @@ deps deps-check deps-bench:
 # Where the command line names them beside other goals, they are made first, also under -j.
 libs: $(filter deps deps-check deps-bench,$(MAKECMDGOALS))
 
-check: $(TESTED) $(UNITS)
-	$(Q)BUILD=$(abspath $(BUILD)) tests/run $(T)
+# The long matrices whole, and more rounds, kills and seeds: hours.
+check-slow: whole = STRIDE=1 ROUNDS=10 KILLS=500 SEEDS="$$(seq -s ' ' 40)" STEPS=20000 SECONDS_MAX=900 LIMIT=5400
+check check-slow: $(TESTED) $(UNITS)
+	$(Q)$(whole) BUILD=$(abspath $(BUILD)) tests/run $(T)
 demo: all
 	$(Q)BUILD=$(abspath $(BUILD)) tests/demo
 bench: all $(TOOLS)
@@ -178,7 +181,7 @@ clean:
 help:
 	@sed -n '3,/^$$/s/^# \{0,1\}//p' Makefile
 
-.PHONY: FORCE all libs deps deps-check deps-bench deps-lint check demo bench fuzz lint format install uninstall clean help
+.PHONY: FORCE all libs deps deps-check deps-bench deps-lint check check-slow demo bench fuzz lint format install uninstall clean help
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

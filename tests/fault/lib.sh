@@ -20,6 +20,9 @@ fi
 
 options=() # of every daemon that is started below
 
+# Every which step is struck: `make check-slow` strikes each.
+: "${STRIDE:=3}"
+
 # A daemon that obeys $PLAN.
 start_faulty() {
 	PROGRAM=$REVERTFS_FAULTS start_daemon "${options[@]}"
@@ -106,25 +109,28 @@ one_crash() {
 }
 
 # each_crash LIVE COMMAND CHECK WAY...: at each step of the command, in each way (alternating: kill and power: in turn, where the steps
-# are many). CHECK is called with a healthy daemon running.
+# are many). With a stride the ways begin at different steps, so that three of them leave none out. CHECK is called with a healthy
+# daemon running.
 # Everything is called plainly: set -e does not reach what stands before || or behind if.
 each_crash() {
-	local live=$1 command=$2 check=$3 n way
+	local live=$1 command=$2 check=$3 n way begin=0 struck
 	shift 3
 	trap 'where_it_broke "$BASH_COMMAND"; echo "after $AT" >&2' ERR
 	for way; do
-		for ((n = 1; ; n++)); do
+		struck=0
+		for ((n = 1 + begin++ % STRIDE; ; n += STRIDE)); do
 			HOW=$way
 			[[ $way != alternating ]] || HOW=$( ((n % 2)) && echo kill || echo power:)
 			AT="$HOW at step $n"
 			one_crash "${HOW/%:/:$n}" "$n" "$live" "$command"
 			[[ -e $WORK/crashed ]] || break
+			struck=$((struck + 1))
 			AT+=" ($(tail -n 1 "$TRACE" | sed "s|$WORK||g"))"
 			start_daemon "${options[@]}"
 			"$check"
 			stop_daemon
 		done
-		((n > 1))
+		((struck))
 	done
 }
 
@@ -133,7 +139,7 @@ each_crash() {
 each_failure() {
 	local live=$1 command=$2 check=$3 error=$4 n
 	trap 'where_it_broke "$BASH_COMMAND"; echo "after $AT" >&2' ERR
-	for ((n = 1; ; n++)); do
+	for ((n = 1; ; n += STRIDE)); do
 		AT="$error at step $n" HOW=fail
 		! daemon_runs || kill_daemon
 		put_setup_back
