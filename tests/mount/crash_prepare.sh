@@ -4,52 +4,7 @@
 # earlier one left is put aside once and whole.
 . "$TESTLIB"
 . "$TESTS/fault/lib.sh"
-
-uuid=11111111-2222-3333-4444-555555555555
-make_image a.img raw 2M 1
-make_image b.img raw 2M 1
-cp "$IMAGES/a.img" "$WORK/before.raw"
-model after before "write -q -P 2 512k 256k" "write -q -P 3 1500k 7k"
-
-images_untouched() {
-	cmp "$IMAGES/a.img" "$WORK/before.raw"
-	cmp "$IMAGES/b.img" "$WORK/before.raw"
-}
-
-prepare() {
-	ctl "prepare $uuid domain=d a.img target=vda b.img target=vdb armed=${1:-no}"
-}
-
-guests_write() {
-	local name
-	for name in a.img b.img; do
-		qemu_io -t unsafe -f qcow2 -c "write -q -P 2 512k 256k" -c "write -q -P 3 1500k 7k" "$MNT/$name"
-	done
-}
-
-release_commit() {
-	ctl "release $uuid domain=d reason=shutdown vda armed=yes vdb armed=yes"
-}
-
-protect_both() {
-	start_daemon
-	ctl 'protect a.img'
-	ctl 'protect b.img'
-	ctl 'set a.img keep-revisions=9'
-	ctl 'set b.img keep-revisions=9'
-}
-protect_both >/dev/null || fail "the images can be protected"
-keep_setup
-# ---- release with a reset, and prepare
-
-another_session() {
-	ctl "prepare $uuid domain=d a.img target=vda b.img target=vdb"
-	guests_write
-}
-
-release_reset() {
-	ctl "release $uuid domain=d reason=shutdown vda vdb"
-}
+. "$TESTS/fault/domain.sh"
 
 reset_in_the_end() {
 	images_untouched
@@ -57,23 +12,12 @@ reset_in_the_end() {
 	prepare
 	same "$(which a.img before)$(which b.img before)" beforebefore
 	images_untouched
-	guests_write
+	guests_write unsafe
 	release_commit
 	same "$(which a.img after)$(which b.img after)" afterafter
 }
 promise "a crash at any step of a release that resets: the next session begins afresh" \
-	each_crash another_session release_reset reset_in_the_end alternating
-
-an_unhooked_guest() {
-	local name
-	for name in a.img b.img; do
-		qemu_io -f qcow2 -c "write -q -P 2 512k 256k" -c "write -q -P 3 1500k 7k" "$MNT/$name"
-	done
-}
-
-begin() {
-	prepare yes
-}
+	each_crash a_session release_reset reset_in_the_end alternating
 
 # The leftover, which was flushed, is put aside once and whole.
 put_aside() {
@@ -98,4 +42,4 @@ is_aside() {
 	qemu-img compare -q -f raw -F qcow2 "$WORK/after.raw" "$file"
 }
 promise "a crash at any step of a prepare that puts leftovers aside: they are there, once, and the disks begin afresh" \
-	each_crash an_unhooked_guest begin put_aside alternating
+	each_crash an_unhooked_guest prepare_armed put_aside alternating

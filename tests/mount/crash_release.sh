@@ -4,49 +4,9 @@
 # committed is put aside by the next prepare.
 . "$TESTLIB"
 . "$TESTS/fault/lib.sh"
+. "$TESTS/fault/domain.sh"
 
-uuid=11111111-2222-3333-4444-555555555555
-make_image a.img raw 2M 1
-make_image b.img raw 2M 1
-cp "$IMAGES/a.img" "$WORK/before.raw"
-model after before "write -q -P 2 512k 256k" "write -q -P 3 1500k 7k"
 model more after "write -q -P 4 0 64k"
-
-images_untouched() {
-	cmp "$IMAGES/a.img" "$WORK/before.raw"
-	cmp "$IMAGES/b.img" "$WORK/before.raw"
-}
-
-prepare() {
-	ctl "prepare $uuid domain=d a.img target=vda b.img target=vdb"
-}
-
-guests_write() {
-	local name
-	for name in a.img b.img; do
-		qemu_io -t unsafe -f qcow2 -c "write -q -P 2 512k 256k" -c "write -q -P 3 1500k 7k" "$MNT/$name"
-	done
-}
-
-a_session() {
-	ctl "prepare $uuid domain=d a.img target=vda armed=yes b.img target=vdb armed=yes"
-	guests_write
-}
-
-protect_both() {
-	start_daemon
-	ctl 'protect a.img'
-	ctl 'protect b.img'
-	ctl 'set a.img keep-revisions=9'
-	ctl 'set b.img keep-revisions=9'
-}
-protect_both >/dev/null || fail "the images can be protected"
-keep_setup
-# ---- release with a commit
-
-release_commit() {
-	ctl "release $uuid domain=d reason=shutdown vda armed=yes vdb armed=yes"
-}
 
 # What was not committed is put aside by the next prepare, which begins with what was.
 both_or_neither() {
@@ -66,7 +26,7 @@ both_or_neither() {
 			[[ $a == after ]] || status_of "$disk" '.layers[].names[]' | grep -q '^uncommitted-'
 		done
 	fi
-	guests_write
+	guests_write unsafe
 	guest_write a.img 0 64k 4
 	release_commit
 	same "$(which a.img more)$(which b.img after)" moreafter
@@ -75,4 +35,4 @@ both_or_neither() {
 }
 
 promise "a crash at any step of the release of two disks that are committed: both or neither" \
-	each_crash a_session release_commit both_or_neither alternating
+	each_crash an_armed_session release_commit both_or_neither alternating
