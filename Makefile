@@ -4,7 +4,7 @@
 #
 #   make [all]        build all                       make demo       show it at work, in a minute (root)
 #   make deps         install what building and       make check      all tests (root); T=mount/demo: one,
-#                     running needs                                   KEEP=1: keep its directory, J=2: at a time
+#                     running needs                                   KEEP=1: keep its directory, J=4: at a time
 #   make deps-check   ... and what the tests need     make check-slow ... each step, seed and round of them, in hours
 #   make install      DESTDIR PREFIX SYSCONFDIR       make bench      compare with what it replaces; B=reset: one, ROUNDS=10
 #   make uninstall    ... the same                    make deps-bench what the comparison needs
@@ -12,7 +12,8 @@
 #   make fuzz         CC=clang KIND=libvirt/config    make format     apply the formatting
 #   make help         this text
 #
-# SAN=1 builds (and tests) under ASan and UBSan in build/san; WERROR=1, CC=clang, V=1 (commands shown), BUILD=DIR.
+# SAN=1 builds (and tests) under ASan and UBSan in build/san, SAN=thread under TSan in build/tsan; WERROR=1, CC=clang,
+# V=1 (commands shown), BUILD=DIR.
 
 PREFIX     ?= /usr/local
 BINDIR     ?= $(PREFIX)/bin
@@ -24,7 +25,7 @@ SYSCONFDIR ?= /etc
 HOOKDIR    ?= $(SYSCONFDIR)/libvirt/hooks/qemu.d
 UNITDIR    ?= $(or $(shell pkg-config --variable=systemdsystemunitdir systemd 2>/dev/null),/lib/systemd/system)
 
-BUILD  ?= build$(if $(filter 1,$(SAN)),/san)
+BUILD  ?= build$(if $(SAN),/$(if $(filter thread,$(SAN)),tsan,san))
 CFLAGS ?= -O2 -g
 Q      := $(if $(filter 1,$(V)),,@)
 say     = $(if $(filter 1,$(V)),,@printf '  %-7s %s\n' $(1) $(2))
@@ -40,7 +41,7 @@ HOOK_LIBS = $(call lazily,HOOK_LIBS,pkg-config --libs libxml-2.0 json-c) -pthrea
 ,      := ,
 WARN   := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wformat=2 \
 	-Wno-format-nonliteral 	-Wpointer-arith -Wundef -Wwrite-strings -Wimplicit-fallthrough -Wno-unused-parameter $(if $(filter 1,$(WERROR)),-Werror)
-HARDEN := $(if $(filter 1,$(SAN)),-fsanitize=address$(,)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer, \
+HARDEN := $(if $(SAN),-fsanitize=$(if $(filter thread,$(SAN)),thread,address$(,)undefined) -fno-sanitize-recover=all -fno-omit-frame-pointer, \
 	-fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DFUSE_USE_VERSION=314 $(WARN) $(HARDEN) -fPIE -pthread \
 	-MMD -MP $(INCLUDES) $(CPPFLAGS) $(CFLAGS)

@@ -153,7 +153,9 @@ kill_serving() {
 }
 
 another_serves() {
-	[[ $(serving_pid) != "$1" ]]
+	local pid
+	pid=$(serving_pid)
+	[[ $pid && $pid != "$1" ]]
 }
 
 # murder COUNT: SIGKILL the keeper's daemons, one after another, at random moments; some before they serve. Then $WORK/cease is made.

@@ -171,7 +171,7 @@ static struct json_object *describe_hold(const struct disk *disk)
 
 static bool disk_is_used_locked(const struct disk *disk)
 {
-	return session_is_active_locked(disk) || (disk->scratch && (disk->scratch->readers || disk->scratch->writers));
+	return session_is_active_locked(disk) || disk_is_open_locked(disk);
 }
 
 static bool is_folding(const struct disk *disk)

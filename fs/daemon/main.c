@@ -13,7 +13,7 @@
  *   mount       the kernel's first message is answered, or an earlier daemon's mount is adopted and
  *               its nodes restored (tree_restore.c); from here on requests queue
  *   work        background work is started, and the `protect` globs are applied
- *   ready       the threads run, so requests are answered: systemd and the waiting command are told
+ *   ready       systemd, the keeper and the waiting command are told; then requests are answered
  *   end         SIGTERM, SIGINT or umount(8): requests are finished, then the mount goes, then
  *               background work is stopped
  *   or          SIGUSR1: as after a SIGKILL, but the reading threads have answered what they had

@@ -120,8 +120,7 @@ static struct disk *claim_idle_follower(struct disk *origin)
 	for (struct disk *disk = disks->first; disk && !found; disk = disk->next_disk) {
 		if (!disk->record.origin || strcmp(disk->record.origin, origin->name) != 0 || disk->claimed ||
 		    disk->hold || !clone_is_behind_locked(disk) || disk->state != DISK_PRISTINE ||
-		    disk->scratch->readers || disk->scratch->writers || session_is_active_locked(disk) ||
-		    fold_owns_chain_locked(disk->head))
+		    disk_is_open_locked(disk) || session_is_active_locked(disk) || fold_owns_chain_locked(disk->head))
 			continue;
 		disk->claimed = true;
 		disk->refs++;
@@ -259,7 +258,7 @@ int disk_clone(struct disks *disks, const char *name, const char *clone, const c
 static bool is_used_locked(const struct disk *disk)
 {
 	return session_is_active_locked(disk) || disk->hold || transfer_exists_locked(disk) ||
-	       (disk->scratch && (disk->scratch->readers || disk->scratch->writers)) || disk_find_clone_locked(disk);
+	       disk_is_open_locked(disk) || disk_find_clone_locked(disk);
 }
 
 /* The name of one of the disk's snapshots, a copy; NULL when there is none. */

@@ -127,6 +127,15 @@ int scratch_set_attributes(const struct disk *disk, int fd)
 	return 0;
 }
 
+static bool is_open(struct disk *disk)
+{
+	bool open;
+
+	LOCKED (&disk->disks->lock)
+		open = disk_is_open_locked(disk);
+	return open;
+}
+
 /*
  * The old scratch is about to lose its name. Where it is open, the next daemon needs it too, and
  * finds it in the descriptor store. The disk is claimed, so nobody opens it meanwhile.
@@ -136,7 +145,7 @@ static void store_for_openers(struct disk *disk)
 	struct scratch *old = disk->scratch;
 	CLEANUP(freep) char *name = NULL;
 
-	if (!old || old->stored || !(old->readers || old->writers))
+	if (!old || old->stored || !is_open(disk))
 		return;
 	name = scratch_store_name(old->serial);
 	if (name && fdstore_put(name, old->fd) == 0)
@@ -170,14 +179,8 @@ static bool empty_old_file(struct disk *disk)
 {
 	struct scratch *scratch = disk->scratch;
 	struct stat stat;
-	bool used;
 
-	if (!scratch)
-		return false;
-	pthread_mutex_lock(&disk->disks->lock);
-	used = scratch->writers || scratch->readers;
-	pthread_mutex_unlock(&disk->disks->lock);
-	if (used || fstat(scratch->fd, &stat) < 0 || stat.st_nlink != 1)
+	if (!scratch || is_open(disk) || fstat(scratch->fd, &stat) < 0 || stat.st_nlink != 1)
 		return false;
 	return ftruncate(scratch->fd, 0) == 0;
 }

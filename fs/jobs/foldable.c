@@ -175,7 +175,7 @@ static bool disk_is_used_locked(const struct disk *disk, const struct disk *aski
 		how = "is being worked on";
 	else if (session_is_active_locked(disk))
 		how = "is in a session";
-	else if (disk->scratch && (disk->scratch->readers || disk->scratch->writers))
+	else if (disk_is_open_locked(disk))
 		how = "is open";
 	if (how)
 		report(why, -EBUSY, "disk '%s' %s; the fold goes on by itself when that has ended", disk->name, how);

@@ -165,5 +165,6 @@ void layer_put(struct layer *layer);
 void disk_put_locked(struct disk *disk);
 void disk_free(struct disk *disk); /* a disk that no other thread has seen */
 void scratch_put_locked(struct scratch *scratch);
+bool disk_is_open_locked(const struct disk *disk); /* somebody reads or writes its scratch */
 
 #endif

@@ -31,6 +31,7 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include "lock.h"
 #include "log.h"
 #include "mountinfo.h"
 #include "notification.h"
@@ -53,6 +54,7 @@ struct channel {
 	bool adopted; /* from an earlier daemon */
 	pthread_t threads[THREADS];
 	unsigned thread_count;
+	pthread_mutex_t gate; /* the threads begin when it is free */
 };
 
 /* ---- mounting */
@@ -248,7 +250,9 @@ static struct channel *channel_new(const struct options *options, struct ops *op
 	struct channel *channel = calloc(1, sizeof(*channel));
 
 	if (channel)
-		*channel = (struct channel){ .options = options, .ops = ops, .ended_fd = -1, .fd = -1 };
+		*channel = (struct channel){
+			.options = options, .ops = ops, .ended_fd = -1, .fd = -1, .gate = PTHREAD_MUTEX_INITIALIZER
+		};
 	return channel;
 }
 
@@ -330,6 +334,8 @@ __attribute__((no_sanitize_address)) static void *serve(void *argument)
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 	free(argument);
+	pthread_mutex_lock(&channel->gate);
+	pthread_mutex_unlock(&channel->gate);
 	while (!fuse_session_exited(channel->session)) {
 		ssize_t n = receive(&server);
 		struct fuse_buf message = { .mem = server.buffer, .size = n > 0 ? (size_t)n : 0 };
@@ -421,10 +427,16 @@ int channel_run(struct channel *channel, const struct channel_events *events, st
 	}
 	if (r < 0)
 		report(error, r, "the kernel does not send again what was not answered: %s", error_text(r));
-	if (r == 0)
-		r = start_threads(channel, error);
-	if (r == 0)
-		events->ready(events->context);
+	/*
+	 * A keeper takes a first daemon that ends before it was ready for one that cannot start,
+	 * and ends too. So nobody gets an answer, and relies on the mount, before the keeper knows.
+	 */
+	LOCKED (&channel->gate) {
+		if (r == 0)
+			r = start_threads(channel, error);
+		if (r == 0)
+			events->ready(events->context);
+	}
 	if (r == 0 && wait_for_end(channel, events->stop_fd, -1)) {
 		log_info("the mount on '%s' is gone", channel->options->mount);
 	} else if (r == 0 && events->leaves(events->context)) {

@@ -42,9 +42,10 @@ bool channel_can_resend(const struct channel *channel);
 
 /*
  * Serve requests until somebody unmounts, or until `stop_fd` is readable; `leaves` is then asked
- * whether the mount is to be left to the next daemon. `ready` is called as soon as requests are
- * answered. On return no thread reads requests, but commands may still run (ops_stop()). 0 when the
- * mount is gone, 1 when it was left to the next daemon, or a negative errno with a sentence.
+ * whether the mount is to be left to the next daemon. `ready` is called when all is there
+ * to answer requests, before the first is answered. On return no thread reads requests, but
+ * commands may still run (ops_stop()). 0 when the mount is gone, 1 when it was left to the next
+ * daemon, or a negative errno with a sentence.
  */
 struct channel_events {
 	int stop_fd;

@@ -138,3 +138,19 @@ nothing_is_left() {
 promise "when all is closed, no descriptor, node or backing file is left" nothing_is_left
 
 promise "the mount ends, and daemon and keeper with it" stop_daemon
+
+# Ten first daemons, each killed as fast as a shell can once the mount has answered.
+killed_at_the_first_answer() {
+	local daemon i
+	for ((i = 0; i < 10; i++)); do
+		setsid "$REVERTFS" -f -o "state=$STATE,keeper" "$IMAGES" "$MNT" </dev/null >>"$DAEMON_LOG" 2>&1 &
+		echo $! >"$WORK/daemon.pid"
+		daemon=
+		until [[ $daemon ]]; do read -r daemon _ <"/proc/$!/task/$!/children" || kill -0 $!; done
+		until [[ -e $MNT/.revertfs/control ]]; do kill -0 $!; done
+		kill -KILL "$daemon"
+		wait_until 20 another_serves "$daemon"
+		stop_daemon
+	done
+}
+promise "a first daemon that is killed at its first answer is followed by another" killed_at_the_first_answer

@@ -122,24 +122,33 @@ TEST(properties_are_checked_kept_and_shown)
 	world_end();
 }
 
+/* A disk whose daemon runs the qemu-img that lies in the world's directory. */
+static void new_disk_with_own_qemu_img(void)
+{
+	world_make();
+	free(world->options.qemu_img);
+	world->options.qemu_img = strdup(in_world("qemu-img"));
+	check_int(shell("ln -s \"$(command -v qemu-img)\" %s", world->options.qemu_img), 0);
+	world_start();
+	make_raw("d", 1);
+	check_ok("protect d");
+}
+
 TEST(without_qemu_img_nothing_is_protected_and_resets_and_commits_go_on)
 {
-	char *qemu_img;
-
-	new_disk();
+	new_disk_with_own_qemu_img();
 	make_raw("e", 1);
 	guest_write("d", 0, 1, 2);
 	for (int i = 0; i < 100 && count_files("state/layers", ".template") < 2; i++)
 		usleep(20000); /* the next layer's, which is made ahead */
-	qemu_img = world->options.qemu_img;
-	world->options.qemu_img = (char *)"no-such-program";
-	check_refused(ENOENT, "no-such-program", "protect e");
+	check_int(rename(in_world("qemu-img"), in_world("away")), 0);
+	check_refused(ENOENT, "qemu-img' cannot be started", "protect e");
 	check_ok("commit d");
-	check_refused(ENOENT, "no-such-program", "fold d");
-	check_contains(status_of("d", "last_error"), "no-such-program");
+	check_refused(ENOENT, "qemu-img' cannot be started", "fold d");
+	check_contains(status_of("d", "last_error"), "qemu-img' cannot be started");
 	check_ok("reset d");
 	check_reads("d", 0, 1, 2);
-	world->options.qemu_img = qemu_img;
+	check_int(rename(in_world("away"), in_world("qemu-img")), 0);
 	check_ok("fold d");
 	check(image_reads("d", 0, 1, 2));
 	world_end();
