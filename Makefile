@@ -25,7 +25,12 @@ SYSCONFDIR ?= /etc
 HOOKDIR    ?= $(SYSCONFDIR)/libvirt/hooks/qemu.d
 UNITDIR    ?= $(or $(shell pkg-config --variable=systemdsystemunitdir systemd 2>/dev/null),/lib/systemd/system)
 
-BUILD  ?= build$(if $(SAN),/$(if $(filter thread,$(SAN)),tsan,san))
+# The sanitizers of SAN=1 and of SAN=thread.
+SANITIZERS_1      := address,undefined
+SANITIZERS_thread := thread
+SANITIZERS        := $(SANITIZERS_$(SAN))
+
+BUILD  ?= build$(if $(SANITIZERS),/$(if $(filter thread,$(SAN)),tsan,san))
 CFLAGS ?= -O2 -g
 Q      := $(if $(filter 1,$(V)),,@)
 say     = $(if $(filter 1,$(V)),,@printf '  %-7s %s\n' $(1) $(2))
@@ -41,7 +46,7 @@ HOOK_LIBS = $(call lazily,HOOK_LIBS,pkg-config --libs libxml-2.0 json-c) -pthrea
 ,      := ,
 WARN   := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wformat=2 \
 	-Wno-format-nonliteral 	-Wpointer-arith -Wundef -Wwrite-strings -Wimplicit-fallthrough -Wno-unused-parameter $(if $(filter 1,$(WERROR)),-Werror)
-HARDEN := $(if $(SAN),-fsanitize=$(if $(filter thread,$(SAN)),thread,address$(,)undefined) -fno-sanitize-recover=all -fno-omit-frame-pointer, \
+HARDEN := $(if $(SANITIZERS),-fsanitize=$(SANITIZERS) -fno-sanitize-recover=all -fno-omit-frame-pointer, \
 	-fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DFUSE_USE_VERSION=314 $(WARN) $(HARDEN) -fPIE -pthread \
 	-MMD -MP $(INCLUDES) $(CPPFLAGS) $(CFLAGS)

@@ -125,13 +125,18 @@ mounted_or_gone() {
 	mount_answers || daemon_is_gone
 }
 
-# start_daemon [OPTION...]: $PROGRAM (default: the daemon as built) in the foreground, its log in $DAEMON_LOG. The
-# options are remembered for restart_daemon. Fails, with the log on stderr, when it ends instead of mounting.
-# PASSTHROUGH=no|auto|require chooses the mode, also of a whole run: make check PASSTHROUGH=no.
-start_daemon() {
+# launch_daemon [OPTION...]: $PROGRAM (default: the daemon as built) in the foreground, its log in $DAEMON_LOG. The
+# options are remembered for restart_daemon. PASSTHROUGH=no|auto|require chooses the mode, also of a whole run:
+# make check PASSTHROUGH=no.
+launch_daemon() {
 	printf '%s\n' "$@" >"$WORK/daemon.options"
 	setsid "${PROGRAM:-$REVERTFS}" -f -o state="$STATE" -o passthrough="${PASSTHROUGH:-auto}" "$@" "$IMAGES" "$MNT" </dev/null >>"$DAEMON_LOG" 2>&1 &
 	echo $! >"$WORK/daemon.pid"
+}
+
+# start_daemon [OPTION...]: ... and wait for the mount. Fails, with the log on stderr, when it ends instead of mounting.
+start_daemon() {
+	launch_daemon "$@"
 	wait_until 20 mounted_or_gone && mount_answers || { tail -n 20 "$DAEMON_LOG" >&2; return 1; }
 }
 

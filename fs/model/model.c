@@ -108,14 +108,14 @@ void scratch_put(struct scratch *scratch)
 			scratch_put_locked(scratch);
 }
 
-bool disk_is_open_locked(const struct disk *disk)
-{
-	return disk->scratch && (disk->scratch->readers || disk->scratch->writers);
-}
-
 struct scratch *scratch_get(struct scratch *scratch)
 {
 	LOCKED (&scratch->disk->disks->lock)
 		scratch->refs++;
 	return scratch;
+}
+
+bool disk_is_open_locked(const struct disk *disk)
+{
+	return disk->scratch && (disk->scratch->readers || disk->scratch->writers);
 }

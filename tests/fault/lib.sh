@@ -20,7 +20,8 @@ fi
 
 options=() # of every daemon that is started below
 
-# Every which step is struck: `make check-slow` strikes each.
+# A command is struck at every STRIDEth of its steps, from a random one of the first on: over many runs at all of them.
+# `make check-slow` strikes at each.
 : "${STRIDE:=3}"
 
 # A daemon that obeys $PLAN.
@@ -108,12 +109,12 @@ one_crash() {
 	fi
 }
 
-# each_crash LIVE COMMAND CHECK WAY...: at each step of the command, in each way (alternating: kill and power: in turn, where the steps
-# are many). With a stride the ways begin at different steps, so that three of them leave none out. CHECK is called with a healthy
+# each_crash LIVE COMMAND CHECK WAY...: at each step of the command (as STRIDE says), in each way (alternating: kill and power: in turn,
+# where the steps are many). The ways begin at different steps, so that three of them leave none out. CHECK is called with a healthy
 # daemon running.
 # Everything is called plainly: set -e does not reach what stands before || or behind if.
 each_crash() {
-	local live=$1 command=$2 check=$3 n way begin=0 struck
+	local live=$1 command=$2 check=$3 n way begin=$RANDOM struck
 	shift 3
 	trap 'where_it_broke "$BASH_COMMAND"; echo "after $AT" >&2' ERR
 	for way; do
@@ -134,12 +135,12 @@ each_crash() {
 	done
 }
 
-# each_failure LIVE COMMAND CHECK ERRNO: each step of the command fails in its turn. The command is refused with this errno, or bears it;
-# CHECK is called while the daemon, healthy again, still runs, and once more after a restart (AGAIN=yes).
+# each_failure LIVE COMMAND CHECK ERRNO: each step of the command (as STRIDE says) fails in its turn. The command is refused with this
+# errno, or bears it; CHECK is called while the daemon, healthy again, still runs, and once more after a restart (AGAIN=yes).
 each_failure() {
-	local live=$1 command=$2 check=$3 error=$4 n
+	local live=$1 command=$2 check=$3 error=$4 n begin=$((1 + RANDOM % STRIDE))
 	trap 'where_it_broke "$BASH_COMMAND"; echo "after $AT" >&2' ERR
-	for ((n = 1; ; n += STRIDE)); do
+	for ((n = begin; ; n += STRIDE)); do
 		AT="$error at step $n" HOW=fail
 		! daemon_runs || kill_daemon
 		put_setup_back
@@ -162,7 +163,7 @@ each_failure() {
 		"$check"
 		stop_daemon
 	done
-	((n > 1)) && is_done
+	((n > begin)) && is_done
 }
 
 is_done() {

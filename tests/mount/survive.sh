@@ -141,13 +141,13 @@ promise "the mount ends, and daemon and keeper with it" stop_daemon
 
 # Ten first daemons, each killed as fast as a shell can once the mount has answered.
 killed_at_the_first_answer() {
-	local daemon i
+	local keeper daemon i
 	for ((i = 0; i < 10; i++)); do
-		setsid "$REVERTFS" -f -o "state=$STATE,keeper" "$IMAGES" "$MNT" </dev/null >>"$DAEMON_LOG" 2>&1 &
-		echo $! >"$WORK/daemon.pid"
+		launch_daemon -o keeper
+		keeper=$(daemon_pid)
 		daemon=
-		until [[ $daemon ]]; do read -r daemon _ <"/proc/$!/task/$!/children" || kill -0 $!; done
-		until [[ -e $MNT/.revertfs/control ]]; do kill -0 $!; done
+		until [[ $daemon ]]; do read -r daemon _ <"/proc/$keeper/task/$keeper/children" || kill -0 "$keeper"; done
+		until mount_answers; do kill -0 "$keeper"; done
 		kill -KILL "$daemon"
 		wait_until 20 another_serves "$daemon"
 		stop_daemon

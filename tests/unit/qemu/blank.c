@@ -254,7 +254,7 @@ static const char *script(const char *text)
 
 TEST(a_qemu_img_that_is_missing_fails_lies_or_hangs_leaves_nothing_behind)
 {
-	fails("no-such-program", ENOENT, "no-such-program");
+	fails("no-such-program", ENOENT, "'no-such-program' is not there; install qemu-utils");
 	fails(script("#!/bin/sh\necho 'No space left on device' >&2; exit 1\n"), ENOSPC, "No space left");
 	fails(script("#!/bin/sh\nexit 3\n"), EIO, "qemu-img create");
 	fails(script("#!/bin/sh\nexit 0\n"), EBADMSG, "");
