@@ -12,8 +12,9 @@ real=$(command -v qemu-img)
 cat >"$WORK/qemu-img" <<END
 #!/bin/bash
 # A commit is slow as long as \$WORK/rate is there: so many bytes in a second.
-[[ \$1 == commit && -s $WORK/rate ]] || exec $real "\$@"
-exec $real "\$@" -r "\$(cat $WORK/rate)"
+rate=\$(cat $WORK/rate 2>/dev/null)
+[[ \$1 == commit && \$rate ]] || exec $real "\$@"
+exec $real "\$@" -r "\$rate"
 END
 chmod +x "$WORK/qemu-img"
 

@@ -16,8 +16,9 @@ if [[ \$1 == commit && -e $WORK/orphan ]]; then
 	setsid bash -c 'echo \$\$ >$WORK/orphan.pid; until [[ -e $WORK/orphan.may-end ]]; do read -rt 0.05 <>/dev/fd/9; done 9<>$WORK/never' &
 	wait
 fi
-[[ \$1 == commit && -s $WORK/rate ]] || exec $real "\$@"
-exec $real "\$@" -r "\$(cat $WORK/rate)"
+rate=\$(cat $WORK/rate 2>/dev/null)
+[[ \$1 == commit && \$rate ]] || exec $real "\$@"
+exec $real "\$@" -r "\$rate"
 END
 chmod +x "$WORK/qemu-img"
 mkfifo "$WORK/never"
