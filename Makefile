@@ -9,7 +9,8 @@
 #   make install      DESTDIR PREFIX SYSCONFDIR       make bench      compare with what it replaces; B=reset: one, ROUNDS=10
 #   make uninstall    ... the same                    make deps-bench what the comparison needs
 #   make clean        remove build/                   make lint       formatting and static checks
-#   make fuzz         CC=clang KIND=libvirt/config    make format     apply the formatting
+#   make fuzz         what is fuzzed; T=control       make format     apply the formatting
+#                     SECONDS=60: that, so long
 #   make help         this text
 #
 # SAN=1 builds (and tests) under ASan and UBSan in build/san, SAN=thread under TSan in build/tsan; WERROR=1, CC=clang,
@@ -25,12 +26,16 @@ SYSCONFDIR ?= /etc
 HOOKDIR    ?= $(SYSCONFDIR)/libvirt/hooks/qemu.d
 UNITDIR    ?= $(or $(shell pkg-config --variable=systemdsystemunitdir systemd 2>/dev/null),/lib/systemd/system)
 
-# The sanitizers of SAN=1 and of SAN=thread.
+# The sanitizers of SAN=1, of SAN=thread, and of `make fuzz`; and where each of them builds.
 SANITIZERS_1      := address,undefined
 SANITIZERS_thread := thread
+SANITIZERS_fuzz   := address,undefined,fuzzer-no-link
 SANITIZERS        := $(SANITIZERS_$(SAN))
+DIRECTORY_1       := /san
+DIRECTORY_thread  := /tsan
+DIRECTORY_fuzz    := /fuzz
 
-BUILD  ?= build$(if $(SANITIZERS),/$(if $(filter thread,$(SAN)),tsan,san))
+BUILD  ?= build$(DIRECTORY_$(SAN))
 CFLAGS ?= -O2 -g
 Q      := $(if $(filter 1,$(V)),,@)
 say     = $(if $(filter 1,$(V)),,@printf '  %-7s %s\n' $(1) $(2))
@@ -115,16 +120,32 @@ $(UNIT): $(BUILD)/%: $(BUILD)/obj/tests/%.o
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $< $(filter %.a,$^) $(FS_LIBS) $(HOOK_LIBS)
 
-# The checks of a folder's corpus.c on what libFuzzer makes of tests/fuzz/KIND:
-# make CC=clang fuzz KIND=libvirt/config [SECONDS=60]
-fuzzed  = $(BUILD)/fuzz/$(KIND)
-fuzz: tests/unit/$(patsubst %/,%,$(dir $(KIND)))/corpus.c
-	$(Q)mkdir -p $(fuzzed) && $(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) $(FUSE_CFLAGS) $(XML_CFLAGS) -fsanitize=fuzzer,address -DFUZZ_KIND=$(notdir $(KIND)) \
-		-o $(fuzzed)/fuzz $< $(filter-out %/main.c,$(foreach f,$(call sees,$(call folder,$<)),$(call sources,$(f)))) $(FS_LIBS) $(HOOK_LIBS)
-	$(Q)mkdir -p $(fuzzed)/found && FUZZ_DIR=$(fuzzed) $(fuzzed)/fuzz -max_total_time=$(or $(SECONDS),60) \
-		$(fuzzed)/found $(wildcard tests/fuzz/$(notdir $(KIND)))
+# The checks of a folder's corpus.c on what libFuzzer makes of tests/fuzz. What it finds worth keeping is in
+# build/fuzz/work/T/found, and beside it the inputs that break a check.
+corpora   = $(wildcard tests/unit/*/corpus.c tests/unit/*/*/corpus.c)
+fuzzed    = $(shell grep -l '^CORPUS.$(T),' $(corpora))
+fuzz_dir  = tests/fuzz/$(shell sed -n 's/^CORPUS.$(T), "\([^"]*\)".*/\1/p' $(fuzzed))
+fuzz_work = build/fuzz/work/$(T)
+ifeq ($(T),)
+fuzz:
+	@echo "make fuzz T=NAME [SECONDS=60]:"
+	@sed -n 's/^CORPUS(\([a-z0-9]*\), "[^"]*", \(.*\))$$/  \1 \2/p' $(corpora) | sort | tr _ ' '
+else
+fuzz:
+	$(if $(fuzzed),,$(error nothing that is fuzzed is called '$(T)': make fuzz))
+	$(Q)$(MAKE) --no-print-directory CC=clang SAN=fuzz BUILD=build/fuzz build/fuzz/targets/$(T)
+	$(Q)mkdir -p $(fuzz_work)/found && WORK=$(abspath $(fuzz_work)) build/fuzz/targets/$(T) -max_total_time=$(or $(SECONDS),60) -timeout=20 \
+		-close_fd_mask=3 -print_final_stats=1 -artifact_prefix=$(fuzz_work)/ $(fuzz_work)/found $(wildcard $(fuzz_dir))
+endif
+ifeq ($(SAN),fuzz)
+$(BUILD)/targets/$(T): $(fuzzed) $(call archive,$(call reverse,$(call sees,$(call folder,$(fuzzed))))) FORCE
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D) && $(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -fsanitize=fuzzer -DFUZZ_KIND=$(T) -o $@ $< $(filter %.a,$^) \
+		$(FS_LIBS) $(HOOK_LIBS)
+endif
 
-# Programs that tests start: one file each, but for the model.
+# Programs that tests start: one file each, but for the model. One runs in a box, where a sanitizer could not work.
+$(BUILD)/obj/tests/tools/boxed.o $(BUILD)/tools/boxed: HARDEN :=
 $(BUILD)/tools/model: $(call obj,$(wildcard tests/model/*.c))
 $(BUILD)/tools/%: $(BUILD)/obj/tests/tools/%.o
 	$(call say,LINK,$@)

@@ -21,6 +21,7 @@
 
 #include "act.h"
 #include "hooklog.h"
+#include "program.h"
 #include "shown.h"
 
 #define EVENT_ARGUMENTS 4
@@ -167,6 +168,7 @@ int main(int argc, char **argv)
 	struct settings settings = defaults;
 	int first = parse_arguments(argc, argv, &settings);
 
+	program_expect_children();
 	if (first < 0) {
 		fputs(usage, stderr);
 		return 2;

@@ -35,6 +35,19 @@ static inline void lock_release(struct lock_held *held)
 	pthread_mutex_unlock(held->mutex);
 }
 
+/* A condition whose waits end by the monotonic clock. 0 or a negative errno. */
+static inline int cond_init_monotonic(pthread_cond_t *cond)
+{
+	pthread_condattr_t attributes;
+	int r;
+
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	r = pthread_cond_init(cond, &attributes);
+	pthread_condattr_destroy(&attributes);
+	return -r;
+}
+
 #define LOCKED(mutex) LOCK_HOLD(mutex, LOCK_NAME(held_, __LINE__))
 #define LOCK_HOLD(mutex, held) \
 	for (struct lock_held held CLEANUP(lock_release) = lock_take(mutex); !(held).over; (held).over = true)

@@ -28,6 +28,12 @@
 #define TICK_MS 500  /* how often a silent child is looked at */
 #define REAP_MS 5000 /* how long a killed child may take to end */
 #define IOPRIO_IDLE (3 << 13)
+#define NOT_BOXED 125 /* exit status of a child that could not enter its box */
+
+void program_expect_children(void)
+{
+	signal(SIGCHLD, SIG_DFL);
+}
 
 void program_clear(struct program *program)
 {
@@ -70,9 +76,23 @@ char *program_find(const char *name)
 	return NULL;
 }
 
-/* In the child: async-signal-safe calls only. */
-static void become_program(const struct program *program, const char *path, int out_fd, int err_fd, const int *files,
-			   pid_t parent)
+/* The daemon's unit protects it where memory runs out; what it starts is not to be protected. */
+static void give_up_protection(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+	char sign;
+
+	if (fd >= 0 && read(fd, &sign, 1) == 1 && sign == '-' && write(fd, "0", 1) < 0)
+		_exit(126);
+	close(fd);
+}
+
+/*
+ * In the child: async-signal-safe calls only. The box is entered before the number of its ruleset
+ * may be given to a file.
+ */
+static void become_program(const struct program *program, const char *path, struct box *box, int out_fd, int err_fd,
+			   const int *files, pid_t parent)
 {
 	static const char *const bare[] = { "LC_ALL=C",
 					    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL };
@@ -85,12 +105,15 @@ static void become_program(const struct program *program, const char *path, int 
 	if (getppid() != parent)
 		_exit(126);
 	setrlimit(RLIMIT_CORE, &no_core);
+	give_up_protection();
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (program->background) {
 		setpriority(PRIO_PROCESS, 0, 10);
 		syscall(SYS_ioprio_set, 1, 0, IOPRIO_IDLE);
 	}
+	if (box && box_enter(box) < 0)
+		_exit(NOT_BOXED);
 	if (dup2(null, 0) < 0 || dup2(out_fd, 1) < 0 || dup2(err_fd, 2) < 0)
 		_exit(126);
 	for (size_t i = 0; i < program->file_count; i++)
@@ -100,6 +123,8 @@ static void become_program(const struct program *program, const char *path, int 
 		_exit(126);
 	count += program->lock_fd > 0;
 	syscall(SYS_close_range, (unsigned)(PROGRAM_FIRST_FD + count), ~0U, 0);
+	if (box && box_limit(box) < 0)
+		_exit(NOT_BOXED);
 	execve(path, (char *const *)program->arguments, (char *const *)environment);
 	_exit(127);
 }
@@ -125,7 +150,7 @@ static int copy_files(const struct program *program, size_t count, int *ret_file
 	return 0;
 }
 
-static int start(struct program *program, const char *path)
+static int start(struct program *program, const char *path, struct box *box)
 {
 	size_t count = program->file_count + (program->lock_fd > 0);
 	int out[2], err[2], files[PROGRAM_FILES_MAX + 1] = { 0 }, r;
@@ -145,7 +170,7 @@ static int start(struct program *program, const char *path)
 	if (r == 0) {
 		program->pid = fork();
 		if (program->pid == 0)
-			become_program(program, path, out[1], err[1], files, self);
+			become_program(program, path, box, out[1], err[1], files, self);
 		r = program->pid < 0 ? -errno : 0;
 		for (size_t i = 0; i < count; i++)
 			close(files[i]);
@@ -290,6 +315,29 @@ static int attend(struct program *program)
 	return 0;
 }
 
+static void kill_all(const struct program *program)
+{
+	kill(program->pid, SIGKILL);
+	if (program->box)
+		kill(-program->pid, SIGKILL);
+}
+
+/*
+ * Whether the child has ended, and how. What it has left behind ends here: nobody else's process
+ * group has the child's number as long as the child has not been waited for.
+ */
+static bool has_ended(const struct program *program, bool wait, int *ret_status)
+{
+	siginfo_t info = { .si_pid = 0 };
+
+	if (waitid(P_PID, (id_t)program->pid, &info, WEXITED | WNOWAIT | (wait ? 0 : WNOHANG)) < 0)
+		return errno != EINTR;
+	if (info.si_pid == 0)
+		return false;
+	kill_all(program);
+	return waitpid(program->pid, ret_status, 0) == program->pid;
+}
+
 /*
  * Wait for the child's end, but not for ever: a child that is stuck in the kernel (a dead disk)
  * cannot even be killed. `patient`: it has not been killed yet, and has as long as it makes
@@ -302,14 +350,13 @@ static int reap(struct program *program, bool patient, int *ret_status)
 
 	for (;;) {
 		struct pollfd polled = { .fd = pidfd, .events = POLLIN };
-		pid_t done = waitpid(program->pid, ret_status, pidfd >= 0 || !patient ? WNOHANG : 0);
 
-		if (done == program->pid || (done < 0 && errno != EINTR))
+		if (has_ended(program, pidfd < 0 && patient, ret_status))
 			break;
 		if (!patient && monotonic_ms() > deadline)
 			break;
 		if (patient && is_stuck(program)) {
-			kill(program->pid, SIGKILL);
+			kill_all(program);
 			patient = false;
 			deadline = monotonic_ms() + REAP_MS;
 		}
@@ -330,31 +377,60 @@ static int complaint_errno(const char *complaint)
 	return -EIO;
 }
 
-static int judge(struct program *program, int status, struct sentence *error)
+/* The complaint becomes one line. */
+static void trim_complaint(struct program *program)
 {
 	size_t length = strlen(program->complaint);
 
 	while (length && program->complaint[length - 1] == '\n')
 		program->complaint[--length] = '\0';
+	program->complaint_length = length;
 	for (char *p = program->complaint; *p; p++)
 		if ((unsigned char)*p < 0x20)
 			*p = ' ';
-	if (WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == program->also_fine))
-		return 0;
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 127 && !length)
-		return report(error, -ENOENT, "'%s' cannot be started; %s", program->name, program->hint);
+}
+
+static int judge_signal(const struct program *program, int signal, struct sentence *error)
+{
+	if (signal == SIGXCPU && program->box)
+		return report(error, -EIO, "%s used more than %u s of processor time and was killed", program->title,
+			      program->box->cpu_s);
+	return report(error, -EIO, "%s was killed by signal %d", program->title, signal);
+}
+
+static int judge_complaint(const struct program *program, struct sentence *error)
+{
+	int r = complaint_errno(program->complaint);
+
+	if (!program->complaint_length)
+		return report(error, r, "%s failed: it did not say why", program->title);
+	if (!program->discreet)
+		return report(error, r, "%s failed: %s", program->title, program->complaint);
+	log_warning("%s failed: %s", program->title, program->complaint);
+	return report(error, r, "%s failed: %s (the log has what it said)", program->title, error_text(r));
+}
+
+static int judge(struct program *program, int status, struct sentence *error)
+{
+	trim_complaint(program);
 	if (WIFSIGNALED(status))
-		return report(error, -EIO, "%s was killed by signal %d", program->title, WTERMSIG(status));
-	return report(error, complaint_errno(program->complaint), "%s failed: %s", program->title,
-		      length ? program->complaint : "it did not say why");
+		return judge_signal(program, WTERMSIG(status), error);
+	if (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == program->also_fine)
+		return 0;
+	if (WEXITSTATUS(status) == 127 && !program->complaint_length)
+		return report(error, -ENOENT, "'%s' cannot be started; %s", program->name, program->hint);
+	if (WEXITSTATUS(status) == NOT_BOXED && program->box)
+		return report(error, -EPERM, "%s cannot be put into its box", program->title);
+	return judge_complaint(program, error);
 }
 
 static int attend_to_the_end(struct program *program, struct sentence *error)
 {
-	int r = attend(program), status = 0;
+	/* A failure, unless waitpid(2) says that it was none. */
+	int r = attend(program), status = W_EXITCODE(1, 0);
 
 	if (r < 0)
-		kill(program->pid, SIGKILL);
+		kill_all(program);
 	if (reap(program, r == 0, &status) < 0)
 		return report(error, -ETIMEDOUT, "%s (pid %d) hangs and cannot be killed; look at the storage below it",
 			      program->title, (int)program->pid);
@@ -370,6 +446,20 @@ static int attend_to_the_end(struct program *program, struct sentence *error)
 		     : judge(program, status, error);
 }
 
+static int start_boxed(struct program *program, const char *path, struct sentence *error)
+{
+	CLEANUP(box_clear) struct box box = { .ruleset = -1 };
+	struct sentence why;
+	int r = 0;
+
+	if (program->box)
+		r = box_make(&box, path, program->files, program->file_count, program->box, &why);
+	if (r < 0)
+		return report(error, r, "%s cannot be started: %s", program->title, why.text);
+	r = start(program, path, program->box ? &box : NULL);
+	return r < 0 ? report(error, r, "%s cannot be started: %s", program->title, error_text(r)) : 0;
+}
+
 int program_run(struct program *program, struct sentence *error)
 {
 	CLEANUP(freep) char *path = program_find(program->name);
@@ -379,10 +469,8 @@ int program_run(struct program *program, struct sentence *error)
 		return report(error, -ENOENT, "'%s' is not there; %s", program->name, program->hint);
 	program->arguments[program->count] = NULL;
 	program->out_fd = program->err_fd = -1;
-	r = start(program, path);
-	if (r < 0) {
-		report(error, r, "%s cannot be started: %s", program->title, error_text(r));
-	} else {
+	r = start_boxed(program, path, error);
+	if (r == 0) {
 		log_debug("job", "%s runs as %d", program->title, (int)program->pid);
 		r = attend_to_the_end(program, error);
 	}

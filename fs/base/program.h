@@ -3,9 +3,10 @@
  * Running a program that works on given files: progress, deadline, exit status, and its stderr
  * turned into a sentence.
  *
- * Files are handed over as descriptors and named /proc/self/fd/N, so no path is resolved again and
- * nothing outside the given files is opened. No shell is involved. A child dies with the thread
- * that started it (PDEATHSIG), and so with its daemon. It inherits lock_fd, so that the state
+ * Files are handed over as descriptors and named /proc/self/fd/N, so no path is resolved again; in
+ * a box (box.h) the child can open nothing else, and when it has ended, what it has started is
+ * killed. No shell is involved. A child dies with the thread that started it (PDEATHSIG), and so
+ * with its daemon. It inherits lock_fd, so that the state
  * directory stays locked until it is dead. It runs at low priority when its work is background
  * work, and is killed when it makes no progress (CPU time or bytes read and written) for timeout_s
  * seconds, or has not ended after deadline_s.
@@ -18,6 +19,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "box.h"
 #include "util.h"
 
 #define PROGRAM_FILES_MAX 258
@@ -46,6 +48,12 @@ struct program {
 	bool background;
 	int also_fine;                     /* an exit status that is no failure, besides 0 */
 	const struct program_watch *watch; /* NULL: nobody watches */
+	const struct box_limits *box;      /* NULL: it runs with all rights of the caller */
+	/*
+	 * What it writes to stderr goes to the log alone, and the sentence has the errno: it may
+	 * name files of which those who read the sentence are to know nothing.
+	 */
+	bool discreet;
 	int lock_fd; /* stays open in the child, so that its flock(2) lasts until both have ended; 0: none */
 
 	const char *arguments[PROGRAM_ARGUMENTS_MAX]; /* the first is the program's own name; program_add() */
@@ -63,6 +71,12 @@ struct program {
 	uint64_t started_ms, last_progress_ms;
 	unsigned long long work; /* CPU time and bytes, from /proc, when last looked at */
 };
+
+/*
+ * First of all in main(): who starts this process may ignore SIGCHLD, which execve(2) keeps, and
+ * then waitpid(2) does not say how a child has ended.
+ */
+void program_expect_children(void);
 
 /*
  * The path of a program; the caller frees it. A name with a slash is returned as it is, any other

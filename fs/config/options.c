@@ -24,6 +24,7 @@
 #include "json.h"
 
 #define CONFIG_DEFAULT "/etc/revertfs/revertfs.json"
+#define MODE_NOT_GIVEN ((mode_t)-1)
 #define CONFIG_MAX ((size_t)1 << 20)
 
 enum kind {
@@ -31,7 +32,9 @@ enum kind {
 	KIND_LIST,   /* struct text_list; may be repeated */
 	KIND_PATHS,  /* the same, of absolute paths; written A:B */
 	KIND_NUMBER, /* unsigned, at least 1 */
+	KIND_SIZE,   /* uint64_t, with a suffix; 0 is fine */
 	KIND_GROUP,  /* gid_t, written as a name or a number */
+	KIND_MODE,   /* mode_t of reading bits, written in octal */
 	KIND_PASSTHROUGH,
 	KIND_SWITCH, /* bool: yes or no; the bare name is yes */
 };
@@ -54,6 +57,8 @@ static const struct definition definitions[] = {
 	  "JSON, the same keys (default " CONFIG_DEFAULT " where it exists)" },
 	{ "group", KIND_GROUP, offsetof(struct options, group), true, "NAME",
 	  "group that may use the control file (default: root alone)" },
+	{ "status-mode", KIND_MODE, offsetof(struct options, status_mode), true, "MODE",
+	  "who may read the status and list views, octal (default 0440, 0400 without a group)" },
 	{ "protect", KIND_LIST, offsetof(struct options, protect), true, "GLOB",
 	  "images to protect at start, may be repeated" },
 	{ "export-dirs", KIND_PATHS, offsetof(struct options, export_dirs), true, "A:B",
@@ -63,15 +68,21 @@ static const struct definition definitions[] = {
 	{ "template", KIND_TEXT, offsetof(struct options, template_options), true, "OPTIONS",
 	  "how a scratch is made: qemu-img's -o (default extended_l2=on,cluster_size=128k)" },
 	{ "max-jobs", KIND_NUMBER, offsetof(struct options, max_jobs), true, "N",
-	  "folds and exports at the same time (default 2)" },
+	  "folds at the same time, and as many exports (default 2)" },
+	{ "reserve", KIND_SIZE, offsetof(struct options, reserve), true, "SIZE",
+	  "what folds, exports and clones leave free (default 1G, at most 5 % of a filesystem)" },
 	{ "passthrough", KIND_PASSTHROUGH, offsetof(struct options, passthrough), true, "no|auto|require",
 	  "have the kernel read and write open files (default auto)" },
 	{ "keeper", KIND_SWITCH, offsetof(struct options, keeper), true, "yes|no",
 	  "without systemd: a process that starts a new daemon where one ends unasked (default no)" },
 	{ "max-layers", KIND_NUMBER, offsetof(struct options, max_layers), true, "N",
 	  "unfolded layers of a disk, from which on its commits warn; twice that, and none begins (default 16)" },
+	{ "reader-patience", KIND_NUMBER, offsetof(struct options, reader_patience), true, "SECONDS",
+	  "how long a fold waits for readers that are no guests (default 300)" },
 	{ "qemu-timeout", KIND_NUMBER, offsetof(struct options, qemu_timeout), true, "SECONDS",
 	  "how long a qemu-img may go without any progress (default 60)" },
+	{ "unboxed", KIND_SWITCH, offsetof(struct options, unboxed), true, "yes|no",
+	  "run qemu-img with all of root's rights, not in a box (default no)" },
 };
 
 /*
@@ -175,6 +186,16 @@ static int set_number(unsigned *place, const char *name, const char *text, struc
 	return 0;
 }
 
+static int set_size(uint64_t *place, const char *name, const char *text, struct sentence *error)
+{
+	uint64_t value;
+
+	if (parse_size(text, &value) < 0 || value == RESERVE_BY_DEFAULT)
+		return report(error, -EINVAL, "option '%s': '%s' is not a size, such as 512M or 2G", name, text);
+	*place = value;
+	return 0;
+}
+
 static int set_group(gid_t *place, const char *text, struct sentence *error)
 {
 	const struct group *group = getgrnam(text);
@@ -187,6 +208,18 @@ static int set_group(gid_t *place, const char *text, struct sentence *error)
 	if (parse_size(text, &number) < 0 || number >= (gid_t)-1)
 		return report(error, -EINVAL, "option 'group': there is no group '%s'", text);
 	*place = (gid_t)number;
+	return 0;
+}
+
+static int set_mode(mode_t *place, const char *name, const char *text, struct sentence *error)
+{
+	char *end;
+	unsigned long mode = strtoul(text, &end, 8);
+
+	if (*end || mode & ~0444UL)
+		return report(error, -EINVAL, "option '%s': '%s' is no octal mode of reading bits, such as 0444", name,
+			      text);
+	*place = (mode_t)mode;
 	return 0;
 }
 
@@ -229,8 +262,12 @@ static int set_value(struct options *options, const struct definition *definitio
 		return add_paths(member, text, error);
 	case KIND_NUMBER:
 		return set_number(member, definition->name, text, error);
+	case KIND_SIZE:
+		return set_size(member, definition->name, text, error);
 	case KIND_GROUP:
 		return set_group(member, text, error);
+	case KIND_MODE:
+		return set_mode(member, definition->name, text, error);
 	case KIND_PASSTHROUGH:
 		return set_passthrough(member, text, error);
 	case KIND_SWITCH:
@@ -477,12 +514,16 @@ static int set_defaults(struct options *options, struct sentence *error)
 		r = set_default(&options->qemu_img, "qemu-img", error);
 	if (r == 0)
 		r = set_default(&options->template_options, "extended_l2=on,cluster_size=128k", error);
+	if (options->status_mode == MODE_NOT_GIVEN)
+		options->status_mode = options->group ? 0440 : 0400;
 	if (!options->max_jobs)
 		options->max_jobs = 2;
 	if (!options->max_layers)
 		options->max_layers = 16;
 	if (!options->qemu_timeout)
 		options->qemu_timeout = 60;
+	if (!options->reader_patience)
+		options->reader_patience = 300;
 	return r;
 }
 
@@ -492,6 +533,9 @@ int options_read(int argc, char **argv, struct options *ret_options, struct sent
 	int r;
 
 	memset(ret_options, 0, sizeof(*ret_options));
+	ret_options->reserve = RESERVE_BY_DEFAULT;
+	ret_options->status_mode = MODE_NOT_GIVEN;
+	ret_options->run = "/run/revertfs";
 	r = read_command_line(&reader, argc, argv);
 	if (r < 0 || ret_options->help || ret_options->version)
 		return r;

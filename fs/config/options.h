@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "util.h"
@@ -20,6 +21,9 @@ struct text_list {
 	char **items;
 	size_t count;
 };
+
+/* A share of each filesystem: disk/reserve.c says which. */
+#define RESERVE_BY_DEFAULT UINT64_MAX
 
 struct options {
 	char *images;                 /* IMAGES, absolute and free of symlinks */
@@ -32,17 +36,22 @@ struct options {
 	struct text_list protect;     /* globs of names to protect at start */
 	struct text_list export_dirs; /* where callers other than root may export to */
 	gid_t group;                  /* may use the control file; 0 when only root may */
-	unsigned max_jobs;            /* folds, exports and full clones at the same time */
+	uint64_t reserve;             /* bytes that folds and copies leave free, or RESERVE_BY_DEFAULT; 0: none */
+	mode_t status_mode;           /* of what names disks and domains: the status, directories of views */
+	unsigned max_jobs;            /* folds at the same time, and as many exports and full clones */
 	unsigned max_layers;          /* unfolded layers of a disk, from which on its commits warn */
+	unsigned reader_patience;     /* seconds that a fold waits for onlookers (onlookers.h) */
 	unsigned qemu_timeout;        /* seconds a qemu-img may go without any progress */
 	enum passthrough_mode passthrough;
-	bool keeper; /* without systemd: have a process that starts a new daemon where one ends unasked */
+	bool keeper;  /* without systemd: have a process that starts a new daemon where one ends unasked */
+	bool unboxed; /* qemu-img runs with all rights of the daemon (base/box.h) */
 	bool foreground;
 	bool debug;
 
 	unsigned long mount_flags;     /* MS_RDONLY and the like, as mount(2) takes them */
 	char *mount_data;              /* SELinux contexts, as mount(2) takes them; NULL: none */
 	struct text_list fuse_options; /* all other options, for libfuse to know or to refuse */
+	const char *run; /* root's directory for the locks of images directories; nobody chooses it, but a unit test */
 	int lock_fd;  /* the lock on the state directory, which each qemu-img inherits; disks_new() sets it; 0: none */
 	bool help;    /* -h: print options_help() and end */
 	bool version; /* -V: print the version and end */

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "due.h"
 #include "json.h"
 #include "log.h"
 #include "reply.h"
@@ -100,7 +101,9 @@ static bool was_done(const struct request *request, const struct verb *verb)
 {
 	const struct command *command = request->command;
 	bool is_clone = verb->words == 2 && verb->effect == EFFECT_MAKES_DISK;
-	struct once_command once = { .effect = verb->effect, .line = request->line, .name = request->name };
+	struct once_command once = {
+		.effect = verb->effect, .line = request->line, .name = request->name, .caller = request->caller
+	};
 	CLEANUP(freep) char *new_name = NULL;
 	struct once_result result;
 
@@ -117,6 +120,14 @@ static bool was_done(const struct request *request, const struct verb *verb)
 	return true;
 }
 
+/* What `-o protect=` names is a disk for every verb, though its turn may not have come yet. */
+static int settle(const struct request *request, struct sentence *error)
+{
+	int r = due_settle(request->disks, request->name);
+
+	return r < 0 ? report(error, r, "'%s' is still being protected: %s", request->name, error_text(r)) : 0;
+}
+
 static int run_command(struct request *request, struct sentence *error)
 {
 	const struct command *command = request->command;
@@ -128,6 +139,8 @@ static int run_command(struct request *request, struct sentence *error)
 	r = check_words(verb, command, error);
 	if (r == 0 && verb->words != WORDS_ANY)
 		r = relative_name(request->disks, command->words[0].value, &request->name, error);
+	if (r == 0 && request->name)
+		r = settle(request, error);
 	if (r < 0)
 		return r;
 	return was_done(request, verb) ? 0 : verb->run(request, error);
@@ -138,11 +151,20 @@ static void note_outcome(const struct request *request, int result, const struct
 	struct disk *disk = request->name ? disks_find(request->disks, request->name) : NULL;
 
 	if (result < 0)
-		log_error("%s (asked by uid %u, pid %d)", error->text, (unsigned)request->caller->uid,
+		log_error("%s (asked by uid %u, pid %d)", error->text, (unsigned)request->caller->who.uid,
 			  (int)request->caller->pid);
 	if (disk && (result < 0 || strcmp(request->command->verb, "cancel") != 0))
 		disk_set_last_error(disk, result < 0 ? error : &(struct sentence){ "" });
 	disk_put(disk);
+}
+
+static void set_outcome(struct json_object *answer, int r, const struct sentence *error)
+{
+	json_set_bool(answer, "ok", r == 0);
+	if (r == 0)
+		return;
+	json_set_string(answer, "errno", error_name(r));
+	json_set_string(answer, "error", error->text);
 }
 
 static int run_line(struct disks *disks, struct caller *caller, unsigned number, const char *line, size_t length,
@@ -154,21 +176,24 @@ static int run_line(struct disks *disks, struct caller *caller, unsigned number,
 	int r = command_parse(line, length, &command, &error);
 
 	if (r == 0 && command) {
-		log_debug("control", "uid %u, pid %d: %.*s", (unsigned)caller->uid, (int)caller->pid, (int)length,
+		log_debug("control", "uid %u, pid %d: %.*s", (unsigned)caller->who.uid, (int)caller->pid, (int)length,
 			  line);
 		request.command = command;
 		r = run_command(&request, &error);
 		note_outcome(&request, r, &error);
 		free(request.name);
 	} else if (r < 0) {
-		log_error("control: %s (asked by uid %u, pid %d)", error.text, (unsigned)caller->uid, (int)caller->pid);
+		log_error("control: %s (asked by uid %u, pid %d)", error.text, (unsigned)caller->who.uid,
+			  (int)caller->pid);
 	}
-	json_set_bool(answer, "ok", r == 0);
-	if (r < 0) {
-		json_set_string(answer, "errno", error_name(r));
-		json_set_string(answer, "error", error.text);
-	}
+	set_outcome(answer, r, &error);
 	return r;
+}
+
+static char *text_of(struct json_object *answer)
+{
+	return format_text("%s\n", json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN |
+										  JSON_C_TO_STRING_NOSLASHESCAPE));
 }
 
 int control_run(struct disks *disks, struct caller *caller, const char *text, size_t length, char **ret_answer)
@@ -191,8 +216,19 @@ int control_run(struct disks *disks, struct caller *caller, const char *text, si
 		number++;
 		line = newline ? newline + 1 : end;
 	} while (r == 0 && line < end);
-	*ret_answer = format_text("%s\n", json_object_to_json_string_ext(
-						  answer, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+	*ret_answer = text_of(answer);
+	return r;
+}
+
+int control_refuse(const struct caller *caller, int r, const struct sentence *error, char **ret_answer)
+{
+	CLEANUP(json_putp) struct json_object *answer = json_object_new_object();
+
+	log_error("control: %s (written by uid %u, pid %d)", error->text, (unsigned)caller->who.uid, (int)caller->pid);
+	if (!answer)
+		return -ENOMEM;
+	set_outcome(answer, r, error);
+	*ret_answer = text_of(answer);
 	return r;
 }
 

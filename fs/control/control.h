@@ -20,6 +20,12 @@
  */
 int control_run(struct disks *disks, struct caller *caller, const char *text, size_t length, char **ret_answer);
 
+/*
+ * The answer to lines that were not looked at: -EPERM, say, since their writer has no say here. The
+ * errno is returned; *ret_answer as for control_run().
+ */
+int control_refuse(const struct caller *caller, int r, const struct sentence *error, char **ret_answer);
+
 /* Have every control_run() that waits look at its caller's `interrupted` again. */
 void control_wake(struct disks *disks);
 

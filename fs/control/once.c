@@ -5,14 +5,17 @@
  */
 #include "once.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "aside.h"
+#include "destination.h"
 #include "layer.h"
 #include "lock.h"
 #include "model.h"
+#include "scratch.h"
 #include "table.h"
 
 /*
@@ -40,11 +43,17 @@ static void look_at_history(struct disk *disk, const char *snapshot, struct hand
 	pthread_mutex_unlock(&disk->disks->lock);
 }
 
-static void look_at_file(const char *path, struct handover_request *ret)
+/*
+ * Nothing of the path is touched before the caller is known to be allowed an export there, and its
+ * last component is not followed: it may lead to an automount, or to a server that does not answer.
+ */
+static void look_at_file(struct disks *disks, const struct once_command *command, struct handover_request *ret)
 {
+	CLEANUP(destination_clear) struct destination destination = { .directory = -1 };
 	struct stat st;
 
-	if (path && stat(path, &st) == 0) {
+	if (command->file && destination_open(disks, command->caller, command->file, &destination, NULL) == 0 &&
+	    fstatat(destination.directory, destination.name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
 		ret->other_device = st.st_dev;
 		ret->other_inode = st.st_ino;
 	}
@@ -59,7 +68,7 @@ static struct handover_request look(struct disks *disks, const struct once_comma
 		look_at_scratch(disk, &found);
 		look_at_history(disk, command->snapshot, &found);
 	}
-	look_at_file(command->file, &found);
+	look_at_file(disks, command, &found);
 	disk_put(disk);
 	return found;
 }
@@ -87,7 +96,7 @@ static bool has_changed(struct disks *disks, enum effect effect, const struct ha
 	case EFFECT_NONE:
 		return false;
 	case EFFECT_NEW_SCRATCH:
-		return before->inode != now->inode || before->device != now->device;
+		return before->inode && (before->inode != now->inode || before->device != now->device);
 	case EFFECT_NEW_HEAD:
 		return strcmp(before->head, now->head) != 0 && was_left(disks, before->head);
 	case EFFECT_MAKES_DISK:
@@ -142,6 +151,23 @@ static void find_what_was_made(struct disks *disks, const struct once_command *c
 	disk_put(disk);
 }
 
+/*
+ * Nothing is noted of a scratch without data: a commit makes nothing of that, however often it is
+ * done, and a fold replaces the file as well.
+ */
+static void leave_out_empty_scratch(struct disks *disks, const char *name, struct handover_request *note)
+{
+	struct disk *disk = name ? disks_find(disks, name) : NULL;
+	bool is_dirty = false;
+
+	if (disk)
+		LOCKED (&disks->lock)
+			is_dirty = disk->scratch && scratch_looks_dirty_locked(disk->scratch);
+	disk_put(disk);
+	if (!is_dirty)
+		note->device = note->inode = 0;
+}
+
 bool once_was_done(struct disks *disks, struct replay *replay, const struct once_command *command,
 		   struct once_result *ret_result)
 {
@@ -162,6 +188,7 @@ bool once_was_done(struct disks *disks, struct replay *replay, const struct once
 		find_what_was_made(disks, command, before, ret_result);
 		return true;
 	}
+	leave_out_empty_scratch(disks, command->name, &now);
 	replay_note_next(disks->handover, replay, &now);
 	return false;
 }

@@ -11,6 +11,7 @@
 #ifndef REVERTFS_CONTROL_ONCE_H
 #define REVERTFS_CONTROL_ONCE_H
 
+#include "caller.h"
 #include "disk.h"
 #include "replay.h"
 
@@ -31,7 +32,8 @@ struct once_command {
 	unsigned line;        /* of the write that it came in, from 0 */
 	const char *name;     /* the disk; of a clone, the new one */
 	const char *snapshot; /* or NULL */
-	const char *file;     /* or NULL */
+	const char *file;     /* or NULL: the path that an export is to be made at */
+	const struct caller *caller;
 };
 
 /*

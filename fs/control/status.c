@@ -17,6 +17,7 @@
 #include "foldable.h"
 #include "json.h"
 #include "layer.h"
+#include "qemu_run.h"
 #include "scratch.h"
 #include "session.h"
 #include "table.h"
@@ -61,14 +62,17 @@ static uint64_t allocated(int fd)
 	return fd >= 0 && fstat(fd, &stat) == 0 ? (uint64_t)stat.st_blocks * 512 : 0;
 }
 
+/* An image is not asked: its filesystem may hang, and the status must not. */
 static uint64_t layer_bytes(const struct layer *layer)
 {
 	CLEANUP(freep) char *name = layer_file_name(layer->record.id, LAYER_FILE_SUFFIX);
 	struct stat stat;
-	int r = layer->record.image ? fstatat(layer->disks->images_fd, layer->record.image, &stat, AT_SYMLINK_NOFOLLOW)
-				    : fstatat(layer->disks->layers_fd, name ? name : "", &stat, AT_SYMLINK_NOFOLLOW);
 
-	return r == 0 ? (uint64_t)stat.st_blocks * 512 : 0;
+	if (layer->record.image)
+		return layer->seen.st_nlink ? (uint64_t)layer->seen.st_blocks * 512 : layer->record.stamp.size;
+	return name && fstatat(layer->disks->layers_fd, name, &stat, AT_SYMLINK_NOFOLLOW) == 0
+		       ? (uint64_t)stat.st_blocks * 512
+		       : 0;
 }
 
 /* --- JSON ------------------------------------------------------------------------------------- */
@@ -167,6 +171,13 @@ static struct json_object *describe_hold(const struct disk *disk)
 	json_set_string(object, "uuid", disk->record.hold_uuid);
 	json_set_string(object, "domain", disk->record.hold_domain);
 	return object;
+}
+
+static unsigned count_open_locked(const struct disk *disk)
+{
+	const struct scratch *scratch = disk->scratch;
+
+	return scratch ? scratch->readers + scratch->writers + scratch->onlookers.open : 0;
 }
 
 static bool disk_is_used_locked(const struct disk *disk)
@@ -289,7 +300,7 @@ static struct json_object *describe_disk_locked(const struct disk *disk, bool pa
 
 	json_set_string(object, "name", disk->name);
 	json_set_string(object, "state", state_name_locked(disk));
-	json_set_u64(object, "open", disk->scratch ? disk->scratch->readers + disk->scratch->writers : 0);
+	json_set_u64(object, "open", count_open_locked(disk));
 	json_set_string(object, "head", disk->record.head[0] ? disk->record.head : NULL);
 	json_set_string(object, "format", disk->root ? format_name(disk->root->record.format) : NULL);
 	json_set_u64(object, "virtual_size", disk->head ? disk->head->record.virtual_size : 0);
@@ -329,6 +340,7 @@ char *status_json(struct disks *disks, const struct mount_facts *facts)
 	json_set_string(root, "mount", disks->options->mount);
 	json_set_string(root, "state", disks->options->state);
 	json_set_bool(root, "passthrough", facts->passthrough);
+	json_set_bool(root, "boxed", qemu_is_boxed(disks->options));
 	for (struct disk *disk = step(disks, NULL); disk; disk = step(disks, disk)) {
 		pthread_mutex_lock(&disks->lock);
 		json_object_array_add(list, describe_disk_locked(disk, facts->passthrough));

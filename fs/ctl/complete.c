@@ -77,7 +77,7 @@ static void add_disks(const struct unfinished *unfinished, struct candidates *ca
 		if (unfinished->mount && strcmp(unfinished->mount, m->point) != 0)
 			continue;
 		client_ask(&question, 1, true);
-		if (question.answer && json_parse(question.answer, strlen(question.answer), &status, NULL) == 0)
+		if (question.answer && answer_parse(question.answer, &status) == 0)
 			add_from_status(unfinished, candidates, status);
 		free(question.answer);
 	}

@@ -14,6 +14,7 @@
 #include "arguments.h"
 #include "help.h"
 #include "json.h"
+#include "program.h"
 #include "subcommands.h"
 #include "verbs.h"
 #include "version.h"
@@ -99,6 +100,7 @@ int main(int argc, char **argv)
 	struct arguments arguments;
 	int r = arguments_parse(argc, (const char *const *)argv, &context, &arguments, &error);
 
+	program_expect_children();
 	signal(SIGPIPE, SIG_IGN);
 	if (r < 0) {
 		print_failure(&context, r, &error);

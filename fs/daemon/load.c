@@ -17,9 +17,9 @@
  *   6. leftovers     (leftovers.c) names of disks that are gone, layers that nothing reaches, files
  *                    without a record
  *
- * When any record cannot be read, disks->incomplete is set and nothing is removed from then on:
- * what looks unreached may be what the unreadable record needs. A disk whose record cannot be read
- * stays protected and has failed.
+ * When any record cannot be read, disks->incomplete is set, and nothing is removed and no fold
+ * begun from then on: what looks unreached may be what the unreadable record needs. A disk whose
+ * record cannot be read stays protected and has failed.
  *
  * With the debug topic "disk" each step says what it found and what it mended.
  */
@@ -69,7 +69,7 @@ static void note_unfinished(struct disks *disks, const char *name)
  */
 static bool is_first_of_boot(const struct disks *disks)
 {
-	CLEANUP(close_fdp) int fd = openat(disks->state_fd, BOOT_RECORD, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	CLEANUP(close_fdp) int fd = io_open_file(disks->state_fd, BOOT_RECORD, O_RDONLY);
 	CLEANUP(freep) char *text = NULL;
 
 	if (handover_mount(disks->handover)->restarts)

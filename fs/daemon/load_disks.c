@@ -12,11 +12,13 @@
 
 #include "claim.h"
 #include "entries.h"
+#include "file.h"
 #include "io.h"
 #include "layer.h"
 #include "load_scratch.h"
 #include "lock.h"
 #include "log.h"
+#include "reach.h"
 #include "table.h"
 
 static void fail_disk(struct disk *disk, int error, const char *what)
@@ -72,26 +74,40 @@ static int find_layers(struct disk *disk)
 
 /*
  * A filesystem's device number may change from boot to boot. The tree compares the number when it
- * looks for protected files.
+ * looks for protected files, so the first daemon of a boot waits for it. Those behind serve guests
+ * that wait for them: -ETIMEDOUT from a filesystem that hangs.
  */
-static void refresh_device(struct layer *root)
+static int refresh_device(struct layer *root)
 {
-	struct image_stamp stamp;
+	struct disks *disks = root->disks;
+	struct image_stamp *stamp = &root->record.stamp;
+	CLEANUP(close_fdp)
+	int fd = disks->first_of_boot
+			 ? layer_open_file(root, O_PATH)
+			 : reach_beneath(disks->reach, (dev_t)stamp->device, disks->images_fd, root->record.image);
+	struct stat st;
 
-	if (layer_check_image(root, true, &stamp) == 0)
-		root->record.stamp.device = stamp.device;
+	if (fd >= 0 && file_look(fd, "", &st) == 0 && st.st_ino == stamp->inode)
+		stamp->device = st.st_dev;
+	return fd < 0 ? fd : 0;
 }
 
+/* Of an image whose filesystem does not answer yet, it is not known whether it is there. */
 static void serve_disk(struct disk *disk)
 {
-	CLEANUP(close_fdp) int image = -1;
+	bool answers = refresh_device(disk->root) != -ETIMEDOUT;
+	struct sentence why;
+	int r;
 
-	refresh_device(disk->root);
 	load_session(disk);
 	load_scratch(disk);
-	image = layer_open_file(disk->root, O_PATH);
-	if (image < 0)
-		fail_disk(disk, image, "its image is gone");
+	if (disk->state == DISK_FAILED || !answers)
+		return;
+	r = layer_check_files(disk_base(disk), &why);
+	if (r < 0) {
+		report_context(&why, r, "disk '%s' cannot be served: ", disk->name);
+		disk_fail(disk, &why);
+	}
 }
 
 /* --- directories ------------------------------------------------------------------------------ */
@@ -170,5 +186,13 @@ static void load_disk(struct disks *disks, const char *directory_name)
 
 int load_disks(struct disks *disks)
 {
-	return entries_visit(disks, disks->disks_fd, load_disk);
+	struct stat st;
+	int r = file_look(disks->images_fd, "", &st);
+
+	if (r < 0)
+		return r;
+	disks->reach = reach_new(st.st_dev);
+	r = entries_visit(disks, disks->disks_fd, load_disk);
+	reach_free(steal_pointer(&disks->reach));
+	return r;
 }

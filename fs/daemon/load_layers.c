@@ -31,28 +31,52 @@ static void complete_copy(struct disks *disks, const struct layer_record *record
 		log_debug("disk", "start: layer %s: the live snapshot that was cut off has its file", record->id);
 }
 
-/* Loaded layers are on a list of their own until their parents are found. */
+/*
+ * Whether the record is called ID.json, so that there is one for each id. A copy of it, which
+ * somebody made, may be all that is left of the right one: it is not used, and nothing is removed.
+ */
+static bool has_its_name(struct disks *disks, const struct layer_record *record, const char *name)
+{
+	if (strncmp(name, record->id, LAYER_ID_SIZE - 1) == 0 &&
+	    strcmp(name + LAYER_ID_SIZE - 1, LAYER_RECORD_SUFFIX) == 0)
+		return true;
+	log_error(
+		"state directory: layers/%s is not used: it is the record of layer %s, and not named so; nothing is removed until it is gone",
+		name, record->id);
+	disks->incomplete = true;
+	return false;
+}
+
+/* Onto the list of those whose parents are not found yet. The layer owns the record. */
+static int add_layer(struct disks *disks, const struct layer_record *record)
+{
+	struct layer *layer = layer_new(disks);
+
+	if (!layer)
+		return -ENOMEM;
+	complete_copy(disks, record);
+	layer->record = *record;
+	layer->next = disks->loading;
+	disks->loading = layer;
+	return 0;
+}
+
 static void load_layer(struct disks *disks, const char *name)
 {
 	struct layer_record record = { 0 };
-	struct layer *layer;
 	int r;
 
 	if (!entry_has_suffix(name, LAYER_RECORD_SUFFIX))
 		return;
 	r = record_load_layer(disks->layers_fd, name, &record);
-	if (r == 0 && strncmp(record.id, name, LAYER_ID_SIZE - 1) != 0)
-		r = -EBADMSG;
-	layer = r == 0 ? layer_new(disks) : NULL;
-	if (!layer) {
-		record_clear_layer(&record);
-		entry_is_unreadable(disks, "layer record", name, r ? r : -ENOMEM);
-		return;
+	if (r == 0 && has_its_name(disks, &record, name)) {
+		r = add_layer(disks, &record);
+		if (r == 0)
+			return;
 	}
-	complete_copy(disks, &record);
-	layer->record = record;
-	layer->next = disks->loading;
-	disks->loading = layer;
+	record_clear_layer(&record);
+	if (r < 0)
+		entry_is_unreadable(disks, "layer record", name, r);
 }
 
 /* --- the tree --------------------------------------------------------------------------------- */

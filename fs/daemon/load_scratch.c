@@ -5,6 +5,8 @@
  *   there is none           a crash came before the fresh one had its name, or somebody removed it
  *   it has become a layer   a seal was cut off before its step 5 (seal.c)
  *   the host has booted     a scratch that is not to be kept was never synced and may be torn
+ *   it is of the layer      and without data: a new size was cut off before its scratch was made
+ *   below                   (properties.c)
  *   its header is wrong     and nothing is to be kept of it
  *
  * A wrong header of a scratch that is to be kept is mended when it only names another layer.
@@ -52,14 +54,14 @@ static struct layer *sealed_as(struct disk *disk)
 
 /*
  * A commit with a name is recorded in the layer before step 4 of its seal: the layer is to be the
- * head, which the disk's record may not say yet.
+ * head, which the disk's record may not say yet. The name may have been deleted since.
  */
 static void complete_head(struct disk *disk, struct layer *layer)
 {
 	struct disk_record record = disk->record;
 	int r;
 
-	if (!layer->record.becomes_head || layer->parent != disk->head ||
+	if (!layer->record.becomes_head || !layer->record.name_count || layer->parent != disk->head ||
 	    strcmp(layer->record.names[0].disk, disk->name) != 0)
 		return;
 	strcpy(record.head, layer->record.id);
@@ -96,6 +98,19 @@ static bool names_another_view(const struct scratch *scratch)
 	strcpy(found.backing, blank_header(blank)->backing);
 	strcpy(found.backing_format, blank_header(blank)->backing_format);
 	return qcow2_check_scratch(&found, blank_header(blank), NULL) == 0;
+}
+
+/* As it was made, for the layer that the disk's base stands on. */
+static bool is_blank_of_parent(const struct disk *disk)
+{
+	struct layer *parent = disk->scratch->layer->parent;
+	struct qcow2_header found;
+	struct blank *blank;
+	struct stat stat;
+
+	return parent && layer_blank(parent, &blank, NULL) == 0 && fstat(disk->scratch->fd, &stat) == 0 &&
+	       blank_matches(blank, &stat) && qcow2_read_header(disk->scratch->fd, &found, NULL) == 0 &&
+	       qcow2_check_scratch(&found, blank_header(blank), NULL) == 0;
 }
 
 /*
@@ -149,7 +164,11 @@ static const char *mend(struct disk *disk)
 	}
 	if (disk->disks->first_of_boot && is_discarded(disk))
 		return "the old one is of an earlier boot";
-	if (scratch_check(disk->scratch, NULL) == 0 || is_open(disk))
+	if (scratch_check(disk->scratch, NULL) == 0)
+		return NULL;
+	if (is_blank_of_parent(disk))
+		return "the old one is of the layer below, and without data";
+	if (is_open(disk))
 		return NULL;
 	if (!scratch_is_dirty(disk->scratch) || is_discarded(disk))
 		return "the old one has another header than revertfs wrote";

@@ -24,6 +24,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -37,14 +39,18 @@
 #include "autoprotect.h"
 #include "channel.h"
 #include "daemonize.h"
+#include "faults.h"
 #include "fdstore.h"
 #include "handover.h"
 #include "keeper.h"
+#include "layout.h"
 #include "log.h"
 #include "notify.h"
 #include "ops.h"
 #include "options.h"
 #include "paths.h"
+#include "program.h"
+#include "qemu_run.h"
 #include "state.h"
 #include "tree.h"
 #include "version.h"
@@ -64,6 +70,7 @@ struct revertfs {
 	struct handover *handover;
 	int images_fd;
 	struct disks *disks;
+	struct autoprotect *autoprotect;
 	struct tree *tree;
 	struct ops *ops;
 	struct channel *channel;
@@ -98,6 +105,27 @@ static void raise_open_files(void)
 		log_warning(
 			"only %llu files may be open, or known to the kernel, at a time; raise the limit (ulimit -Hn)",
 			(unsigned long long)limit.rlim_cur);
+}
+
+/*
+ * Those of the shell that started the daemon: what they allow would be allowed to everybody for
+ * whom it asks the kernel.
+ */
+static void drop_groups(void)
+{
+	if (setgroups(0, NULL) < 0)
+		log_warning("the daemon's supplementary groups cannot be dropped: %s", error_text(-errno));
+}
+
+/*
+ * Any of many threads may list a large directory: what it had for that shall not stay with the
+ * thread. So there are few arenas, and large pieces go back to the kernel at once, however often
+ * there were such.
+ */
+static void keep_memory_small(void)
+{
+	mallopt(M_ARENA_MAX, 4);
+	mallopt(M_MMAP_THRESHOLD, 128 << 10);
 }
 
 static int catch_signals(struct revertfs *revertfs)
@@ -159,7 +187,9 @@ static int prepare_process(struct revertfs *revertfs, struct sentence *error)
 
 	fuse_set_log_func(log_libfuse);
 	umask(0);
+	drop_groups();
 	raise_open_files();
+	keep_memory_small();
 	r = catch_signals(revertfs);
 	return r < 0 ? report(error, r, "cannot set up signals: %s", error_text(r)) : 0;
 }
@@ -174,10 +204,16 @@ static void drop_left(struct revertfs *revertfs)
 	fdstore_drop_rest(&revertfs->store);
 }
 
+static void say_lost(const struct sentence *why)
+{
+	log_error("what an earlier daemon left cannot be taken over: %s. Whoever has files open there gets errors",
+		  why->text);
+}
+
 /* Take the mount of an earlier daemon over; what it left is consumed either way. */
 static bool take_over(struct revertfs *revertfs, int fuse_fd, int handover_fd)
 {
-	struct sentence why;
+	struct sentence why = { "" };
 
 	if (handover_adopt(handover_fd, &revertfs->handover, &why) == 0) {
 		revertfs->fuse_fd = fuse_fd;
@@ -185,34 +221,45 @@ static bool take_over(struct revertfs *revertfs, int fuse_fd, int handover_fd)
 			  handover_mount(revertfs->handover)->restarts);
 		return true;
 	}
-	log_error("what an earlier daemon left cannot be taken over: %s. Whoever has files open there gets errors",
-		  why.text);
+	say_lost(&why);
 	return false;
 }
 
-/*
- * Take over what an earlier daemon left. Where that cannot be done, its mount is replaced, since
- * whoever has files open there may still write to them.
- */
-static int inherit(struct revertfs *revertfs, struct sentence *error)
+/* A mount that cannot be taken over is replaced. */
+static int begin_anew(struct revertfs *revertfs, bool has_mount, struct sentence *error)
 {
-	CLEANUP(close_fdp) int fuse_fd = fdstore_take(&revertfs->store, FDSTORE_FUSE);
-	CLEANUP(close_fdp) int handover_fd = fdstore_take(&revertfs->store, FDSTORE_HANDOVER);
 	int r;
 
-	revertfs->images_fd = fdstore_take(&revertfs->store, FDSTORE_IMAGES);
-	if (fuse_fd >= 0 && handover_fd >= 0 && revertfs->images_fd >= 0 &&
-	    take_over(revertfs, fuse_fd, steal_fd(&handover_fd))) {
-		steal_fd(&fuse_fd);
-		return 0;
-	}
-	if (fuse_fd >= 0)
+	if (has_mount)
 		paths_detach(revertfs->options.mount);
 	close_fdp(&revertfs->images_fd);
 	drop_left(revertfs);
 	log_debug("disk", "start: a new mount");
 	r = handover_new(&revertfs->handover);
 	return r < 0 ? report(error, r, "no memory for what outlives the daemon: %s", error_text(r)) : 0;
+}
+
+/*
+ * Take over what an earlier daemon left. Where that cannot be done, its mount is replaced, since
+ * whoever has files open there may still write to them. Where it cannot be done for now, for want
+ * of memory, the start fails, and all stays for the next try.
+ */
+static int inherit(struct revertfs *revertfs, struct sentence *error)
+{
+	CLEANUP(close_fdp) int fuse_fd = fdstore_take(&revertfs->store, FDSTORE_FUSE);
+	CLEANUP(close_fdp) int handover_fd = layout_take(&revertfs->store, error);
+
+	revertfs->images_fd = fdstore_take(&revertfs->store, FDSTORE_IMAGES);
+	if (fuse_fd >= 0 && handover_fd < 0 && handover_fd != -ENOENT && handover_fd != -EPROTO)
+		return handover_fd;
+	if (fuse_fd >= 0 && handover_fd == -EPROTO)
+		say_lost(error);
+	if (fuse_fd >= 0 && handover_fd >= 0 && revertfs->images_fd >= 0 &&
+	    take_over(revertfs, fuse_fd, steal_fd(&handover_fd))) {
+		steal_fd(&fuse_fd);
+		return 0;
+	}
+	return begin_anew(revertfs, fuse_fd >= 0, error);
 }
 
 /* The images and mount options become what they were when the mount was made. */
@@ -296,14 +343,17 @@ static int start_mount(struct revertfs *revertfs, struct sentence *error)
 	bool adopts = revertfs->fuse_fd >= 0;
 	int r = tree_new(options, revertfs->images_fd, revertfs->disks, revertfs->handover, &revertfs->tree);
 
+	faults_watch(revertfs->handover);
 	if (r == 0)
-		r = ops_new(revertfs->tree, revertfs->disks, &revertfs->ops);
+		r = ops_new(revertfs->tree, revertfs->disks, revertfs->handover, &revertfs->ops);
 	if (r < 0)
 		return report(error, r, "cannot serve '%s': %s", options->images, error_text(r));
 	r = connect_to_kernel(revertfs, error);
 	if (r < 0)
 		return r;
-	tree_connect(revertfs->tree, channel_fd(revertfs->channel), channel_has_passthrough(revertfs->channel));
+	r = tree_connect(revertfs->tree, channel_fd(revertfs->channel), channel_has_passthrough(revertfs->channel));
+	if (r < 0)
+		return report(error, r, "cannot start a thread: %s", error_text(r));
 	if (adopts)
 		tree_restore(revertfs->tree, &revertfs->store);
 	return 0;
@@ -313,9 +363,13 @@ static int start_work(struct revertfs *revertfs, struct sentence *error)
 {
 	int r = disks_start(revertfs->disks, error);
 
-	if (r == 0)
-		protect_matching(&revertfs->options, revertfs->images_fd, revertfs->disks);
-	return r;
+	qemu_log_box(&revertfs->options);
+	if (r < 0)
+		return r;
+	/* Guests that run through a restart need no new disk, and are not made to wait. */
+	r = autoprotect_start(&revertfs->options, revertfs->images_fd, revertfs->disks,
+			      !handover_mount(revertfs->handover)->restarts, &revertfs->autoprotect);
+	return r < 0 ? report(error, r, "'-o protect' cannot be started: %s", error_text(r)) : 0;
 }
 
 /* Until the daemon is to end: 0, or 1 when the mount is left to a successor. */
@@ -337,17 +391,20 @@ static int serve(struct revertfs *revertfs, struct sentence *error)
 	return r;
 }
 
-/* Take apart in the opposite order; what was never made is NULL or -1. */
-static void stop(struct revertfs *revertfs)
+/*
+ * Take apart in the opposite order; what was never made is NULL or -1. False when a thread hangs,
+ * and may use what is left.
+ */
+static bool stop(struct revertfs *revertfs)
 {
-	if (revertfs->ops)
-		ops_stop(revertfs->ops);
 	/* The end of the connection also ends passthrough, so the tree need not. */
 	if (revertfs->tree)
-		tree_connect(revertfs->tree, -1, false);
+		tree_disconnect(revertfs->tree);
 	channel_free(revertfs->channel);
 	ops_free(revertfs->ops);
 	tree_free(revertfs->tree);
+	if (!autoprotect_stop(revertfs->autoprotect))
+		return false;
 	disks_free(revertfs->disks);
 	handover_free(revertfs->handover);
 	close_fdp(&revertfs->fuse_fd);
@@ -355,17 +412,15 @@ static void stop(struct revertfs *revertfs)
 	close_fdp(&revertfs->stop_fd);
 	close_fdp(&revertfs->ready_fd);
 	options_free(&revertfs->options);
+	return true;
 }
 
 /*
  * End as if the daemon were killed here: everything stays as it is, in the handover and in the
- * state directory. A kernel that cannot resend requests gets its answers first; for that, commands
- * that wait are interrupted.
+ * state directory.
  */
-static int leave(struct revertfs *revertfs)
+static int leave(void)
 {
-	if (!channel_can_resend(revertfs->channel))
-		ops_stop(revertfs->ops);
 	fflush(NULL);
 	_exit(KEEPER_AGAIN);
 }
@@ -445,7 +500,7 @@ static int be_daemon(struct revertfs *revertfs, bool has_keeper, struct sentence
 	if (r == 0)
 		r = serve(revertfs, error);
 	if (r > 0)
-		return leave(revertfs);
+		return leave();
 	return r < 0 ? fail(revertfs, error) : EXIT_SUCCESS;
 }
 
@@ -472,10 +527,14 @@ int main(int argc, char **argv)
 	struct sentence error = { "" };
 	int status;
 
+	program_expect_children();
 	if (options_read(argc, argv, &revertfs.options, &error) < 0)
 		status = complain(&error, false);
 	else
 		status = run(&revertfs, argv);
-	stop(&revertfs);
+	if (channel_hangs(revertfs.channel) || !stop(&revertfs)) {
+		fflush(NULL);
+		_exit(status);
+	}
 	return status;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The workers (options.max_jobs threads) take a disk whose fold is queued and may run, and fold its
- * layers one after the other, or they make what somebody asked to be copied out (transfer.c).
+ * There are workers of two kinds, so that no number of copies keeps a fold from running. Those for
+ * folds (options.max_jobs threads) take a disk whose fold is queued and may run, and fold its
+ * layers one after the other. The others make what somebody asked to be copied out (transfer.c).
  *
  *   NONE --job_queue--> QUEUED --a worker--> RUNNING --nothing left--> NONE
  *                          ^                    |
@@ -31,6 +32,7 @@
 #include "housekeeper.h"
 #include "lock.h"
 #include "log.h"
+#include "patience.h"
 #include "transfer.h"
 
 #define TICK_S 2          /* sessions lapse and failed folds come up again */
@@ -58,7 +60,7 @@ static bool may_run_locked(struct disk *disk, uint64_t now, struct layer **ret_l
 		end_job_locked(disk);
 		return false;
 	}
-	return !fold_has_rival_locked(*ret_layer) && fold_may_run_locked(*ret_layer, NULL);
+	return !fold_has_rival_locked(*ret_layer) && fold_may_begin_locked(*ret_layer);
 }
 
 static void begin_fold_locked(struct disk *disk, struct layer *layer, uint64_t now)
@@ -91,10 +93,18 @@ static struct disk *take_fold_locked(struct disks *disks)
 	return NULL;
 }
 
+/* Nothing was begun, and looking again costs little, so it is done soon. */
+static bool lacks_room(const struct disk *disk, int result)
+{
+	return result == -ENOSPC && disk->job.layer->record.state != LAYER_FOLDING;
+}
+
 static void note_failure_locked(struct disk *disk, int result, const struct sentence *error)
 {
 	uint64_t delay = RETRY_MIN_MS;
 
+	if (disk->job.short_of_room)
+		disk->job.failures = 0;
 	for (unsigned i = 0; i < disk->job.failures && delay < RETRY_MAX_MS; i++)
 		delay *= 2;
 	disk->job.failures++;
@@ -129,6 +139,10 @@ static void end_fold_locked(struct disk *disk, int result, const struct sentence
 {
 	struct disks *disks = disk->disks;
 
+	disk->job.short_of_room = lacks_room(disk, result);
+	/* Readers were cut for nothing, and it may be so the next time. */
+	if (result < 0 && result != -ECANCELED)
+		patience_renew_locked(disk->job.layer);
 	layer_put_locked(disk->job.layer);
 	disk->job.layer = NULL;
 	disk->job.state = disk->job.postponed ? JOB_NONE : JOB_QUEUED;
@@ -168,13 +182,29 @@ static void move_followers_locked(struct disks *disks)
 	pthread_cond_broadcast(&disks->changed);
 }
 
+/* Onlookers were cut without a line, under the lock. */
+static void tell_cut(struct layer *layer)
+{
+	unsigned count = 0;
+
+	LOCKED (&layer->disks->lock) {
+		count = layer->patience.cut;
+		layer->patience.cut = 0;
+	}
+	if (count)
+		log_warning(
+			"layer %s: its fold has waited %u s for readers; what %u descriptors of theirs read is answered ESTALE from now on",
+			layer->record.id, layer->disks->options->reader_patience, count);
+}
+
 static int fold(struct disk *disk, struct sentence *error)
 {
 	int r;
 
+	tell_cut(disk->job.layer);
 	log_debug("job", "'%s': the fold of layer %s begins", disk->name, disk->job.layer->record.id);
 	r = fold_run(disk, disk->job.layer, error);
-	if (r < 0 && r != -ECANCELED)
+	if (r < 0 && r != -ECANCELED && !(disk->job.short_of_room && lacks_room(disk, r)))
 		log_error("%s", error->text);
 	log_debug("job", "'%s': the fold of layer %s %s", disk->name, disk->job.layer->record.id,
 		  r == 0            ? "is complete"
@@ -221,29 +251,47 @@ static bool transfer_one_locked(struct disks *disks)
 	return true;
 }
 
-/* Whether anything is queued, though it may not run now. */
-static bool has_work_locked(const struct disks *disks)
+/* Whether a fold is queued, though it may not run now. */
+static bool has_folds_locked(const struct disks *disks)
 {
 	const struct disk *disk = disks->first;
 
 	while (disk && disk->job.state != JOB_QUEUED && !disk->wants_followers_moved)
 		disk = disk->next_disk;
-	return disk || disks->transfers;
+	return disk != NULL;
 }
 
-static void *work(void *context)
+static void wait_for_work_locked(struct disks *disks, bool has_work)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += TICK_S;
+	pthread_cond_timedwait(has_work ? &disks->changed : &disks->queued, &disks->lock, &until);
+}
+
+static void *fold_all(void *context)
 {
 	struct disks *disks = context;
-	struct timespec until;
 
 	pthread_mutex_lock(&disks->lock);
 	while (!disks->stopping) {
 		move_followers_locked(disks);
-		if (fold_one_locked(disks) || transfer_one_locked(disks))
-			continue;
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_sec += TICK_S;
-		pthread_cond_timedwait(has_work_locked(disks) ? &disks->changed : &disks->queued, &disks->lock, &until);
+		if (!fold_one_locked(disks))
+			wait_for_work_locked(disks, has_folds_locked(disks));
+	}
+	pthread_mutex_unlock(&disks->lock);
+	return NULL;
+}
+
+static void *transfer_all(void *context)
+{
+	struct disks *disks = context;
+
+	pthread_mutex_lock(&disks->lock);
+	while (!disks->stopping) {
+		if (!transfer_one_locked(disks))
+			wait_for_work_locked(disks, disks->transfers != NULL);
 	}
 	pthread_mutex_unlock(&disks->lock);
 	return NULL;
@@ -272,15 +320,17 @@ static int start_thread(struct disks *disks, void *(*run)(void *))
 
 int workers_start(struct disks *disks)
 {
-	unsigned count = disks->options->max_jobs;
+	unsigned folds = disks->options->max_jobs, transfers = transfer_workers(disks->options);
 	int r;
 
-	disks->workers = calloc(count + 1, sizeof(*disks->workers));
+	disks->workers = calloc(folds + transfers + 1, sizeof(*disks->workers));
 	if (!disks->workers)
 		return -ENOMEM;
 	r = start_thread(disks, housekeeper_run);
-	for (unsigned i = 0; i < count && r == 0; i++)
-		r = start_thread(disks, work);
+	for (unsigned i = 0; i < folds && r == 0; i++)
+		r = start_thread(disks, fold_all);
+	for (unsigned i = 0; i < transfers && r == 0; i++)
+		r = start_thread(disks, transfer_all);
 	return r;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The threads of background work: options.max_jobs workers, which fold layers and copy layers out,
- * and the housekeeper.
+ * The threads of background work: workers that fold layers, workers that copy layers out, and the
+ * housekeeper.
  */
 #ifndef REVERTFS_DAEMON_WORKERS_H
 #define REVERTFS_DAEMON_WORKERS_H

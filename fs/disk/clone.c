@@ -15,9 +15,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "gc.h"
+#include "beneath.h"
+#include "claim.h"
 #include "disk.h"
+#include "gc.h"
 #include "io.h"
+#include "job.h"
 #include "layer.h"
 #include "log.h"
 #include "new_disk.h"
@@ -25,8 +28,6 @@
 #include "session.h"
 #include "table.h"
 #include "transfer.h"
-#include "claim.h"
-#include "job.h"
 
 /* --- following -------------------------------------------------------------------------------- */
 
@@ -62,7 +63,7 @@ static struct layer *find_new_head(struct disk *disk)
 	 */
 	while (!head && clone_is_behind_locked(disk) && !disk->hold) {
 		head = layer_get_locked(find_origin_locked(disk)->head);
-		if (layer_pin_locked(head, false) < 0) {
+		if (layer_pin_locked(head) < 0) {
 			layer_put_locked(head);
 			head = NULL;
 		}
@@ -120,7 +121,8 @@ static struct disk *claim_idle_follower(struct disk *origin)
 	for (struct disk *disk = disks->first; disk && !found; disk = disk->next_disk) {
 		if (!disk->record.origin || strcmp(disk->record.origin, origin->name) != 0 || disk->claimed ||
 		    disk->hold || !clone_is_behind_locked(disk) || disk->state != DISK_PRISTINE ||
-		    disk_is_open_locked(disk) || session_is_active_locked(disk) || fold_owns_chain_locked(disk->head))
+		    disk_is_kept_open_locked(disk) || session_is_active_locked(disk) ||
+		    fold_owns_chain_locked(disk->head))
 			continue;
 		disk->claimed = true;
 		disk->refs++;
@@ -236,12 +238,15 @@ static int clone_claimed(struct disk *origin, const char *name, const char *snap
 int disk_clone(struct disks *disks, const char *name, const char *clone, const char *snapshot, bool follow,
 	       struct sentence *error)
 {
+	struct name_claim claim = { .paths = { clone }, .exclusive = true };
 	struct disk *origin;
 	int r = disk_check_new_name(clone, error);
 
 	if (r < 0)
 		return r;
-	pthread_rwlock_wrlock(&disks->names);
+	r = new_disk_claim_name(disks, clone, &claim, error);
+	if (r < 0)
+		return r;
 	r = clone_check_free_name(disks, clone, error);
 	if (r == 0)
 		r = disk_claim_name(disks, name, &origin, error);
@@ -249,7 +254,7 @@ int disk_clone(struct disks *disks, const char *name, const char *clone, const c
 		r = clone_claimed(origin, clone, snapshot, follow, error);
 		disk_release_claim(origin);
 	}
-	pthread_rwlock_unlock(&disks->names);
+	name_claim_release(&claim);
 	if (r == 0)
 		log_info("disk '%s' is a clone of '%s'%s", clone, name, follow && !snapshot ? " and follows it" : "");
 	return r;
@@ -313,7 +318,7 @@ int disk_unlink(struct disks *disks, const char *name)
 	used = is_used_locked(disk);
 	pthread_mutex_unlock(&disks->lock);
 	/* The kernel reports a close (RELEASE) a little after it. */
-	if (used)
+	if (used && disk->record.origin)
 		disk_wait_for_all(disk, &why);
 	pthread_mutex_lock(&disks->lock);
 	used = is_used_locked(disk);

@@ -19,6 +19,7 @@
 
 #include "disks.h"
 #include "handover.h"
+#include "onlookers.h"
 #include "record.h"
 #include "util.h"
 
@@ -29,6 +30,12 @@
  * valid as long as the reference; attributes and xattrs of a disk are those of this file.
  */
 struct scratch *disk_scratch(struct disk *disk);
+
+/*
+ * The same where the reason counts. -EIO when the disk has failed; -ENOENT while it is being made,
+ * and after its removal: the name is no disk's then.
+ */
+int disk_served(struct disk *disk, struct scratch **ret_scratch);
 uint64_t scratch_serial(const struct scratch *scratch);
 struct disk *scratch_disk(const struct scratch *scratch); /* borrowed, as long as the scratch */
 int scratch_fd(struct scratch *scratch);                  /* a descriptor, borrowed */
@@ -36,10 +43,16 @@ int scratch_fd(struct scratch *scratch);                  /* a descriptor, borro
 /*
  * [waits] Count a descriptor on the scratch; scratch_close() ends that. -ESTALE when the disk has
  * another scratch by now: the kernel then looks the name up again. -EIO when the disk has failed.
- * With `nonblock` -EAGAIN instead of waiting.
  */
-int scratch_open(struct scratch *scratch, bool writer, bool nonblock);
+int scratch_open(struct scratch *scratch, bool writer);
 void scratch_close(struct scratch *scratch, bool writer);
+
+/*
+ * [waits] The same for an onlooker (onlookers.h), who reads. -ESTALE also where a fold has waited
+ * for onlookers long enough.
+ */
+int scratch_look_on(struct scratch *scratch, struct onlooker *ret_onlooker);
+void scratch_look_away(struct scratch *scratch, const struct onlooker *onlooker);
 
 /*
  * For descriptors that an earlier daemon had open on this mount. scratch_find() returns the scratch
@@ -50,6 +63,7 @@ void scratch_close(struct scratch *scratch, bool writer);
 struct scratch *scratch_find(struct disk *disk, const struct handover_node *noted, int stored);
 char *scratch_store_name(uint64_t serial); /* its name in the descriptor store; the caller frees */
 void scratch_reopen(struct scratch *scratch, bool writer);
+void scratch_look_on_again(struct scratch *scratch, struct onlooker *ret_onlooker);
 
 /*
  * Note whether the kernel reads and writes this open scratch without the daemon. Then

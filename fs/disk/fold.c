@@ -2,6 +2,9 @@
 /*
  * A fold of a layer into its parent destroys what the parent was, in this order:
  *
+ *   0. check the headers of the scratches that 6   what a QEMU has rewritten is never shown to
+ *      gives another backing file                  qemu-img; it is kept in lost/, and its disk gets
+ *                                                  a fresh scratch
  *   1. the layer's record says `folding`           from here on the parent alone means nothing, and
  *                                                  nothing may choose it
  *   2. qemu-img commit, with the chain given       through the layer everything reads the same at
@@ -37,9 +40,84 @@
 #include "layer.h"
 #include "log.h"
 #include "rebase.h"
+#include "reserve.h"
 #include "scratch.h"
 #include "session.h"
 #include "table.h"
+
+/* --- step 0 ----------------------------------------------------------------------------------- */
+
+/*
+ * A scratch may use the layer although neither head nor hold does: an earlier run moved the disk's
+ * record, and could not make the fresh scratch.
+ */
+static bool uses_locked(const struct disk *disk, const struct layer *layer)
+{
+	return disk->head == layer || disk->hold == layer || (disk->scratch && disk->scratch->layer == layer);
+}
+
+/*
+ * A disk whose head, hold or scratch uses the layer, of those behind `previous` (NULL: of all): a
+ * reference, or NULL. No user leaves the table meanwhile: whoever removes a disk claims it first.
+ */
+static struct disk *next_user(struct layer *layer, const struct disk *previous)
+{
+	struct disk *disk;
+
+	pthread_mutex_lock(&layer->disks->lock);
+	disk = previous ? previous->next_disk : layer->disks->first;
+	while (disk && !uses_locked(disk, layer))
+		disk = disk->next_disk;
+	if (disk)
+		disk->refs++;
+	pthread_mutex_unlock(&layer->disks->lock);
+	return disk;
+}
+
+/* As its next start would: nobody but that QEMU knows what to do with such a scratch. */
+static int put_away(struct disk *disk, const struct sentence *found, struct sentence *error)
+{
+	struct sentence why;
+	int r = scratch_to_lost(disk, "a header that revertfs did not write", error);
+
+	if (r == 0)
+		r = scratch_replace(disk, disk->scratch->layer, error);
+	if (r < 0)
+		return r;
+	report(&why, -EBADMSG,
+	       "disk '%s': the scratch is not what revertfs made: %s; before its layer was folded it was moved to lost/",
+	       disk->name, found->text);
+	disk_set_last_error(disk, &why);
+	return 0;
+}
+
+static int check_scratch(struct disk *disk, const struct layer *layer, struct sentence *error)
+{
+	struct sentence found;
+	int r;
+
+	if (!disk->scratch || disk->scratch->layer != layer || !scratch_is_dirty(disk->scratch))
+		return 0;
+	r = scratch_check(disk->scratch, &found);
+	if (r == -EBADMSG)
+		return put_away(disk, &found, error);
+	return r < 0 ? report(error, r, "the scratch of disk '%s' cannot be looked at: %s", disk->name, found.text) : 0;
+}
+
+/* Nobody opens one of these scratches before the fold has ended, so they stay as they are now. */
+static int check_scratches(struct layer *layer, struct sentence *error)
+{
+	struct disk *disk = NULL, *next;
+	int r = 0;
+
+	while (r == 0 && (next = next_user(layer, disk))) {
+		disk_put(disk);
+		disk = next;
+		r = check_scratch(disk, layer, error);
+	}
+	disk_put(disk);
+	return r;
+}
 
 /* --- step 1 and 2 ----------------------------------------------------------------------------- */
 
@@ -62,6 +140,26 @@ static void note_progress(void *context, double percent)
 	pthread_mutex_lock(&disk->disks->lock);
 	disk->job.percent = percent;
 	pthread_mutex_unlock(&disk->disks->lock);
+}
+
+/*
+ * Not where a fold goes on that was begun: it had the space then, and what it has copied since
+ * would be counted again.
+ */
+static int check_space(const struct disk *disk, const struct layer *layer, const struct chain *chain,
+		       struct sentence *error)
+{
+	const struct options *options = disk->disks->options;
+	uint64_t bytes;
+	int r;
+
+	if (options->reserve == 0 || layer->record.state == LAYER_FOLDING)
+		return 0;
+	bytes = reserve_for_fold(&chain->nodes[0], &chain->nodes[1], layer->record.virtual_size);
+	r = reserve_check(options, chain->nodes[1].fd, bytes, error);
+	return r < 0 ? report_context(error, r, "there is no room where the %s lies: ",
+				      layer->parent->record.image ? "image" : "parent layer")
+		     : 0;
 }
 
 static int mark_folding(struct layer *layer)
@@ -118,6 +216,9 @@ static int copy_into_parent(struct disk *disk, struct layer *layer, struct sente
 	if (r < 0)
 		return r;
 	r = layer_check_header(layer, chain.nodes[0].fd, layer->parent, error);
+	if (r < 0)
+		return r;
+	r = check_space(disk, layer, &chain, error);
 	if (r < 0)
 		return r;
 	note_bytes(disk, chain.nodes[0].fd);
@@ -221,29 +322,6 @@ static int move_names(struct layer *layer, struct sentence *error)
 	return r < 0 ? report(error, r, "its names cannot be moved: %s", error_text(r)) : 0;
 }
 
-/*
- * A scratch may use the layer although neither head nor hold does: an earlier run moved the disk's
- * record, and could not make the fresh scratch.
- */
-static bool uses_locked(const struct disk *disk, const struct layer *layer)
-{
-	return disk->head == layer || disk->hold == layer || (disk->scratch && disk->scratch->layer == layer);
-}
-
-/* A disk whose head, hold or scratch still uses the layer: a reference, or NULL. */
-static struct disk *next_user(struct layer *layer)
-{
-	struct disk *disk;
-
-	pthread_mutex_lock(&layer->disks->lock);
-	for (disk = layer->disks->first; disk && !uses_locked(disk, layer); disk = disk->next_disk)
-		;
-	if (disk)
-		disk->refs++;
-	pthread_mutex_unlock(&layer->disks->lock);
-	return disk;
-}
-
 /* A scratch with data gets another backing file in its header. */
 static int move_scratch(struct disk *disk, struct layer *parent, struct sentence *error)
 {
@@ -297,7 +375,7 @@ static int move_users(struct layer *layer, struct sentence *error)
 	struct disk *disk;
 	int r = 0;
 
-	while (r == 0 && (disk = next_user(layer))) {
+	while (r == 0 && (disk = next_user(layer, NULL))) {
 		r = move_user(disk, layer, error);
 		disk_put(disk);
 	}
@@ -340,7 +418,9 @@ int fold_run(struct disk *disk, struct layer *layer, struct sentence *error)
 
 	if (r < 0)
 		return r;
-	r = copy_into_parent(disk, layer, &why);
+	r = check_scratches(layer, &why);
+	if (r == 0)
+		r = copy_into_parent(disk, layer, &why);
 	if (r == 0)
 		r = finish(disk, layer, &why);
 	if (r == -ECANCELED)

@@ -10,8 +10,9 @@
 /*
  * Fold the layer. The caller has made disk->job RUNNING with this layer, under the lock, so that
  * nothing else touches the chain. Blocks as long as copying the layer takes. -ECANCELED when it was
- * asked to stop, and may be run again; another errno with a sentence when it failed, and may be run
- * again too.
+ * asked to stop, and may be run again; -ENOSPC with the layer's record as it was where it would not
+ * leave the reserve (reserve.h); another errno with a sentence when it failed, and may be run again
+ * too.
  */
 int fold_run(struct disk *disk, struct layer *layer, struct sentence *error);
 

@@ -11,12 +11,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "io.h"
+#include "beneath.h"
 #include "layer.h"
 #include "log.h"
+#include "magic.h"
 #include "qcow2.h"
-#include "qemu_img.h"
 #include "table.h"
+
+#define SECTOR 512
 
 static int check_file(int fd, const char *name, struct sentence *error)
 {
@@ -33,59 +35,78 @@ static int check_file(int fd, const char *name, struct sentence *error)
 	return 0;
 }
 
-/*
- * To be called before qemu-img opens the image: qemu-img would open a data file that the header
- * names.
- */
-static int check_header(int fd, const char *name, enum image_format format, struct sentence *error)
+/* What the file begins with, unless the format is given. */
+static int find_format(int fd, const char *name, const char *given, enum image_format *ret_format,
+		       struct sentence *error)
 {
-	struct qcow2_header header = { 0 };
+	const char *found = given;
+	int r;
+
+	if (given && format_parse(given, ret_format) < 0)
+		return report(error, -EINVAL, "format must be raw or qcow2, not '%s'", given);
+	r = given ? 0 : magic_format(fd, &found);
+	if (r < 0)
+		return report(error, r, "image '%s' cannot be read: %s", name, error_text(r));
+	if (format_parse(found, ret_format) < 0)
+		return report(
+			error, -EINVAL,
+			"image '%s' looks like %s, not raw or qcow2; convert it with qemu-img convert, or say format=raw if what it looks like is a guest's data",
+			name, found);
+	return 0;
+}
+
+static int check_header(const char *name, const struct qcow2_header *header, struct sentence *error)
+{
+	struct sentence why;
+
+	if (header->data_file)
+		return report(error, -EINVAL,
+			      "image '%s' has an external data file; make a plain copy with qemu-img convert", name);
+	if (header->backing[0])
+		return report(error, -EINVAL, "image '%s' has a backing file; make a plain copy with qemu-img convert",
+			      name);
+	if (header->encryption)
+		return report(error, -EINVAL, "image '%s' is encrypted; only plain images can be protected", name);
+	if (qcow2_check_alone(header, &why) < 0)
+		return report(error, -EINVAL, "image '%s' cannot be protected as qcow2: %s", name, why.text);
+	return 0;
+}
+
+static int read_qcow2_size(int fd, const char *name, uint64_t *ret_size, struct sentence *error)
+{
+	struct qcow2_header header;
 	struct sentence why;
 	int r = qcow2_read_header(fd, &header, &why);
 
 	if (r == -ENOEXEC)
-		return format == FORMAT_RAW ? 0 : report(error, -EINVAL, "image '%s' is no qcow2", name);
+		return report(error, -EINVAL, "image '%s' is no qcow2", name);
 	if (r < 0)
 		return report(error, -EINVAL, "image '%s' cannot be protected as qcow2: %s", name, why.text);
-	if (header.data_file)
-		return report(error, -EINVAL,
-			      "image '%s' has an external data file; make a plain copy with qemu-img convert", name);
-	if (header.backing[0])
-		return report(error, -EINVAL, "image '%s' has a backing file; make a plain copy with qemu-img convert",
-			      name);
-	if (header.encryption)
-		return report(error, -EINVAL, "image '%s' is encrypted; only plain images can be protected", name);
+	r = check_header(name, &header, error);
+	if (r == 0)
+		*ret_size = header.virtual_size / SECTOR * SECTOR;
+	return r;
+}
+
+/* QEMU counts a raw file's last sector whole. */
+static int read_raw_size(int fd, const char *name, uint64_t *ret_size, struct sentence *error)
+{
+	struct stat stat;
+
+	if (fstat(fd, &stat) < 0)
+		return report(error, -errno, "image '%s' cannot be looked at: %s", name, error_text(-errno));
+	*ret_size = ((uint64_t)stat.st_size + SECTOR - 1) / SECTOR * SECTOR;
 	return 0;
 }
 
-static int probe_file(struct disks *disks, int fd, const char *name, const char *format, struct layer_record *record,
-		      struct sentence *error)
+static int probe_file(int fd, const char *name, const char *format, struct layer_record *record, struct sentence *error)
 {
-	enum image_format given = FORMAT_QCOW2;
-	struct qemu_image_info info;
-	struct sentence why;
-	int r;
+	int r = find_format(fd, name, format, &record->format, error);
 
-	if (format && format_parse(format, &given) < 0)
-		return report(error, -EINVAL, "format must be raw or qcow2, not '%s'", format);
-	if (!format || given == FORMAT_QCOW2) {
-		r = check_header(fd, name, format ? FORMAT_QCOW2 : FORMAT_RAW, error);
-		if (r < 0)
-			return r;
-	}
-	r = qemu_img_info(disks->options, fd, format, &info, &why);
 	if (r < 0)
-		return report(error, r, "image '%s' cannot be looked at: %s", name, why.text);
-	if (format_parse(info.format, &record->format) < 0)
-		return report(error, -EINVAL, "image '%s' looks like %s; say format=raw or format=qcow2 if it is one",
-			      name, info.format);
-	if (info.has_backing || info.has_data_file || info.is_encrypted)
-		return report(
-			error, -EINVAL,
-			"image '%s' has a backing file, a data file or encryption; make a plain copy with qemu-img convert",
-			name);
-	record->virtual_size = info.virtual_size;
-	return 0;
+		return r;
+	return record->format == FORMAT_QCOW2 ? read_qcow2_size(fd, name, &record->virtual_size, error)
+					      : read_raw_size(fd, name, &record->virtual_size, error);
 }
 
 int image_probe(struct disks *disks, const char *name, const char *format, struct layer_record *ret_record,
@@ -101,7 +122,7 @@ int image_probe(struct disks *disks, const char *name, const char *format, struc
 		return report(error, fd, "image '%s' cannot be opened: %s", name, error_text(fd));
 	r = check_file(fd, name, error);
 	if (r == 0)
-		r = probe_file(disks, fd, name, format, &record, error);
+		r = probe_file(fd, name, format, &record, error);
 	if (r == 0 && layer_stamp_image(fd, &record.stamp) < 0)
 		r = report(error, -EIO, "image '%s' cannot be looked at", name);
 	if (r == 0)

@@ -10,15 +10,15 @@
 
 /*
  * Whether an image may be protected: a regular file with one link, raw or a qcow2 without backing
- * file, data file and encryption. With `format` NULL qemu-img probes. Sets the record's format,
- * size and stamp, or returns an errno with a sentence. Starts a process.
+ * file, data file and encryption. With `format` NULL its first bytes tell (magic.h). Sets the
+ * record's format, size and stamp, or returns an errno with a sentence. Starts no process.
  */
 int image_probe(struct disks *disks, const char *name, const char *format, struct layer_record *ret_record,
 		struct sentence *error);
 
 /*
  * Whether the image is what revertfs last saw. A change that nothing depends on is taken as the new
- * content, and logged: then qemu-img is started. 0; -EBUSY with the ways out when layers, a hold or
+ * content, and logged. 0; -EBUSY with the ways out when layers, a hold or
  * (`scratch_depends`) the scratch stand on what the image was; another errno when it cannot be
  * reached. The disk is claimed.
  */

@@ -23,7 +23,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,8 +31,9 @@
 #include "io.h"
 #include "layer.h"
 #include "log.h"
-#include "qcow2.h"
+#include "qcow2_clusters.h"
 #include "qemu_img.h"
+#include "reserve.h"
 #include "scratch.h"
 #include "table.h"
 #include "claim.h"
@@ -65,15 +65,13 @@ static int copy_data(struct copy *copy, const struct stat *scratch, struct sente
 {
 	int from = copy->disk->scratch->fd, r = io_reflink(from, copy->fd);
 	uint64_t needed = (uint64_t)scratch->st_blocks * 512;
-	struct statvfs space;
 
 	copy->reflink = r == 0;
 	if (r != -EOPNOTSUPP)
 		return r < 0 ? report(error, r, "%s", error_text(r)) : 0;
-	if (fstatvfs(copy->fd, &space) == 0 && (uint64_t)space.f_bavail * space.f_frsize < needed)
-		return report(error, -ENOSPC, "it needs %llu MiB in the state directory, and %llu MiB are free",
-			      (unsigned long long)(needed >> 20),
-			      (unsigned long long)((uint64_t)space.f_bavail * space.f_frsize >> 20));
+	r = reserve_check(copy->disk->disks->options, copy->fd, needed, error);
+	if (r < 0)
+		return r;
 	r = io_copy_sparse(from, copy->fd);
 	return r < 0 ? report(error, r, "%s", error_text(r)) : 0;
 }
@@ -124,6 +122,8 @@ static int check_copy(const struct copy *copy, struct sentence *error)
 		r = qcow2_read_header(copy->fd, &found, error);
 	if (r == 0)
 		r = qcow2_check_scratch(&found, blank_header(blank), error);
+	if (r == 0)
+		r = qcow2_check_clusters(copy->fd, &found, false, error);
 	if (r == 0)
 		r = qemu_img_check(disk->disks->options, copy->fd, error);
 	return r == -ENOEXEC ? -EBADMSG : r;

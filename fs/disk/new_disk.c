@@ -20,6 +20,16 @@ static int fill(struct disk *disk, struct layer *root, struct layer *head, const
 	return origin && !disk->record.origin ? -ENOMEM : 0;
 }
 
+int new_disk_claim_name(struct disks *disks, const char *name, struct name_claim *claim, struct sentence *error)
+{
+	int r = name_claim_take(&disks->names, claim);
+
+	return r < 0 ? report(error, r,
+			      "'%s', or something above or beneath it, is being changed, and that takes too long; its filesystem may hang",
+			      name)
+		     : 0;
+}
+
 int new_disk_insert(const char *name, struct layer *root, struct layer *head, const char *origin,
 		    struct disk **ret_disk, struct sentence *error)
 {

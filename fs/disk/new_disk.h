@@ -21,4 +21,10 @@ int new_disk_record(struct disk *disk, bool follow, struct sentence *error);
 /* Out of the table, its files removed; ends the claim and gives the reference up. */
 void new_disk_undo(struct disk *disk);
 
+/*
+ * Claim what becomes a disk, or stops being one (name_claim.h). A negative errno with a sentence
+ * when somebody is in the way for too long.
+ */
+int new_disk_claim_name(struct disks *disks, const char *name, struct name_claim *claim, struct sentence *error);
+
 #endif

@@ -105,7 +105,7 @@ static int complete_disk(struct disk *disk, struct sentence *error)
 	return r == 0 ? new_disk_record(disk, false, error) : r;
 }
 
-/* With disks->names held for writing. */
+/* With its name and its file claimed. */
 static int make_disk(struct disks *disks, const char *name, struct layer *root, struct sentence *error)
 {
 	struct disk *disk;
@@ -129,6 +129,7 @@ int disk_protect(struct disks *disks, const char *name, const char *format, stru
 {
 	struct disk *disk = disks_find(disks, name);
 	struct layer *root = NULL;
+	struct name_claim claim;
 	int r = disk_check_new_name(name, error);
 
 	if (disk) {
@@ -139,14 +140,22 @@ int disk_protect(struct disks *disks, const char *name, const char *format, stru
 		r = make_root(disks, name, format, &root, error);
 	if (r < 0 || !root)
 		return r;
-	pthread_rwlock_wrlock(&disks->names);
+	claim = (struct name_claim){ .paths = { name },
+				     .device = (dev_t)root->record.stamp.device,
+				     .inode = (ino_t)root->record.stamp.inode,
+				     .exclusive = true };
+	r = new_disk_claim_name(disks, name, &claim, error);
+	if (r < 0) {
+		layer_put(root);
+		return r;
+	}
 	r = make_disk(disks, name, root, error);
 	if (r < 0)
 		layer_remove(root);
 	else
 		log_info("disk '%s' is protected (%s, %llu bytes)", name, format_name(root->record.format),
 			 (unsigned long long)root->record.virtual_size);
-	pthread_rwlock_unlock(&disks->names);
+	name_claim_release(&claim);
 	layer_put(root);
 	return r;
 }
@@ -160,8 +169,6 @@ static int check_may_unprotect(struct disk *disk, bool force, struct sentence *e
 		r = disk_check_not_held(disk, error);
 	if (r == 0 && disk->record.origin)
 		r = report(error, -EINVAL, "disk '%s' is a clone; remove it with rm", disk->name);
-	if (r == 0)
-		r = disk_wait_for_all(disk, error);
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&disk->disks->lock);
@@ -179,7 +186,7 @@ static int check_may_unprotect(struct disk *disk, bool force, struct sentence *e
 	if (r == 0 && !force && disk->scratch && scratch_is_dirty(disk->scratch))
 		r = report(error, -EBUSY, "disk '%s' has changes in its scratch; 'reset' or 'commit' it first",
 			   disk->name);
-	return r;
+	return r < 0 ? r : disk_wait_for_all(disk, error);
 }
 
 /*
@@ -213,13 +220,15 @@ static void give_up_layers(struct disk *disk)
 
 int disk_unprotect(struct disks *disks, const char *name, bool force, struct sentence *error)
 {
+	struct name_claim claim = { .paths = { name }, .exclusive = true };
 	struct disk *disk;
-	int r;
+	int r = new_disk_claim_name(disks, name, &claim, error);
 
-	pthread_rwlock_wrlock(&disks->names);
+	if (r < 0)
+		return r;
 	r = disk_claim_name(disks, name, &disk, error);
 	if (r < 0) {
-		pthread_rwlock_unlock(&disks->names);
+		name_claim_release(&claim);
 		return r;
 	}
 	r = check_may_unprotect(disk, force, error);
@@ -242,6 +251,6 @@ int disk_unprotect(struct disks *disks, const char *name, bool force, struct sen
 		log_info("disk '%s' is no longer protected; its image is served as it is", name);
 	}
 	disk_release_claim(disk);
-	pthread_rwlock_unlock(&disks->names);
+	name_claim_release(&claim);
 	return r;
 }

@@ -65,7 +65,7 @@ int rebase_header(struct disks *disks, int fd, int directory, const char *saved,
 
 int rebase_recover(int fd, int directory, const char *saved)
 {
-	CLEANUP(close_fdp) int file = io_open_beneath(directory, saved, O_RDONLY | O_NOFOLLOW);
+	CLEANUP(close_fdp) int file = io_open_file(directory, saved, O_RDONLY);
 	CLEANUP(freep) char *header = NULL;
 	size_t length;
 	int r;

@@ -16,8 +16,9 @@
 
 /*
  * `saved` is the name of the kept header in `directory`. Does nothing when the header names the
- * parent already. Starts a process, and syncs. An errno with a sentence; the old header is back
- * then, or start-up puts it back.
+ * parent already. Starts a process, which opens what the header names: -EBADMSG when that is more
+ * than a backing file; of a scratch the caller has checked all of the header. Syncs. An errno with
+ * a sentence; the old header is back then, or start-up puts it back.
  */
 int rebase_header(struct disks *disks, int fd, int directory, const char *saved, const struct layer *parent,
 		  struct sentence *error);

@@ -24,6 +24,7 @@
 #include "layer.h"
 #include "lock.h"
 #include "log.h"
+#include "qcow2_clusters.h"
 #include "session.h"
 #include "table.h"
 #include "claim.h"
@@ -42,6 +43,19 @@ struct scratch *disk_scratch(struct disk *disk)
 		scratch->refs++;
 	pthread_mutex_unlock(&disk->disks->lock);
 	return scratch;
+}
+
+int disk_served(struct disk *disk, struct scratch **ret_scratch)
+{
+	int r = 0;
+
+	LOCKED (&disk->disks->lock) {
+		if (disk->scratch)
+			(*ret_scratch = disk->scratch)->refs++;
+		else
+			r = disk->failure.text[0] && !disk->removed ? -EIO : -ENOENT;
+	}
+	return r;
 }
 
 uint64_t scratch_serial(const struct scratch *scratch)
@@ -158,9 +172,8 @@ static int make_file(struct disk *disk, const struct blank *blank, const char *n
 	CLEANUP(close_fdp) int fd = -1;
 	int r;
 
-	io_unlink(disk->scratch_directory, new_name);
-	fd = openat(disk->scratch_directory, new_name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	r = fd < 0 ? -errno : blank_fill(blank, fd);
+	fd = io_create_file(disk->scratch_directory, new_name);
+	r = fd < 0 ? fd : blank_fill(blank, fd);
 	if (r == 0)
 		r = scratch_set_attributes(disk, fd);
 	if (r == 0)
@@ -190,9 +203,12 @@ int scratch_replace(struct disk *disk, struct layer *layer, struct sentence *err
 	CLEANUP(freep) char *new_name = format_text("%s" NEW_SUFFIX, disk->scratch_name);
 	CLEANUP(close_fdp) int fd = -1;
 	struct blank *blank;
-	int r = layer_blank(layer, &blank, error);
+	/* What could not be served is served again only where all that it stands on is there. */
+	int r = disk->state == DISK_FAILED ? layer_check_files(layer, error) : 0;
 
-	if (r < 0)
+	if (r == 0)
+		r = layer_blank(layer, &blank, error);
+	if (r != 0)
 		return r;
 	if (!new_name)
 		return report(error, -ENOMEM, "out of memory");
@@ -216,18 +232,9 @@ int scratch_replace(struct disk *disk, struct layer *layer, struct sentence *err
 
 int scratch_adopt(struct disk *disk, struct layer *layer)
 {
-	CLEANUP(close_fdp)
-	int fd = io_open_beneath(disk->scratch_directory, disk->scratch_name, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
-	struct stat stat;
-	int r;
+	CLEANUP(close_fdp) int fd = io_open_file(disk->scratch_directory, disk->scratch_name, O_RDWR);
+	int r = fd < 0 ? fd : install(disk, layer, fd);
 
-	if (fd < 0)
-		return fd;
-	if (fstat(fd, &stat) < 0)
-		return -errno;
-	if (!S_ISREG(stat.st_mode))
-		return -EBADMSG;
-	r = install(disk, layer, fd);
 	if (r == 0) {
 		steal_fd(&fd);
 		scratch_is_dirty(disk->scratch);
@@ -281,6 +288,24 @@ int scratch_check(struct scratch *scratch, struct sentence *error)
 	return qcow2_check_scratch(&found, blank_header(blank), error);
 }
 
+int scratch_check_sealable(struct scratch *scratch, bool torn, struct sentence *error)
+{
+	const struct disk *disk = scratch->disk;
+	struct qcow2_header header;
+	struct sentence why;
+	int r = scratch_check(scratch, error);
+
+	if (r == 0)
+		r = qcow2_read_header(scratch->fd, &header, error);
+	if (r < 0)
+		return r;
+	r = qcow2_check_clusters(scratch->fd, &header, torn, &why);
+	return r < 0 ? report(error, r,
+			      "%s ('qemu-img convert -f qcow2 -O qcow2 %s/%s COPY' keeps what it reads as, 'reset %s' gives it up)",
+			      why.text, disk->disks->options->mount, disk->name, disk->name)
+		     : 0;
+}
+
 int scratch_to_lost(struct disk *disk, const char *with, struct sentence *error)
 {
 	CLEANUP(freep) char *directory = disk_directory_name(disk->name);
@@ -332,7 +357,7 @@ static bool wants_unhooked_locked(const struct disk *disk, bool writer)
 }
 
 /* Wait until the scratch may be opened. 0 with the lock held and the disk idle. */
-static int wait_for_chain_locked(struct scratch *scratch, bool nonblock)
+static int wait_for_chain_locked(struct scratch *scratch, bool onlooker)
 {
 	struct disk *disk = scratch->disk;
 
@@ -346,9 +371,9 @@ static int wait_for_chain_locked(struct scratch *scratch, bool nonblock)
 		fold_runs = fold_owns_chain_locked(scratch->layer);
 		if (!disk->claimed && !fold_runs)
 			return 0;
-		if (nonblock)
-			return -EAGAIN;
-		if (fold_runs)
+		if (fold_runs && onlooker && !folds_yield_to_onlooker_locked(scratch->layer))
+			return -ESTALE;
+		if (fold_runs && !onlooker)
 			fold_ask_to_stop_locked(scratch->layer);
 		disk->waiting++;
 		pthread_cond_wait(&disk->disks->changed, &disk->disks->lock);
@@ -356,28 +381,24 @@ static int wait_for_chain_locked(struct scratch *scratch, bool nonblock)
 	}
 }
 
-int scratch_open(struct scratch *scratch, bool writer, bool nonblock)
+int scratch_open(struct scratch *scratch, bool writer)
 {
 	struct disk *disk = scratch->disk;
 	struct disks *disks = disk->disks;
 	int r;
 
 	pthread_mutex_lock(&disks->lock);
-	r = wait_for_chain_locked(scratch, nonblock);
+	r = wait_for_chain_locked(scratch, false);
 	if (r == 0 && wants_unhooked_locked(disk, writer)) {
-		if (nonblock) {
-			r = -EAGAIN;
-		} else {
-			disk->claimed = true;
-			pthread_mutex_unlock(&disks->lock);
-			r = record_unhooked(disk);
-			if (r < 0)
-				log_error(
-					"disk '%s': it cannot be noted that it is written without a session, so it is not opened: %s",
-					disk->name, error_text(r));
-			pthread_mutex_lock(&disks->lock);
-			disk_unclaim_locked(disk);
-		}
+		disk->claimed = true;
+		pthread_mutex_unlock(&disks->lock);
+		r = record_unhooked(disk);
+		if (r < 0)
+			log_error(
+				"disk '%s': it cannot be noted that it is written without a session, so it is not opened: %s",
+				disk->name, error_text(r));
+		pthread_mutex_lock(&disks->lock);
+		disk_unclaim_locked(disk);
 	}
 	if (r == 0) {
 		if (writer)
@@ -409,6 +430,27 @@ void scratch_close(struct scratch *scratch, bool writer)
 		disk->writers_gone = monotonic_ms();
 	pthread_cond_broadcast(&disk->disks->changed);
 	pthread_mutex_unlock(&disk->disks->lock);
+}
+
+int scratch_look_on(struct scratch *scratch, struct onlooker *ret_onlooker)
+{
+	struct disks *disks = scratch->disk->disks;
+	int r = 0;
+
+	LOCKED (&disks->lock) {
+		r = wait_for_chain_locked(scratch, true);
+		if (r == 0)
+			r = onlookers_enter_locked(disks, &scratch->onlookers, ret_onlooker);
+		if (r == 0)
+			ret_onlooker->seen = text_hash(scratch->layer->record.id);
+	}
+	return r;
+}
+
+void scratch_look_away(struct scratch *scratch, const struct onlooker *onlooker)
+{
+	LOCKED (&scratch->disk->disks->lock)
+		onlookers_leave_locked(onlooker);
 }
 
 static bool is_file(int fd, const struct handover_node *noted)
@@ -486,6 +528,17 @@ void scratch_reopen(struct scratch *scratch, bool writer)
 		scratch->readers++;
 	}
 	pthread_mutex_unlock(&disk->disks->lock);
+}
+
+void scratch_look_on_again(struct scratch *scratch, struct onlooker *ret_onlooker)
+{
+	struct disks *disks = scratch->disk->disks;
+
+	LOCKED (&disks->lock) {
+		onlookers_restore_locked(disks, &scratch->onlookers, ret_onlooker);
+		if (scratch == scratch->disk->scratch)
+			ret_onlooker->seen = text_hash(scratch->layer->record.id);
+	}
 }
 
 void scratch_note_passthrough(struct scratch *scratch, bool passed)

@@ -15,7 +15,7 @@
  * Replace the disk's scratch by a fresh one on `layer`. Opens from here on find the fresh one;
  * descriptors that are open keep the old one. Takes well under a millisecond; syncs nothing and,
  * once the layer has its blank, starts no process. An errno with a sentence; then the disk has the
- * old scratch.
+ * old scratch. -EIO also where the disk has failed and a file that `layer` stands on is gone.
  */
 int scratch_replace(struct disk *disk, struct layer *layer, struct sentence *error);
 
@@ -33,6 +33,12 @@ bool scratch_looks_dirty_locked(const struct scratch *scratch); /* the same, but
  * Whether the header still says what revertfs wrote. 0; -EBADMSG, or an I/O error, with a sentence.
  */
 int scratch_check(struct scratch *scratch, struct sentence *error);
+
+/*
+ * Whether it may become a layer: its header, and its tables (qcow2_clusters.h, also for `torn`).
+ * Nobody writes to it. Reads its tables, which takes some milliseconds. Errors as above.
+ */
+int scratch_check_sealable(struct scratch *scratch, bool torn, struct sentence *error);
 
 /* Give a file owner, mode and xattrs of the disk's image, and no others. */
 int scratch_set_attributes(const struct disk *disk, int fd);

@@ -3,8 +3,8 @@
  * Sealing becomes durable in this order; a crash after any step leaves the disk as before or as
  * after.
  *
- *   1. check the header, sync the scratch    what the guest wrote is on the medium, and leads
- *                                            nowhere
+ *   1. check header and tables, sync         what the guest wrote is on the medium, leads nowhere
+ *                                            and reads as no more than it takes
  *   2. link it as layers/ID.qcow2            an unreached file that is the scratch itself: start-up
  *                                            removes the link
  *   3. write layers/ID.json                  nothing leads to the layer yet; one that is sealed
@@ -47,7 +47,8 @@ static int check_and_sync(struct seal *seal, struct sentence *error)
 	struct sentence why;
 	int r;
 
-	r = scratch_check(scratch, &why);
+	/* Only what is sealed aside may be a host crash's leftover, which can be torn. */
+	r = scratch_check_sealable(scratch, seal->kind == SEAL_ASIDE, &why);
 	if (r < 0)
 		return report(
 			error, r,
@@ -59,7 +60,7 @@ static int check_and_sync(struct seal *seal, struct sentence *error)
 	if (r < 0)
 		return report(error, r, "disk '%s': the scratch cannot be synced, nothing was sealed: %s", disk->name,
 			      error_text(r));
-	log_debug("disk", "seal '%s': 1 header checked, scratch synced", disk->name);
+	log_debug("disk", "seal '%s': 1 header and tables checked, scratch synced", disk->name);
 	return 0;
 }
 
@@ -102,9 +103,9 @@ static int copy_as_layer(const struct seal *seal, const char *name)
 
 	if (!new_name)
 		return -ENOMEM;
-	fd = openat(directory, new_name, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	fd = io_create_file(directory, new_name);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	r = io_copy_sparse(seal->disk->scratch->fd, fd);
 	if (r == 0)
 		r = scratch_set_attributes(seal->disk, fd);

@@ -12,15 +12,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "beneath.h"
 #include "util.h"
 
 #define NEW_SUFFIX ".new"
@@ -35,9 +34,9 @@ static int fault_before(const struct io_step *step)
 	return 0;
 }
 
-static void fault_after(const struct io_step *step)
+static void fault_after(const struct io_step *step, int result)
 {
-	(void)step;
+	(void)step, (void)result;
 }
 #endif
 
@@ -46,8 +45,7 @@ static int finish_step(const struct io_step *step, int result)
 {
 	int r = result < 0 ? -errno : 0;
 
-	if (r == 0)
-		fault_after(step);
+	fault_after(step, r);
 	return r;
 }
 
@@ -157,6 +155,20 @@ int io_directory(int parent, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
+int io_create_file(int directory, const char *name)
+{
+	const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+	int fd = openat(directory, name, flags, 0600), r;
+
+	if (fd >= 0 || errno != EEXIST)
+		return fd < 0 ? -errno : fd;
+	r = io_unlink(directory, name);
+	if (r < 0)
+		return r;
+	fd = openat(directory, name, flags, 0600);
+	return fd < 0 ? -errno : fd;
+}
+
 static int write_new(int directory, const char *name, const void *data, size_t length, bool durable)
 {
 	struct io_step step = { IO_WRITE, -1, directory, name, -1, NULL };
@@ -165,14 +177,12 @@ static int write_new(int directory, const char *name, const void *data, size_t l
 
 	if (r < 0)
 		return r;
-	fd = openat(directory, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
-	r = write_all(fd, data, length);
+	fd = io_create_file(directory, name);
+	r = fd < 0 ? fd : write_all(fd, data, length);
+	step.fd = fd;
+	fault_after(&step, r);
 	if (r < 0)
 		return r;
-	step.fd = fd;
-	fault_after(&step);
 	return durable ? io_sync(fd) : 0;
 }
 
@@ -193,19 +203,6 @@ int io_replace(int directory, const char *name, const void *data, size_t length,
 	return durable ? io_sync_directory(directory) : 0;
 }
 
-int io_open_beneath(int directory, const char *name, int flags)
-{
-	/* openat2(2) refuses flags that O_PATH would ignore; openat(2) does not. */
-	int used = flags & O_PATH ? flags & (O_PATH | O_NOFOLLOW | O_DIRECTORY) : flags;
-	struct open_how how = {
-		.flags = (uint64_t)(unsigned)(used | O_CLOEXEC),
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
-	};
-	long fd = syscall(SYS_openat2, directory, name, &how, sizeof(how));
-
-	return fd < 0 ? -errno : (int)fd;
-}
-
 /* Open a file again, by its descriptor, which may be O_PATH. */
 static int reopen(int fd, int flags)
 {
@@ -217,30 +214,50 @@ static int reopen(int fd, int flags)
 	return again < 0 ? -errno : again;
 }
 
-int io_check_no_writer(int fd)
+int io_open_file(int directory, const char *name, int flags)
 {
-	/*
-	 * A read lease is granted only while no process has the file open for writing. It is given
-	 * back at once.
-	 */
-	CLEANUP(close_fdp) int reader = reopen(fd, O_RDONLY);
+	CLEANUP(close_fdp) int fd = io_open_beneath(directory, name, O_PATH | O_NOFOLLOW);
+	struct stat stat;
+
+	if (fd < 0)
+		return fd == -ELOOP ? -EBADMSG : fd;
+	if (fstat(fd, &stat) < 0)
+		return -errno;
+	if (!S_ISREG(stat.st_mode))
+		return -EBADMSG;
+	return flags & O_PATH ? steal_fd(&fd) : reopen(fd, flags | O_NONBLOCK);
+}
+
+/*
+ * A read lease is granted only while no process has the file open for writing. It is given back at
+ * once. -EAGAIN: somebody has it so, or keeps everybody out by a write lease, for which open(2)
+ * would wait.
+ */
+static int try_read_lease(int fd)
+{
+	CLEANUP(close_fdp) int reader = reopen(fd, O_RDONLY | O_NONBLOCK);
 
 	if (reader < 0)
 		return reader;
+	if (fcntl(reader, F_SETLEASE, F_RDLCK) < 0)
+		return errno == EAGAIN ? -EAGAIN : 0;
+	fcntl(reader, F_SETLEASE, F_UNLCK);
+	return 0;
+}
+
+int io_check_no_writer(int fd)
+{
+	int r = try_read_lease(fd);
+
 	/*
 	 * Tried again for a while: a child that another thread has just forked has this daemon's
 	 * own descriptors, until its execve(2) closes them.
 	 */
-	for (int i = 0; i < NO_WRITER_TRIES; i++) {
-		if (fcntl(reader, F_SETLEASE, F_RDLCK) == 0) {
-			fcntl(reader, F_SETLEASE, F_UNLCK);
-			return 0;
-		}
-		if (errno != EAGAIN)
-			return 0;
+	for (int i = 1; r == -EAGAIN && i < NO_WRITER_TRIES; i++) {
 		usleep(NO_WRITER_PAUSE_US);
+		r = try_read_lease(fd);
 	}
-	return -EBUSY;
+	return r == -EAGAIN ? -EBUSY : r;
 }
 
 int io_reflink(int from, int to)

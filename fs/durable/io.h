@@ -37,9 +37,12 @@ struct io_step {
 };
 
 #ifdef REVERTFS_FAULTS
-/* tests/fault: a negative errno from fault_before() makes the step fail without being done. */
+/*
+ * tests/fault: a negative errno from fault_before() makes the step fail without being done; else
+ * fault_after() is told how it went, by 0 or a negative errno.
+ */
 int fault_before(const struct io_step *step);
-void fault_after(const struct io_step *step);
+void fault_after(const struct io_step *step, int result);
 #endif
 
 int io_sync(int fd);
@@ -84,14 +87,21 @@ int io_directory(int parent, const char *name);
 int io_replace(int directory, const char *name, const void *data, size_t length, bool durable);
 
 /*
- * Open a file beneath a directory, close-on-exec. `name` may have several components, but none may
- * be a symlink (-ELOOP) or lead out of the directory (-EXDEV). A descriptor or a negative errno.
+ * Open a regular file of the state directory as io_open_beneath() does (beneath.h). -EBADMSG for
+ * whatever else has the name: a FIFO, a device, a symlink is told from its inode and never opened,
+ * so it is neither waited for nor made to do anything.
  */
-int io_open_beneath(int directory, const char *name, int flags);
+int io_open_file(int directory, const char *name, int flags);
+
+/*
+ * Make a new empty file of mode 0600, open for reading and writing, in the place of whatever has
+ * the name (-EISDIR: a directory). A descriptor or a negative errno.
+ */
+int io_create_file(int directory, const char *name);
 
 /*
  * -EBUSY when a process has the file open for writing and keeps it so for half a second; 0 when
- * none has, or the filesystem cannot tell. `fd` is open for reading.
+ * none has, or the filesystem cannot tell. `fd` may be O_PATH.
  */
 int io_check_no_writer(int fd);
 

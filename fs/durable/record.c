@@ -172,7 +172,7 @@ static int read_choice(struct reader *reader, const char *key, const char *const
 
 static int load(int directory, const char *file, struct json_object **ret_object)
 {
-	CLEANUP(close_fdp) int fd = io_open_beneath(directory, file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+	CLEANUP(close_fdp) int fd = io_open_file(directory, file, O_RDONLY);
 	CLEANUP(json_putp) struct json_object *object = NULL;
 	CLEANUP(freep) char *text = NULL;
 	uint64_t version;
@@ -180,7 +180,7 @@ static int load(int directory, const char *file, struct json_object **ret_object
 	int r;
 
 	if (fd < 0)
-		return fd == -ELOOP ? -EBADMSG : fd;
+		return fd;
 	r = read_all(fd, RECORD_SIZE_MAX, &text, &length);
 	if (r == 0)
 		r = json_parse(text, length, &object, NULL);
@@ -188,7 +188,7 @@ static int load(int directory, const char *file, struct json_object **ret_object
 		r = -EBADMSG;
 	if (r == 0)
 		*ret_object = steal_pointer(&object);
-	return r == -EFBIG || r == -EISDIR ? -EBADMSG : r;
+	return r == -EFBIG ? -EBADMSG : r;
 }
 
 /* --- writing ---------------------------------------------------------------------------------- */
@@ -384,7 +384,8 @@ int record_load_layer(int directory, const char *file, struct layer_record *ret_
 	read_text(&reader, "domain", record.domain, sizeof(record.domain), text_is_clean, false);
 	read_text(&reader, "note", record.note, sizeof(record.note), text_is_clean, false);
 	read_text(&reader, "consistency", record.consistency, sizeof(record.consistency), text_is_clean, false);
-	if ((record.image == NULL) == (record.parent[0] == '\0'))
+	/* An image has nothing beneath it that it could be folded into. */
+	if ((record.image == NULL) == (record.parent[0] == '\0') || (record.image && record.state == LAYER_FOLDING))
 		wrong(&reader);
 	if (reader.error)
 		return reader.error;

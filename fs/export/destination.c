@@ -15,13 +15,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/fsuid.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "io.h"
+#include "beneath.h"
 #include "mountinfo.h"
 
 #define DEPTH_MAX 256
@@ -116,34 +114,6 @@ static int check_not_ours(const struct disks *disks, int directory, const char *
 
 /* --- the caller's rights ---------------------------------------------------------------------- */
 
-/*
- * Ask the kernel as that user. A thread loses the capabilities over files when its fsuid is no
- * longer 0, and gets them back with 0 (capabilities(7)).
- */
-static bool may_write_as(int directory, uid_t uid, gid_t gid)
-{
-	bool may;
-
-	setfsgid(gid);
-	setfsuid(uid);
-	may = syscall(SYS_faccessat2, directory, "", W_OK | X_OK, AT_EACCESS | AT_EMPTY_PATH) == 0;
-	setfsuid(0);
-	setfsgid(0);
-	return may;
-}
-
-/*
- * FUSE tells the caller's primary group alone. Of its other groups only options.group is certain:
- * that let the caller open the control file.
- */
-static bool may_write(const struct disks *disks, int directory, const struct caller *caller)
-{
-	gid_t group = disks->options->group;
-
-	return may_write_as(directory, caller->uid, caller->gid) ||
-	       (group && may_write_as(directory, caller->uid, group));
-}
-
 /* The export directory that the path lies in; *ret_rest is what comes below it, "" for nothing. */
 static const char *find_export_directory(const struct options *options, const char *directory, const char **ret_rest)
 {
@@ -187,7 +157,7 @@ static int open_for_other(const struct disks *disks, const struct caller *caller
 	fd = io_open_beneath(top, rest, O_RDONLY | O_DIRECTORY);
 	if (fd < 0)
 		return report(error, fd, "'%s' cannot be opened: %s", directory, error_text(fd));
-	if (!may_write(disks, fd, caller)) {
+	if (!identity_may(&caller->who, fd, W_OK | X_OK)) {
 		close(fd);
 		return report(error, -EPERM, "you may not write to '%s'", directory);
 	}
@@ -199,7 +169,7 @@ static int open_directory(const struct disks *disks, const struct caller *caller
 {
 	int fd;
 
-	if (caller->uid)
+	if (caller->who.uid)
 		return open_for_other(disks, caller, directory, error);
 	fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return fd < 0 ? report(error, -errno, "'%s' cannot be opened: %s", directory, error_text(-errno)) : fd;
@@ -261,7 +231,7 @@ int destination_check(const struct destination *destination, const struct caller
 	if (!S_ISREG(stat.st_mode))
 		return report(error, -EINVAL, "'%s/%s' is not a regular file, and is not replaced", destination->path,
 			      name);
-	if (caller->uid && stat.st_uid != caller->uid)
+	if (caller->who.uid && stat.st_uid != caller->who.uid)
 		return report(error, -EPERM, "'%s/%s' is not yours to replace", destination->path, name);
 	return 0;
 }

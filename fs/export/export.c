@@ -101,8 +101,8 @@ static int run_export(struct transfer *transfer, struct sentence *error)
 		.disks = transfer->disk->disks,
 		.directory = fcntl(export->destination.directory, F_DUPFD_CLOEXEC, 0),
 		.replace = export->replace,
-		.uid = export->caller.uid,
-		.gid = export->caller.gid,
+		.uid = export->caller.who.uid,
+		.gid = export->caller.who.gid,
 		.mode = 0600,
 		.record = { .directory = strdup(export->destination.path), .name = strdup(export->destination.name) },
 		.fd = -1,
@@ -131,8 +131,7 @@ static int prepare_export(struct disks *disks, struct caller *caller, const stru
 	if (!export)
 		return report(error, -ENOMEM, "out of memory");
 	export->destination.directory = -1;
-	export->caller.uid = caller->uid;
-	export->caller.gid = caller->gid;
+	export->caller.who = caller->who;
 	export->replace = request->replace;
 	export->snapshot = request->snapshot ? strdup(request->snapshot) : NULL;
 	r = flat_copy_parse(request, "qcow2", &export->conversion, error);

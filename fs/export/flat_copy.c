@@ -7,13 +7,15 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
 
 #include "claim.h"
 #include "image.h"
 #include "record.h"
+#include "reserve.h"
 #include "scratch.h"
 #include "table.h"
+
+#define RATE_MIN ((uint64_t)1 << 20) /* 100 GiB take a day at it, and no copy keeps a worker for ever */
 
 int flat_copy_parse(const struct export_request *request, const char *otherwise, struct qemu_conversion *conversion,
 		    struct sentence *error)
@@ -25,30 +27,41 @@ int flat_copy_parse(const struct export_request *request, const char *otherwise,
 	conversion->format = format_name(format);
 	conversion->compress = request->compress;
 	conversion->rate = request->rate;
+	if (request->rate && request->rate < RATE_MIN)
+		return report(error, -EINVAL, "rate must be 1M (a mebibyte a second) at least");
 	if (request->compress && format != FORMAT_QCOW2)
 		return report(error, -EINVAL, "a raw file cannot be compressed; take format=qcow2");
 	return 0;
 }
 
+/* What the copy takes at most, found without a process. */
+static uint64_t estimate(const struct transfer *transfer, const struct qemu_conversion *conversion)
+{
+	uint64_t most = transfer->layer->record.virtual_size, bytes = 0;
+	bool dense = strcmp(conversion->format, "raw") == 0;
+
+	for (size_t i = 0; i < transfer->chain.length && bytes < most; i++) {
+		uint64_t data = reserve_for_data(&transfer->chain.nodes[i], dense);
+
+		bytes = data < most - bytes ? bytes + data : most;
+	}
+	return bytes;
+}
+
 int flat_copy_check_space(struct transfer *transfer, int directory, const struct qemu_conversion *conversion,
 			  struct sentence *error)
 {
-	uint64_t needed = transfer->bytes, free_bytes;
-	struct statvfs stat;
-	int r = 0;
+	const struct options *options = transfer->disk->disks->options;
+	uint64_t bytes = estimate(transfer, conversion);
+	int r;
 
-	if (fstatvfs(directory, &stat) < 0)
-		return report(error, -errno, "how much space is free there cannot be found out: %s",
-			      error_text(-errno));
-	free_bytes = (uint64_t)stat.f_bavail * stat.f_frsize;
-	if (free_bytes >= needed || conversion->compress)
+	if (options->reserve == 0 && conversion->compress)
 		return 0;
-	r = qemu_img_measure(transfer->disk->disks->options, transfer->chain.nodes, transfer->chain.length,
-			     conversion->format, &needed, error);
-	if (r == 0 && needed > free_bytes)
-		r = report(error, -ENOSPC, "it needs about %llu MiB there, and %llu MiB are free",
-			   (unsigned long long)(needed >> 20), (unsigned long long)(free_bytes >> 20));
-	return r;
+	r = reserve_check(options, directory, bytes, error);
+	if (r != -ENOSPC || strcmp(conversion->format, "raw") == 0)
+		return r;
+	r = qemu_img_measure(options, transfer->chain.nodes, transfer->chain.length, conversion->format, &bytes, error);
+	return r < 0 ? r : reserve_check(options, directory, bytes, error);
 }
 
 struct transfer *flat_copy_choose(struct disks *disks, const struct export_request *request, const char *kind,
@@ -78,6 +91,7 @@ int flat_copy_queue(struct transfer *transfer, struct caller *caller, const stru
 	if (!result->to)
 		return report(error, -ENOMEM, "out of memory");
 	strcpy(result->layer, transfer->layer->record.id);
+	transfer->uid = caller->who.uid;
 	r = transfer_queue(transfer, error);
 	if (r < 0)
 		return r;

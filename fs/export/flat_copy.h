@@ -24,10 +24,11 @@ struct transfer *flat_copy_choose(struct disks *disks, const struct export_reque
 				  bool *ret_uncommitted, int *ret_error, struct sentence *error);
 
 /*
- * Whether the copy fits. What the chain's files take on the medium, or the disk's size where that
- * is less, is enough for sure; where there is not even that, qemu-img measures what is needed. The
- * size of a compressed copy is not known beforehand, so nothing is checked. -ENOSPC with a
- * sentence.
+ * Whether the copy leaves the reserve free (reserve.h). What the chain's files hold, or the disk's
+ * size where that is less, is enough for sure; where there is not even that for a qcow2, qemu-img
+ * measures what is needed: a raw file's size is all that it could say of that. A compressed copy
+ * may take as much, since data may be such as do not shrink; without a reserve it is not checked.
+ * -ENOSPC with a sentence.
  */
 int flat_copy_check_space(struct transfer *transfer, int directory, const struct qemu_conversion *conversion,
 			  struct sentence *error);

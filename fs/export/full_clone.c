@@ -13,10 +13,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "beneath.h"
 #include "clone.h"
 #include "disk.h"
 #include "flat_copy.h"
-#include "io.h"
 #include "layer.h"
 #include "log.h"
 #include "output.h"

@@ -2,6 +2,7 @@
 #include "sidecar.h"
 
 #include "json.h"
+#include "lock.h"
 #include "record.h"
 
 #define SIDECAR_VERSION 1
@@ -42,12 +43,15 @@ char *sidecar_text(const struct transfer *transfer, const char *snapshot, const 
 		   const struct exported_file *file)
 {
 	CLEANUP(json_putp) struct json_object *sidecar = json_object_new_object();
-	const struct disk *disk = transfer->disk;
+	struct disk *disk = transfer->disk;
+	const char *origin = NULL; /* set once; the record around it is written by verbs meanwhile */
 
+	LOCKED (&disk->disks->lock)
+		origin = disk->record.origin;
 	json_set_u64(sidecar, "version", SIDECAR_VERSION);
 	json_set_string(sidecar, "disk", disk->name);
 	json_set_string(sidecar, "point", snapshot);
-	json_set_string(sidecar, "template", disk->record.origin);
+	json_set_string(sidecar, "template", origin);
 	json_set_string(sidecar, "image", disk->root->record.image);
 	describe_layer(sidecar, transfer->layer);
 	json_set_string(sidecar, "consistency", file->consistency);

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -36,13 +37,38 @@ int file_stat(int fd, struct stat *ret_stat)
 	return result(fstat(fd, ret_stat));
 }
 
+int file_look(int fd, const char *name, struct stat *ret_stat)
+{
+	const int flags = AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT;
+	struct statx x;
+
+	if (statx(fd, name, flags, STATX_BASIC_STATS, &x) < 0)
+		return -errno;
+	*ret_stat = (struct stat){
+		.st_dev = makedev(x.stx_dev_major, x.stx_dev_minor),
+		.st_ino = x.stx_ino,
+		.st_mode = x.stx_mode,
+		.st_nlink = x.stx_nlink,
+		.st_uid = x.stx_uid,
+		.st_gid = x.stx_gid,
+		.st_rdev = makedev(x.stx_rdev_major, x.stx_rdev_minor),
+		.st_size = (off_t)x.stx_size,
+		.st_blksize = (blksize_t)x.stx_blksize,
+		.st_blocks = (blkcnt_t)x.stx_blocks,
+		.st_atim = { x.stx_atime.tv_sec, x.stx_atime.tv_nsec },
+		.st_mtim = { x.stx_mtime.tv_sec, x.stx_mtime.tv_nsec },
+		.st_ctim = { x.stx_ctime.tv_sec, x.stx_ctime.tv_nsec },
+	};
+	return 0;
+}
+
 int file_find(int directory, const char *name, struct stat *ret_stat)
 {
 	CLEANUP(close_fdp) int fd = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 
-	if (fd < 0 || fstat(fd, ret_stat) < 0)
-		return -errno;
-	return steal_fd(&fd);
+	int r = fd < 0 ? -errno : file_look(fd, "", ret_stat);
+
+	return r < 0 ? r : steal_fd(&fd);
 }
 
 int file_open(int fd, int flags)

@@ -19,9 +19,19 @@
 
 #include "creator.h"
 
-/* Open an entry of a directory with O_PATH; the caller closes it. *ret_stat describes it. */
+/*
+ * Open an entry of a directory with O_PATH; the caller closes it. *ret_stat is what file_look()
+ * says of it.
+ */
 int file_find(int directory, const char *name, struct stat *ret_stat);
 int file_stat(int fd, struct stat *ret_stat);
+
+/*
+ * The same of the file that `name` leads to ("" is the descriptor's own), as far as the kernel
+ * knows it without asking a server, which may hang: device, inode number and type are true, the
+ * rest may be old.
+ */
+int file_look(int fd, const char *name, struct stat *ret_stat);
 
 /*
  * Open the file that the descriptor refers to; the caller closes it. These flags are dropped: those
@@ -48,6 +58,7 @@ struct change {
 	gid_t gid;
 	mode_t mode;
 	struct timespec times[2];
+	uid_t caller; /* who asks */
 };
 int file_change(int fd, const struct change *change);
 

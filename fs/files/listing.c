@@ -23,8 +23,9 @@ void listing_free(struct listing *listing)
 {
 	if (!listing)
 		return;
-	for (size_t i = 0; i < listing->count; i++)
+	for (size_t i = 0; i < listing->count && !listing->names; i++)
 		free(listing->entries[i].name);
+	free(listing->names);
 	free(listing->entries);
 	free(listing);
 }
@@ -32,6 +33,11 @@ void listing_free(struct listing *listing)
 void listing_freep(struct listing **listing)
 {
 	listing_free(*listing);
+}
+
+size_t listing_bytes(const struct listing *listing)
+{
+	return sizeof(*listing) + listing->room * sizeof(*listing->entries) + listing->name_bytes;
 }
 
 int listing_add(struct listing *listing, const char *name, uint64_t inode, mode_t type)
@@ -54,6 +60,7 @@ int listing_add(struct listing *listing, const char *name, uint64_t inode, mode_
 	entry->inode = inode;
 	entry->type = type;
 	listing->count++;
+	listing->name_bytes += strlen(name) + 1;
 	return 0;
 }
 
@@ -109,15 +116,44 @@ static int compare_positions(const void *a, const void *b)
 	return x->position < y->position ? -1 : x->position > y->position ? 1 : strcmp(x->name, y->name);
 }
 
+/*
+ * All names in one piece of memory, and no room for more: thousands of small pieces take twice as
+ * much, and leave holes. Without memory for it all stays as it is.
+ */
+static void pack(struct listing *listing)
+{
+	struct listing_entry *entries;
+	char *names = malloc(listing->name_bytes), *end = names;
+
+	if (!names)
+		return;
+	for (size_t i = 0; i < listing->count; i++) {
+		size_t size = strlen(listing->entries[i].name) + 1;
+
+		memcpy(end, listing->entries[i].name, size);
+		free(listing->entries[i].name);
+		listing->entries[i].name = end;
+		end += size;
+	}
+	listing->names = names;
+	entries = reallocarray(listing->entries, listing->count, sizeof(*entries));
+	if (entries) {
+		listing->entries = entries;
+		listing->room = listing->count;
+	}
+}
+
 void listing_place(struct listing *listing)
 {
+	if (!listing->count)
+		return;
 	for (size_t i = 0; i < listing->count; i++)
 		listing->entries[i].position = position_of(listing->entries[i].name);
-	if (listing->count)
-		qsort(listing->entries, listing->count, sizeof(*listing->entries), compare_positions);
+	qsort(listing->entries, listing->count, sizeof(*listing->entries), compare_positions);
 	for (size_t i = 1; i < listing->count; i++)
 		if (listing->entries[i].position <= listing->entries[i - 1].position)
 			listing->entries[i].position = listing->entries[i - 1].position + 1;
+	pack(listing);
 }
 
 size_t listing_behind(const struct listing *listing, off_t position)

@@ -25,11 +25,14 @@ struct listing_entry {
 struct listing {
 	struct listing_entry *entries;
 	size_t count, room;
+	size_t name_bytes; /* of all names, or more where some were repeated */
+	char *names;       /* once it is placed: all of them; NULL: each entry owns its name */
 };
 
 struct listing *listing_new(void);          /* NULL when out of memory */
 void listing_free(struct listing *listing); /* NULL is fine */
 void listing_freep(struct listing **listing);
+size_t listing_bytes(const struct listing *listing); /* how much memory it takes */
 
 /* Copies the name. 0 or -ENOMEM. */
 int listing_add(struct listing *listing, const char *name, uint64_t inode, mode_t type);
@@ -43,7 +46,7 @@ struct listing_entry *listing_find(const struct listing *listing, const char *na
 /*
  * listing_place() gives each entry its position, which is above 0, and sorts by it; from then on
  * listing_behind() returns the index of the first entry behind a position, `count` if there is
- * none.
+ * none. Nothing may be added then.
  */
 void listing_place(struct listing *listing);
 size_t listing_behind(const struct listing *listing, off_t position);

@@ -30,7 +30,7 @@ void chain_close(struct chain *chain); /* for CLEANUP() */
 int chain_begin_reading(struct layer *layer);
 void chain_end_reading(struct layer *layer);
 
-/* Allocated bytes of all files. A flat copy takes no more than that, nor than the virtual size. */
+/* Allocated bytes of all files: about how much there is to copy. */
 uint64_t chain_bytes(const struct chain *chain);
 
 #endif

@@ -147,10 +147,11 @@ static void report_obstruction_locked(const struct disk *disk, struct sentence *
 		       disk->name, user->name, count - 1);
 }
 
+/* A disk whose record could not be read has no head. */
 static bool is_obstructed_locked(const struct disk *disk, struct sentence *why)
 {
-	bool obstructed = disk->head->parent && !fold_candidate_locked(disk) && parent_is_chosen_locked(disk->head) &&
-			  !is_revision_of_any_locked(disk->head);
+	bool obstructed = disk->head && disk->head->parent && !fold_candidate_locked(disk) &&
+			  parent_is_chosen_locked(disk->head) && !is_revision_of_any_locked(disk->head);
 
 	if (obstructed)
 		report_obstruction_locked(disk, why);
@@ -175,33 +176,77 @@ static bool disk_is_used_locked(const struct disk *disk, const struct disk *aski
 		how = "is being worked on";
 	else if (session_is_active_locked(disk))
 		how = "is in a session";
-	else if (disk_is_open_locked(disk))
+	else if (disk_is_kept_open_locked(disk))
 		how = "is open";
 	if (how)
 		report(why, -EBUSY, "disk '%s' %s; the fold goes on by itself when that has ended", disk->name, how);
 	return how != NULL;
 }
 
-/*
- * A pinned layer of those that a fold changes, or NULL: the layer, its parent, and the layer's
- * children, whose headers get another parent.
- */
-static const struct layer *find_open_locked(const struct layer *layer)
+bool fold_changes_locked(const struct layer *folded, const struct layer *layer)
 {
-	const struct layer *child = layer->disks->layers;
-
-	if (layer->pins || layer->parent->pins)
-		return layer->pins ? layer : layer->parent;
-	while (child && (child->parent != layer || !child->pins))
-		child = child->next;
-	return child;
+	return layer == folded || layer == folded->parent || layer->parent == folded;
 }
 
-static bool may_run_locked(const struct layer *layer, const struct disk *asking, struct sentence *why)
+bool fold_moves_locked(const struct layer *folded, const struct disk *disk)
+{
+	return disk->head && layer_is_below_locked(folded->parent, disk_base(disk));
+}
+
+/* A pinned layer of those that a fold changes, or NULL. */
+static const struct layer *find_open_locked(const struct layer *folded)
+{
+	const struct layer *layer = folded->disks->layers;
+
+	while (layer && !(layer->pins && fold_changes_locked(folded, layer)))
+		layer = layer->next;
+	return layer;
+}
+
+/* Onlookers of a file that a fold changes. True when there are any. */
+static bool report_onlookers_locked(const struct layer *folded, struct sentence *why)
+{
+	const struct layer *layer = folded->disks->layers;
+	const struct disk *disk = folded->disks->first;
+	unsigned left_s = (unsigned)((patience_left_ms_locked(folded) + 999) / 1000);
+
+	while (layer && !(fold_changes_locked(folded, layer) && onlookers_obstruct(&layer->onlookers)))
+		layer = layer->next;
+	while (disk &&
+	       !(disk->scratch && fold_moves_locked(folded, disk) && onlookers_obstruct(&disk->scratch->onlookers)))
+		disk = disk->next_disk;
+	if (layer)
+		report(why, -EBUSY,
+		       "somebody reads layer %s; the fold goes on by itself when that has ended, or in %u s",
+		       layer->record.id, left_s);
+	else if (disk)
+		report(why, -EBUSY,
+		       "somebody reads disk '%s'; the fold goes on by itself when that has ended, or in %u s",
+		       disk->name, left_s);
+	return layer || disk;
+}
+
+/*
+ * A record that could not be read at start may name the layer's parent, as a head, a hold or a
+ * revision that is kept. Where the fold has begun already, the parent alone means nothing.
+ */
+static bool may_be_needed_by_unread_locked(const struct layer *layer)
+{
+	return layer->disks->incomplete && layer->record.state != LAYER_FOLDING;
+}
+
+/* Whether nothing but onlookers keeps the fold from running. */
+static bool may_cut_locked(const struct layer *layer, const struct disk *asking, struct sentence *why)
 {
 	const struct layer *parent = layer->parent, *open = find_open_locked(layer);
 	const struct transfer *transfer = open ? transfer_reading_locked(parent) : NULL;
 
+	if (may_be_needed_by_unread_locked(layer)) {
+		report(why, -EBUSY,
+		       "layer %s is not folded, for a record in the state directory could not be read at start and may need its parent; see the log",
+		       layer->record.id);
+		return false;
+	}
 	if (transfer) {
 		report(why, -EBUSY, "disk '%s' is being copied to '%s'; the fold goes on by itself when that has ended",
 		       transfer->disk->name, transfer->target);
@@ -211,8 +256,7 @@ static bool may_run_locked(const struct layer *layer, const struct disk *asking,
 	 * Before the pins: a guest reads the layers too, and its disk's name says more than an id.
 	 */
 	for (const struct disk *disk = layer->disks->first; disk; disk = disk->next_disk)
-		if (disk->head && layer_is_below_locked(parent, disk_base(disk)) &&
-		    disk_is_used_locked(disk, asking, why))
+		if (fold_moves_locked(layer, disk) && disk_is_used_locked(disk, asking, why))
 			return false;
 	if (open) {
 		report(why, -EBUSY, "somebody reads layer %s; the fold goes on by itself when that has ended",
@@ -220,6 +264,11 @@ static bool may_run_locked(const struct layer *layer, const struct disk *asking,
 		return false;
 	}
 	return true;
+}
+
+static bool may_run_locked(const struct layer *layer, const struct disk *asking, struct sentence *why)
+{
+	return may_cut_locked(layer, asking, why) && !report_onlookers_locked(layer, why);
 }
 
 /*
@@ -245,6 +294,11 @@ bool fold_may_run_locked(const struct layer *layer, struct sentence *why)
 	return may_run_locked(layer, NULL, why);
 }
 
+bool fold_waits_for_onlookers_locked(const struct layer *layer)
+{
+	return may_cut_locked(layer, NULL, NULL) && report_onlookers_locked(layer, NULL);
+}
+
 /* Say what a queued fold waits for. */
 static void report_wait_locked(const struct disk *disk, const struct layer *layer, struct sentence *why)
 {
@@ -257,6 +311,8 @@ static void report_wait_locked(const struct disk *disk, const struct layer *laye
 		report(why, -EBUSY, "disk '%s' is folding layers that both stand on", rival->name);
 	else if (transfer_runs_locked(disk))
 		report(why, -EBUSY, "disk '%s': another job of it runs", disk->name);
+	else if (now < disk->job.not_before && disk->job.short_of_room)
+		report(why, -EBUSY, "%s", disk->job.error.text);
 	else if (now < disk->job.not_before)
 		report(why, -EBUSY, "disk '%s': the fold failed and is tried again in %u s", disk->name,
 		       (unsigned)((disk->job.not_before - now) / 1000 + 1));

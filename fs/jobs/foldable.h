@@ -27,6 +27,16 @@ bool fold_is_obstructed(struct disk *disk, struct sentence *ret_why);
  */
 bool fold_may_run_locked(const struct layer *layer, struct sentence *why);
 
+/* Whether nothing but onlookers (model/onlookers.h) keeps it from beginning. */
+bool fold_waits_for_onlookers_locked(const struct layer *layer);
+
+/*
+ * Which files a fold of a layer changes: that of the layer, of its parent, and of its children,
+ * whose headers get another parent; and the scratches of which disks may be moved.
+ */
+bool fold_changes_locked(const struct layer *folded, const struct layer *layer);
+bool fold_moves_locked(const struct layer *folded, const struct disk *disk);
+
 /*
  * Whether another disk's fold is running on files that this one would need, which ends by itself:
  * clones share layers.

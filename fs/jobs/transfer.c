@@ -135,6 +135,16 @@ void transfer_putp(struct transfer **transfer)
 
 /* --- asking ----------------------------------------------------------------------------------- */
 
+/* How many transfers of a user there are, or (`running`) run. */
+static unsigned count_locked(const struct disks *disks, uid_t uid, bool running)
+{
+	unsigned count = 0;
+
+	for (const struct transfer *transfer = disks->transfers; transfer; transfer = transfer->next)
+		count += transfer->uid == uid && (!running || transfer->state == JOB_RUNNING);
+	return count;
+}
+
 int transfer_queue(struct transfer *transfer, struct sentence *error)
 {
 	struct disks *disks = transfer->disk->disks;
@@ -147,6 +157,11 @@ int transfer_queue(struct transfer *transfer, struct sentence *error)
 			place = &(*place)->next;
 		if (*place)
 			return report(error, -EBUSY, "'%s' is being made already", transfer->target);
+		if (transfer->uid && count_locked(disks, transfer->uid, false) >= TRANSFERS_EACH)
+			return report(
+				error, -EAGAIN,
+				"user %u has %u exports and full clones queued, as many as one may have; wait for one to end, or 'cancel' one",
+				transfer->uid, TRANSFERS_EACH);
 		*place = transfer;
 		transfer->refs++;
 		transfer->state = JOB_QUEUED;
@@ -268,11 +283,28 @@ const struct transfer *transfer_reading_locked(const struct layer *layer)
 
 /* --- running ---------------------------------------------------------------------------------- */
 
+unsigned transfer_workers(const struct options *options)
+{
+	return options->max_jobs + 1; /* the one more is root's: of the others, no more than max_jobs run */
+}
+
+/* Whether the share of whoever asked leaves room for one more. */
+static bool has_room_locked(const struct disks *disks, uid_t uid)
+{
+	unsigned most = disks->options->max_jobs, others = 0;
+
+	if (uid == 0)
+		return true;
+	for (const struct transfer *transfer = disks->transfers; transfer; transfer = transfer->next)
+		others += transfer->uid != 0 && transfer->state == JOB_RUNNING;
+	return others < most && count_locked(disks, uid, true) < (most + 1) / 2;
+}
+
 struct transfer *transfer_take_locked(struct disks *disks)
 {
 	for (struct transfer *transfer = disks->transfers; transfer; transfer = transfer->next) {
 		if (transfer->state != JOB_QUEUED || transfer->disk->job.state == JOB_RUNNING ||
-		    transfer_runs_locked(transfer->disk))
+		    transfer_runs_locked(transfer->disk) || !has_room_locked(disks, transfer->uid))
 			continue;
 		transfer->state = JOB_RUNNING;
 		transfer->started = monotonic_ms();

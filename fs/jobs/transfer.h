@@ -4,8 +4,13 @@
  *
  * A transfer reads sealed layers only, so it need not yield to anybody. Its layers are pinned from
  * the moment it is asked for until it ends, so no fold changes what is copied. A disk may have
- * several queued; one job of a disk runs at a time, fold or transfer, and options.max_jobs in all.
- * No transfer outlives its daemon.
+ * several queued; one job of a disk runs at a time, fold or transfer. No transfer outlives its
+ * daemon.
+ *
+ * Whoever asks has a share. Root's always find a worker (transfer_workers()); the others' have
+ * options.max_jobs workers together, of which one user gets half at most, since a copy may take
+ * hours and is not interrupted for another. And a user has TRANSFERS_EACH queued and running at
+ * most: each keeps the files of its layers open.
  *
  * Functions ending in _locked want disks->lock held; the others must not have it.
  */
@@ -17,6 +22,8 @@
 #include "model.h"
 #include "qemu_img.h"
 
+#define TRANSFERS_EACH 16
+
 struct transfer {
 	/* Set before it is queued, by transfer_new() and its caller. */
 	struct disk *disk;   /* a reference */
@@ -25,6 +32,7 @@ struct transfer {
 	struct layer *layer; /* what it reads: a reference, its chain pinned; NULL when it has ended */
 	struct chain chain;  /* its files, open */
 	uint64_t bytes;      /* how much there is to copy, about */
+	uid_t uid;           /* of whoever asked */
 	int (*run)(struct transfer *transfer, struct sentence *error);
 	void (*clear)(void *work); /* frees `work` */
 	void *work;
@@ -52,7 +60,10 @@ struct transfer *transfer_new(struct disk *disk, const char *kind, const char *s
 void transfer_put(struct transfer *transfer);   /* NULL is fine */
 void transfer_putp(struct transfer **transfer); /* for CLEANUP() */
 
-/* -EBUSY with a sentence when another makes the same target. The caller keeps its reference. */
+/*
+ * -EBUSY with a sentence when another makes the same target, -EAGAIN when whoever asks has too many
+ * already. The caller keeps its reference.
+ */
 int transfer_queue(struct transfer *transfer, struct sentence *error);
 
 /*
@@ -75,6 +86,9 @@ bool transfer_runs_locked(const struct disk *disk);
 bool transfer_exists_locked(const struct disk *disk);
 bool transfer_makes(struct disks *disks, const char *target);
 const struct transfer *transfer_reading_locked(const struct layer *layer);
+
+/* How many threads are to make transfers. */
+unsigned transfer_workers(const struct options *options);
 
 /*
  * For the workers: the next transfer that may run, made RUNNING: a reference, or NULL. And its end,

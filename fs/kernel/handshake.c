@@ -9,6 +9,9 @@
  *                        that it passes through whether the file has capabilities: that is slow,
  *                        and the write hangs while no daemon runs
  *   ATOMIC_O_TRUNC       not asked for: the kernel then truncates by a request of its own
+ *   max_background       as large as it can be: were the kernel to hold back what is read ahead and
+ *                        closed, one user's would keep all others' back. The daemon does it by
+ *                        user and filesystem
  *   DONT_MASK            asked for where the kernel enforces ACLs: the daemon then has to apply the
  *                        umask, which does not count in a directory with a default ACL
  */
@@ -23,11 +26,10 @@
 #include "log.h"
 
 #define OVERLAYFS_MAGIC 0x794c7630
-#define LEAST_MINOR 27 /* Linux 4.18 */
-#define MINOR 40       /* the latest that wire.h describes: Linux 6.9 */
-#define READ_SIZE 8192 /* the kernel refuses to read into less */
-#define MAX_BACKGROUND 64
-#define CONGESTION 48
+#define LEAST_MINOR 27       /* Linux 4.18 */
+#define MINOR 40             /* the latest that wire.h describes: Linux 6.9 */
+#define READ_SIZE 8192       /* the kernel refuses to read into less */
+#define MAX_BACKGROUND 65535 /* as many as there can be */
 
 #define ALWAYS_WANTED                                                                                       \
 	(WIRE_ASYNC_READ | WIRE_BIG_WRITES | WIRE_AUTO_INVAL_DATA | WIRE_ASYNC_DIO | WIRE_PARALLEL_DIROPS | \
@@ -118,7 +120,7 @@ static int answer(int fd, const struct wishes *wishes, const struct handshake *h
 			.flags = (uint32_t)handshake->granted,
 			.flags2 = (uint32_t)(handshake->granted >> 32),
 			.max_background = MAX_BACKGROUND,
-			.congestion_threshold = CONGESTION,
+			.congestion_threshold = MAX_BACKGROUND,
 			.max_write = HANDSHAKE_MAX_WRITE,
 			.time_gran = 1,
 			.max_pages = (uint16_t)(HANDSHAKE_MAX_WRITE / (uint32_t)sysconf(_SC_PAGESIZE)),

@@ -5,6 +5,10 @@
  * passthrough_leave() after the other, so `opens` is never below the kernel's own count: at 0 no
  * descriptor refers to the backing file.
  *
+ * The lock is held over what registers a backing file, which waits for nothing. Looking at a file
+ * may wait for its filesystem, and so may releasing one, which may be its last close: both are done
+ * without the lock.
+ *
  * Files with suid or sgid bits are served by the daemon: a write to one has to clear the bits, and
  * the kernel, which writes with the daemon's rights, would leave them. Bits that are added while
  * the file is open stay until the next open; the mount is nosuid anyway.
@@ -20,7 +24,7 @@
 #include "util.h"
 #include "wire.h"
 
-/* More than a daemon can have had in hand when it was killed: 16 threads and 128 long requests. */
+/* Many more than can be needed: an id is noted under the lock under which the kernel gives it. */
 #define UNKNOWN_IDS 512
 
 void passthrough_init(struct passthrough *passthrough, uint32_t *last_id)
@@ -67,30 +71,37 @@ static int register_file(struct passthrough *passthrough, int fd)
 	return id;
 }
 
-/* The backing id of a file that nobody has open yet, or 0: the daemon serves it. */
-static int32_t decide(struct passthrough *passthrough, int fd)
+static bool may_pass(const struct stat *stat)
 {
-	struct stat st = { .st_mode = 0 };
-	bool may_pass = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && !(st.st_mode & (S_ISUID | S_ISGID));
-	int id = may_pass ? register_file(passthrough, fd) : 0;
+	return S_ISREG(stat->st_mode) && !(stat->st_mode & (S_ISUID | S_ISGID));
+}
+
+/* The backing id of a file that nobody has open yet, or 0: the daemon serves it. */
+static int32_t decide(struct passthrough *passthrough, int fd, const struct stat *stat)
+{
+	int id = may_pass(stat) ? register_file(passthrough, fd) : 0;
+	unsigned long long inode = stat->st_ino;
 
 	if (id > 0)
-		log_debug("fuse", "inode %llu is passed through as backing file %d", (unsigned long long)st.st_ino, id);
+		log_debug("fuse", "inode %llu is passed through as backing file %d", inode, id);
 	else
-		log_debug("fuse", "inode %llu is served by the daemon: %s", (unsigned long long)st.st_ino,
-			  may_pass ? error_text(id) : "it has suid or sgid bits, or is no regular file");
+		log_debug("fuse", "inode %llu is served by the daemon: %s", inode,
+			  may_pass(stat) ? error_text(id) : "it has suid or sgid bits, or is no regular file");
 	return id > 0 ? id : 0;
 }
 
 int32_t passthrough_enter(struct passthrough *passthrough, struct passthrough_file *file, int fd, int32_t *noted)
 {
+	struct stat stat = { .st_mode = 0 };
 	int32_t id = 0;
 
 	if (!passthrough_is_allowed(passthrough))
 		return 0;
+	if (fstat(fd, &stat) < 0)
+		stat.st_mode = 0;
 	LOCKED (&passthrough->lock) {
 		if (file->opens++ == 0)
-			file->backing_id = decide(passthrough, fd);
+			file->backing_id = decide(passthrough, fd, &stat);
 		id = file->backing_id;
 		if (noted)
 			*noted = id;
@@ -104,17 +115,20 @@ int32_t passthrough_enter(struct passthrough *passthrough, struct passthrough_fi
  */
 void passthrough_leave(struct passthrough *passthrough, struct passthrough_file *file, int32_t *noted)
 {
+	int32_t id = 0;
+
 	if (!passthrough_is_allowed(passthrough))
 		return;
-	LOCKED (&passthrough->lock) {
-		if (--file->opens > 0)
-			return;
-		if (file->backing_id)
-			passthrough_release(passthrough, (uint32_t)file->backing_id);
-		file->backing_id = 0;
-		if (noted)
-			*noted = 0;
-	}
+	LOCKED (&passthrough->lock)
+		if (--file->opens == 0) {
+			id = file->backing_id;
+			file->backing_id = 0;
+		}
+	if (!id)
+		return;
+	passthrough_release(passthrough, (uint32_t)id);
+	if (noted)
+		*noted = 0;
 }
 
 void passthrough_restore(struct passthrough *passthrough, struct passthrough_file *file, int32_t backing_id)

@@ -15,8 +15,7 @@
 #include <stdint.h>
 
 struct passthrough {
-	/* Guards every struct passthrough_file. Held over the ioctls, which wait for nothing. */
-	pthread_mutex_t lock;
+	pthread_mutex_t lock;   /* guards every struct passthrough_file; held over nothing that waits */
 	int fuse_fd;            /* borrowed; -1: no file is passed through */
 	uint32_t *last_id;      /* in the handover: the largest backing id that the kernel has given */
 	atomic_bool complained; /* the administrator is told once that a file is not passed through */
@@ -42,7 +41,8 @@ bool passthrough_is_allowed(const struct passthrough *passthrough);
 /*
  * Count one more descriptor; `fd` is the real file. Returns the backing id for the reply to the
  * kernel, or 0: the daemon serves the file. Each call is undone by a passthrough_leave(). `noted`
- * (or NULL) is where the id is written down for the next daemon.
+ * (or NULL) is where the id is written down for the next daemon. Both may wait for the filesystem
+ * of the file, and nobody then waits for them.
  */
 int32_t passthrough_enter(struct passthrough *passthrough, struct passthrough_file *file, int fd, int32_t *noted);
 void passthrough_leave(struct passthrough *passthrough, struct passthrough_file *file, int32_t *noted);

@@ -11,9 +11,35 @@
 #include <sys/ioctl.h>
 
 enum wire_opcode {
+	WIRE_LOOKUP = 1,
+	WIRE_FORGET = 2,
+	WIRE_GETATTR = 3,
 	WIRE_SETATTR = 4,
+	WIRE_SYMLINK = 6,
+	WIRE_MKNOD = 8,
+	WIRE_MKDIR = 9,
+	WIRE_UNLINK = 10,
+	WIRE_RMDIR = 11,
+	WIRE_RENAME = 12,
+	WIRE_LINK = 13,
+	WIRE_OPEN = 14,
+	WIRE_READ = 15,
 	WIRE_WRITE = 16,
+	WIRE_RELEASE = 18,
+	WIRE_FSYNC = 20,
+	WIRE_FLUSH = 25,
 	WIRE_INIT = 26,
+	WIRE_OPENDIR = 27,
+	WIRE_READDIR = 28,
+	WIRE_RELEASEDIR = 29,
+	WIRE_CREATE = 35,
+	WIRE_INTERRUPT = 36,
+	WIRE_DESTROY = 38,
+	WIRE_BATCH_FORGET = 42,
+	WIRE_FALLOCATE = 43,
+	WIRE_RENAME2 = 45,
+	WIRE_LSEEK = 46,
+	WIRE_COPY_FILE_RANGE = 47,
 };
 
 struct wire_request {
@@ -35,11 +61,17 @@ struct wire_reply {
 enum wire_notify {
 	WIRE_NOTIFY_INVAL_INODE = 2,
 	WIRE_NOTIFY_RESEND = 7, /* Linux 6.9 */
+	WIRE_NOTIFY_PRUNE = 9,  /* Linux 6.18 */
 };
 
 struct wire_inval_inode {
 	uint64_t nodeid;
 	int64_t offset, length;
+};
+
+struct wire_prune {
+	uint32_t count, unused; /* so many nodeids follow */
+	uint64_t spare;
 };
 
 /* The flags of an INIT: the low 32 in `flags`; with WIRE_INIT_EXT, the high 32 in `flags2`. */
@@ -112,6 +144,8 @@ struct wire_create_reply {
 	struct wire_open_reply open;
 };
 
+#define WIRE_WRITE_CACHE (1u << 0) /* the kernel writes back what was changed in a mapping */
+
 /* With HANDLE_KILLPRIV_V2 these ask the daemon to clear suid and sgid bits. */
 #define WIRE_WRITE_KILL_PRIVILEGES (1u << 2)
 #define WIRE_SETATTR_KILL_PRIVILEGES (1u << 11)
@@ -120,6 +154,21 @@ struct wire_write {
 	struct wire_request request;
 	uint64_t handle, offset;
 	uint32_t size, flags;
+	uint64_t lock_owner;
+	uint32_t open_flags, unused;
+	char data[];
+};
+
+struct wire_copy {
+	struct wire_request request;
+	uint64_t from_handle, from_offset;
+	uint64_t to_nodeid, to_handle, to_offset;
+	uint64_t length, flags;
+};
+
+struct wire_interrupt {
+	struct wire_request request;
+	uint64_t unique; /* of the request that is to be interrupted */
 };
 
 struct wire_setattr {
@@ -138,7 +187,9 @@ struct wire_backing {
 
 _Static_assert(sizeof(struct wire_request) == 40, "fuse_in_header");
 _Static_assert(sizeof(struct wire_reply) == 16, "fuse_out_header");
+_Static_assert(sizeof(struct wire_copy) == 40 + 56, "fuse_copy_file_range_in");
 _Static_assert(sizeof(struct wire_inval_inode) == 24, "fuse_notify_inval_inode_out");
+_Static_assert(sizeof(struct wire_prune) == 16, "fuse_notify_prune_out");
 _Static_assert(sizeof(struct wire_init) == 64, "fuse_init_in");
 _Static_assert(sizeof(struct wire_init_reply) == 64, "fuse_init_out");
 _Static_assert(sizeof(struct wire_entry_reply) == 128, "fuse_entry_out");

@@ -44,6 +44,23 @@ void fold_stop_locked(struct disk *disk)
 	eventfd_write(disk->job.stop_fd, 1);
 }
 
+bool fold_yields_to_onlooker_locked(struct disk *disk)
+{
+	if (!patience_left_ms_locked(disk->job.layer))
+		return false;
+	patience_run_locked(disk->job.layer);
+	fold_stop_locked(disk);
+	return true;
+}
+
+bool folds_yield_to_onlooker_locked(const struct layer *base)
+{
+	for (struct disk *disk = base->disks->first; disk; disk = disk->next_disk)
+		if (fold_touches_locked(disk, base) && !fold_yields_to_onlooker_locked(disk))
+			return false;
+	return true;
+}
+
 void fold_ask_to_stop_locked(const struct layer *base)
 {
 	for (struct disk *disk = base->disks->first; disk; disk = disk->next_disk)
@@ -80,11 +97,10 @@ bool fold_owns_layer_locked(const struct layer *layer)
 
 /* --- pins ------------------------------------------------------------------------------------- */
 
-int layer_pin_locked(struct layer *layer, bool nonblock)
+int layer_pin_locked(struct layer *layer)
 {
 	struct disks *disks = layer->disks;
 	struct disk *owner;
-	int r = 0;
 
 	/*
 	 * Pinned before the fold has stopped, so that the fold does not begin again in between.
@@ -92,33 +108,48 @@ int layer_pin_locked(struct layer *layer, bool nonblock)
 	 * further down from beginning, so it would be stopped again and again, for ever.
 	 */
 	layer->pins++;
-	while (r == 0 && !layer->removed && (owner = find_owner_locked(layer))) {
-		if (nonblock) {
-			r = -EAGAIN;
-		} else {
-			fold_stop_locked(owner);
-			pthread_cond_wait(&disks->changed, &disks->lock);
-		}
+	while (!layer->removed && (owner = find_owner_locked(layer))) {
+		fold_stop_locked(owner);
+		pthread_cond_wait(&disks->changed, &disks->lock);
 	}
-	if (r == 0 && layer->removed)
-		r = -ESTALE;
-	if (r < 0) {
-		layer->pins--;
-		pthread_cond_broadcast(&disks->changed);
+	if (!layer->removed)
+		return 0;
+	layer->pins--;
+	pthread_cond_broadcast(&disks->changed);
+	return -ESTALE;
+}
+
+int layer_look_on(struct layer *layer, struct onlooker *ret_onlooker)
+{
+	struct disks *disks = layer->disks;
+	struct disk *owner;
+	int r = 0;
+
+	LOCKED (&disks->lock) {
+		r = onlookers_enter_locked(disks, &layer->onlookers, ret_onlooker);
+		while (r == 0 && !layer->removed && (owner = find_owner_locked(layer))) {
+			r = fold_yields_to_onlooker_locked(owner) ? 0 : -ESTALE;
+			if (r == 0)
+				pthread_cond_wait(&disks->changed, &disks->lock);
+			else
+				onlookers_leave_locked(ret_onlooker);
+		}
+		if (r == 0 && layer->removed) {
+			onlookers_leave_locked(ret_onlooker);
+			r = -ESTALE;
+		}
 	}
 	return r;
 }
 
-int layer_pin(struct layer *layer, bool nonblock)
+int layer_pin(struct layer *layer)
 {
-	int r = -EAGAIN;
+	int r = 0;
 
 	LOCKED (&layer->disks->lock)
-		r = layer_pin_locked(layer, nonblock);
+		r = layer_pin_locked(layer);
 	log_debug("disk", "layer %s: %s", layer->record.id,
-		  r == 0         ? "pinned"
-		  : r == -ESTALE ? "not pinned, for a fold has removed it"
-				 : "not pinned yet, for a fold has it");
+		  r == 0 ? "pinned" : "not pinned, for a fold has removed it");
 	return r;
 }
 
@@ -128,7 +159,7 @@ struct layer *layer_pin_snapshot_locked(struct disk *disk, const char *snapshot)
 
 	while ((layer = disk_find_snapshot_locked(disk, snapshot))) {
 		layer_get_locked(layer);
-		if (layer_pin_locked(layer, false) == 0)
+		if (layer_pin_locked(layer) == 0)
 			return layer;
 		layer_put_locked(layer);
 	}
@@ -234,34 +265,48 @@ void disk_release_claim(struct disk *disk)
 
 /* --- waiting for descriptors ------------------------------------------------------------------ */
 
-static unsigned count_open_locked(const struct disk *disk, bool readers_too)
+static bool has_writers_locked(const struct disk *disk)
 {
-	const struct scratch *scratch = disk->scratch;
-
-	return scratch ? scratch->writers + (readers_too ? scratch->readers : 0) : 0;
+	return disk->scratch && disk->scratch->writers;
 }
 
-/* How many descriptors are still open after a while in which they may close. */
-static unsigned wait_for_closes(struct disk *disk, bool readers_too)
+static bool has_onlookers_locked(const struct disk *disk)
+{
+	return disk->scratch && onlookers_obstruct(&disk->scratch->onlookers);
+}
+
+/* Whether it is still so after a while in which descriptors may close. */
+static bool stays_open(struct disk *disk, bool (*is_open_locked)(const struct disk *disk))
 {
 	struct disks *disks = disk->disks;
 	struct timespec deadline;
-	unsigned count = 0;
+	bool stays = false;
 
 	clock_gettime(CLOCK_MONOTONIC, &deadline);
 	deadline.tv_sec += WRITER_WAIT_MS / 1000;
 	LOCKED (&disks->lock) {
-		while (count_open_locked(disk, readers_too))
+		while ((stays = is_open_locked(disk)))
 			if (pthread_cond_timedwait(&disks->changed, &disks->lock, &deadline) == ETIMEDOUT)
 				break;
-		count = count_open_locked(disk, readers_too);
+		stays = is_open_locked(disk);
 	}
-	return count;
+	return stays;
+}
+
+static void cut_onlookers(struct disk *disk)
+{
+	unsigned count = 0;
+
+	LOCKED (&disk->disks->lock)
+		count = disk->scratch ? onlookers_cut_locked(&disk->scratch->onlookers) : 0;
+	if (count)
+		log_warning("disk '%s': what %u descriptors of readers read is answered ESTALE from now on", disk->name,
+			    count);
 }
 
 int disk_wait_for_writers(struct disk *disk, struct sentence *error)
 {
-	if (wait_for_closes(disk, false))
+	if (stays_open(disk, has_writers_locked))
 		return report(error, -EBUSY,
 			      "disk '%s' is open for writing; stop the domain or program that uses it first",
 			      disk->name);
@@ -270,7 +315,11 @@ int disk_wait_for_writers(struct disk *disk, struct sentence *error)
 
 int disk_wait_for_all(struct disk *disk, struct sentence *error)
 {
-	if (wait_for_closes(disk, true))
-		return report(error, -EBUSY, "disk '%s' is open; close it first", disk->name);
-	return 0;
+	bool is_open = stays_open(disk, disk_is_kept_open_locked);
+
+	if (!is_open && stays_open(disk, has_onlookers_locked)) {
+		cut_onlookers(disk);
+		is_open = stays_open(disk, has_onlookers_locked);
+	}
+	return is_open ? report(error, -EBUSY, "disk '%s' is open; close it first", disk->name) : 0;
 }

@@ -21,9 +21,13 @@ void disk_unclaim(struct disk *disk);
 void disk_unclaim_locked(struct disk *disk);
 void disk_release_claim(struct disk *disk); /* disk_unclaim() and disk_put() */
 
-/* Wait up to WRITER_WAIT_MS for the last writer's close. -EBUSY with a sentence when one stays. */
+/*
+ * Wait up to WRITER_WAIT_MS for the last writer's close. -EBUSY with a sentence when one stays. The
+ * other waits for readers too; when those that are left are onlookers, it cuts them, so that none
+ * has the scratch open any more. The disk is claimed, so that nobody opens it meanwhile.
+ */
 int disk_wait_for_writers(struct disk *disk, struct sentence *error);
-int disk_wait_for_all(struct disk *disk, struct sentence *error); /* readers too */
+int disk_wait_for_all(struct disk *disk, struct sentence *error);
 
 /*
  * Whether a running fold owns a file of the chain that ends in `base`; asking such folds to stop,
@@ -33,6 +37,13 @@ bool fold_owns_chain_locked(const struct layer *base);
 void fold_ask_to_stop_locked(const struct layer *base);
 void fold_stop_locked(struct disk *disk); /* the disk's own fold, which is running */
 
+/*
+ * Ask the disk's running fold, or those that own a file of the chain, to stop for an onlooker.
+ * False when one has waited for onlookers long enough (onlookers.h).
+ */
+bool fold_yields_to_onlooker_locked(struct disk *disk);
+bool folds_yield_to_onlooker_locked(const struct layer *base);
+
 /* Whether a running fold owns this very layer's file and record. */
 bool fold_owns_layer_locked(const struct layer *layer);
 
@@ -41,12 +52,19 @@ bool fold_owns_layer_locked(const struct layer *layer);
  * view of it is read, or a verb changes it (a claim covers the chain of the disk's scratch, not the
  * layers that its snapshots keep).
  *
- * Waits for a fold that owns the layer; -EAGAIN instead with `nonblock`. -ESTALE when that fold has
- * removed the layer: look again. The caller has a reference, which layer_unpin() puts.
+ * Waits for a fold that owns the layer. -ESTALE when that fold has removed the layer: look again.
+ * The caller has a reference, which layer_unpin() puts.
  */
-int layer_pin(struct layer *layer, bool nonblock);
-int layer_pin_locked(struct layer *layer, bool nonblock);
+int layer_pin(struct layer *layer);
+int layer_pin_locked(struct layer *layer);
 void layer_unpin(struct layer *layer);
+
+/*
+ * Count an onlooker's descriptor, which keeps folds away for a while; onlookers_leave_locked() ends
+ * that. Waits for a fold that owns the layer. -ESTALE when that fold does not yield, or has removed
+ * the layer.
+ */
+int layer_look_on(struct layer *layer, struct onlooker *ret_onlooker);
 
 /* The snapshot's layer, pinned, with a reference; NULL when the disk has no such snapshot. */
 struct layer *layer_pin_snapshot(struct disk *disk, const char *snapshot);

@@ -3,7 +3,7 @@
  * The disks of a mount by their names, and references to them, for callers that must not know what
  * a disk is made of.
  *
- * All functions may be called from any thread. Only disks_lock_names() may wait long.
+ * All functions may be called from any thread, and none waits long.
  */
 #ifndef REVERTFS_MODEL_DISKS_H
 #define REVERTFS_MODEL_DISKS_H
@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+struct name_claims;
 struct disks;   /* all of a mount: the table of disks, the layers and the jobs */
 struct disk;    /* one protected name; lives until `unprotect`, and then as long as a reference */
 struct layer;   /* one sealed step in a disk's history; layer.h */
@@ -29,12 +30,10 @@ void disk_put(struct disk *disk); /* NULL is fine */
 const char *disk_name(const struct disk *disk);
 
 /*
- * Held while a name in the tree, or what a real file's attributes say, is changed, so that no name
- * becomes a disk meanwhile. Shared: two such changes do not wait for each other. Waits for a verb
- * that makes or removes a disk, which may take seconds.
+ * Where a change of a name in the tree, or of what a real file's attributes say, is claimed
+ * (name_claim.h), so that no name becomes a disk meanwhile.
  */
-void disks_lock_names(struct disks *disks);
-void disks_unlock_names(struct disks *disks);
+struct name_claims *disks_names(struct disks *disks);
 
 /*
  * Call `visit` for each component directly beneath `directory` ("" is the root) of the names of all

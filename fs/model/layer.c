@@ -14,6 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "access.h"
+#include "beneath.h"
 #include "io.h"
 #include "lock.h"
 #include "log.h"
@@ -102,6 +104,15 @@ size_t layer_depth_locked(const struct layer *layer)
 	return depth;
 }
 
+size_t layer_count_images_locked(const struct disks *disks, uid_t owner)
+{
+	size_t count = 0;
+
+	for (const struct layer *layer = disks->layers; layer; layer = layer->next)
+		count += layer->record.image && layer->seen.st_nlink && layer->seen.st_uid == owner;
+	return count;
+}
+
 char *layer_view_path(const struct layer *layer)
 {
 	const char *mount = layer->disks->options->mount;
@@ -118,7 +129,21 @@ int layer_open_file(const struct layer *layer, int flags)
 	if (layer->record.image)
 		return io_open_beneath(layer->disks->images_fd, layer->record.image, flags | O_NOFOLLOW | O_NONBLOCK);
 	name = layer_file_name(layer->record.id, LAYER_FILE_SUFFIX);
-	return name ? io_open_beneath(layer->disks->layers_fd, name, flags | O_NOFOLLOW) : -ENOMEM;
+	return name ? io_open_file(layer->disks->layers_fd, name, flags) : -ENOMEM;
+}
+
+int layer_check_files(const struct layer *layer, struct sentence *error)
+{
+	for (; layer; layer = layer->parent) {
+		CLEANUP(close_fdp) int fd = layer_open_file(layer, O_PATH);
+
+		if (fd < 0 && layer->record.image)
+			return report(error, -EIO, "its image cannot be reached: %s", error_text(fd));
+		if (fd < 0)
+			return report(error, -EIO, "the file of layer %s, which it stands on, cannot be reached: %s",
+				      layer->record.id, error_text(fd));
+	}
+	return 0;
 }
 
 /* Whether a blank made earlier still fits: the mount may have moved, the image may have grown. */
@@ -167,6 +192,29 @@ int layer_blank(struct layer *layer, struct blank **ret_blank, struct sentence *
 	return 0;
 }
 
+/* Not written where it stays the same: a thread may be reading that without the lock. */
+static void store_locked(void *own, const void *now, size_t size)
+{
+	if (memcmp(own, now, size) != 0)
+		memcpy(own, now, size);
+}
+
+/* Id, image and format never change once the layer is in the tree. */
+static void store_record_locked(struct layer_record *own, const struct layer_record *now)
+{
+	store_locked(own->parent, now->parent, sizeof(own->parent));
+	store_locked(&own->state, &now->state, sizeof(own->state));
+	store_locked(&own->virtual_size, &now->virtual_size, sizeof(own->virtual_size));
+	store_locked(&own->created, &now->created, sizeof(own->created));
+	store_locked(&own->stamp, &now->stamp, sizeof(own->stamp));
+	store_locked(&own->names, &now->names, sizeof(own->names));
+	store_locked(&own->name_count, &now->name_count, sizeof(own->name_count));
+	store_locked(&own->becomes_head, &now->becomes_head, sizeof(own->becomes_head));
+	store_locked(own->domain, now->domain, sizeof(own->domain));
+	store_locked(own->note, now->note, sizeof(own->note));
+	store_locked(own->consistency, now->consistency, sizeof(own->consistency));
+}
+
 int layer_update(struct layer *layer, const struct layer_record *record)
 {
 	CLEANUP(freep) char *name = layer_file_name(record->id, LAYER_RECORD_SUFFIX);
@@ -175,7 +223,7 @@ int layer_update(struct layer *layer, const struct layer_record *record)
 	if (r < 0)
 		return r;
 	LOCKED (&layer->disks->lock)
-		layer->record = *record;
+		store_record_locked(&layer->record, record);
 	return 0;
 }
 
@@ -395,21 +443,33 @@ int layer_stamp_image(int fd, struct image_stamp *ret_stamp)
 	return S_ISREG(stat.st_mode) ? 0 : -EINVAL;
 }
 
-int layer_check_image(const struct layer *root, bool folding, struct image_stamp *ret_stamp)
+void layer_look_at_image(struct layer *root)
+{
+	struct stat seen;
+
+	if (access_look(root->disks->images_fd, root->record.image, &seen) == 0)
+		LOCKED (&root->disks->lock)
+			root->seen = seen;
+}
+
+int layer_check_image(struct layer *root, bool folding, struct image_stamp *ret_stamp)
 {
 	CLEANUP(close_fdp) int fd = layer_open_file(root, O_PATH);
-	const struct image_stamp *seen = &root->record.stamp;
+	struct image_stamp seen = { 0 };
 	int r = fd < 0 ? fd : layer_stamp_image(fd, ret_stamp);
 
 	if (r < 0)
 		return r;
+	layer_look_at_image(root);
+	LOCKED (&root->disks->lock)
+		seen = root->record.stamp;
 	/* The device is not compared: a filesystem's number may change from boot to boot. */
-	if (ret_stamp->inode != seen->inode)
+	if (ret_stamp->inode != seen.inode)
 		return 1;
 	if (folding)
 		return 0;
-	return ret_stamp->size != seen->size || ret_stamp->modified.tv_sec != seen->modified.tv_sec ||
-	       ret_stamp->modified.tv_nsec != seen->modified.tv_nsec;
+	return ret_stamp->size != seen.size || ret_stamp->modified.tv_sec != seen.modified.tv_sec ||
+	       ret_stamp->modified.tv_nsec != seen.modified.tv_nsec;
 }
 
 int layer_check_header(const struct layer *layer, int fd, const struct layer *parent, struct sentence *error)
@@ -425,9 +485,8 @@ int layer_check_header(const struct layer *layer, int fd, const struct layer *pa
 	if (strcmp(header.backing, path) != 0 || strcmp(header.backing_format, format_name(parent->record.format)) != 0)
 		return report(error, -EBADMSG, "layer %s names '%.200s' as its backing file instead of '%s'",
 			      layer->record.id, header.backing, path);
-	if (header.data_file || header.encryption)
-		return report(error, -EBADMSG, "layer %s names a data file or is encrypted", layer->record.id);
-	return 0;
+	r = qcow2_check_alone(&header, error);
+	return r < 0 ? report_context(error, r, "layer %s: ", layer->record.id) : 0;
 }
 
 static bool has_session_locked(const struct layer *layer)
@@ -441,7 +500,7 @@ static bool has_session_locked(const struct layer *layer)
 void layer_forget_labels_locked(struct disk *disk)
 {
 	for (struct layer *layer = disk->head ? disk_base(disk) : NULL; layer; layer = layer->parent)
-		if (layer->labelled && !layer->pins && !has_session_locked(layer))
+		if (layer->labelled && !layer->pins && !layer->onlookers.open && !has_session_locked(layer))
 			layer->labelled = false;
 }
 

@@ -35,6 +35,9 @@ bool layer_is_below_locked(const struct layer *layer, const struct layer *base);
 bool layer_is_torn_locked(const struct layer *layer);
 size_t layer_depth_locked(const struct layer *layer); /* 1 for a root */
 
+/* How many images of this owner are disks, as far as they were looked at. */
+size_t layer_count_images_locked(const struct disks *disks, uid_t owner);
+
 /*
  * The path in the mount by which a qcow2 header names the layer; the caller frees. NULL: no memory.
  */
@@ -42,6 +45,12 @@ char *layer_view_path(const struct layer *layer);
 
 /* Open the file: the image for a root, else layers/ID.qcow2. A descriptor or a negative errno. */
 int layer_open_file(const struct layer *layer, int flags);
+
+/*
+ * Whether the files of the layer and of all beneath it are there: 0, or -EIO with a sentence.
+ * Blocks for the images' filesystem.
+ */
+int layer_check_files(const struct layer *layer, struct sentence *error);
 
 /*
  * The blank for scratches on this layer, loaded or made where it is not there yet: making one
@@ -86,11 +95,17 @@ int layer_remove(struct layer *layer);
 void layer_forget_blank(struct layer *layer);
 
 /*
+ * Look at a root's image and the directories above it, for what views show. An image that cannot be
+ * looked at leaves what was seen before.
+ */
+void layer_look_at_image(struct layer *root);
+
+/*
  * Whether the real image was changed outside the mount. 0; 1 when it was (*ret_stamp is what the
  * image looks like now); or a negative errno. With `folding` only another inode counts: a fold
- * writes the image itself.
+ * writes the image itself. What views show is looked at as well.
  */
-int layer_check_image(const struct layer *root, bool folding, struct image_stamp *ret_stamp);
+int layer_check_image(struct layer *root, bool folding, struct image_stamp *ret_stamp);
 int layer_stamp_image(int fd, struct image_stamp *ret_stamp);
 
 /*

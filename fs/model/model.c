@@ -115,7 +115,12 @@ struct scratch *scratch_get(struct scratch *scratch)
 	return scratch;
 }
 
-bool disk_is_open_locked(const struct disk *disk)
+bool disk_is_kept_open_locked(const struct disk *disk)
 {
 	return disk->scratch && (disk->scratch->readers || disk->scratch->writers);
+}
+
+bool disk_is_open_locked(const struct disk *disk)
+{
+	return disk_is_kept_open_locked(disk) || (disk->scratch && disk->scratch->onlookers.open);
 }

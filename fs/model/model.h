@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The structs that all verbs work on. fs/mount/ sees disks.h, view.h and caller.h instead.
+ * The structs that all verbs work on. fs/mount/ sees disks.h, view.h, caller.h and
+ * name_claim.h instead.
  *
  * disks->lock guards every member of the structs below that is not marked otherwise. It is held for
  * a few assignments and not over a system call that can wait for a medium (but that status.c asks
@@ -22,24 +23,40 @@
 
 #include "disks.h"
 #include "handover.h"
+#include "name_claim.h"
+#include "onlookers.h"
 #include "options.h"
 #include "record.h"
 #include "blank.h"
 #include "util.h"
 
+/*
+ * The record changes by layer_update() alone, after its file has been replaced, and then only those
+ * members are written that have changed. Id, image and format never change; they may be read
+ * without the lock. So may what is told of the layer (virtual_size, created, domain, note,
+ * consistency) by a claim or pin on the layer, since only a fold into it changes that. State, names
+ * and stamp want the lock, or disks->records.
+ */
 struct layer {
 	struct disks *disks;
-	struct layer_record record; /* what layers/ID.json says; changed only after that has been replaced */
+	struct layer_record record; /* what layers/ID.json says: see below */
 	struct layer *parent;       /* NULL for a root */
 	struct layer *next;         /* in disks->layers */
 	struct blank *blank;        /* for scratches on this layer; NULL until needed, then never changed */
 	uint64_t serial;
 	unsigned refs;     /* pointers to it: of the list, children, heads, holds, scratches, views */
 	unsigned children; /* layers whose parent this is */
-	unsigned pins;     /* uses of its file that keep folds away: descriptors on its view, jobs, verbs */
-	bool removed;      /* out of the list; its record and files are gone */
-	bool given_up;     /* only a fold needs it: gc_given_up() looks at it when the fold has ended */
-	bool labelled;     /* the view shows label_* */
+	unsigned pins;     /* uses of its file that keep folds away: guests' descriptors on its view, jobs, verbs */
+	struct onlookers onlookers; /* other descriptors on its view */
+	struct patience patience;   /* of its fold */
+	bool removed;               /* out of the list; its record and files are gone */
+	bool given_up;              /* only a fold needs it: gc_given_up() looks at it when the fold has ended */
+	/*
+	 * Of a root: what its image looked like when it was last looked at, with the read bits that
+	 * its path leaves (access.h); st_nlink is 0 where it never was.
+	 */
+	struct stat seen;
+	bool labelled; /* the view shows label_* */
 	uid_t label_uid;
 	gid_t label_gid;
 	mode_t label_mode;
@@ -51,11 +68,12 @@ struct scratch {
 	uint64_t serial;
 	unsigned refs;
 	unsigned readers, writers;
-	int fd;                /* open for reading and writing; set once */
-	atomic_bool touched;   /* written to; also seen in the file itself (blank.h) */
-	atomic_bool passed;    /* the kernel passes it through, if it does that at all; as of the last open */
-	atomic_bool unwritten; /* has data that no write-back was started for; strict scratches only */
-	bool stored;           /* has no name any more; the descriptor store has it for a restart */
+	struct onlookers onlookers; /* readers that are not among `readers` */
+	int fd;                     /* open for reading and writing; set once */
+	atomic_bool touched;        /* written to; also seen in the file itself (blank.h) */
+	atomic_bool passed;         /* the kernel passes it through, if it does that at all; as of the last open */
+	atomic_bool unwritten;      /* has data that no write-back was started for; strict scratches only */
+	bool stored;                /* has no name any more; the descriptor store has it for a restart */
 };
 
 enum job_state { JOB_NONE, JOB_QUEUED, JOB_RUNNING };
@@ -75,6 +93,7 @@ struct job {
 	bool postponed;      /* cancelled: not queued again before the next commit, `fold` or start */
 	uint64_t not_before; /* monotonic ms: when the next try is due after a failure */
 	unsigned failures;   /* in a row */
+	bool short_of_room;  /* the last run did not begin for lack of space */
 	uint64_t ended;      /* how many runs have ended: a waiter sees by it that one has */
 	int result;          /* of the last run */
 	struct sentence error;
@@ -134,10 +153,11 @@ struct disks {
 	char boot[BOOT_ID_SIZE];
 	bool first_of_boot;    /* of this start: scratches were never synced and may be torn */
 	struct layer *loading; /* at start: layers whose parents have not been loaded yet */
-	bool incomplete;       /* a record could not be read: no layer is removed, for it may need one */
+	struct reach *reach;   /* ... and by which images are looked for */
+	bool incomplete;       /* a record could not be read: no layer is removed or folded, for it may need one */
 
-	pthread_rwlock_t names;  /* taken before `lock`; see disks_lock_names() */
-	pthread_mutex_t records; /* taken before `lock`; see layer_update() */
+	struct name_claims names; /* claims on names; one is taken before `lock` and any disk's claim */
+	pthread_mutex_t records;  /* taken before `lock`; see layer_update() */
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* CLOCK_MONOTONIC; anything */
 	pthread_cond_t queued;  /* CLOCK_MONOTONIC; a job was queued, for workers that are idle */
@@ -149,6 +169,7 @@ struct disks {
 	struct transfer *transfers; /* queued and running, in the order they came (transfer.h) */
 	uint64_t last_transfer;
 	struct unfinished *unfinished;
+	struct due *due;  /* disk/due.h, which has a lock of its own; set before the mount answers; NULL: none */
 	unsigned running; /* folds */
 	bool stopping;
 	pthread_t *workers;
@@ -165,6 +186,7 @@ void layer_put(struct layer *layer);
 void disk_put_locked(struct disk *disk);
 void disk_free(struct disk *disk); /* a disk that no other thread has seen */
 void scratch_put_locked(struct scratch *scratch);
-bool disk_is_open_locked(const struct disk *disk); /* somebody reads or writes its scratch */
+bool disk_is_open_locked(const struct disk *disk);      /* somebody reads or writes its scratch */
+bool disk_is_kept_open_locked(const struct disk *disk); /* ... who is no onlooker */
 
 #endif

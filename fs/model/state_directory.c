@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "io.h"
+#include "lock.h"
 #include "table.h"
 
 static int read_boot_id(char boot[BOOT_ID_SIZE])
@@ -52,19 +53,13 @@ static int open_directory(const char *path)
 
 static int make_locks(struct disks *disks)
 {
-	pthread_condattr_t attributes;
 	int r;
 
-	pthread_rwlock_init(&disks->names, NULL);
+	name_claims_init(&disks->names);
 	pthread_mutex_init(&disks->records, NULL);
 	pthread_mutex_init(&disks->lock, NULL);
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	r = pthread_cond_init(&disks->changed, &attributes);
-	if (r == 0)
-		r = pthread_cond_init(&disks->queued, &attributes);
-	pthread_condattr_destroy(&attributes);
-	return -r;
+	r = cond_init_monotonic(&disks->changed);
+	return r < 0 ? r : cond_init_monotonic(&disks->queued);
 }
 
 int model_new(struct options *options, int images_fd, struct handover *handover, struct disks **ret_disks,
@@ -172,6 +167,6 @@ void model_free(struct disks *disks)
 	pthread_cond_destroy(&disks->queued);
 	pthread_mutex_destroy(&disks->lock);
 	pthread_mutex_destroy(&disks->records);
-	pthread_rwlock_destroy(&disks->names);
+	name_claims_destroy(&disks->names);
 	free(disks);
 }

@@ -8,9 +8,9 @@
  *      |  +----------------------+                       v
  *      +------------------------------------- a fresh scratch on the new layer or head
  *
- *   any --> FAILED   no scratch can be served: the image is gone, the record cannot be read, or a
- *                    write failed and what is on the medium is unknown. A reset or prepare that
- *                    succeeds leads back to PRISTINE.
+ *   any --> FAILED   no scratch can be served: the image or a layer's file is gone, the record
+ *                    cannot be read, or a write failed and what is on the medium is unknown. A
+ *                    reset or prepare that succeeds leads back to PRISTINE.
  *
  * The table (a search tree and a sorted list) holds one reference of each disk; finding a disk
  * takes another.
@@ -102,14 +102,9 @@ const char *disk_name(const struct disk *disk)
 	return disk->name;
 }
 
-void disks_lock_names(struct disks *disks)
+struct name_claims *disks_names(struct disks *disks)
 {
-	pthread_rwlock_rdlock(&disks->names);
-}
-
-void disks_unlock_names(struct disks *disks)
-{
-	pthread_rwlock_unlock(&disks->names);
+	return &disks->names;
 }
 
 /* --- life ------------------------------------------------------------------------------------- */

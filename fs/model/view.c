@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "access.h"
 #include "claim.h"
 #include "layer.h"
 #include "lock.h"
@@ -68,9 +69,24 @@ void view_put(struct view *view)
 	free(view);
 }
 
+struct layer *view_layer(const struct view *view)
+{
+	return view->layer;
+}
+
 uint64_t view_serial(const struct view *view)
 {
 	return view->layer->serial;
+}
+
+dev_t view_device(const struct view *view)
+{
+	struct layer *layer = view->layer;
+	dev_t device = 0;
+
+	LOCKED (&layer->disks->lock)
+		device = (dev_t)layer->record.stamp.device;
+	return device;
 }
 
 const char *view_name(const struct view *view, bool *ret_is_image)
@@ -81,23 +97,109 @@ const char *view_name(const struct view *view, bool *ret_is_image)
 	return record->image ? record->image : record->id;
 }
 
+/* What was seen of the image; nobody but root reads one that never was. */
+static struct stat image_locked(const struct layer *root)
+{
+	struct stat stat = root->seen;
+
+	if (!stat.st_nlink) {
+		stat.st_mode = S_IFREG | S_IRUSR;
+		stat.st_size = (off_t)root->record.stamp.size;
+		stat.st_mtim = root->record.stamp.modified;
+	}
+	return stat;
+}
+
+/* A layer holds what was read from its image and more, so its view is as hard to reach. */
+static void lessen_by_image_locked(const struct layer *layer, struct stat *stat)
+{
+	const struct layer *root = layer;
+	struct stat image;
+
+	while (root->parent)
+		root = root->parent;
+	if (root == layer)
+		return;
+	image = image_locked(root);
+	access_lessen(stat, &image);
+}
+
+static bool stands_on_locked(const struct disk *disk, const struct layer *layer)
+{
+	return disk->head && disk->scratch && layer_is_below_locked(layer, disk_base(disk));
+}
+
+/* How much the owner of a disk's scratch has to be the one that is shown; 0: not at all. */
+static unsigned need_locked(const struct disk *disk, const struct stat *scratch, const struct stat *shown)
+{
+	if (disk->session)
+		return 4;
+	if (!(shown->st_mode & S_IRUSR))
+		return scratch->st_uid ? 3 : 2;
+	return scratch->st_uid && !shown->st_uid ? 1 : 0;
+}
+
+/*
+ * Whoever owns a disk that stands on the layer may read what is below it. There is one owner to
+ * show: that of a disk in a session before any other, and whoever may read the file already before
+ * others without a session, unless he is root, who can read it as he is.
+ */
+static void show_owner_of_disk_locked(const struct layer *layer, struct stat *shown)
+{
+	struct stat scratch, chosen = { 0 };
+	unsigned most = 0;
+
+	for (const struct disk *disk = layer->disks->first; disk; disk = disk->next_disk) {
+		unsigned need = stands_on_locked(disk, layer) && fstat(disk->scratch->fd, &scratch) == 0
+					? need_locked(disk, &scratch, shown)
+					: 0;
+
+		if (need > most) {
+			most = need;
+			chosen = scratch;
+		}
+	}
+	if (most) {
+		shown->st_uid = chosen.st_uid;
+		shown->st_mode |= S_IRUSR;
+	}
+}
+
+static void show_label_locked(const struct layer *layer, struct stat *stat)
+{
+	stat->st_uid = layer->label_uid;
+	stat->st_gid = layer->label_gid;
+	stat->st_mode = (stat->st_mode & S_IFMT) | layer->label_mode;
+}
+
 int view_stat(struct view *view, struct stat *ret_stat)
 {
 	struct layer *layer = view->layer;
-	CLEANUP(close_fdp) int fd = layer_open_file(layer, O_PATH);
+	CLEANUP(close_fdp) int fd = layer->record.image ? -1 : layer_open_file(layer, O_PATH);
 
-	if (fd < 0)
-		return fd;
-	if (fstat(fd, ret_stat) < 0)
-		return -errno;
-	LOCKED (&layer->disks->lock)
-		if (layer->labelled) {
-			ret_stat->st_uid = layer->label_uid;
-			ret_stat->st_gid = layer->label_gid;
-			ret_stat->st_mode = (ret_stat->st_mode & S_IFMT) | layer->label_mode;
-		}
+	if (!layer->record.image && (fd < 0 || fstat(fd, ret_stat) < 0))
+		return fd < 0 ? fd : -errno;
+	LOCKED (&layer->disks->lock) {
+		if (layer->record.image)
+			*ret_stat = image_locked(layer);
+		lessen_by_image_locked(layer, ret_stat);
+		if (layer->labelled)
+			show_label_locked(layer, ret_stat);
+		else if (!(ret_stat->st_mode & S_IROTH))
+			show_owner_of_disk_locked(layer, ret_stat);
+	}
 	ret_stat->st_mode &= ~(mode_t)(WRITE_BITS | S_ISUID | S_ISGID | S_ISVTX);
 	return 0;
+}
+
+/* The new owner reads. A new group gets what everybody has: the bit was another group's. */
+static mode_t mode_for_owner(const struct stat *stat, gid_t gid)
+{
+	mode_t mode = stat->st_mode | S_IRUSR;
+
+	if (gid != (gid_t)-1 && gid != stat->st_gid && !(mode & S_IROTH))
+		mode &= ~(mode_t)S_IRGRP;
+	return mode;
 }
 
 void view_label(struct view *view, uid_t uid, gid_t gid, mode_t mode)
@@ -111,33 +213,59 @@ void view_label(struct view *view, uid_t uid, gid_t gid, mode_t mode)
 		layer->labelled = true;
 		layer->label_uid = uid == (uid_t)-1 ? stat.st_uid : uid;
 		layer->label_gid = gid == (gid_t)-1 ? stat.st_gid : gid;
-		layer->label_mode = (mode == (mode_t)-1 ? stat.st_mode : mode) & 07777;
+		layer->label_mode = (mode == (mode_t)-1 ? mode_for_owner(&stat, gid) : mode) & 07777;
 	}
 }
 
-int view_open(struct view *view, bool nonblock)
+/* A fold writes the file, of which nothing else changes. */
+static uint64_t seen_of(int fd)
+{
+	struct stat stat;
+
+	if (fstat(fd, &stat) < 0)
+		return 0;
+	return ((uint64_t)stat.st_mtim.tv_sec * 1000000007U + (uint64_t)stat.st_mtim.tv_nsec) * 31 +
+	       (uint64_t)stat.st_size;
+}
+
+int view_open(struct view *view, struct onlooker *onlooker)
 {
 	struct layer *layer = view->layer;
-	int fd, r = layer_pin(layer, nonblock);
+	int fd, r = onlooker ? layer_look_on(layer, onlooker) : layer_pin(layer);
 
 	if (r < 0)
 		return r;
 	fd = layer_open_file(layer, O_RDONLY);
 	if (fd < 0)
-		view_close(view, -1);
+		view_close(view, -1, onlooker);
+	else if (layer->record.image)
+		layer_look_at_image(layer); /* while it is open, its size must be right */
+	if (fd >= 0 && onlooker)
+		onlooker->seen = seen_of(fd);
 	return fd;
 }
 
-int view_reopen(struct view *view)
+void view_pin_again(struct view *view, struct onlooker *onlooker)
+{
+	struct layer *layer = view->layer;
+
+	LOCKED (&layer->disks->lock) {
+		if (onlooker)
+			onlookers_restore_locked(layer->disks, &layer->onlookers, onlooker);
+		else
+			layer->pins++;
+	}
+	log_debug("disk", "layer %s: pinned, for a descriptor of the daemon before", layer->record.id);
+}
+
+int view_open_again(struct view *view, uint64_t *ret_seen)
 {
 	struct layer *layer = view->layer;
 	int fd = layer_open_file(layer, O_RDONLY);
 
-	if (fd < 0)
-		return fd;
-	LOCKED (&layer->disks->lock)
-		layer->pins++;
-	log_debug("disk", "layer %s: pinned, for a descriptor of the daemon before", layer->record.id);
+	if (fd >= 0 && layer->record.image)
+		layer_look_at_image(layer);
+	*ret_seen = fd < 0 ? 0 : seen_of(fd);
 	return fd;
 }
 
@@ -147,14 +275,17 @@ void view_set_serial(struct view *view, uint64_t serial)
 		view->layer->serial = serial;
 }
 
-void view_close(struct view *view, int fd)
+void view_close(struct view *view, int fd, const struct onlooker *onlooker)
 {
 	struct layer *layer = view->layer;
 
 	close_fdp(&fd);
 	log_debug("disk", "layer %s: unpinned", layer->record.id);
 	LOCKED (&layer->disks->lock) {
-		layer->pins--;
+		if (onlooker)
+			onlookers_leave_locked(onlooker);
+		else
+			layer->pins--;
 		pthread_cond_broadcast(&layer->disks->changed);
 	}
 }

@@ -3,9 +3,17 @@
  * Read-only views of real images and of sealed layers, which qcow2 headers name as backing files:
  * MOUNT/.revertfs/images/NAME is the image of the disk NAME, MOUNT/.revertfs/layers/ID a layer.
  *
- * chown and chmod on a view are remembered in memory until no session uses the layer: libvirt
- * labels the whole chain when a domain starts and restores the top alone, and the real file must
- * not change. Each open view pins its layer, since a fold may only touch files that nobody reads.
+ * A view is readable by whoever may reach and read the image by its path, and by the owner of a
+ * disk that stands on it, so that a guest reads a template in a directory that is closed to it. For
+ * that, and so that .revertfs/ is answered while the images' filesystem hangs, what the image and
+ * the directories above it look like is remembered from when the daemon last looked at the image:
+ * when a disk was protected, prepared or reset, the view opened, or the daemon started. A mode that
+ * is changed outside the mount counts for views from then on.
+ *
+ * chown and chmod on a view, which only root may do, are remembered in memory until no session uses
+ * the layer: libvirt labels the whole chain when a domain starts and restores the top alone, and
+ * the real file must not change. Each open view pins its layer, since a fold may only touch files
+ * that nobody reads.
  */
 #ifndef REVERTFS_MODEL_VIEW_H
 #define REVERTFS_MODEL_VIEW_H
@@ -15,6 +23,7 @@
 #include <sys/stat.h>
 
 #include "disks.h"
+#include "onlookers.h"
 
 struct view; /* a reference to a layer */
 
@@ -27,11 +36,18 @@ void view_put(struct view *view); /* NULL is fine */
 
 /* Unique among all layers and scratches of this daemon's life. */
 uint64_t view_serial(const struct view *view);
+struct layer *view_layer(const struct view *view); /* borrowed, as long as the view */
+
+/* The filesystem of an image, as far as it was looked at; 0 for a layer, which is our own file. */
+dev_t view_device(const struct view *view);
 
 /* The layer's id, or the image's name, by which the view is found. Borrowed from the view. */
 const char *view_name(const struct view *view, bool *ret_is_image);
 
-/* fstat(2) of the file, with the remembered owner and mode. */
+/*
+ * What the file looks like, with the owner and mode that a view has. Touches the state directory,
+ * not that of the images.
+ */
 int view_stat(struct view *view, struct stat *ret_stat);
 
 /* Remember owner and mode; (uid_t)-1, (gid_t)-1 and (mode_t)-1 leave one as it is. */
@@ -39,16 +55,19 @@ void view_label(struct view *view, uid_t uid, gid_t gid, mode_t mode);
 
 /*
  * Open for reading and pin the layer; view_close() ends both. Waits until a fold of this file has
- * yielded; -EAGAIN instead with `nonblock`. A descriptor or a negative errno.
+ * yielded. A descriptor or a negative errno. With `onlooker` (not NULL) an onlooker opens it: the
+ * fold may not yield (-ESTALE), and the layer is not pinned for longer than a fold has patience.
  */
-int view_open(struct view *view, bool nonblock);
-void view_close(struct view *view, int fd);
+int view_open(struct view *view, struct onlooker *onlooker);
+void view_close(struct view *view, int fd, const struct onlooker *onlooker);
 
 /*
- * After a restart: open again what the daemon before had open, and give the layer its serial. Does
- * not wait, since no fold runs yet.
+ * After a restart, for what the daemon before had open: pin the layer again, which waits for
+ * nothing, since no fold runs yet, until view_close(). And open it: a descriptor, or a negative
+ * errno. *ret_seen is what an onlooker has `seen` of the file.
  */
-int view_reopen(struct view *view);
+void view_pin_again(struct view *view, struct onlooker *onlooker);
+int view_open_again(struct view *view, uint64_t *ret_seen);
 void view_set_serial(struct view *view, uint64_t serial);
 
 /* Call `visit` with the id of each sealed layer, until it returns false. */

@@ -7,11 +7,8 @@
  * INIT before anything else. It is given the kernel's once more, under a request number that the
  * kernel does not know: the kernel refuses its reply with ENOENT, which libfuse ignores.
  *
- * A fixed number of threads reads requests from the descriptor, each into a buffer of its own. The
- * buffers are locked in memory: otherwise a SIGKILL that comes while the kernel copies a request to
- * a page that is not there leaves the request half-copied, and the guest gets an error. Threads are
- * ended by cancelling, and can be cancelled only while they wait for a request. The main thread
- * waits in channel_run(), in poll(2), for the end or for a signal.
+ * The threads of readers.c read requests from the descriptor. The main thread waits in
+ * channel_run(), in poll(2), for the end or for a signal.
  *
  * Where the mount is left to the next daemon, the threads end after answering the requests that
  * they have read, and nothing else is touched. Otherwise the mount goes first and the threads a
@@ -22,23 +19,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
-#include "lock.h"
 #include "log.h"
 #include "mountinfo.h"
 #include "notification.h"
+#include "readers.h"
 
-#define THREADS 16
 #define DRAIN_TIMEOUT_MS 1000
-#define BUFFER_SIZE ((size_t)HANDSHAKE_MAX_WRITE + HANDSHAKE_MESSAGE_ROOM)
 #define UNKNOWN_UNIQUE (1ULL << 62) /* the kernel counts up from 2 */
 
 struct channel {
@@ -46,15 +38,12 @@ struct channel {
 	struct ops *ops;
 	struct fuse_session *session;
 	struct handshake handshake;
-	int fd;        /* /dev/fuse; borrowed from the session, or -1 */
-	char *buffers; /* one for each thread */
-	int ended_fd;  /* an eventfd: readable when a thread has seen the end of the connection */
-	dev_t device;  /* of the mount, by which it is recognised */
+	struct readers *readers;
+	int fd;       /* /dev/fuse; borrowed from the session, or -1 */
+	dev_t device; /* of the mount, by which it is recognised */
 	bool mounted;
 	bool adopted; /* from an earlier daemon */
-	pthread_t threads[THREADS];
-	unsigned thread_count;
-	pthread_mutex_t gate; /* the threads begin when it is free */
+	bool hangs;   /* a thread that answers a request could not be ended */
 };
 
 /* ---- mounting */
@@ -134,7 +123,7 @@ static int make_session(struct channel *channel, struct sentence *error)
 static int give_to_libfuse(struct channel *channel, int *fd, struct sentence *error)
 {
 	struct handshake copy = channel->handshake;
-	struct fuse_buf message = { .mem = &copy.init, .size = copy.init_length };
+	struct message message = { .bytes = &copy.init, .length = copy.init_length };
 	char path[32];
 
 	snprintf(path, sizeof(path), "/dev/fd/%d", *fd);
@@ -148,38 +137,11 @@ static int give_to_libfuse(struct channel *channel, int *fd, struct sentence *er
 	return 0;
 }
 
-/* Where a limit on locked memory forbids the lock, the daemon serves all the same. */
-static int make_buffers(struct channel *channel, struct sentence *error)
-{
-	void *memory = mmap(NULL, THREADS * BUFFER_SIZE, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-
-	if (memory == MAP_FAILED)
-		return report(error, -errno, "no memory for requests: %m");
-	channel->buffers = memory;
-	/*
-	 * A fork would make the pages copy-on-write, and the kernel might move them into a huge
-	 * page: both make them inaccessible for a moment.
-	 */
-	madvise(memory, THREADS * BUFFER_SIZE, MADV_DONTFORK);
-	madvise(memory, THREADS * BUFFER_SIZE, MADV_NOHUGEPAGE);
-	if (mlock(memory, THREADS * BUFFER_SIZE) < 0)
-		log_warning(
-			"the memory for requests cannot be locked (%s): a request that is being read when the daemon is killed may fail",
-			error_text(-errno));
-	return 0;
-}
-
 static int set_up(struct channel *channel, struct sentence *error)
 {
 	int r = make_session(channel, error);
 
-	if (r == 0)
-		r = make_buffers(channel, error);
-	if (r < 0)
-		return r;
-	channel->ended_fd = eventfd(0, EFD_CLOEXEC);
-	return channel->ended_fd < 0 ? report(error, -errno, "cannot make an eventfd: %m") : 0;
+	return r == 0 ? readers_new(channel->ops, &channel->readers, error) : r;
 }
 
 /* What the next daemon needs besides /dev/fuse. */
@@ -250,9 +212,7 @@ static struct channel *channel_new(const struct options *options, struct ops *op
 	struct channel *channel = calloc(1, sizeof(*channel));
 
 	if (channel)
-		*channel = (struct channel){
-			.options = options, .ops = ops, .ended_fd = -1, .fd = -1, .gate = PTHREAD_MUTEX_INITIALIZER
-		};
+		*channel = (struct channel){ .options = options, .ops = ops, .fd = -1 };
 	return channel;
 }
 
@@ -290,113 +250,6 @@ int channel_adopt(const struct options *options, int fuse_fd, struct ops *ops, s
 
 /* ---- serving */
 
-/* What one serving thread needs. */
-struct server {
-	struct channel *channel;
-	char *buffer;
-};
-
-/* The request in a thread's buffer; its length is 0 while the buffer holds none. */
-static struct wire_request *request_in(char *buffer)
-{
-	return (struct wire_request *)(void *)buffer;
-}
-
-/* The length of a request, 0 when there will be no more, or a negative errno. */
-static ssize_t receive(const struct server *server)
-{
-	ssize_t n;
-
-	request_in(server->buffer)->length = 0;
-	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
-	n = read(server->channel->fd, server->buffer, BUFFER_SIZE);
-	if (n < 0)
-		n = errno == ENODEV ? 0 : -errno;
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
-	return n;
-}
-
-/* ENOENT: the request was aborted while it was being read. */
-static bool is_passing(ssize_t error)
-{
-	return error == -EINTR || error == -EAGAIN || error == -ENOENT;
-}
-
-/*
- * Without ASan: a cancelled thread does not return from its functions, so their marks would stay on
- * the stack, and ASan would take them for errors.
- */
-__attribute__((no_sanitize_address)) static void *serve(void *argument)
-{
-	struct server server = *(struct server *)argument;
-	struct channel *channel = server.channel;
-	uint64_t one = 1;
-
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
-	free(argument);
-	pthread_mutex_lock(&channel->gate);
-	pthread_mutex_unlock(&channel->gate);
-	while (!fuse_session_exited(channel->session)) {
-		ssize_t n = receive(&server);
-		struct fuse_buf message = { .mem = server.buffer, .size = n > 0 ? (size_t)n : 0 };
-
-		if (is_passing(n))
-			continue;
-		if (n < 0)
-			log_error("no more requests can be read: %s", error_text((int)n));
-		if (n <= 0)
-			break;
-		ops_process(channel->ops, channel->session, &message);
-		request_in(server.buffer)->length = 0;
-	}
-	fuse_session_exit(channel->session);
-	if (write(channel->ended_fd, &one, sizeof(one)) < 0)
-		log_error("cannot say that the connection has ended: %s", error_text(-errno));
-	return NULL;
-}
-
-static int start_threads(struct channel *channel, struct sentence *error)
-{
-	for (unsigned i = 0; i < THREADS; i++) {
-		struct server *server = malloc(sizeof(*server));
-		int r = ENOMEM;
-
-		if (server) {
-			*server = (struct server){ channel, channel->buffers + i * BUFFER_SIZE };
-			r = pthread_create(&channel->threads[i], NULL, serve, server);
-		}
-		if (r) {
-			free(server);
-			return report(error, -r, "cannot start a thread: %s", error_text(-r));
-		}
-		channel->thread_count++;
-	}
-	return 0;
-}
-
-/*
- * A thread that is cancelled in the moment in which read(2) succeeds leaves a request in its
- * buffer.
- */
-static void answer_rest(const struct channel *channel, char *buffer)
-{
-	struct fuse_buf message = { .mem = buffer, .size = request_in(buffer)->length };
-
-	if (message.size >= sizeof(struct wire_request) && message.size <= BUFFER_SIZE)
-		ops_process(channel->ops, channel->session, &message);
-}
-
-static void stop_threads(struct channel *channel)
-{
-	for (unsigned i = 0; i < channel->thread_count; i++)
-		pthread_cancel(channel->threads[i]);
-	for (unsigned i = 0; i < channel->thread_count; i++) {
-		pthread_join(channel->threads[i], NULL);
-		answer_rest(channel, channel->buffers + i * BUFFER_SIZE);
-	}
-	channel->thread_count = 0;
-}
-
 /*
  * Wait until the connection has ended or `stop_fd` (-1: none) is readable; a timeout of -1 is none.
  * Returns whether the connection has ended.
@@ -404,13 +257,23 @@ static void stop_threads(struct channel *channel)
 static bool wait_for_end(struct channel *channel, int stop_fd, int timeout_ms)
 {
 	struct pollfd fds[] = {
-		{ .fd = channel->ended_fd, .events = POLLIN },
+		{ .fd = readers_ended_fd(channel->readers), .events = POLLIN },
 		{ .fd = stop_fd, .events = POLLIN },
 	};
 
 	while (poll(fds, ARRAY_SIZE(fds), timeout_ms) < 0 && errno == EINTR)
 		;
 	return fds[0].revents != 0;
+}
+
+static void stop_threads(struct channel *channel, bool resent)
+{
+	if (!resent)
+		ops_stop(channel->ops);
+	channel->hangs = !readers_stop(channel->readers, resent);
+	if (channel->hangs && !resent)
+		log_warning("requests hang in a filesystem beneath '%s', and are left behind",
+			    channel->options->images);
 }
 
 int channel_run(struct channel *channel, const struct channel_events *events, struct sentence *error)
@@ -427,27 +290,32 @@ int channel_run(struct channel *channel, const struct channel_events *events, st
 	}
 	if (r < 0)
 		report(error, r, "the kernel does not send again what was not answered: %s", error_text(r));
+	if (r == 0)
+		r = readers_start(channel->readers, channel->session, channel->fd, error);
 	/*
 	 * A keeper takes a first daemon that ends before it was ready for one that cannot start,
 	 * and ends too. So nobody gets an answer, and relies on the mount, before the keeper knows.
 	 */
-	LOCKED (&channel->gate) {
-		if (r == 0)
-			r = start_threads(channel, error);
-		if (r == 0)
-			events->ready(events->context);
+	if (r == 0) {
+		events->ready(events->context);
+		readers_go(channel->readers);
 	}
 	if (r == 0 && wait_for_end(channel, events->stop_fd, -1)) {
 		log_info("the mount on '%s' is gone", channel->options->mount);
 	} else if (r == 0 && events->leaves(events->context)) {
 		channel->mounted = false;
-		stop_threads(channel);
+		stop_threads(channel, channel_can_resend(channel));
 		return 1;
 	}
 	unmount(channel);
 	wait_for_end(channel, -1, DRAIN_TIMEOUT_MS);
-	stop_threads(channel);
+	stop_threads(channel, false);
 	return r;
+}
+
+bool channel_hangs(const struct channel *channel)
+{
+	return channel && channel->hangs;
 }
 
 void channel_free(struct channel *channel)
@@ -455,11 +323,8 @@ void channel_free(struct channel *channel)
 	if (!channel)
 		return;
 	unmount(channel);
+	readers_free(channel->readers);
 	if (channel->session)
 		fuse_session_destroy(channel->session);
-	if (channel->ended_fd >= 0)
-		close(channel->ended_fd);
-	if (channel->buffers)
-		munmap(channel->buffers, THREADS * BUFFER_SIZE);
 	free(channel);
 }

@@ -43,9 +43,10 @@ bool channel_can_resend(const struct channel *channel);
 /*
  * Serve requests until somebody unmounts, or until `stop_fd` is readable; `leaves` is then asked
  * whether the mount is to be left to the next daemon. `ready` is called when all is there
- * to answer requests, before the first is answered. On return no thread reads requests, but
- * commands may still run (ops_stop()). 0 when the mount is gone, 1 when it was left to the next
- * daemon, or a negative errno with a sentence.
+ * to answer requests, before the first is answered. On return no thread reads requests. Where the
+ * mount was left and the kernel sends again what has no answer, commands may still run; else all
+ * has been answered, but what hangs in a filesystem beneath (channel_hangs()). 0 when the mount is
+ * gone, 1 when it was left to the next daemon, or a negative errno with a sentence.
  */
 struct channel_events {
 	int stop_fd;
@@ -54,6 +55,9 @@ struct channel_events {
 	void *context;
 };
 int channel_run(struct channel *channel, const struct channel_events *events, struct sentence *error);
+
+/* Whether requests are still being answered: nothing that they use may be freed. NULL is fine. */
+bool channel_hangs(const struct channel *channel);
 
 /*
  * Unmount, unless the mount is gone or left. Whoever still has files open gets errors. NULL is

@@ -4,15 +4,19 @@
  * any hashing.
  *
  * One lock guards the chains, the numbers and the reference counts. Under it only the handover's
- * lock is taken, and no system call is made.
+ * lock is taken, and no system call is made; and the lock of a handle that is to lose its listing,
+ * if it is free at that moment: where somebody has it, he reads the listing.
  */
 #include "handle.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lock.h"
+#include "log.h"
+#include "util.h"
 
 #define CHAINS 4096 /* a power of two; a host has a few open files for each of its guests */
 
@@ -21,6 +25,8 @@ struct handle_table {
 	void *context;
 	struct handover *handover;
 	pthread_mutex_t lock;
+	struct shares files, disks, texts, listings;
+	uint64_t listings_limit;
 	uint64_t next_number;
 	unsigned count;
 	struct handle *chains[CHAINS];
@@ -31,10 +37,20 @@ static struct handle **chain(struct handle_table *table, uint64_t number)
 	return &table->chains[number & (CHAINS - 1)];
 }
 
-void handle_free(struct handle *handle)
+static struct shares *shares_for(struct handle_table *table, bool counts_to_disk)
+{
+	return counts_to_disk ? &table->disks : &table->files;
+}
+
+void handle_free(struct handle_table *table, struct handle *handle)
 {
 	if (!handle)
 		return;
+	LOCKED (&table->lock) {
+		shares_give(shares_for(table, handle->counts_to_disk), &handle->stake);
+		shares_give(&table->texts, &handle->text_stake);
+		shares_give(&table->listings, &handle->listing_stake);
+	}
 	listing_free(handle->listing);
 	free(handle->text);
 	pthread_mutex_destroy(&handle->lock);
@@ -45,10 +61,10 @@ static void destroy(struct handle_table *table, struct handle *handle)
 {
 	table->destroy(table->context, handle);
 	handover_give(table->handover, HANDOVER_ANSWER, handle->handover_answer);
-	handle_free(handle);
+	handle_free(table, handle);
 }
 
-struct handle *handle_new(enum handle_kind kind)
+static struct handle *allocate(enum handle_kind kind, uid_t uid)
 {
 	struct handle *handle = calloc(1, sizeof(*handle));
 
@@ -56,9 +72,139 @@ struct handle *handle_new(enum handle_kind kind)
 		return NULL;
 	handle->kind = kind;
 	handle->fd = -1;
+	handle->opener.uid = uid;
 	pthread_mutex_init(&handle->lock, NULL);
 	return handle;
 }
+
+static void tell_refused(uid_t uid, const char *disk, uint64_t count)
+{
+	if (disk)
+		log_warning(
+			"disk '%s': user %u has it open %llu times, as often as one may now: opening it again is refused (ENFILE)",
+			disk, uid, (unsigned long long)count);
+	else
+		log_warning("user %u has %llu open files, as many as one may now: opening more is refused (ENFILE)",
+			    uid, (unsigned long long)count);
+}
+
+int handle_new(struct handle_table *table, enum handle_kind kind, uid_t uid, const char *disk, bool inherited,
+	       struct handle **ret_handle)
+{
+	struct shares *shares = shares_for(table, disk != NULL);
+	uint64_t owner = disk ? share_of_disk(disk, uid) : share_of_user(uid), count = 0;
+	struct handle *handle = allocate(kind, uid);
+	bool tell = false;
+	int r = 0;
+
+	if (!handle)
+		return -ENOMEM;
+	handle->counts_to_disk = disk != NULL;
+	LOCKED (&table->lock) {
+		if (inherited)
+			shares_force(shares, owner, 1, &handle->stake);
+		else
+			r = shares_take(shares, owner, 1, &handle->stake);
+		tell = r == -ENFILE && shares_tell(shares, owner);
+		count = shares_of(shares, owner);
+	}
+	if (tell)
+		tell_refused(uid, disk, count);
+	if (r < 0)
+		handle_free(table, handle);
+	else
+		*ret_handle = handle;
+	return r;
+}
+
+int handle_set_text(struct handle_table *table, struct handle *handle, char *text, bool must)
+{
+	uint64_t owner = share_of_user(handle->opener.uid), length = text ? strlen(text) : 0;
+	bool tell = false;
+	int r = text || must ? 0 : -ENOMEM;
+
+	LOCKED (&table->lock) {
+		shares_give(&table->texts, &handle->text_stake);
+		if (r == 0)
+			r = shares_take(&table->texts, owner, length, &handle->text_stake);
+		if (r < 0 && must) {
+			shares_force(&table->texts, owner, length, &handle->text_stake);
+			r = 0;
+		}
+		tell = r == -ENFILE && shares_tell(&table->texts, owner);
+	}
+	if (tell)
+		log_warning("user %u has the status open too often: opening it again is refused (ENFILE)",
+			    handle->opener.uid);
+	free(handle->text);
+	handle->text = r < 0 ? NULL : text;
+	handle->text_length = r < 0 ? 0 : length;
+	if (r < 0)
+		free(text);
+	return r;
+}
+
+/* ---- listings */
+
+static struct handle *handle_of_stake(struct stake *stake)
+{
+	return (struct handle *)(void *)((char *)stake - offsetof(struct handle, listing_stake));
+}
+
+/*
+ * Take the listing away that was read least recently, of the user whose listings are most; not that
+ * of `spared`. NULL when there is none whose reader does not have the lock just now.
+ */
+static struct listing *take_oldest_locked(struct handle_table *table, const struct handle *spared)
+{
+	const struct share *share = shares_largest(&table->listings);
+	struct listing *listing = NULL;
+
+	for (uint64_t left = share ? share_count(share) : 0; left && !listing; left--) {
+		struct handle *handle = handle_of_stake(share_oldest(share));
+
+		shares_use(&handle->listing_stake);
+		if (handle == spared || pthread_mutex_trylock(&handle->lock) != 0)
+			continue;
+		listing = steal_pointer(&handle->listing);
+		shares_give(&table->listings, &handle->listing_stake);
+		pthread_mutex_unlock(&handle->lock);
+	}
+	return listing;
+}
+
+static struct listing *take_one_too_many(struct handle_table *table, const struct handle *spared)
+{
+	struct listing *listing = NULL;
+
+	LOCKED (&table->lock)
+		if (shares_sum(&table->listings) > table->listings_limit)
+			listing = take_oldest_locked(table, spared);
+	return listing;
+}
+
+void handle_set_listing(struct handle_table *table, struct handle *handle, struct listing *listing)
+{
+	struct listing *other;
+
+	LOCKED (&table->lock) {
+		shares_give(&table->listings, &handle->listing_stake);
+		shares_force(&table->listings, share_of_user(handle->opener.uid), listing_bytes(listing),
+			     &handle->listing_stake);
+	}
+	listing_free(handle->listing);
+	handle->listing = listing;
+	while ((other = take_one_too_many(table, handle)))
+		listing_free(other);
+}
+
+void handle_uses_listing(struct handle_table *table, struct handle *handle)
+{
+	LOCKED (&table->lock)
+		shares_use(&handle->listing_stake);
+}
+
+/* ---- the table */
 
 static void link_handle_locked(struct handle_table *table, struct handle *handle, uint64_t number)
 {
@@ -82,6 +228,11 @@ static void note_down(struct handle_table *table, struct handle *handle)
 	noted->node = handle->node->id;
 	noted->kind = handle->kind;
 	noted->flags = handle->flags;
+	noted->uid = handle->opener.uid;
+	noted->gid = handle->opener.gid;
+	noted->vouched = handle->onlooker.seen;
+	noted->group_count = handle->opener.group_count;
+	memcpy(noted->groups, handle->opener.groups, sizeof(noted->groups));
 	handle->noted = noted;
 }
 
@@ -103,6 +254,11 @@ void handle_restore(struct handle_table *table, struct handle *handle, struct ha
 {
 	handle->noted = noted;
 	handle->asked_by = noted->opened_by;
+	handle->opener.uid = noted->uid;
+	handle->opener.gid = noted->gid;
+	handle->opener.group_count =
+		noted->group_count < HANDOVER_GROUPS_MAX ? noted->group_count : HANDOVER_GROUPS_MAX;
+	memcpy(handle->opener.groups, noted->groups, sizeof(noted->groups));
 	LOCKED (&table->lock)
 		link_handle_locked(table, handle, noted->number);
 }
@@ -190,14 +346,29 @@ bool handle_recall_answer(struct handle_table *table, struct handle *handle)
 
 	handover_visit(table->handover, HANDOVER_ANSWER, compare, &search);
 	noted = search.found;
-	if (!noted || noted->length > sizeof(noted->text))
+	if (!noted || noted->length > sizeof(noted->text) || noted->start < 0)
 		return false;
-	handle->text = strndup(noted->text, noted->length);
-	handle->text_length = handle->text ? noted->length : 0;
+	handle_set_text(table, handle, strndup(noted->text, noted->length), true);
 	handle->text_start = noted->start;
 	handle->text_start_is_open = true;
 	handle->handover_answer = noted;
 	return handle->text != NULL;
+}
+
+void handle_vouch(struct handle_table *table, struct handle *handle, uint64_t unique)
+{
+	LOCKED (&table->lock)
+		if (handle->noted)
+			handle->noted->vouched = unique;
+}
+
+bool handle_has_vouched(struct handle_table *table, const struct handle *handle, uint64_t unique)
+{
+	bool has = false;
+
+	LOCKED (&table->lock)
+		has = handle->noted && handle->noted->vouched == unique;
+	return has;
 }
 
 void handle_remove(struct handle_table *table, uint64_t number)
@@ -249,7 +420,7 @@ unsigned handle_count(struct handle_table *table)
 }
 
 int handle_table_new(void (*destroy_one)(void *context, struct handle *handle), void *context,
-		     struct handover *handover, struct handle_table **ret_table)
+		     struct handover *handover, const struct limits *limits, struct handle_table **ret_table)
 {
 	struct handle_table *table = calloc(1, sizeof(*table));
 
@@ -258,6 +429,12 @@ int handle_table_new(void (*destroy_one)(void *context, struct handle *handle), 
 	table->destroy = destroy_one;
 	table->context = context;
 	table->handover = handover;
+	shares_init(&table->files, limits->handles, limits->root_handles);
+	shares_init(&table->disks, limits->disk_handles, 0);
+	shares_keep(&table->disks, limits->kept_disk_handles, LIMITS_FEW);
+	shares_init(&table->texts, limits->texts, limits->root_texts);
+	shares_init(&table->listings, 0, 0);
+	table->listings_limit = limits->listings;
 	table->next_number = handover_first_number(handover);
 	pthread_mutex_init(&table->lock, NULL);
 	*ret_table = table;
@@ -276,6 +453,10 @@ void handle_table_free(struct handle_table *table)
 			destroy(table, handle);
 		}
 	}
+	shares_destroy(&table->files);
+	shares_destroy(&table->disks);
+	shares_destroy(&table->texts);
+	shares_destroy(&table->listings);
 	pthread_mutex_destroy(&table->lock);
 	free(table);
 }

@@ -12,7 +12,6 @@
 #include "node.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,18 +20,8 @@
 #include "lock.h"
 #include "log.h"
 #include "node_handover.h"
+#include "node_internal.h"
 #include "util.h"
-
-struct node_table {
-	pthread_mutex_t lock;
-	struct node **by_id, **by_key; /* `size` chains each, a power of two */
-	size_t size, count;
-	uint64_t next_id;
-	struct node *root;
-	struct handover *handover;
-	bool (*knows)(void *context, uint64_t id); /* set before the first request */
-	void *context;
-};
 
 static size_t mix(uint64_t value)
 {
@@ -49,7 +38,7 @@ static size_t hash_key(const struct node *node)
 		return mix(node->inode ^ mix(node->device));
 	case NODE_SCRATCH:
 	case NODE_VIEW:
-		return mix(node->serial * 2 + node->kind);
+		return mix(node->serial * 4 + node->kind * 2 + node->for_onlookers);
 	case NODE_IMAGES_DIRECTORY:
 		return mix(text_hash(node->path));
 	case NODE_FIXED:
@@ -67,7 +56,7 @@ static bool same_key(const struct node *a, const struct node *b)
 		return a->device == b->device && a->inode == b->inode;
 	case NODE_SCRATCH:
 	case NODE_VIEW:
-		return a->serial == b->serial;
+		return a->serial == b->serial && a->for_onlookers == b->for_onlookers;
 	case NODE_IMAGES_DIRECTORY:
 		return strcmp(a->path, b->path) == 0;
 	case NODE_FIXED:
@@ -125,6 +114,9 @@ static void unlink_node(struct node_table *table, struct node *node)
 		place = &(*place)->next_by_key;
 	*place = node->next_by_key;
 	table->count--;
+	if (node->stake.share)
+		pthread_cond_broadcast(&table->freed);
+	shares_give(&table->shares, &node->stake);
 }
 
 /* Double the number of chains. Without memory for that they just get longer. */
@@ -179,20 +171,29 @@ static bool is_dead(const struct node *node)
  */
 void node_put(struct node_table *table, struct node *node)
 {
+	bool was_parent = false;
+
 	while (node) {
 		struct node *parent;
 
 		pthread_mutex_lock(&table->lock);
 		node->references--;
 		if (!is_dead(node)) {
+			if (was_parent && node->inherited && !node->references) {
+				node_doubt_locked(table, node);
+				node_wake_locked(table);
+			}
 			pthread_mutex_unlock(&table->lock);
 			return;
 		}
 		unlink_node(table, node);
 		parent = node->parent;
+		if (parent)
+			parent->children--;
 		pthread_mutex_unlock(&table->lock);
 		destroy(table, node);
 		node = parent;
+		was_parent = true;
 	}
 }
 
@@ -213,6 +214,17 @@ struct node *node_get(struct node_table *table, uint64_t id)
 			node->references++;
 	}
 	return node;
+}
+
+void node_look(struct node_table *table, uint64_t id, void (*look)(void *context, const struct node *node),
+	       void *context)
+{
+	LOCKED (&table->lock) {
+		const struct node *node = find_id(table, id);
+
+		if (node)
+			look(context, node);
+	}
 }
 
 static struct node *find_same(struct node_table *table, const struct node *like)
@@ -244,9 +256,11 @@ static void enter_locked(struct node_table *table, struct node *node)
  * lock, since that makes a system call. Only the root is not written down: it is the same in every
  * daemon. `fd` is the candidate's file, or -1.
  */
-static struct node *intern(struct node_table *table, struct node *candidate, int fd, struct handover_node *noted)
+static int intern(struct node_table *table, struct node *candidate, int fd, struct handover_node *noted,
+		  struct node **ret_node)
 {
 	struct node *node = find_same(table, candidate);
+	int r = 0;
 
 	if (!node) {
 		candidate->inherited = noted != NULL;
@@ -254,16 +268,25 @@ static struct node *intern(struct node_table *table, struct node *candidate, int
 		candidate->noted = noted || !table->root ? noted : node_handover_note(table->handover, candidate, fd);
 		LOCKED (&table->lock) {
 			node = find_key(table, candidate);
-			if (!node) {
+			if (!node)
+				r = node_pay_locked(table, candidate);
+			if (!node && r == 0) {
 				node = candidate;
 				enter_locked(table, node);
 			}
-			node->references++;
+			if (node)
+				node->references++;
 		}
 	}
+	if (node && node != candidate)
+		LOCKED (&table->lock)
+			r = node_take_over_locked(table, node, candidate->owner);
 	if (node != candidate)
 		destroy(table, candidate);
-	return node;
+	if (r < 0)
+		node_put(table, steal_pointer(&node));
+	*ret_node = node;
+	return r;
 }
 
 static struct node *candidate(enum node_kind kind)
@@ -273,11 +296,12 @@ static struct node *candidate(enum node_kind kind)
 	if (node) {
 		node->kind = kind;
 		node->fd = -1;
+		node->owner = HANDOVER_UNKNOWN;
 	}
 	return node;
 }
 
-int node_of_file(struct node_table *table, int fd, const struct stat *st, struct handover_node *noted,
+int node_of_file(struct node_table *table, int fd, const struct stat *st, uid_t owner, struct handover_node *noted,
 		 struct node **ret_node)
 {
 	struct node *node = candidate(NODE_FILE);
@@ -290,15 +314,26 @@ int node_of_file(struct node_table *table, int fd, const struct stat *st, struct
 	node->inode = st->st_ino;
 	node->type = st->st_mode & S_IFMT;
 	node->fd = fd;
-	*ret_node = intern(table, node, fd, noted);
-	return 0;
+	node->owner = owner;
+	return intern(table, node, fd, noted, ret_node);
 }
 
-int node_of_scratch(struct node_table *table, struct scratch *scratch, struct handover_node *noted,
+bool node_is_known(struct node_table *table, dev_t device, ino_t inode)
+{
+	const struct node like = { .kind = NODE_FILE, .device = device, .inode = inode };
+	bool is = false;
+
+	LOCKED (&table->lock)
+		is = find_key(table, &like) != NULL;
+	return is;
+}
+
+int node_of_scratch(struct node_table *table, struct scratch *scratch, bool for_onlookers, struct handover_node *noted,
 		    struct node **ret_node)
 {
 	struct node *node = candidate(NODE_SCRATCH);
 	struct stat st;
+	int r;
 
 	if (!node || fstat(scratch_fd(scratch), &st) < 0) {
 		free(node);
@@ -307,14 +342,16 @@ int node_of_scratch(struct node_table *table, struct scratch *scratch, struct ha
 	}
 	node->device = st.st_dev;
 	node->inode = st.st_ino;
+	node->for_onlookers = for_onlookers;
 	node->disk = disk_get(scratch_disk(scratch));
 	node->serial = scratch_serial(scratch);
-	*ret_node = intern(table, node, scratch_fd(scratch), noted);
+	r = intern(table, node, scratch_fd(scratch), noted, ret_node);
 	scratch_put(scratch);
-	return 0;
+	return r;
 }
 
-int node_of_view(struct node_table *table, struct view *view, struct handover_node *noted, struct node **ret_node)
+int node_of_view(struct node_table *table, struct view *view, bool for_onlookers, struct handover_node *noted,
+		 struct node **ret_node)
 {
 	struct node *node = candidate(NODE_VIEW);
 
@@ -322,10 +359,18 @@ int node_of_view(struct node_table *table, struct view *view, struct handover_no
 		view_put(view);
 		return -ENOMEM;
 	}
+	node->for_onlookers = for_onlookers;
 	node->view = view;
+	node->device = view_device(view);
 	node->serial = view_serial(view);
-	*ret_node = intern(table, node, -1, noted);
-	return 0;
+	return intern(table, node, -1, noted, ret_node);
+}
+
+struct node *node_twin(struct node_table *table, const struct node *node)
+{
+	const struct node like = { .kind = node->kind, .serial = node->serial, .for_onlookers = !node->for_onlookers };
+
+	return find_same(table, &like);
 }
 
 int node_of_views(struct node_table *table, const char *path, struct handover_node *noted, struct node **ret_node)
@@ -338,12 +383,11 @@ int node_of_views(struct node_table *table, const char *path, struct handover_no
 		free(node);
 		return -ENOMEM;
 	}
-	*ret_node = intern(table, node, -1, noted);
-	return 0;
+	return intern(table, node, -1, noted, ret_node);
 }
 
-int node_of_fixed(struct node_table *table, enum node_fixed fixed, uint64_t serial, struct handover_node *noted,
-		  struct node **ret_node)
+int node_of_fixed(struct node_table *table, enum node_fixed fixed, uint64_t serial, uid_t owner,
+		  struct handover_node *noted, struct node **ret_node)
 {
 	struct node *node = candidate(NODE_FIXED);
 
@@ -351,8 +395,8 @@ int node_of_fixed(struct node_table *table, enum node_fixed fixed, uint64_t seri
 		return -ENOMEM;
 	node->fixed = fixed;
 	node->serial = serial;
-	*ret_node = intern(table, node, -1, noted);
-	return 0;
+	node->owner = owner;
+	return intern(table, node, -1, noted, ret_node);
 }
 
 void node_looked_up(struct node_table *table, struct node *node)
@@ -360,30 +404,13 @@ void node_looked_up(struct node_table *table, struct node *node)
 	LOCKED (&table->lock) {
 		node->lookups++;
 		node_handover_lookups(node);
-	}
-}
-
-/* Set the count of an inherited node to 0 where the kernel no longer has the node. */
-static void correct_count(struct node_table *table, struct node *node, uint64_t lookups)
-{
-	if (table->knows(table->context, node->id))
-		return;
-	log_debug("fuse", "node %llu: the kernel has forgotten it unheard", (unsigned long long)node->id);
-	LOCKED (&table->lock) {
-		/*
-		 * Another count means that the node was looked up again since the kernel was asked.
-		 */
-		if (node->lookups == lookups) {
-			node->lookups = 0;
-			node_handover_lookups(node);
-		}
+		shares_use(&node->stake);
 	}
 }
 
 void node_forget(struct node_table *table, uint64_t id, uint64_t lookups)
 {
 	struct node *node;
-	uint64_t left = 0;
 
 	pthread_mutex_lock(&table->lock);
 	node = find_id(table, id);
@@ -391,131 +418,15 @@ void node_forget(struct node_table *table, uint64_t id, uint64_t lookups)
 		node->lookups = lookups < node->lookups ? node->lookups - lookups : 0;
 		node_handover_lookups(node);
 		node->references++;
-		left = node->inherited ? node->lookups : 0;
+		if (node->inherited && node->lookups) {
+			node_doubt_locked(table, node);
+			node_wake_locked(table);
+		}
 	} else {
 		node = NULL;
 	}
 	pthread_mutex_unlock(&table->lock);
-	if (left && table->knows)
-		correct_count(table, node, left);
 	node_put(table, node);
-}
-
-/* All inherited nodes that nothing of the daemon refers to; the caller gets a reference on each. */
-static size_t collect_inherited_locked(struct node_table *table, struct node **ret_nodes)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < table->size; i++)
-		for (struct node *node = table->by_id[i]; node; node = node->next_by_id)
-			if (node->inherited && !node->references) {
-				node->references++;
-				ret_nodes[count++] = node;
-			}
-	return count;
-}
-
-static void drop_unknown_once(struct node_table *table)
-{
-	CLEANUP(freep) struct node **nodes = NULL;
-	size_t count = 0;
-
-	LOCKED (&table->lock) {
-		nodes = calloc(table->count + 1, sizeof(*nodes));
-		if (nodes)
-			count = collect_inherited_locked(table, nodes);
-	}
-	for (size_t i = 0; i < count; i++) {
-		correct_count(table, nodes[i], nodes[i]->lookups);
-		node_put(table, nodes[i]);
-	}
-}
-
-/*
- * Nodes that are open, or the parents of others, have references and are not looked at. Dropping a
- * node may release the last reference on its parent, so this is repeated until nothing is dropped.
- */
-void node_drop_unknown(struct node_table *table)
-{
-	unsigned before;
-
-	do {
-		before = node_count(table);
-		drop_unknown_once(table);
-	} while (node_count(table) < before);
-}
-
-/*
- * Whether `parent` is recorded as lying beneath `node`, so that the record would become a circle.
- * That happens when directories were moved outside the mount, while a process works in one of them
- * and has not looked it up since.
- */
-static bool would_be_in_itself(const struct node *node, const struct node *parent)
-{
-	while (parent && parent != node)
-		parent = parent->parent;
-	return parent != NULL;
-}
-
-int node_seen(struct node_table *table, struct node *node, struct node *parent, const char *name, bool is_protected)
-{
-	bool is_directory = S_ISDIR(node->type) && node != table->root;
-	char *spare = is_directory ? strdup(name) : NULL;
-	struct node *old_parent = NULL;
-	int r = 0;
-
-	if (is_directory && !spare)
-		return -ENOMEM;
-	pthread_mutex_lock(&table->lock);
-	node->was_protected = is_protected;
-	node_handover_seen(node, parent, name);
-	if (is_directory && would_be_in_itself(node, parent)) {
-		r = -ESTALE;
-	} else if (is_directory) {
-		char *old_name = node->name;
-
-		old_parent = node->parent;
-		parent->references++;
-		node->parent = parent;
-		node->name = spare;
-		spare = old_name;
-	}
-	pthread_mutex_unlock(&table->lock);
-	free(spare);
-	node_put(table, old_parent);
-	return r;
-}
-
-bool node_was_protected(struct node_table *table, struct node *node)
-{
-	bool answer = false;
-
-	LOCKED (&table->lock)
-		answer = node->was_protected;
-	return answer;
-}
-
-/* The length is added up first, then the path is written from its end. */
-char *node_path(struct node_table *table, struct node *directory, const char *name)
-{
-	size_t length = strlen(name);
-	char *path, *p;
-
-	pthread_mutex_lock(&table->lock);
-	for (const struct node *node = directory; node->parent; node = node->parent)
-		length += strlen(node->name) + 1;
-	path = malloc(length + 1);
-	if (path) {
-		p = path + length - strlen(name);
-		memcpy(p, name, strlen(name) + 1);
-		for (const struct node *node = directory; node->parent; node = node->parent) {
-			*--p = '/';
-			p -= strlen(node->name);
-			memcpy(p, node->name, strlen(node->name));
-		}
-	}
-	pthread_mutex_unlock(&table->lock);
-	return path;
 }
 
 struct scratch *node_scratch(struct node_table *table, struct node *node)
@@ -608,13 +519,7 @@ static int make_root(struct node_table *table, int root_fd)
 	if (fstat(root_fd, &st) < 0)
 		return -errno;
 	fd = dup(root_fd);
-	return fd < 0 ? -errno : node_of_file(table, fd, &st, NULL, &table->root);
-}
-
-void node_table_connect(struct node_table *table, bool (*knows)(void *context, uint64_t id), void *context)
-{
-	table->knows = knows;
-	table->context = context;
+	return fd < 0 ? -errno : node_of_file(table, fd, &st, 0, NULL, &table->root);
 }
 
 unsigned node_count(struct node_table *table)
@@ -626,7 +531,8 @@ unsigned node_count(struct node_table *table)
 	return (unsigned)count;
 }
 
-int node_table_new(int root_fd, struct handover *handover, struct node_table **ret_table)
+int node_table_new(int root_fd, struct handover *handover, uint64_t limit, uint64_t root_limit,
+		   struct node_table **ret_table)
 {
 	struct node_table *table = calloc(1, sizeof(*table));
 	int r;
@@ -634,8 +540,10 @@ int node_table_new(int root_fd, struct handover *handover, struct node_table **r
 	if (!table)
 		return -ENOMEM;
 	pthread_mutex_init(&table->lock, NULL);
+	cond_init_monotonic(&table->freed);
 	table->size = 256;
 	table->handover = handover;
+	shares_init(&table->shares, limit, root_limit);
 	table->next_id = NODE_ROOT;
 	table->by_id = calloc(table->size, sizeof(*table->by_id));
 	table->by_key = calloc(table->size, sizeof(*table->by_key));
@@ -663,6 +571,8 @@ void node_table_free(struct node_table *table)
 	}
 	free(table->by_id);
 	free(table->by_key);
+	shares_destroy(&table->shares);
+	pthread_cond_destroy(&table->freed);
 	pthread_mutex_destroy(&table->lock);
 	free(table);
 }

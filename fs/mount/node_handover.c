@@ -21,7 +21,8 @@ struct handover_node *node_handover_note(struct handover *handover, const struct
 	if (!noted)
 		return NULL;
 	noted->kind = node->kind;
-	noted->fixed = node->fixed;
+	noted->fixed = node->kind == NODE_FIXED ? (uint32_t)node->fixed : node->for_onlookers;
+	noted->owner = node->owner;
 	noted->serial = node->serial;
 	noted->device = node->device;
 	noted->inode = node->inode;
@@ -49,6 +50,12 @@ void node_handover_lookups(struct node *node)
 {
 	if (node->noted)
 		node->noted->lookups = node->lookups;
+}
+
+void node_handover_owner(struct node *node)
+{
+	if (node->noted)
+		node->noted->owner = node->owner;
 }
 
 void node_handover_seen(struct node *node, const struct node *parent, const char *name)

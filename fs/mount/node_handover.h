@@ -14,10 +14,11 @@
 struct handover_node *node_handover_note(struct handover *handover, const struct node *node, int fd);
 
 /*
- * Write down what has changed. They do nothing for a node that has no slot. The first two want the
- * table's lock held.
+ * Write down what has changed. They do nothing for a node that has no slot. The first three want
+ * the table's lock held.
  */
 void node_handover_lookups(struct node *node);
+void node_handover_owner(struct node *node);
 void node_handover_seen(struct node *node, const struct node *parent, const char *name);
 void node_handover_label(struct node *node, uid_t uid, gid_t gid, mode_t mode);
 

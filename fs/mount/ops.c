@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * One function for each kind of request: look at what came, one call of the tree, one reply, no
- * lock held.
- *
- * Three kinds may wait for a fold or a verb and are then answered from a thread of their own
- * (thread_pool.c): a command, which is a write to the control file; opening a disk or a view while
- * a fold has to yield first; truncating a disk that is not open. The last two hardly ever wait, so
- * the tree is asked not to, and a thread is used only where it answers TREE_WOULD_WAIT. A command
- * can be interrupted: the kernel says so in a message of its own, which sets a flag that the
- * command looks at.
+ * lock held. Each may take as long as it needs, for it has a thread to itself (readers.c). A
+ * command, which is a write to the control file, can be interrupted: the kernel says so in a
+ * message of its own, which sets a flag that the command looks at.
  *
  * The kernel caches no names and no attributes (timeouts are 0), since a reset may change what a
  * name leads to at any time. .revertfs and the control file's attributes are the exceptions: they
@@ -19,48 +14,43 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "faults.h"
 #include "handshake.h"
 #include "lock.h"
 #include "log.h"
-#include "thread_pool.h"
+#include "shown.h"
 #include "wire.h"
 
-#define LONG_REQUESTS_MAX 128
+#define FAULTS_MAX 2 /* daemons that a request may crash */
+#define COMMAND_SHOWN 200
 #define STAYS_S 60 /* not for ever: a daemon that takes over the mount may have another group= */
 
 struct ops {
 	struct tree *tree;
 	struct disks *disks;
-	struct thread_pool *pool;
-	pthread_key_t message; /* each thread's: the message of the request that it answers */
+	struct handover *handover;
+	pthread_key_t message; /* each thread's: the struct message that it answers */
 
 	pthread_mutex_t lock;     /* guards all below; nothing is called under it */
-	struct request *commands; /* those that run */
+	struct command *commands; /* those that run */
 	bool stopping;
 };
 
-/*
- * A request that is answered by another thread: a copy of what it needs, since the message's buffer
- * is used again.
- */
-struct request {
+struct command {
 	struct ops *ops;
-	fuse_req_t req;
-	fuse_ino_t ino;
-	struct fuse_file_info fi;
-	struct replay replay;
-	struct change change;
-
 	struct caller caller;
-	char *text;
-	size_t length;
-	off_t offset;
-	struct request *next, **place; /* in ops->commands; `place` is what points here */
+	struct command *next, **place; /* in ops->commands; `place` is what points here */
 };
+
+struct tree *ops_tree(const struct ops *ops)
+{
+	return ops->tree;
+}
 
 static struct ops *ops_of(fuse_req_t req)
 {
@@ -91,20 +81,76 @@ static void ops_init(void *userdata, struct fuse_conn_info *conn)
 	conn->max_write = HANDSHAKE_MAX_WRITE;
 }
 
-void ops_process(struct ops *ops, struct fuse_session *session, const struct fuse_buf *message)
+/* The first line of a command, or "". */
+static void show_command(struct ops *ops, const struct message *message, char *out, size_t size)
 {
-	const struct wire_request *request = message->mem;
+	const struct wire_write *write = message->bytes;
+	char line[COMMAND_SHOWN];
+	size_t length = message->length > sizeof(*write) ? message->length - sizeof(*write) : 0;
+	uid_t opener;
 
-	if (request->unique & WIRE_RESENT)
-		log_debug("fuse", "request %llu (opcode %u) was sent again",
-			  (unsigned long long)(request->unique & ~WIRE_RESENT), request->opcode);
-	pthread_setspecific(ops->message, message->mem);
-	fuse_session_process_buf(session, message);
+	if (write->request.opcode != WIRE_WRITE || !length || !tree_takes_commands(ops->tree, write->handle, &opener))
+		length = 0;
+	snprintf(line, sizeof(line), "%.*s", (int)(length < INT_MAX ? length : INT_MAX), write->data);
+	line[strcspn(line, "\n")] = '\0';
+	shown_text(line, out, size);
+}
+
+/* Answer a request that has crashed daemons, so that it crashes no more of them. */
+static void give_up(struct ops *ops, struct fuse_session *session, const struct message *message)
+{
+	const struct wire_request *request = message->bytes;
+	const struct wire_reply reply = { .length = sizeof(reply), .error = -EIO, .unique = request->unique };
+	char command[COMMAND_SHOWN];
+
+	show_command(ops, message, command, sizeof(command));
+	log_error(
+		"a request (opcode %u%s%s%s, uid %u) has crashed the daemon %d times: it is answered with an error. Please report that, with the core or the log",
+		request->opcode, *command ? ", '" : "", command, *command ? "'" : "", request->uid, FAULTS_MAX);
+	if (write(fuse_session_fd(session), &reply, sizeof(reply)) < 0)
+		log_debug("fuse", "its caller is gone: %s", error_text(-errno));
+}
+
+bool ops_gives_up(struct ops *ops, struct fuse_session *session, const struct message *message)
+{
+	const struct wire_request *request = message->bytes;
+	uint64_t unique = request->unique & ~WIRE_RESENT;
+
+	if (!(request->unique & WIRE_RESENT) || faults_count(ops->handover, unique) < FAULTS_MAX)
+		return false;
+	give_up(ops, session, message);
+	faults_forget(ops->handover, unique);
+	return true;
+}
+
+bool ops_process(struct ops *ops, struct fuse_session *session, struct message *message)
+{
+	const struct fuse_buf buffer = { .mem = message->bytes, .size = message->length };
+	const struct wire_request *request = message->bytes;
+	uint64_t unique = request->unique & ~WIRE_RESENT;
+	bool again = request->unique & WIRE_RESENT;
+
+	message->elsewhere = 0;
+	if (again)
+		log_debug("fuse", "request %llu (opcode %u) was sent again", (unsigned long long)unique,
+			  request->opcode);
+	faults_begin(unique, request->opcode);
+	pthread_setspecific(ops->message, message);
+	fuse_session_process_buf(session, &buffer);
+	faults_end();
+	if (again && !message->elsewhere)
+		faults_forget(ops->handover, unique);
+	return !message->elsewhere;
+}
+
+static struct message *context_of(fuse_req_t req)
+{
+	return pthread_getspecific(ops_of(req)->message);
 }
 
 static void *message_of(fuse_req_t req)
 {
-	return pthread_getspecific(ops_of(req)->message);
+	return context_of(req)->bytes;
 }
 
 /* The request's identity, which is the same when it is sent again to the next daemon. */
@@ -112,7 +158,18 @@ static struct replay replay_of(fuse_req_t req)
 {
 	const struct wire_request *message = message_of(req);
 
-	return (struct replay){ .unique = message->unique & ~WIRE_RESENT, .again = message->unique & WIRE_RESENT };
+	return (struct replay){
+		.unique = message->unique & ~WIRE_RESENT,
+		.again = message->unique & WIRE_RESENT,
+		.uid = message->uid,
+	};
+}
+
+static struct requester requester_of(fuse_req_t req)
+{
+	const struct fuse_ctx *context = fuse_req_ctx(req);
+
+	return (struct requester){ .uid = context->uid, .gid = context->gid, .pid = context->pid };
 }
 
 /* ---- names */
@@ -149,10 +206,18 @@ static struct creation creation_of(fuse_req_t req, mode_t mode, dev_t device)
 
 static void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
+	struct message *message = context_of(req);
 	struct entry entry;
-	int r = tree_look_up(tree_of(req), parent, name, &entry);
+	dev_t device = 0;
+	struct requester who = requester_of(req);
+	int r = tree_look_up(tree_of(req), parent, name, &who, &entry, message->crosses ? NULL : &device);
 
-	reply_entry(req, r, &entry);
+	if (r == TREE_ELSEWHERE) {
+		message->elsewhere = device;
+		fuse_reply_none(req);
+	} else {
+		reply_entry(req, r, &entry);
+	}
 }
 
 static void ops_forget(fuse_req_t req, fuse_ino_t ino, uint64_t lookups)
@@ -301,52 +366,6 @@ static struct change change_of(const struct stat *attr, int to_set)
 	return change;
 }
 
-static struct request *request_new(fuse_req_t req, fuse_ino_t ino, const struct fuse_file_info *fi)
-{
-	struct request *request = calloc(1, sizeof(*request));
-
-	if (!request)
-		return NULL;
-	request->ops = ops_of(req);
-	request->req = req;
-	request->ino = ino;
-	request->replay = replay_of(req);
-	if (fi)
-		request->fi = *fi;
-	return request;
-}
-
-static void request_free(struct request *request)
-{
-	free(request->text);
-	free(request);
-}
-
-/*
- * Have the request answered by another thread. `request` is consumed; NULL means that there was no
- * memory for it.
- */
-static void defer(fuse_req_t req, struct request *request, void (*run)(void *request))
-{
-	int r = request ? thread_pool_run(ops_of(req)->pool, run, request) : -ENOMEM;
-
-	if (r == 0)
-		return;
-	if (request)
-		request_free(request);
-	fuse_reply_err(req, -r);
-}
-
-static void setattr_waiting(void *argument)
-{
-	struct request *request = argument;
-	struct stat st;
-	int r = tree_change(request->ops->tree, request->ino, request->fi.fh, &request->change, false, &st);
-
-	reply_attributes(request->req, r, &st);
-	request_free(request);
-}
-
 static void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi)
 {
 	const struct wire_setattr *message = message_of(req);
@@ -354,18 +373,10 @@ static void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int t
 	struct stat st;
 	int r;
 
+	change.caller = fuse_req_ctx(req)->uid;
 	if (message->valid & WIRE_SETATTR_KILL_PRIVILEGES)
 		change.what |= CHANGE_KILL;
-	r = tree_change(tree_of(req), ino, fi ? fi->fh : 0, &change, true, &st);
-
-	if (r == TREE_WOULD_WAIT) {
-		struct request *request = request_new(req, ino, fi);
-
-		if (request)
-			request->change = change;
-		defer(req, request, setattr_waiting);
-		return;
-	}
+	r = tree_change(tree_of(req), ino, fi ? fi->fh : 0, &change, &st);
 	reply_attributes(req, r, &st);
 }
 
@@ -494,26 +505,14 @@ static void reply_create(fuse_req_t req, const struct entry *entry, const struct
 	}
 }
 
-static void open_waiting(void *argument)
-{
-	struct request *request = argument;
-	struct opening opening;
-	int r = tree_open(request->ops->tree, &request->replay, request->ino, request->fi.flags, false, &opening);
-
-	reply_open(request->req, r, &opening);
-	request_free(request);
-}
-
 static void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct replay replay = replay_of(req);
 	struct opening opening;
-	int r = tree_open(tree_of(req), &replay, ino, fi->flags, true, &opening);
+	struct requester opener = requester_of(req);
+	int r = tree_open(tree_of(req), &replay, ino, fi->flags, &opener, &opening);
 
-	if (r == TREE_WOULD_WAIT)
-		defer(req, request_new(req, ino, fi), open_waiting);
-	else
-		reply_open(req, r, &opening);
+	reply_open(req, r, &opening);
 }
 
 static void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
@@ -586,79 +585,54 @@ static void reply_count(fuse_req_t req, ssize_t r)
 
 /* ---- commands */
 
-static void command_enter(struct request *request)
+static void command_enter(struct command *command)
 {
-	struct ops *ops = request->ops;
+	struct ops *ops = command->ops;
 
 	LOCKED (&ops->lock) {
-		request->next = ops->commands;
-		request->place = &ops->commands;
-		if (request->next)
-			request->next->place = &request->next;
-		ops->commands = request;
-		atomic_store(&request->caller.interrupted, ops->stopping);
+		command->next = ops->commands;
+		command->place = &ops->commands;
+		if (command->next)
+			command->next->place = &command->next;
+		ops->commands = command;
+		atomic_store(&command->caller.interrupted, ops->stopping);
 	}
 }
 
-static void command_leave(struct request *request)
+static void command_leave(struct command *command)
 {
-	struct ops *ops = request->ops;
-
-	LOCKED (&ops->lock) {
-		*request->place = request->next;
-		if (request->next)
-			request->next->place = request->place;
+	LOCKED (&command->ops->lock) {
+		*command->place = command->next;
+		if (command->next)
+			command->next->place = command->place;
 	}
 }
 
 /* libfuse calls this on the thread that reads the INTERRUPT, never after the function is unset. */
 static void interrupt_command(fuse_req_t req, void *argument)
 {
-	struct request *request = argument;
+	struct command *command = argument;
 
 	(void)req;
-	atomic_store(&request->caller.interrupted, true);
-	control_wake(request->ops->disks);
+	atomic_store(&command->caller.interrupted, true);
+	control_wake(command->ops->disks);
 }
 
-static void run_command(void *argument)
+static void run_command(fuse_req_t req, const char *text, size_t length, off_t offset, uint64_t handle)
 {
-	struct request *request = argument;
+	struct requester writer = requester_of(req);
+	struct replay replay = replay_of(req);
+	struct command command = { .ops = ops_of(req), .caller = { .replay = &replay } };
+	struct tree *tree = tree_of(req);
 	int r;
 
-	command_enter(request);
-	fuse_req_interrupt_func(request->req, interrupt_command, request);
-	r = tree_control(request->ops->tree, request->fi.fh, &request->caller, request->text, request->length,
-			 request->offset);
-	fuse_req_interrupt_func(request->req, NULL, NULL);
-	command_leave(request);
-	reply_count(request->req, r < 0 ? r : (ssize_t)request->length);
-	tree_settle(request->ops->tree, &request->replay);
-	request_free(request);
-}
-
-static struct request *command_of(fuse_req_t req, const char *text, size_t length, off_t offset,
-				  const struct fuse_file_info *fi)
-{
-	const struct fuse_ctx *context = fuse_req_ctx(req);
-	struct request *request = request_new(req, 0, fi);
-
-	if (!request)
-		return NULL;
-	request->text = malloc(length + 1);
-	if (!request->text) {
-		request_free(request);
-		return NULL;
-	}
-	memcpy(request->text, text, length);
-	request->text[length] = '\0';
-	request->length = length;
-	request->offset = offset;
-	request->caller.uid = context->uid;
-	request->caller.gid = context->gid;
-	request->caller.pid = context->pid;
-	request->caller.replay = &request->replay;
-	return request;
+	command_enter(&command);
+	fuse_req_interrupt_func(req, interrupt_command, &command);
+	r = tree_control(tree, handle, &writer, &command.caller, text, length, offset);
+	fuse_req_interrupt_func(req, NULL, NULL);
+	command_leave(&command);
+	reply_count(req, r < 0 ? r : (ssize_t)length);
+	tree_settle(tree, &replay);
 }
 
 static void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
@@ -666,13 +640,12 @@ static void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t s
 {
 	const struct wire_write *message = message_of(req);
 	bool kill = message->flags & WIRE_WRITE_KILL_PRIVILEGES;
-	struct tree *tree = tree_of(req);
 
 	(void)ino;
-	if (tree_takes_commands(tree, fi->fh))
-		defer(req, command_of(req, data, size, offset, fi), run_command);
+	if (context_of(req)->is_command)
+		run_command(req, data, size, offset, fi->fh);
 	else
-		reply_count(req, tree_write(tree, fi->fh, data, size, offset, kill));
+		reply_count(req, tree_write(tree_of(req), fi->fh, data, size, offset, kill));
 }
 
 /* ---- other requests on an open file */
@@ -728,7 +701,8 @@ static void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *f
 {
 	struct replay replay = replay_of(req);
 	struct opening opening;
-	int r = tree_open_directory(tree_of(req), &replay, ino, &opening);
+	struct requester opener = requester_of(req);
+	int r = tree_open_directory(tree_of(req), &replay, ino, &opener, &opening);
 
 	(void)fi;
 	reply_open(req, r, &opening);
@@ -810,7 +784,7 @@ const struct fuse_lowlevel_ops *ops_table(void)
 	return &table;
 }
 
-int ops_new(struct tree *tree, struct disks *disks, struct ops **ret_ops)
+int ops_new(struct tree *tree, struct disks *disks, struct handover *handover, struct ops **ret_ops)
 {
 	struct ops *ops = calloc(1, sizeof(*ops));
 	int r;
@@ -822,14 +796,9 @@ int ops_new(struct tree *tree, struct disks *disks, struct ops **ret_ops)
 		free(ops);
 		return r;
 	}
-	r = thread_pool_new(LONG_REQUESTS_MAX, &ops->pool);
-	if (r < 0) {
-		pthread_key_delete(ops->message);
-		free(ops);
-		return r;
-	}
 	ops->tree = tree;
 	ops->disks = disks;
+	ops->handover = handover;
 	pthread_mutex_init(&ops->lock, NULL);
 	*ret_ops = ops;
 	return 0;
@@ -839,18 +808,16 @@ void ops_stop(struct ops *ops)
 {
 	LOCKED (&ops->lock) {
 		ops->stopping = true;
-		for (struct request *request = ops->commands; request; request = request->next)
-			atomic_store(&request->caller.interrupted, true);
+		for (struct command *command = ops->commands; command; command = command->next)
+			atomic_store(&command->caller.interrupted, true);
 	}
 	control_wake(ops->disks);
-	thread_pool_wait(ops->pool);
 }
 
 void ops_free(struct ops *ops)
 {
 	if (!ops)
 		return;
-	thread_pool_free(ops->pool);
 	pthread_key_delete(ops->message);
 	pthread_mutex_destroy(&ops->lock);
 	free(ops);

@@ -1,29 +1,33 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Looking up names; attributes and xattrs of the files that they lead to.
+ * Looking up names.
  *
  * What does a name lead to? The first of these that applies: in the root, ".revertfs"
  * (tree_admin.c); for the name of a disk, the scratch that the disk has at this moment, whether or
- * not its image is there; else, the file of that name in the images directory. That file is found
- * with openat(2) of one component beneath a descriptor of its directory, never following a symlink,
- * so no name leads out of the images directory.
+ * not its image is there; else, and while the name is being protected, the file of that name in the
+ * images directory. That file is found with openat(2) of one component beneath a descriptor of its
+ * directory, never following a symlink, so no name leads out of the images directory. Disks go by
+ * their paths, and a directory's is known from where it was last seen: so where that leads to a
+ * disk, the directory must be there still.
  *
  * Not a name but a file is protected. A protected image may be reached by another name, a link that
  * was made outside the mount: there it can be read, and everything that would change it is EROFS.
  *
- * No lock is held here but one: files are changed under the lock on names (disks_lock_names()), so
- * that they do not become protected meanwhile.
+ * No lock is held here.
  */
 #include "tree.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
-#include "node_handover.h"
-#include "notification.h"
+#include "beneath.h"
+#include "due.h"
+#include "log.h"
+#include "mountinfo.h"
+#include "notifier.h"
 #include "tree_internal.h"
 
 #define FOREIGN_INODE (1ULL << 61)
@@ -33,6 +37,8 @@
  * ever.
  */
 #define LOOKUP_TRIES 100
+
+#define TELL_MS 60000
 
 /* ---- numbers */
 
@@ -46,6 +52,75 @@ uint64_t tree_inode(const struct tree *tree, dev_t device, ino_t inode)
 	return (FOREIGN_INODE | (uint64_t)(device & 0xfffff) << 40) ^ inode;
 }
 
+/* ---- places */
+
+static struct place place_of_node(const struct node *node)
+{
+	switch (node->kind) {
+	case NODE_FILE:
+		return (struct place){ .kind = PLACE_FILE, .device = node->device };
+	case NODE_SCRATCH:
+		return (struct place){ .kind = PLACE_DISK,
+				       .number = (uintptr_t)node->disk,
+				       .is_onlookers = node->for_onlookers };
+	case NODE_VIEW:
+		return (struct place){ .kind = PLACE_VIEW,
+				       .device = node->device,
+				       .number = node->serial,
+				       .is_onlookers = node->for_onlookers };
+	case NODE_IMAGES_DIRECTORY:
+	case NODE_FIXED:
+		break;
+	}
+	return (struct place){ .kind = PLACE_ADMIN };
+}
+
+static void note_place(void *context, const struct node *node)
+{
+	struct place *place = context;
+
+	*place = place_of_node(node);
+}
+
+struct place tree_place(struct tree *tree, uint64_t id)
+{
+	struct place place = { .kind = PLACE_ADMIN };
+
+	node_look(tree->nodes, id, note_place, &place);
+	return place;
+}
+
+static struct place place_in_images(struct tree *tree, struct node *directory, const char *name)
+{
+	CLEANUP(freep) char *path = NULL;
+	struct place place = place_of_node(directory);
+	struct disk *disk = NULL;
+
+	if (node_path(tree->nodes, directory, name, &path) == 0 && path)
+		disk = disks_find(tree->disks, path);
+	if (directory->id == NODE_ROOT && strcmp(name, ADMIN_NAME) == 0)
+		place.kind = PLACE_ADMIN;
+	else if (disk)
+		place = (struct place){ .kind = PLACE_DISK, .number = (uintptr_t)disk };
+	disk_put(disk);
+	return place;
+}
+
+struct place tree_place_of_name(struct tree *tree, uint64_t parent, const char *name, uid_t uid)
+{
+	struct node *directory = node_get(tree->nodes, parent), *node = NULL;
+	struct place place = { .kind = PLACE_ADMIN };
+
+	if (directory && directory->kind == NODE_FILE)
+		place = place_in_images(tree, directory, name);
+	else if (directory && !(directory->kind == NODE_FIXED && directory->fixed == FIXED_DIRECTORY) &&
+		 admin_find(tree, directory, name, &(struct requester){ .uid = uid }, &node) == 0)
+		place = place_of_node(node);
+	node_put(tree->nodes, node);
+	node_put(tree->nodes, directory);
+	return place;
+}
+
 /* ---- finding */
 
 bool tree_is_protected(struct tree *tree, const struct node *node)
@@ -56,12 +131,58 @@ bool tree_is_protected(struct tree *tree, const struct node *node)
 	return disk != NULL;
 }
 
+int tree_protect_due(struct tree *tree, const struct node *node)
+{
+	int r;
+
+	if (!due_is_file(tree->disks, node->device, node->inode))
+		return 0;
+	r = due_settle_file(tree->disks, node->device, node->inode);
+	return r == 0 && tree_is_protected(tree, node) ? -ESTALE : r;
+}
+
+/* Once a minute. */
+static bool tells_of_server(struct tree *tree)
+{
+	uint64_t last = atomic_load(&tree->told_of_server), now = monotonic_ms();
+
+	return (!last || now - last > TELL_MS) && atomic_compare_exchange_strong(&tree->told_of_server, &last, now);
+}
+
+/*
+ * A thread that waits for an answer of a FUSE server cannot be killed once the request has been
+ * read, so a user who serves one could keep the daemon from ending, and the next from starting.
+ * Nothing there has been waited for yet; a filesystem that is let in is not asked about again.
+ */
+static int check_server(struct tree *tree, const struct node *directory, const char *name, int fd,
+			const struct stat *st)
+{
+	uid_t server;
+	int r;
+
+	if (st->st_dev == directory->device || node_is_known(tree->nodes, st->st_dev, st->st_ino))
+		return 0;
+	r = mountinfo_server_of(fd, &server);
+	if (r < 0)
+		return r;
+	if (server && tells_of_server(tree))
+		log_warning(
+			"'%s' is a FUSE filesystem that user %u serves: it is refused (EACCES), since its server could keep the daemon from ending",
+			name, server);
+	return server ? -EACCES : 0;
+}
+
 int tree_node_of_file(struct tree *tree, struct node *directory, const char *name, int fd, const struct stat *st,
-		      struct node **ret_node)
+		      uid_t uid, struct node **ret_node)
 {
 	struct node *node;
-	int r = node_of_file(tree->nodes, fd, st, NULL, &node);
+	int r = check_server(tree, directory, name, fd, st);
 
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	r = node_of_file(tree->nodes, fd, st, uid, NULL, &node);
 	if (r < 0)
 		return r;
 	r = node_seen(tree->nodes, node, directory, name, tree_is_protected(tree, node));
@@ -73,41 +194,70 @@ int tree_node_of_file(struct tree *tree, struct node *directory, const char *nam
 	return 0;
 }
 
-/* Consumes the reference on the disk. */
-static int find_scratch(struct tree *tree, struct disk *disk, struct node **ret_node)
+int tree_check_place(const struct tree *tree, const struct node *directory, const char *path)
 {
-	struct scratch *scratch = disk_scratch(disk);
+	const char *slash = strrchr(path, '/');
+	CLEANUP(freep) char *above = slash ? strndup(path, (size_t)(slash - path)) : strdup(".");
+	CLEANUP(close_fdp) int fd = above ? io_open_beneath(tree->images_fd, above, O_PATH | O_DIRECTORY) : -ENOMEM;
+	struct stat st;
 
-	disk_put(disk);
-	return scratch ? node_of_scratch(tree->nodes, scratch, NULL, ret_node) : -EIO;
+	if (fd < 0 || file_look(fd, "", &st) < 0)
+		return -ESTALE;
+	return st.st_dev == directory->device && st.st_ino == directory->inode ? 0 : -ESTALE;
 }
 
-static int find_file(struct tree *tree, struct node *directory, const char *name, struct node **ret_node)
+/* -ENOENT when the name is no disk's; -EIO when its disk has failed. */
+static int find_scratch(struct tree *tree, const struct node *directory, const char *path, const struct requester *who,
+			struct node **ret_node)
+{
+	struct disk *disk = path ? disks_find(tree->disks, path) : NULL;
+	struct scratch *scratch = NULL;
+	int r = disk ? tree_check_place(tree, directory, path) : -ENOENT;
+
+	if (r == 0)
+		r = disk_served(disk, &scratch);
+	disk_put(disk);
+	return r < 0 ? r : node_of_scratch(tree->nodes, scratch, is_onlooker_of_scratch(scratch, who), NULL, ret_node);
+}
+
+static int find_file(struct tree *tree, struct node *directory, const char *name, const char *path, uid_t uid,
+		     struct node **ret_node)
 {
 	struct stat st;
 	int fd = file_find(directory->fd, name, &st);
 
-	return fd < 0 ? fd : tree_node_of_file(tree, directory, name, fd, &st, ret_node);
+	if (fd >= 0 && S_ISREG(st.st_mode) && path && due_is_name(tree->disks, path) &&
+	    tree_check_place(tree, directory, path) == 0)
+		due_found(tree->disks, path, &st);
+	return fd < 0 ? fd : tree_node_of_file(tree, directory, name, fd, &st, uid, ret_node);
 }
 
-int tree_find(struct tree *tree, struct node *directory, const char *name, struct node **ret_node)
+/* Not asked where `ret_device` is NULL. */
+static bool leads_elsewhere(const struct node *directory, const struct node *node, dev_t *ret_device)
+{
+	if (!ret_device || directory->kind != NODE_FILE || node->kind != NODE_FILE)
+		return false;
+	*ret_device = node->device;
+	return node->device != directory->device;
+}
+
+int tree_find(struct tree *tree, struct node *directory, const char *name, const struct requester *who,
+	      struct node **ret_node)
 {
 	CLEANUP(freep) char *path = NULL;
-	struct disk *disk;
+	int r;
 
 	if (directory->kind != NODE_FILE)
-		return admin_find(tree, directory, name, ret_node);
+		return admin_find(tree, directory, name, who, ret_node);
 	if (!S_ISDIR(directory->type))
 		return -ENOTDIR;
 	if (directory->id == NODE_ROOT && strcmp(name, ADMIN_NAME) == 0)
-		return node_of_fixed(tree->nodes, FIXED_DIRECTORY, 0, NULL, ret_node);
-	path = node_path(tree->nodes, directory, name);
-	if (!path)
-		return -ENOMEM;
-	disk = disks_find(tree->disks, path);
-	if (disk)
-		return find_scratch(tree, disk, ret_node);
-	return find_file(tree, directory, name, ret_node);
+		return node_of_fixed(tree->nodes, FIXED_DIRECTORY, 0, who->uid, NULL, ret_node);
+	r = node_path(tree->nodes, directory, name, &path);
+	if (r != 0)
+		return r;
+	r = find_scratch(tree, directory, path, who, ret_node);
+	return r == -ENOENT ? find_file(tree, directory, name, path, who->uid, ret_node) : r;
 }
 
 int tree_tell(struct tree *tree, struct node *node, struct entry *ret_entry)
@@ -124,10 +274,11 @@ int tree_tell(struct tree *tree, struct node *node, struct entry *ret_entry)
 	return 0;
 }
 
-int tree_look_up(struct tree *tree, uint64_t parent, const char *name, struct entry *ret_entry)
+int tree_look_up(struct tree *tree, uint64_t parent, const char *name, const struct requester *who,
+		 struct entry *ret_entry, dev_t *ret_device)
 {
 	struct node *directory = node_get(tree->nodes, parent);
-	bool was_reset = true;
+	bool was_reset = true, waited = false;
 	int r = -ESTALE;
 
 	if (!directory)
@@ -135,10 +286,17 @@ int tree_look_up(struct tree *tree, uint64_t parent, const char *name, struct en
 	for (int i = 0; i < LOOKUP_TRIES && was_reset; i++) {
 		struct node *node;
 
-		r = tree_find(tree, directory, name, &node);
-		if (r < 0)
+		r = tree_find(tree, directory, name, who, &node);
+		if (r == -ENFILE && !waited && node_has_room(tree->nodes, who->uid) == 0) {
+			waited = true;
+			continue;
+		}
+		if (r != 0)
 			break;
-		r = tree_tell(tree, node, ret_entry);
+		if (leads_elsewhere(directory, node, ret_device))
+			r = TREE_ELSEWHERE;
+		else
+			r = tree_tell(tree, node, ret_entry);
 		was_reset = r == -ESTALE && node->kind == NODE_SCRATCH;
 		node_put(tree->nodes, node);
 	}
@@ -151,381 +309,16 @@ void tree_forget(struct tree *tree, uint64_t id, uint64_t lookups)
 	node_forget(tree->nodes, id, lookups);
 }
 
-/* ---- attributes */
-
-static int scratch_attributes(struct tree *tree, struct node *node, struct stat *ret_stat)
-{
-	struct scratch *scratch = node_scratch(tree->nodes, node);
-	int fd, r;
-
-	if (!scratch)
-		return -ESTALE;
-	fd = scratch_fd(scratch);
-	r = fd < 0 ? fd : file_stat(fd, ret_stat);
-	scratch_put(scratch);
-	return r;
-}
-
-/* While a scratch is being sealed, its file has two names; in the mount it has one. */
-static void show_own_numbers(struct stat *st, const struct node *node)
-{
-	st->st_ino = node_own_inode(node->kind, node->serial);
-	st->st_nlink = 1;
-}
-
-int tree_node_attributes(struct tree *tree, struct node *node, struct stat *ret_stat)
-{
-	int r;
-
-	switch (node->kind) {
-	case NODE_FILE:
-		r = file_stat(node->fd, ret_stat);
-		if (r == 0)
-			ret_stat->st_ino = tree_inode(tree, ret_stat->st_dev, ret_stat->st_ino);
-		return r;
-	case NODE_SCRATCH:
-		r = scratch_attributes(tree, node, ret_stat);
-		show_own_numbers(ret_stat, node);
-		return r;
-	case NODE_VIEW:
-		r = view_stat(node->view, ret_stat);
-		show_own_numbers(ret_stat, node);
-		return r;
-	case NODE_IMAGES_DIRECTORY:
-	case NODE_FIXED:
-		admin_attributes(tree, node, ret_stat);
-		return 0;
-	}
-	return -EIO;
-}
-
-int tree_attributes(struct tree *tree, uint64_t id, struct stat *ret_stat)
-{
-	struct node *node = node_get(tree->nodes, id);
-	int r;
-
-	if (!node)
-		return -ESTALE;
-	r = tree_node_attributes(tree, node, ret_stat);
-	node_put(tree->nodes, node);
-	return r;
-}
-
-int tree_read_link(struct tree *tree, uint64_t id, char *text, size_t size)
-{
-	struct node *node = node_get(tree->nodes, id);
-	int r = -EINVAL;
-
-	if (!node)
-		return -ESTALE;
-	if (node->kind == NODE_FILE)
-		r = file_read_link(node->fd, text, size);
-	node_put(tree->nodes, node);
-	return r;
-}
-
-static int statfs_of(int fd, struct statvfs *ret_statvfs)
-{
-	return fd < 0 ? fd : fstatvfs(fd, ret_statvfs) < 0 ? -errno : 0;
-}
-
-int tree_statfs(struct tree *tree, uint64_t id, struct statvfs *ret_statvfs)
-{
-	struct node *node = node_get(tree->nodes, id);
-	struct scratch *scratch = NULL;
-	int r;
-
-	if (node && node->kind == NODE_SCRATCH)
-		scratch = node_scratch(tree->nodes, node);
-	if (scratch)
-		r = statfs_of(scratch_fd(scratch), ret_statvfs);
-	else
-		r = statfs_of(node && node->kind == NODE_FILE ? node->fd : tree->images_fd, ret_statvfs);
-	scratch_put(scratch);
-	node_put(tree->nodes, node);
-	return r;
-}
-
-/* ---- changes */
-
-static int change_file(struct tree *tree, const struct node *node, const struct change *change)
-{
-	int r;
-
-	disks_lock_names(tree->disks);
-	r = tree_is_protected(tree, node) ? -EROFS : file_change(node->fd, change);
-	disks_unlock_names(tree->disks);
-	return r;
-}
-
-static int change_scratch(struct scratch *scratch, const struct change *change)
-{
-	int fd = scratch_fd(scratch), r = 0;
-
-	if (fd < 0)
-		return fd;
-	if (change->what & CHANGE_SIZE)
-		r = scratch_mark_written(scratch);
-	return r < 0 ? r : file_change(fd, change);
-}
-
-/*
- * truncate(2) counts as a writer while it runs: no verb may take the scratch for one without
- * writers.
- */
-static int change_scratch_as_writer(struct scratch *scratch, const struct change *change, bool nonblock)
-{
-	int r = tree_or_would_wait(scratch_open(scratch, true, nonblock), nonblock);
-
-	if (r != 0)
-		return r;
-	r = change_scratch(scratch, change);
-	scratch_close(scratch, true);
-	return r;
-}
-
-static int change_scratch_node(struct tree *tree, struct node *node, uint64_t number, const struct change *change,
-			       bool nonblock)
-{
-	struct handle *handle = number ? handle_get(tree->handles, number) : NULL;
-	struct scratch *scratch = NULL;
-	int r;
-
-	if (handle && handle->scratch && handle->writer) {
-		r = change_scratch(handle->scratch, change);
-	} else {
-		scratch = node_scratch(tree->nodes, node);
-		if (!scratch)
-			r = -ESTALE;
-		else if (change->what & CHANGE_SIZE)
-			r = change_scratch_as_writer(scratch, change, nonblock);
-		else
-			r = change_scratch(scratch, change);
-	}
-	scratch_put(scratch);
-	handle_put(tree->handles, handle);
-	return r;
-}
-
-/*
- * libvirt changes the owner of every file of a chain. For a view that is remembered and shown, and
- * the real file stays as it is.
- */
-static int change_view(struct node *node, const struct change *change)
-{
-	struct stat st;
-	int r;
-
-	if (change->what & (CHANGE_SIZE | CHANGE_TIMES))
-		return -EROFS;
-	view_label(node->view, change->what & CHANGE_OWNER ? change->uid : (uid_t)-1,
-		   change->what & CHANGE_OWNER ? change->gid : (gid_t)-1,
-		   change->what & CHANGE_MODE ? change->mode : (mode_t)-1);
-	r = view_stat(node->view, &st);
-	if (r == 0)
-		node_handover_label(node, st.st_uid, st.st_gid, st.st_mode);
-	return r;
-}
-
-static int change_node(struct tree *tree, struct node *node, uint64_t handle, const struct change *change,
-		       bool nonblock)
-{
-	switch (node->kind) {
-	case NODE_FILE:
-		return change_file(tree, node, change);
-	case NODE_SCRATCH:
-		return change_scratch_node(tree, node, handle, change, nonblock);
-	case NODE_VIEW:
-		return change_view(node, change);
-	case NODE_IMAGES_DIRECTORY:
-		return -EPERM;
-	case NODE_FIXED:
-		/*
-		 * The shell's "echo command >control" truncates first. For callers other than root
-		 * the kernel adds CHANGE_KILL.
-		 */
-		return node->fixed == FIXED_CONTROL && (change->what & ~(unsigned)CHANGE_KILL) == CHANGE_SIZE ? 0
-													      : -EPERM;
-	}
-	return -EIO;
-}
-
-int tree_change(struct tree *tree, uint64_t id, uint64_t handle, const struct change *change, bool nonblock,
-		struct stat *ret_stat)
-{
-	struct node *node = node_get(tree->nodes, id);
-	int r;
-
-	if (!node)
-		return -ESTALE;
-	r = change_node(tree, node, handle, change, nonblock);
-	if (r == 0)
-		r = tree_node_attributes(tree, node, ret_stat);
-	node_put(tree->nodes, node);
-	return r;
-}
-
-/*
- * ---- xattrs: a file has those of every namespace or none: libvirt fails if it can read but not
- * write them
- */
-
-static bool scratches_have_xattrs(struct tree *tree, int fd)
-{
-	int known = atomic_load(&tree->scratch_xattrs);
-
-	if (known == 0) {
-		known = file_has_xattrs(fd) ? 1 : -1;
-		atomic_store(&tree->scratch_xattrs, known);
-	}
-	return known > 0;
-}
-
-/* The file whose xattrs a request is about; node and scratch are references until target_put(). */
-struct target {
-	struct node *node;
-	struct scratch *scratch;
-	int fd;
-};
-
-static void target_put(struct tree *tree, struct target *target)
-{
-	scratch_put(target->scratch);
-	node_put(tree->nodes, target->node);
-}
-
-static int find_xattr_file(struct tree *tree, struct target *target)
-{
-	if (target->node->kind == NODE_FILE) {
-		target->fd = target->node->fd;
-		return tree->xattrs ? 0 : -ENOTSUP;
-	}
-	if (target->node->kind != NODE_SCRATCH)
-		return -ENOTSUP;
-	target->scratch = node_scratch(tree->nodes, target->node);
-	if (!target->scratch)
-		return -ESTALE;
-	target->fd = scratch_fd(target->scratch);
-	if (target->fd < 0)
-		return target->fd;
-	return scratches_have_xattrs(tree, target->fd) ? 0 : -ENOTSUP;
-}
-
-static int target_get(struct tree *tree, uint64_t id, struct target *ret_target)
-{
-	struct target target = { .node = node_get(tree->nodes, id), .fd = -1 };
-	int r;
-
-	if (!target.node)
-		return -ESTALE;
-	r = find_xattr_file(tree, &target);
-	if (r < 0)
-		target_put(tree, &target);
-	else
-		*ret_target = target;
-	return r;
-}
-
-/*
- * Where the kernel enforces ACLs, it asks for the ACL of every file and denies access when that
- * fails. So a file that cannot have an ACL says that it has none (ENODATA).
- */
-static ssize_t no_xattr(const struct tree *tree, const char *name, int error)
-{
-	if (error == -ENOTSUP && tree->acls && strncmp(name, "system.posix_acl_", 17) == 0)
-		return -ENODATA;
-	return error;
-}
-
-ssize_t tree_get_xattr(struct tree *tree, uint64_t id, const char *name, void *value, size_t size)
-{
-	struct target target;
-	ssize_t r = target_get(tree, id, &target);
-
-	if (r == 0) {
-		r = file_get_xattr(target.fd, name, value, size);
-		target_put(tree, &target);
-	}
-	return r < 0 ? no_xattr(tree, name, (int)r) : r;
-}
-
-ssize_t tree_list_xattrs(struct tree *tree, uint64_t id, char *names, size_t size)
-{
-	struct target target;
-	ssize_t r = target_get(tree, id, &target);
-
-	if (r < 0)
-		return r;
-	r = file_list_xattrs(target.fd, names, size);
-	target_put(tree, &target);
-	return r;
-}
-
-static bool has_xattr(const struct target *target, const char *name)
-{
-	return file_get_xattr(target->fd, name, NULL, 0) >= 0;
-}
-
-/*
- * XATTR_CREATE fails where the xattr exists. When the request comes again and its note says that
- * there was none, the xattr that exists was set by this very request.
- */
-static int set_xattr_once(struct tree *tree, struct replay *replay, const struct target *target, const char *name,
-			  const void *value, size_t size, int flags)
-{
-	if (flags & XATTR_CREATE) {
-		if (replay_recall(tree->handover, replay))
-			flags &= ~XATTR_CREATE;
-		else if (!has_xattr(target, name))
-			replay_note(tree->handover, replay, &(struct handover_request){ .unique = 0 });
-	}
-	return file_set_xattr(target->fd, name, value, size, flags);
-}
-
-static int remove_xattr_once(struct tree *tree, struct replay *replay, const struct target *target, const char *name)
-{
-	if (!has_xattr(target, name) && replay_recall(tree->handover, replay))
-		return 0;
-	replay_note(tree->handover, replay, &(struct handover_request){ .unique = 0 });
-	return file_remove_xattr(target->fd, name);
-}
-
-static bool is_protected_target(struct tree *tree, const struct target *target)
-{
-	return target->node->kind == NODE_FILE && tree_is_protected(tree, target->node);
-}
-
-int tree_set_xattr(struct tree *tree, struct replay *replay, uint64_t id, const char *name, const void *value,
-		   size_t size, int flags)
-{
-	struct target target;
-	int r = target_get(tree, id, &target);
-
-	if (r < 0)
-		return r;
-	disks_lock_names(tree->disks);
-	r = is_protected_target(tree, &target) ? -EROFS
-					       : set_xattr_once(tree, replay, &target, name, value, size, flags);
-	disks_unlock_names(tree->disks);
-	target_put(tree, &target);
-	return r;
-}
-
-int tree_remove_xattr(struct tree *tree, struct replay *replay, uint64_t id, const char *name)
-{
-	struct target target;
-	int r = target_get(tree, id, &target);
-
-	if (r < 0)
-		return r;
-	disks_lock_names(tree->disks);
-	r = is_protected_target(tree, &target) ? -EROFS : remove_xattr_once(tree, replay, &target, name);
-	disks_unlock_names(tree->disks);
-	target_put(tree, &target);
-	return r;
-}
-
 /* ---- the tree itself */
+
+static void close_scratch(struct handle *handle)
+{
+	if (handle->onlooker.among)
+		scratch_look_away(handle->scratch, &handle->onlooker);
+	else
+		scratch_close(handle->scratch, handle->writer);
+	scratch_put(handle->scratch);
+}
 
 /* For the table of handles: release what a handle holds, after the kernel has closed it. */
 static void release_handle(void *context, struct handle *handle)
@@ -537,10 +330,9 @@ static void release_handle(void *context, struct handle *handle)
 		passthrough_leave(&tree->passthrough, &handle->node->passthrough, noted ? &noted->backing_id : NULL);
 	node_closed(tree->nodes, handle->node);
 	if (handle->kind == HANDLE_SCRATCH) {
-		scratch_close(handle->scratch, handle->writer);
-		scratch_put(handle->scratch);
+		close_scratch(handle);
 	} else if (handle->kind == HANDLE_VIEW) {
-		view_close(handle->view, handle->fd);
+		view_close(handle->view, handle->fd, handle->onlooker.among ? &handle->onlooker : NULL);
 	} else if (handle->fd >= 0) {
 		close(handle->fd);
 	}
@@ -552,18 +344,16 @@ bool tree_has_acls(const struct tree *tree)
 	return tree->acls;
 }
 
-static bool kernel_knows(void *context, uint64_t id)
+int tree_connect(struct tree *tree, int fuse_fd, bool passthrough)
 {
-	const struct tree *tree = context;
-
-	return tree->fuse_fd < 0 || notification_knows(tree->fuse_fd, id);
+	passthrough_allow(&tree->passthrough, passthrough ? fuse_fd : -1);
+	return notifier_start(tree->nodes, fuse_fd, &tree->notifier);
 }
 
-void tree_connect(struct tree *tree, int fuse_fd, bool passthrough)
+void tree_disconnect(struct tree *tree)
 {
-	tree->fuse_fd = fuse_fd;
-	passthrough_allow(&tree->passthrough, passthrough ? fuse_fd : -1);
-	node_table_connect(tree->nodes, kernel_knows, tree);
+	notifier_stop(steal_pointer(&tree->notifier));
+	passthrough_allow(&tree->passthrough, -1);
 }
 
 void tree_settle(struct tree *tree, struct replay *replay)
@@ -582,16 +372,16 @@ int tree_new(const struct options *options, int images_fd, struct disks *disks, 
 		return -ENOMEM;
 	passthrough_init(&tree->passthrough, &handover_mount(handover)->last_backing_id);
 	tree->handover = handover;
-	tree->fuse_fd = -1;
+	tree->limits = limits_now();
 	atomic_init(&tree->control_serial, handover_first_number(handover));
 	tree->options = options;
 	tree->images_fd = images_fd;
 	tree->disks = disks;
 	r = file_stat(images_fd, &st);
 	if (r == 0)
-		r = node_table_new(images_fd, handover, &tree->nodes);
+		r = node_table_new(images_fd, handover, tree->limits.nodes, tree->limits.root_nodes, &tree->nodes);
 	if (r == 0)
-		r = handle_table_new(release_handle, tree, handover, &tree->handles);
+		r = handle_table_new(release_handle, tree, handover, &tree->limits, &tree->handles);
 	if (r < 0) {
 		tree_free(tree);
 		return r;
@@ -607,6 +397,7 @@ void tree_free(struct tree *tree)
 {
 	if (!tree)
 		return;
+	tree_disconnect(tree);
 	handle_table_free(tree->handles);
 	node_table_free(tree->nodes);
 	passthrough_destroy(&tree->passthrough);

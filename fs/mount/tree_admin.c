@@ -51,23 +51,28 @@ static uint64_t serial_of(struct tree *tree, enum node_fixed fixed)
 	return fixed == FIXED_CONTROL ? atomic_fetch_add(&tree->control_serial, 1) + 1 : 0;
 }
 
-static int find_fixed(struct tree *tree, const char *name, struct node **ret_node)
+static int find_fixed(struct tree *tree, const char *name, uid_t uid, struct node **ret_node)
 {
 	if (strcmp(name, IMAGES_NAME) == 0)
 		return node_of_views(tree->nodes, "", NULL, ret_node);
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
 		if (strcmp(files[i].name, name) == 0)
-			return node_of_fixed(tree->nodes, files[i].fixed, serial_of(tree, files[i].fixed), NULL,
+			return node_of_fixed(tree->nodes, files[i].fixed, serial_of(tree, files[i].fixed), uid, NULL,
 					     ret_node);
 	}
 	return -ENOENT;
 }
 
-static int find_layer(struct tree *tree, const char *id, struct node **ret_node)
+static int find_view(struct tree *tree, struct view *view, const struct requester *who, struct node **ret_node)
+{
+	return node_of_view(tree->nodes, view, is_onlooker_of_view(view, who), NULL, ret_node);
+}
+
+static int find_layer(struct tree *tree, const char *id, const struct requester *who, struct node **ret_node)
 {
 	struct view *view = view_of_layer(tree->disks, id);
 
-	return view ? node_of_view(tree->nodes, view, NULL, ret_node) : -ENOENT;
+	return view ? find_view(tree, view, who, ret_node) : -ENOENT;
 }
 
 static char *join(const char *directory, const char *name)
@@ -75,7 +80,8 @@ static char *join(const char *directory, const char *name)
 	return format_text("%s%s%s", directory, *directory ? "/" : "", name);
 }
 
-static int find_image(struct tree *tree, const char *directory, const char *name, struct node **ret_node)
+static int find_image(struct tree *tree, const char *directory, const char *name, const struct requester *who,
+		      struct node **ret_node)
 {
 	CLEANUP(freep) char *path = join(directory, name);
 	struct view *view;
@@ -84,21 +90,31 @@ static int find_image(struct tree *tree, const char *directory, const char *name
 		return -ENOMEM;
 	view = view_of_image(tree->disks, path);
 	if (view)
-		return node_of_view(tree->nodes, view, NULL, ret_node);
+		return find_view(tree, view, who, ret_node);
 	if (disks_any_beneath(tree->disks, path))
 		return node_of_views(tree->nodes, path, NULL, ret_node);
 	return -ENOENT;
 }
 
-int admin_find(struct tree *tree, struct node *directory, const char *name, struct node **ret_node)
+int admin_find(struct tree *tree, struct node *directory, const char *name, const struct requester *who,
+	       struct node **ret_node)
 {
 	if (directory->kind == NODE_IMAGES_DIRECTORY)
-		return find_image(tree, directory->path, name, ret_node);
+		return find_image(tree, directory->path, name, who, ret_node);
 	if (directory->kind == NODE_FIXED && directory->fixed == FIXED_DIRECTORY)
-		return find_fixed(tree, name, ret_node);
+		return find_fixed(tree, name, who->uid, ret_node);
 	if (directory->kind == NODE_FIXED && directory->fixed == FIXED_LAYERS)
-		return find_layer(tree, name, ret_node);
+		return find_layer(tree, name, who, ret_node);
 	return -ENOTDIR;
+}
+
+/*
+ * QEMU walks through to the backing files that headers name, and need not list what there is. The
+ * views themselves say who may read them.
+ */
+static mode_t directory_mode(const struct tree *tree)
+{
+	return S_IFDIR | 0111 | S_IRUSR | S_IWUSR | tree->options->status_mode;
 }
 
 static mode_t fixed_mode(const struct tree *tree, enum node_fixed fixed)
@@ -108,9 +124,10 @@ static mode_t fixed_mode(const struct tree *tree, enum node_fixed fixed)
 		return S_IFREG | (tree->options->group ? 0660 : 0600);
 	case FIXED_STATUS:
 	case FIXED_STATUS_JSON:
-		return S_IFREG | 0444;
-	case FIXED_DIRECTORY:
+		return S_IFREG | tree->options->status_mode;
 	case FIXED_LAYERS:
+		return directory_mode(tree);
+	case FIXED_DIRECTORY:
 		break;
 	}
 	return S_IFDIR | 0755;
@@ -128,8 +145,8 @@ void admin_attributes(struct tree *tree, const struct node *node, struct stat *r
 	struct stat st = { .st_nlink = 1, .st_blksize = 4096 };
 
 	st.st_ino = inode_of(node);
-	st.st_mode = node->kind == NODE_FIXED ? fixed_mode(tree, node->fixed) : S_IFDIR | 0755;
-	if (node->kind == NODE_FIXED && node->fixed == FIXED_CONTROL)
+	st.st_mode = node->kind == NODE_FIXED ? fixed_mode(tree, node->fixed) : directory_mode(tree);
+	if (node->kind != NODE_FIXED || node->fixed != FIXED_DIRECTORY)
 		st.st_gid = tree->options->group;
 	if (S_ISDIR(st.st_mode))
 		st.st_nlink = 2;
@@ -210,27 +227,26 @@ static char *render(struct tree *tree, enum node_fixed fixed, int flags)
 	}
 }
 
-int admin_open(struct tree *tree, const struct node *node, int flags, struct handle **ret_handle)
+int admin_open(struct tree *tree, const struct node *node, uid_t uid, int flags, struct handle **ret_handle)
 {
 	bool is_control = node->fixed == FIXED_CONTROL;
 	struct handle *handle;
+	int r;
 
 	if (admin_is_directory(node))
 		return -EISDIR;
 	if (!is_control && (flags & O_ACCMODE) != O_RDONLY)
 		return -EPERM;
-	handle = handle_new(is_control ? HANDLE_CONTROL : HANDLE_TEXT);
-	if (!handle)
-		return -ENOMEM;
-	handle->text = render(tree, node->fixed, flags);
-	if (!handle->text) {
-		handle_free(handle);
-		return -ENOMEM;
-	}
+	r = handle_new(tree->handles, is_control ? HANDLE_CONTROL : HANDLE_TEXT, uid, NULL, false, &handle);
+	if (r < 0)
+		return r;
 	handle->flags = flags;
-	handle->text_length = strlen(handle->text);
-	*ret_handle = handle;
-	return 0;
+	r = handle_set_text(tree->handles, handle, render(tree, node->fixed, flags), false);
+	if (r < 0)
+		handle_free(tree->handles, handle);
+	else
+		*ret_handle = handle;
+	return r;
 }
 
 /*
@@ -243,8 +259,7 @@ int admin_reopen(struct tree *tree, const struct node *node, struct handle *hand
 		return 0;
 	if (node->kind == NODE_FIXED && node->fixed == FIXED_CONTROL && handle_recall_answer(tree->handles, handle))
 		return 0;
-	handle->text = render(tree, node->fixed, handle->flags);
-	handle->text_length = handle->text ? strlen(handle->text) : 0;
+	handle_set_text(tree->handles, handle, render(tree, node->fixed, handle->flags), true);
 	return handle->text ? 0 : -ENOMEM;
 }
 
@@ -283,9 +298,7 @@ int admin_read(struct handle *handle, size_t size, off_t offset, struct piece *r
 static void keep_answer(struct handle_table *table, struct handle *handle, char *answer, off_t start)
 {
 	LOCKED (&handle->lock) {
-		free(handle->text);
-		handle->text = answer;
-		handle->text_length = answer ? strlen(answer) : 0;
+		handle_set_text(table, handle, answer, true);
 		handle->text_start = start;
 		handle->text_start_is_open = true;
 		handle_note_answer(table, handle);
@@ -302,16 +315,60 @@ static struct handle *get_control(struct tree *tree, uint64_t number)
 	return NULL;
 }
 
-bool tree_takes_commands(struct tree *tree, uint64_t number)
+bool tree_takes_commands(struct tree *tree, uint64_t number, uid_t *ret_opener)
 {
 	struct handle *handle = get_control(tree, number);
 
+	if (handle)
+		*ret_opener = handle->opener.uid;
 	handle_put(tree->handles, handle);
 	return handle != NULL;
 }
 
-int tree_control(struct tree *tree, uint64_t number, struct caller *caller, const char *text, size_t length,
-		 off_t offset)
+/*
+ * Commands that were being done when revertfs was upgraded come again by a handle whose opener was
+ * not noted. The daemon that they were written to has looked at who wrote them.
+ */
+static bool began_before_upgrade(struct tree *tree, struct handle *handle, const struct replay *replay)
+{
+	const struct handover_header *mount = handover_mount(tree->handover);
+
+	if (handle->opener.uid != HANDOVER_UNKNOWN || !replay || !replay->again)
+		return false;
+	if (mount->converted != mount->restarts)
+		return handle_has_vouched(tree->handles, handle, replay->unique);
+	handle_vouch(tree->handles, handle, replay->unique);
+	return true;
+}
+
+/* Whose rights the commands have; -EPERM with a sentence where nobody's. */
+static int identify(struct tree *tree, struct handle *handle, const struct requester *writer, struct caller *caller,
+		    struct sentence *error)
+{
+	bool needs_groups = writer->uid && writer->uid != handle->opener.uid;
+
+	caller->pid = writer->pid;
+	caller->who = (struct identity){ .uid = writer->uid, .gid = writer->gid };
+	if (needs_groups)
+		caller->who = identity_of(writer->uid, writer->gid, writer->pid);
+	if (began_before_upgrade(tree, handle, caller->replay))
+		return 0;
+	return identity_lesser(&handle->opener, &caller->who, tree->options->group, &caller->who, error);
+}
+
+static int run(struct tree *tree, struct handle *handle, const struct requester *writer, struct caller *caller,
+	       const char *text, size_t length, char **ret_answer)
+{
+	struct sentence error = { "" };
+	int r = identify(tree, handle, writer, caller, &error);
+
+	if (r < 0)
+		return control_refuse(caller, r, &error, ret_answer);
+	return length > CONTROL_WRITE_MAX ? -EINVAL : control_run(tree->disks, caller, text, length, ret_answer);
+}
+
+int tree_control(struct tree *tree, uint64_t number, const struct requester *writer, struct caller *caller,
+		 const char *text, size_t length, off_t offset)
 {
 	struct handle *handle = get_control(tree, number);
 	char *answer = NULL;
@@ -319,7 +376,7 @@ int tree_control(struct tree *tree, uint64_t number, struct caller *caller, cons
 
 	if (!handle)
 		return -EBADF;
-	r = length > CONTROL_WRITE_MAX ? -EINVAL : control_run(tree->disks, caller, text, length, &answer);
+	r = run(tree, handle, writer, caller, text, length, &answer);
 	/* A write that fails does not move the caller's file position. */
 	keep_answer(tree->handles, handle, answer, r < 0 ? offset : offset + (off_t)length);
 	handle_put(tree->handles, handle);

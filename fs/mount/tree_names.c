@@ -2,10 +2,10 @@
 /*
  * Changes of names: create, link, rename, remove.
  *
- * disks_lock_names() is held from the check whether a disk is concerned until after the system
- * call, so that no name becomes a disk in between. A disk's name cannot be taken or moved, and only
- * a clone's can be removed; a directory above a disk can be neither moved nor removed; a protected
- * file gets no second name. Nothing changes in .revertfs.
+ * The names are claimed (name_claim.h) from the check whether a disk is concerned until after the
+ * system call, so that no name becomes a disk in between. A disk's name cannot be taken or moved,
+ * and only a clone's can be removed; a directory above a disk can be neither moved nor removed; a
+ * protected file gets no second name. Nothing changes in .revertfs.
  *
  * Each change is made once, even if the daemon is killed between making and answering it
  * (replay.h): what the names stand for is noted before, and compared when the request comes again.
@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "name_claim.h"
 #include "replay.h"
 #include "tree_internal.h"
 
@@ -26,7 +27,8 @@
 #endif
 
 /*
- * A name that is to change: in its directory (a reference), and as a path in the images directory.
+ * A name that is to change: in its directory (a reference), and as a path in the images directory;
+ * NULL where it is longer than any disk's.
  */
 struct slot {
 	struct node *directory;
@@ -52,9 +54,7 @@ static int slot_get(struct tree *tree, uint64_t parent, const char *name, struct
 	else if (parent == NODE_ROOT && strcmp(name, ADMIN_NAME) == 0)
 		r = -EPERM;
 	else
-		slot.path = node_path(tree->nodes, slot.directory, name);
-	if (r == 0 && !slot.path)
-		r = -ENOMEM;
+		r = node_path(tree->nodes, slot.directory, name, &slot.path);
 	if (r < 0)
 		slot_put(tree, &slot);
 	else
@@ -62,12 +62,75 @@ static int slot_get(struct tree *tree, uint64_t parent, const char *name, struct
 	return r;
 }
 
-static bool is_disk(struct tree *tree, const struct slot *slot)
+/* 1 where a directory above has been seen under another name since; the slot has the new path. */
+static int path_changed(struct tree *tree, struct slot *slot)
 {
-	struct disk *disk = disks_find(tree->disks, slot->path);
+	CLEANUP(freep) char *path = NULL;
+	int r = node_path(tree->nodes, slot->directory, slot->name, &path);
+
+	if (r < 0 || strcmp(path ? path : "", slot->path ? slot->path : "") == 0)
+		return r;
+	free(slot->path);
+	slot->path = steal_pointer(&path);
+	return 1;
+}
+
+#define CLAIM_TRIES 10
+
+/*
+ * Claim the names, and the file if there is one, for a change that others may share. While that is
+ * waited for, a path may become another.
+ */
+static int claim_slots(struct tree *tree, struct slot *slot, struct slot *other, const struct node *file,
+		       struct name_claim *claim)
+{
+	for (int i = 0; i < CLAIM_TRIES; i++) {
+		int r;
+
+		*claim = (struct name_claim){ .paths = { slot->path, other ? other->path : NULL } };
+		if (file) {
+			claim->device = file->device;
+			claim->inode = file->inode;
+		}
+		r = name_claim_take(disks_names(tree->disks), claim);
+		if (r < 0)
+			return r;
+		r = path_changed(tree, slot);
+		if (r == 0 && other)
+			r = path_changed(tree, other);
+		if (r == 0)
+			return 0;
+		name_claim_release(claim);
+		if (r < 0)
+			return r;
+	}
+	return -ESTALE;
+}
+
+/* 1 where a disk has the name, or 0; -ESTALE where it would, but the directory was moved. */
+static int is_disk(struct tree *tree, const struct slot *slot)
+{
+	struct disk *disk = slot->path ? disks_find(tree->disks, slot->path) : NULL;
+	int r = disk ? tree_check_place(tree, slot->directory, slot->path) : 0;
 
 	disk_put(disk);
-	return disk != NULL;
+	return r < 0 ? r : disk != NULL;
+}
+
+/* 0 where no disk has the name; `error` where one has. */
+static int check_no_disk(struct tree *tree, const struct slot *slot, int error)
+{
+	int r = is_disk(tree, slot);
+
+	return r > 0 ? error : r;
+}
+
+/* 0 where no disk has the name, or one beneath it. */
+static int check_nothing_beneath(struct tree *tree, const struct slot *slot)
+{
+	if (!slot->path || !disks_any_beneath(tree->disks, slot->path))
+		return 0;
+	return tree_check_place(tree, slot->directory, slot->path) < 0 ? -ESTALE : -EBUSY;
 }
 
 /* The file that has the name at this moment; st_ino is 0 where there is none. */
@@ -75,7 +138,7 @@ static struct stat look_at(const struct slot *slot)
 {
 	struct stat st;
 
-	if (fstatat(slot->directory->fd, slot->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	if (file_look(slot->directory->fd, slot->name, &st) < 0)
 		return (struct stat){ .st_ino = 0 };
 	return st;
 }
@@ -92,16 +155,25 @@ static void loses_name(struct tree *tree, const struct stat *st)
 		node_loses_name(tree->nodes, st->st_dev, st->st_ino);
 }
 
-static int tell(struct tree *tree, const struct slot *slot, struct entry *ret_entry)
+static int tell(struct tree *tree, const struct replay *replay, const struct slot *slot, struct entry *ret_entry)
 {
 	struct node *node;
-	int r = tree_find(tree, slot->directory, slot->name, &node);
+	int r = tree_find(tree, slot->directory, slot->name, &(struct requester){ .uid = replay->uid }, &node);
 
 	if (r < 0)
 		return r;
 	r = tree_tell(tree, node, ret_entry);
 	node_put(tree->nodes, node);
 	return r;
+}
+
+/*
+ * What is made gets a node, so there must be room for one before. What came again may have been
+ * made already.
+ */
+static int check_room(struct tree *tree, const struct replay *replay)
+{
+	return replay->again ? 0 : node_has_room(tree->nodes, replay->uid);
 }
 
 /* ---- making */
@@ -130,16 +202,23 @@ static int make_once(struct tree *tree, struct replay *replay, const struct slot
 static int make(struct tree *tree, struct replay *replay, uint64_t parent, const char *name,
 		const struct creation_step *step, struct entry *ret_entry)
 {
+	struct name_claim claim;
 	struct slot slot;
-	int r = slot_get(tree, parent, name, &slot);
+	int r = check_room(tree, replay);
 
-	if (r < 0)
-		return r;
-	disks_lock_names(tree->disks);
-	r = is_disk(tree, &slot) ? -EEXIST : make_once(tree, replay, &slot, step);
 	if (r == 0)
-		r = tell(tree, &slot, ret_entry);
-	disks_unlock_names(tree->disks);
+		r = slot_get(tree, parent, name, &slot);
+	if (r != 0)
+		return r;
+	r = claim_slots(tree, &slot, NULL, NULL, &claim);
+	if (r == 0) {
+		r = check_no_disk(tree, &slot, -EEXIST);
+		if (r == 0)
+			r = make_once(tree, replay, &slot, step);
+		if (r == 0)
+			r = tell(tree, replay, &slot, ret_entry);
+		name_claim_release(&claim);
+	}
 	slot_put(tree, &slot);
 	return r;
 }
@@ -188,23 +267,23 @@ int tree_make_symlink(struct tree *tree, struct replay *replay, uint64_t parent,
 	return make(tree, replay, parent, name, &step, ret_entry);
 }
 
-/* Protecting a file takes the lock on names: under it, a file that is not protected stays so. */
+/* Protecting a file claims it exclusively: one that is claimed here stays unprotected. */
 static int link_unprotected(struct tree *tree, struct replay *replay, const struct node *node, struct slot *slot,
 			    struct entry *ret_entry)
 {
+	struct name_claim claim;
 	const struct creation_step step = { .make = make_link, .fd = node->fd };
 	int r;
 
-	disks_lock_names(tree->disks);
-	if (tree_is_protected(tree, node))
-		r = -EPERM;
-	else if (is_disk(tree, slot))
-		r = -EEXIST;
-	else
+	r = claim_slots(tree, slot, NULL, node, &claim);
+	if (r < 0)
+		return r;
+	r = tree_is_protected(tree, node) ? -EPERM : check_no_disk(tree, slot, -EEXIST);
+	if (r == 0)
 		r = make_once(tree, replay, slot, &step);
 	if (r == 0)
-		r = tell(tree, slot, ret_entry);
-	disks_unlock_names(tree->disks);
+		r = tell(tree, replay, slot, ret_entry);
+	name_claim_release(&claim);
 	return r;
 }
 
@@ -219,7 +298,8 @@ int tree_link(struct tree *tree, struct replay *replay, uint64_t id, uint64_t pa
 		return -ESTALE;
 	r = node->kind == NODE_FILE ? slot_get(tree, parent, name, &slot) : -EPERM;
 	if (r == 0) {
-		r = link_unprotected(tree, replay, node, &slot, ret_entry);
+		r = slot.directory->device != node->device ? -EXDEV
+							   : link_unprotected(tree, replay, node, &slot, ret_entry);
 		slot_put(tree, &slot);
 	}
 	node_put(tree->nodes, node);
@@ -250,21 +330,32 @@ static int remove_once(struct tree *tree, struct replay *replay, const struct sl
 	return unlinkat(slot->directory->fd, slot->name, flags) < 0 ? -errno : 0;
 }
 
+static int remove_claimed(struct tree *tree, struct replay *replay, const struct slot *slot, int flags)
+{
+	int r = is_disk(tree, slot);
+
+	if (r > 0)
+		return flags & AT_REMOVEDIR ? -ENOTDIR : remove_disk(tree, replay, slot);
+	if (r == 0 && flags & AT_REMOVEDIR)
+		r = check_nothing_beneath(tree, slot);
+	return r < 0 ? r : remove_once(tree, replay, slot, flags);
+}
+
 static int remove_name(struct tree *tree, struct replay *replay, uint64_t parent, const char *name, int flags)
 {
+	struct name_claim claim;
 	struct slot slot;
 	int r = slot_get(tree, parent, name, &slot);
 
 	if (r < 0)
 		return r;
-	disks_lock_names(tree->disks);
-	if (is_disk(tree, &slot))
-		r = flags & AT_REMOVEDIR ? -ENOTDIR : remove_disk(tree, replay, &slot);
-	else if (flags & AT_REMOVEDIR && disks_any_beneath(tree->disks, slot.path))
-		r = -EBUSY;
-	else
-		r = remove_once(tree, replay, &slot, flags);
-	disks_unlock_names(tree->disks);
+	r = claim_slots(tree, &slot, NULL, NULL, &claim);
+	if (r < 0) {
+		slot_put(tree, &slot);
+		return r;
+	}
+	r = remove_claimed(tree, replay, &slot, flags);
+	name_claim_release(&claim);
 	slot_put(tree, &slot);
 	return r;
 }
@@ -283,22 +374,24 @@ int tree_remove_directory(struct tree *tree, struct replay *replay, uint64_t par
 
 static int check_rename(struct tree *tree, const struct slot *from, const struct slot *to)
 {
-	if (is_disk(tree, from) || is_disk(tree, to))
-		return -EPERM;
-	if (disks_any_beneath(tree->disks, from->path) || disks_any_beneath(tree->disks, to->path))
-		return -EBUSY;
-	return 0;
+	int r = check_no_disk(tree, from, -EPERM);
+
+	if (r == 0)
+		r = check_no_disk(tree, to, -EPERM);
+	if (r == 0)
+		r = check_nothing_beneath(tree, from);
+	return r < 0 ? r : check_nothing_beneath(tree, to);
 }
 
 /*
  * A directory that was moved has another path now: finding it notes that. Should that fail, the
  * next lookup notes it.
  */
-static void see_again(struct tree *tree, const struct slot *slot)
+static void see_again(struct tree *tree, const struct replay *replay, const struct slot *slot)
 {
 	struct node *node;
 
-	if (tree_find(tree, slot->directory, slot->name, &node) == 0)
+	if (tree_find(tree, slot->directory, slot->name, &(struct requester){ .uid = replay->uid }, &node) == 0)
 		node_put(tree->nodes, node);
 }
 
@@ -343,15 +436,16 @@ static int rename_slots(struct tree *tree, struct replay *replay, const struct s
 		r = rename_once(tree, replay, from, to, flags);
 	if (r < 0)
 		return r;
-	see_again(tree, to);
+	see_again(tree, replay, to);
 	if (flags & RENAME_EXCHANGE)
-		see_again(tree, from);
+		see_again(tree, replay, from);
 	return 0;
 }
 
 int tree_rename(struct tree *tree, struct replay *replay, uint64_t parent, const char *name, uint64_t new_parent,
 		const char *new_name, unsigned flags)
 {
+	struct name_claim claim;
 	struct slot from, to;
 	int r;
 
@@ -363,9 +457,12 @@ int tree_rename(struct tree *tree, struct replay *replay, uint64_t parent, const
 		return r;
 	r = slot_get(tree, new_parent, new_name, &to);
 	if (r == 0) {
-		disks_lock_names(tree->disks);
-		r = rename_slots(tree, replay, &from, &to, flags);
-		disks_unlock_names(tree->disks);
+		r = from.directory->device != to.directory->device ? -EXDEV
+								   : claim_slots(tree, &from, &to, NULL, &claim);
+		if (r == 0) {
+			r = rename_slots(tree, replay, &from, &to, flags);
+			name_claim_release(&claim);
+		}
 		slot_put(tree, &to);
 	}
 	slot_put(tree, &from);
@@ -393,10 +490,10 @@ static int create_file(struct tree *tree, struct replay *replay, const struct sl
 {
 	bool noted = replay_recall(tree->handover, replay) != NULL;
 	struct stat there = look_at(slot);
-	int r;
+	int r = check_no_disk(tree, slot, flags & O_EXCL ? -EEXIST : -ESTALE);
 
-	if (is_disk(tree, slot))
-		return flags & O_EXCL ? -EEXIST : -ESTALE;
+	if (r < 0)
+		return r;
 	if (noted && there.st_ino)
 		return open_created(slot, flags);
 	if (!there.st_ino)
@@ -405,7 +502,8 @@ static int create_file(struct tree *tree, struct replay *replay, const struct sl
 	return r == -EEXIST && !(flags & O_EXCL) ? -ESTALE : r;
 }
 
-static int enter_created(struct tree *tree, const struct slot *slot, int fd, struct node **ret_node)
+static int enter_created(struct tree *tree, const struct replay *replay, const struct slot *slot, int fd,
+			 struct node **ret_node)
 {
 	struct stat st;
 	int pinned = file_open(fd, O_PATH), r;
@@ -417,56 +515,67 @@ static int enter_created(struct tree *tree, const struct slot *slot, int fd, str
 		close(pinned);
 		return r;
 	}
-	return tree_node_of_file(tree, slot->directory, slot->name, pinned, &st, ret_node);
+	return tree_node_of_file(tree, slot->directory, slot->name, pinned, &st, replay->uid, ret_node);
 }
 
-static int add_created_handle(struct tree *tree, const struct replay *replay, struct node *node, int flags, int *fd,
-			      struct opening *ret_opening)
+/* The handle, consumed, of a file that was created and is open as its `fd`. */
+static int tell_created(struct tree *tree, const struct replay *replay, const struct slot *slot, struct handle *handle,
+			struct entry *ret_entry, struct opening *ret_opening)
 {
-	struct handle *handle = handle_new(HANDLE_FILE);
+	struct node *node;
+	int r = enter_created(tree, replay, slot, handle->fd, &node);
 
-	if (!handle)
-		return -ENOMEM;
+	if (r < 0) {
+		close_fdp(&handle->fd);
+		handle_free(tree->handles, handle);
+		return r;
+	}
 	handle->node = node_ref(tree->nodes, node);
-	handle->fd = steal_fd(fd);
-	handle->flags = flags;
-	handle->writer = (flags & O_ACCMODE) != O_RDONLY;
 	tree_tell_opening(tree, replay, handle, ret_opening);
-	return 0;
+	r = tree_tell(tree, node, ret_entry);
+	if (r < 0)
+		tree_close(tree, ret_opening->handle);
+	node_put(tree->nodes, node);
+	return r;
 }
 
 static int create_in(struct tree *tree, struct replay *replay, const struct slot *slot, int flags,
 		     const struct creation *creation, struct entry *ret_entry, struct opening *ret_opening)
 {
-	CLEANUP(close_fdp) int fd = create_file(tree, replay, slot, flags, creation);
-	struct node *node;
-	int r = fd < 0 ? fd : enter_created(tree, slot, fd, &node);
+	struct handle *handle;
+	int r = handle_new(tree->handles, HANDLE_FILE, replay->uid, NULL, false, &handle);
 
 	if (r < 0)
 		return r;
-	r = add_created_handle(tree, replay, node, flags, &fd, ret_opening);
-	if (r == 0) {
-		r = tree_tell(tree, node, ret_entry);
-		if (r < 0)
-			tree_close(tree, ret_opening->handle);
-	}
-	node_put(tree->nodes, node);
+	handle->flags = flags;
+	handle->writer = (flags & O_ACCMODE) != O_RDONLY;
+	handle->opener = (struct identity){ .uid = creation->creator.uid, .gid = creation->creator.gid };
+	handle->fd = create_file(tree, replay, slot, flags, creation);
+	if (handle->fd >= 0)
+		return tell_created(tree, replay, slot, handle, ret_entry, ret_opening);
+	r = handle->fd;
+	handle_free(tree->handles, handle);
 	return r;
 }
 
 int tree_create(struct tree *tree, struct replay *replay, uint64_t parent, const char *name, int flags,
 		const struct creation *creation, struct entry *ret_entry, struct opening *ret_opening)
 {
+	struct name_claim claim;
 	struct slot slot;
 	int r;
 
 	tree_take_back(tree, replay);
-	r = slot_get(tree, parent, name, &slot);
-	if (r < 0)
+	r = check_room(tree, replay);
+	if (r == 0)
+		r = slot_get(tree, parent, name, &slot);
+	if (r != 0)
 		return r;
-	disks_lock_names(tree->disks);
-	r = create_in(tree, replay, &slot, flags, creation, ret_entry, ret_opening);
-	disks_unlock_names(tree->disks);
+	r = claim_slots(tree, &slot, NULL, NULL, &claim);
+	if (r == 0) {
+		r = create_in(tree, replay, &slot, flags, creation, ret_entry, ret_opening);
+		name_claim_release(&claim);
+	}
 	slot_put(tree, &slot);
 	return r;
 }

@@ -17,7 +17,7 @@
 #include "tree_internal.h"
 
 /*
- * A copy occupies one of the few threads, so it is answered when this much of it has been copied.
+ * A copy cannot be interrupted, so it is answered when this much of it has been copied.
  */
 #define COPY_SIZE_MAX ((size_t)64 << 20)
 
@@ -37,9 +37,11 @@ static int check_protection(struct tree *tree, struct node *node, bool writer)
 
 static int open_file(struct tree *tree, struct node *node, int flags, struct handle *handle)
 {
-	int r = check_protection(tree, node, handle->writer);
+	int r = tree_protect_due(tree, node);
 
-	if (r < 0)
+	if (r == 0)
+		r = check_protection(tree, node, handle->writer);
+	if (r != 0)
 		return r;
 	handle->fd = file_open(node->fd, flags);
 	if (handle->fd < 0)
@@ -50,37 +52,51 @@ static int open_file(struct tree *tree, struct node *node, int flags, struct han
 	return r;
 }
 
-static int open_scratch(struct tree *tree, struct node *node, bool nonblock, struct handle *handle)
+/*
+ * Whoever became a writer since he looked the name up finds another node when he does so again: all
+ * who write have one inode, which keeps their locks.
+ */
+static int open_scratch(struct tree *tree, struct node *node, struct handle *handle)
 {
 	struct scratch *scratch = node_scratch(tree->nodes, node);
 	int r;
 
 	if (!scratch)
 		return -ESTALE;
-	r = tree_or_would_wait(scratch_open(scratch, handle->writer, nonblock), nonblock);
+	if (!node->for_onlookers)
+		r = scratch_open(scratch, handle->writer);
+	else
+		r = handle->writer ? -ESTALE : scratch_look_on(scratch, &handle->onlooker);
 	if (r == 0) {
 		handle->fd = scratch_fd(scratch);
-		if (handle->fd >= 0) {
-			handle->scratch = scratch;
-			return 0;
-		}
-		r = handle->fd;
-		scratch_close(scratch, handle->writer);
+		handle->scratch = scratch;
+		return 0;
 	}
 	scratch_put(scratch);
 	return r;
 }
 
-static int open_view(struct node *node, int flags, bool nonblock, struct handle *handle)
+static int open_view(struct node *node, int flags, struct handle *handle)
 {
 	if (handle->writer || flags & O_TRUNC)
 		return -EROFS;
 	handle->view = node->view;
-	handle->fd = view_open(node->view, nonblock);
-	return handle->fd < 0 ? tree_or_would_wait(handle->fd, nonblock) : 0;
+	handle->fd = view_open(node->view, node->for_onlookers ? &handle->onlooker : NULL);
+	return handle->fd < 0 ? handle->fd : 0;
 }
 
-static int open_node(struct tree *tree, struct node *node, int flags, bool nonblock, struct handle **ret_handle)
+const char *tree_counted_to(const struct node *node)
+{
+	bool is_image;
+
+	return node->for_onlookers          ? NULL
+	       : node->kind == NODE_SCRATCH ? disk_name(node->disk)
+	       : node->kind == NODE_VIEW    ? view_name(node->view, &is_image)
+					    : NULL;
+}
+
+static int open_node(struct tree *tree, const struct replay *replay, struct node *node, int flags,
+		     struct handle **ret_handle)
 {
 	static const enum handle_kind kinds[] = {
 		[NODE_FILE] = HANDLE_FILE,
@@ -91,20 +107,20 @@ static int open_node(struct tree *tree, struct node *node, int flags, bool nonbl
 	int r;
 
 	if (node->kind == NODE_IMAGES_DIRECTORY || node->kind == NODE_FIXED)
-		return admin_open(tree, node, flags, ret_handle);
-	handle = handle_new(kinds[node->kind]);
-	if (!handle)
-		return -ENOMEM;
+		return admin_open(tree, node, replay->uid, flags, ret_handle);
+	r = handle_new(tree->handles, kinds[node->kind], replay->uid, tree_counted_to(node), false, &handle);
+	if (r < 0)
+		return r;
 	handle->flags = flags;
 	handle->writer = (flags & O_ACCMODE) != O_RDONLY;
 	if (node->kind == NODE_FILE)
 		r = open_file(tree, node, flags, handle);
 	else if (node->kind == NODE_SCRATCH)
-		r = open_scratch(tree, node, nonblock, handle);
+		r = open_scratch(tree, node, handle);
 	else
-		r = open_view(node, flags, nonblock, handle);
+		r = open_view(node, flags, handle);
 	if (r != 0)
-		handle_free(handle);
+		handle_free(tree->handles, handle);
 	else
 		*ret_handle = handle;
 	return r;
@@ -115,7 +131,8 @@ static int open_node(struct tree *tree, struct node *node, int flags, bool nonbl
  * for it; the size that stat(2) shows is not how much there is to read; it is a scratch. The
  * scratch's own file has a page cache already, and its writer, a QEMU, reads little of it again,
  * while a second copy takes as long as the first. A view's cached pages may stay: a view hardly
- * ever changes, and when it does, so does its modification time.
+ * ever changes, and when it does, so does its modification time. But an onlooker's reads must all
+ * be asked for, so that they can be refused.
  */
 void tree_tell_opening(struct tree *tree, const struct replay *replay, struct handle *handle,
 		       struct opening *ret_opening)
@@ -125,7 +142,9 @@ void tree_tell_opening(struct tree *tree, const struct replay *replay, struct ha
 
 	handle->asked_by = replay->unique;
 	node_opened(tree->nodes, handle->node, handle->scratch);
-	if (handle->kind == HANDLE_FILE || handle->kind == HANDLE_SCRATCH || handle->kind == HANDLE_VIEW) {
+	if (handle->onlooker.among) {
+		opening.direct_io = true;
+	} else if (handle->kind == HANDLE_FILE || handle->kind == HANDLE_SCRATCH || handle->kind == HANDLE_VIEW) {
 		opening.backing_id = passthrough_enter(&tree->passthrough, &handle->node->passthrough, handle->fd,
 						       noted ? &noted->backing_id : NULL);
 		handle->entered = true;
@@ -135,7 +154,7 @@ void tree_tell_opening(struct tree *tree, const struct replay *replay, struct ha
 		opening.direct_io = true;
 	}
 	opening.no_flush = handle->kind != HANDLE_FILE && handle->kind != HANDLE_SCRATCH;
-	if (handle->kind == HANDLE_SCRATCH)
+	if (handle->kind == HANDLE_SCRATCH && handle->entered)
 		scratch_note_passthrough(handle->scratch, opening.backing_id != 0);
 	opening.handle = handle_add(tree->handles, handle);
 	*ret_opening = opening;
@@ -147,7 +166,7 @@ void tree_take_back(struct tree *tree, const struct replay *replay)
 		handle_take_back(tree->handles, replay->unique);
 }
 
-int tree_open(struct tree *tree, const struct replay *replay, uint64_t id, int flags, bool nonblock,
+int tree_open(struct tree *tree, const struct replay *replay, uint64_t id, int flags, const struct requester *opener,
 	      struct opening *ret_opening)
 {
 	struct node *node;
@@ -158,12 +177,16 @@ int tree_open(struct tree *tree, const struct replay *replay, uint64_t id, int f
 	node = node_get(tree->nodes, id);
 	if (!node)
 		return -ESTALE;
-	r = open_node(tree, node, flags, nonblock, &handle);
+	r = open_node(tree, replay, node, flags, &handle);
 	if (r != 0) {
 		node_put(tree->nodes, node);
 		return r;
 	}
 	handle->node = node;
+	if (handle->kind == HANDLE_CONTROL && opener->uid)
+		handle->opener = identity_of(opener->uid, opener->gid, opener->pid);
+	else
+		handle->opener = (struct identity){ .uid = opener->uid, .gid = opener->gid };
 	tree_tell_opening(tree, replay, handle, ret_opening);
 	return 0;
 }
@@ -182,10 +205,12 @@ int tree_read(struct tree *tree, uint64_t number, size_t size, off_t offset, str
 
 	if (!handle)
 		return -EBADF;
-	if (handle->fd >= 0)
-		*ret_piece = (struct piece){ .fd = handle->fd, .offset = offset, .length = size };
-	else
+	if (handle->kind == HANDLE_VIEW && handle->fd < 0)
+		r = -EIO; /* tree_restore.c could not open it again */
+	else if (handle->fd < 0)
 		r = admin_read(handle, size, offset, ret_piece);
+	else if ((r = onlooker_begin(&handle->onlooker)) == 0)
+		*ret_piece = (struct piece){ .fd = handle->fd, .offset = offset, .length = size };
 	if (r < 0)
 		handle_put(tree->handles, handle);
 	else
@@ -196,6 +221,7 @@ int tree_read(struct tree *tree, uint64_t number, size_t size, off_t offset, str
 void tree_read_done(struct tree *tree, struct piece *piece)
 {
 	free(piece->bytes);
+	onlooker_end(&piece->handle->onlooker);
 	handle_put(tree->handles, piece->handle);
 }
 
@@ -292,27 +318,57 @@ off_t tree_seek(struct tree *tree, uint64_t number, off_t offset, int whence)
 
 	if (!handle)
 		return -EBADF;
-	if (handle->fd >= 0 && (whence == SEEK_DATA || whence == SEEK_HOLE)) {
+	if (handle->fd >= 0 && (whence == SEEK_DATA || whence == SEEK_HOLE))
+		r = onlooker_begin(&handle->onlooker);
+	if (r == 0) {
 		r = lseek(handle->fd, offset, whence);
 		if (r < 0)
 			r = -errno;
+		onlooker_end(&handle->onlooker);
 	}
 	handle_put(tree->handles, handle);
 	return r;
 }
 
+static ssize_t copy(struct handle *source, off_t from, struct handle *target, off_t to, size_t length, unsigned flags)
+{
+	ssize_t r = onlooker_begin(&source->onlooker);
+
+	if (r < 0)
+		return r;
+	r = copy_file_range(source->fd, &from, target->fd, &to, length < COPY_SIZE_MAX ? length : COPY_SIZE_MAX, flags);
+	if (r < 0)
+		r = -errno;
+	onlooker_end(&source->onlooker);
+	return r;
+}
+
+/* Whether both are on one filesystem, as far as is known without asking these. */
+static bool is_near(struct tree *tree, const struct handle *source, uint64_t to)
+{
+	struct handle *target = handle_get(tree->handles, to);
+	bool is = target && target->node->device == source->node->device;
+
+	handle_put(tree->handles, target);
+	return is;
+}
+
+/*
+ * A copy waits for one filesystem alone, that of the target, in whose lanes it is (errand.c). For
+ * one between two the kernel gets EXDEV, and reads and writes instead.
+ */
 ssize_t tree_copy(struct tree *tree, uint64_t from, off_t from_offset, uint64_t to, off_t to_offset, size_t length,
 		  unsigned flags, bool kill)
 {
 	struct handle *source = handle_get(tree->handles, from), *target;
-	ssize_t r = source && source->fd >= 0 ? writable(tree, to, kill, &target) : -EBADF;
+	ssize_t r = source && source->fd >= 0 ? 0 : -EBADF;
 
+	if (r == 0 && !is_near(tree, source, to))
+		r = -EXDEV;
+	if (r == 0)
+		r = writable(tree, to, kill, &target);
 	if (r == 0) {
-		if (length > COPY_SIZE_MAX)
-			length = COPY_SIZE_MAX;
-		r = copy_file_range(source->fd, &from_offset, target->fd, &to_offset, length, flags);
-		if (r < 0)
-			r = -errno;
+		r = copy(source, from_offset, target, to_offset, length, flags);
 		handle_put(tree->handles, target);
 	}
 	handle_put(tree->handles, source);
@@ -321,27 +377,33 @@ ssize_t tree_copy(struct tree *tree, uint64_t from, off_t from_offset, uint64_t 
 
 /* ---- directories */
 
-int tree_open_directory(struct tree *tree, const struct replay *replay, uint64_t id, struct opening *ret_opening)
+int tree_open_directory(struct tree *tree, const struct replay *replay, uint64_t id, const struct requester *opener,
+			struct opening *ret_opening)
 {
-	struct node *node = node_get(tree->nodes, id);
-	struct handle *handle = node ? handle_new(HANDLE_DIRECTORY) : NULL;
-	int r = 0;
+	struct node *node;
+	struct handle *handle;
+	int r;
 
 	tree_take_back(tree, replay);
-	if (!handle) {
+	node = node_get(tree->nodes, id);
+	if (!node)
+		return -ESTALE;
+	r = handle_new(tree->handles, HANDLE_DIRECTORY, replay->uid, NULL, false, &handle);
+	if (r < 0) {
 		node_put(tree->nodes, node);
-		return node ? -ENOMEM : -ESTALE;
+		return r;
 	}
 	if (node->kind == NODE_FILE)
 		r = handle->fd = file_open(node->fd, O_RDONLY | O_DIRECTORY);
 	else if (!admin_is_directory(node))
 		r = -ENOTDIR;
 	if (r < 0) {
-		handle_free(handle);
+		handle_free(tree->handles, handle);
 		node_put(tree->nodes, node);
 		return r;
 	}
 	handle->node = node;
+	handle->opener = (struct identity){ .uid = opener->uid, .gid = opener->gid };
 	tree_tell_opening(tree, replay, handle, ret_opening);
 	return 0;
 }
@@ -362,11 +424,15 @@ static bool note_disk(void *context, const char *component, bool is_directory)
 /* The inode number that a lookup of the disk would show now. */
 static uint64_t disk_inode(struct tree *tree, struct node *directory, const char *name)
 {
-	CLEANUP(freep) char *path = node_path(tree->nodes, directory, name);
-	struct disk *disk = path ? disks_find(tree->disks, path) : NULL;
-	struct scratch *scratch = disk ? disk_scratch(disk) : NULL;
-	uint64_t inode = scratch ? node_own_inode(NODE_SCRATCH, scratch_serial(scratch)) : 0;
+	CLEANUP(freep) char *path = NULL;
+	struct scratch *scratch = NULL;
+	struct disk *disk = NULL;
+	uint64_t inode;
 
+	if (node_path(tree->nodes, directory, name, &path) == 0 && path)
+		disk = disks_find(tree->disks, path);
+	scratch = disk ? disk_scratch(disk) : NULL;
+	inode = scratch ? node_own_inode(NODE_SCRATCH, scratch_serial(scratch)) : 0;
 	scratch_put(scratch);
 	disk_put(disk);
 	return inode;
@@ -404,23 +470,34 @@ static int merge(struct tree *tree, struct node *directory, const struct listing
 	return r;
 }
 
+/* The disks directly in a directory. */
+static int list_disks(struct tree *tree, const struct node *directory, struct listing *disks)
+{
+	CLEANUP(freep) char *path = NULL, *above = NULL;
+	int r = node_path(tree->nodes, directory, "", &path);
+
+	if (r < 0 || !path)
+		return r;
+	above = strndup(path, *path ? strlen(path) - 1 : 0); /* without the slash that it ends in */
+	if (!above)
+		return -ENOMEM;
+	disks_visit_names(tree->disks, above, note_disk, disks);
+	listing_sort(disks);
+	return disks->count ? tree_check_place(tree, directory, path) : 0;
+}
+
 static int list_images(struct tree *tree, const struct handle *handle, struct listing *listing)
 {
 	CLEANUP(listing_freep) struct listing *real = listing_new();
 	CLEANUP(listing_freep) struct listing *disks = listing_new();
-	CLEANUP(freep) char *path = node_path(tree->nodes, handle->node, "");
 	int r;
 
-	if (!real || !disks || !path)
+	if (!real || !disks)
 		return -ENOMEM;
 	r = listing_read(real, handle->fd);
-	if (r < 0)
-		return r;
-	if (*path)
-		path[strlen(path) - 1] = '\0'; /* node_path() ended it in a slash */
-	disks_visit_names(tree->disks, path, note_disk, disks);
-	listing_sort(disks);
-	return merge(tree, handle->node, real, disks, listing);
+	if (r == 0)
+		r = list_disks(tree, handle->node, disks);
+	return r < 0 ? r : merge(tree, handle->node, real, disks, listing);
 }
 
 static int list_dots(struct tree *tree, struct node *node, struct listing *listing)
@@ -430,12 +507,12 @@ static int list_dots(struct tree *tree, struct node *node, struct listing *listi
 
 	if (r == 0)
 		r = listing_add(listing, ".", st.st_ino, S_IFDIR);
-	if (r == 0 && node->kind == NODE_FILE && node->id != NODE_ROOT && fstatat(node->fd, "..", &st, 0) == 0)
+	if (r == 0 && node->kind == NODE_FILE && node->id != NODE_ROOT && file_look(node->fd, "..", &st) == 0)
 		st.st_ino = tree_inode(tree, st.st_dev, st.st_ino);
 	return r < 0 ? r : listing_add(listing, "..", st.st_ino, S_IFDIR);
 }
 
-static int list(struct tree *tree, struct handle *handle)
+static int list_locked(struct tree *tree, struct handle *handle)
 {
 	CLEANUP(listing_freep) struct listing *listing = listing_new();
 	int r;
@@ -449,8 +526,7 @@ static int list(struct tree *tree, struct handle *handle)
 	if (r < 0)
 		return r;
 	listing_place(listing);
-	listing_free(handle->listing);
-	handle->listing = steal_pointer(&listing);
+	handle_set_listing(tree->handles, handle, steal_pointer(&listing));
 	return 0;
 }
 
@@ -477,7 +553,9 @@ int tree_read_directory(struct tree *tree, uint64_t number, off_t offset,
 		return -EBADF;
 	LOCKED (&handle->lock) {
 		if (offset == 0 || !handle->listing)
-			r = list(tree, handle);
+			r = list_locked(tree, handle);
+		else
+			handle_uses_listing(tree->handles, handle);
 		if (r == 0)
 			visit_entries(handle->listing, offset, visit, context);
 	}

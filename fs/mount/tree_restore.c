@@ -8,11 +8,13 @@
  *   2. handles    their files are opened again, and counted as open on their scratch or view
  *   3. backing    backing files stay registered under their ids; those that no descriptor uses are
  *                 released
- *   4. the rest   nodes that the kernel forgot while no daemon heard it are dropped, and so are
- *                 stored descriptors that were not needed
+ *   4. the rest   stored descriptors that were not needed are dropped. Nodes that the kernel forgot
+ *                 while no daemon heard it are found out by the notifier, and dropped by and by
  *
  * No path in the mount may be used here: nobody answers requests yet, so the access would hang.
- * Nothing waits for a fold, since none runs yet.
+ * For the same reason what lies on another filesystem than the images', which may hang, is not
+ * waited for long (reach.h); what cannot be had by then is lost. Nothing waits for a fold, since
+ * none runs yet.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,14 +26,20 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "reach.h"
 #include "tree_internal.h"
+
+/* Of a file that is found by its name, the directory is restored first, which mostly has been. */
+#define DEPTH_MAX 64
 
 struct restore {
 	struct tree *tree;
 	struct fdstore *store;
 	struct handover_node **nodes; /* sorted by their numbers */
 	size_t count, room;
-	unsigned lost; /* handles that could not be restored */
+	unsigned depth; /* of restore_node(), which calls itself */
+	unsigned lost;  /* handles that could not be restored */
+	struct reach *reach;
 };
 
 /* ---- finding files again */
@@ -44,7 +52,7 @@ static bool is_the_same(const struct handover_node *noted, const struct stat *st
 /* The descriptor, if it is the file that was written down; else it is consumed. */
 static int check_file(const struct handover_node *noted, int fd, struct stat *ret_stat)
 {
-	int r = fd < 0 ? fd : file_stat(fd, ret_stat);
+	int r = fd < 0 ? fd : file_look(fd, "", ret_stat);
 
 	if (r == 0 && is_the_same(noted, ret_stat))
 		return fd;
@@ -75,10 +83,18 @@ static struct node *node_of_number(struct restore *restore, uint64_t id)
 	struct node *node = node_get(restore->tree->nodes, id);
 	struct handover_node **found;
 
-	if (node)
+	if (node || restore->depth == DEPTH_MAX)
 		return node;
 	found = bsearch(&key, restore->nodes, restore->count, sizeof(key), compare_ids);
-	return found && *found ? restore_node(restore, *found) : NULL;
+	restore->depth++;
+	node = found && *found ? restore_node(restore, *found) : NULL;
+	restore->depth--;
+	return node;
+}
+
+static bool is_component(const char *name)
+{
+	return *name && !strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
 static int find_by_name(struct restore *restore, const struct handover_node *noted, struct stat *ret_stat)
@@ -86,8 +102,11 @@ static int find_by_name(struct restore *restore, const struct handover_node *not
 	struct node *parent = noted->parent ? node_of_number(restore, noted->parent) : NULL;
 	int fd = -ESTALE;
 
-	if (parent && parent->kind == NODE_FILE && !strchr(noted->name, '/'))
-		fd = check_file(noted, file_find(parent->fd, noted->name, ret_stat), ret_stat);
+	if (parent && parent->kind == NODE_FILE && is_component(noted->name)) {
+		dev_t device = parent->device == restore->tree->device ? noted->device : parent->device;
+
+		fd = check_file(noted, reach_name(restore->reach, device, parent->fd, noted->name, 0), ret_stat);
+	}
 	node_put(restore->tree->nodes, parent);
 	return fd;
 }
@@ -119,44 +138,98 @@ static int find_file(struct restore *restore, const struct handover_node *noted,
  * without being written down
  */
 
-static int find_own_name(int parent, int fd, char name[NAME_MAX + 1])
+/* Whether the name leads to the directory. */
+static bool leads_to(struct restore *restore, dev_t device, int above, const char *name, const struct node *node)
 {
-	char link[32], path[PATH_MAX];
-	struct stat st, found;
-	ssize_t n;
+	CLEANUP(close_fdp) int fd = is_component(name) ? reach_name(restore->reach, device, above, name, 0) : -ENOENT;
+	struct stat st;
 
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = readlink(link, path, sizeof(path) - 1);
-	if (n < 0)
-		return -errno;
-	path[n] = '\0';
-	snprintf(name, NAME_MAX + 1, "%s", basename(path));
-	if (fstat(fd, &st) < 0 || fstatat(parent, name, &found, AT_SYMLINK_NOFOLLOW) < 0)
-		return -errno;
-	return found.st_dev == st.st_dev && found.st_ino == st.st_ino ? 0 : -ESTALE;
+	return fd >= 0 && file_look(fd, "", &st) == 0 && st.st_dev == node->device && st.st_ino == node->inode;
 }
 
-/* Give a directory its parent, and that its own, up to the images directory, which is the root. */
-static int place_directory(struct tree *tree, struct node *node)
+/* The name that was noted, or what the kernel says, as far as a path goes. */
+static int find_own_name(struct restore *restore, dev_t device, int above, const struct node *node,
+			 char name[NAME_MAX + 1])
 {
-	CLEANUP(close_fdp) int above = openat(node->fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	char name[NAME_MAX + 1];
-	struct node *parent = NULL;
-	struct stat st;
-	int r = above < 0 ? -errno : find_own_name(above, node->fd, name);
+	CLEANUP(freep) char *path = calloc(1, PATH_MAX);
+	char link[32];
 
-	if (r < 0 || node->parent)
-		return r;
-	r = file_stat(above, &st);
+	if (!path)
+		return -ENOMEM;
+	snprintf(name, NAME_MAX + 1, "%s", node->noted ? node->noted->name : "");
+	if (leads_to(restore, device, above, name, node))
+		return 0;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", node->fd);
+	if (readlink(link, path, PATH_MAX - 1) < 0)
+		return -errno;
+	snprintf(name, NAME_MAX + 1, "%s", basename(path));
+	return leads_to(restore, device, above, name, node) ? 0 : -ESTALE;
+}
+
+/* The directory above, with a reference, and the name in it. "/" is its own parent. */
+static int find_parent(struct restore *restore, const struct node *node, char name[NAME_MAX + 1],
+		       struct node **ret_parent)
+{
+	bool in_vain = node->noted && node->noted->restoring; /* as it was for another beneath it */
+	CLEANUP(close_fdp)
+	int above = in_vain ? -ESTALE : reach_name(restore->reach, node->device, node->fd, "..", O_DIRECTORY);
+	struct tree *tree = restore->tree;
+	struct stat st;
+	int r = above < 0 ? above : file_look(above, "", &st);
+
+	if (r == 0 && st.st_dev == node->device && st.st_ino == node->inode)
+		r = -ESTALE;
 	if (r == 0)
-		r = node_of_file(tree->nodes, steal_fd(&above), &st, NULL, &parent);
-	if (r < 0 || !parent)
-		return r;
-	if (parent->id != NODE_ROOT)
-		r = place_directory(tree, parent);
-	if (r == 0)
-		r = node_seen(tree->nodes, node, parent, name, false);
-	node_put(tree->nodes, parent);
+		r = find_own_name(restore, st.st_dev == tree->device ? node->device : st.st_dev, above, node, name);
+	return r < 0 ? r : node_of_file(tree->nodes, steal_fd(&above), &st, HANDOVER_UNKNOWN, NULL, ret_parent);
+}
+
+/* A directory on the way up, a reference, and its name in the one above. */
+struct step {
+	struct node *node;
+	char name[NAME_MAX + 1];
+	struct step *below;
+};
+
+/*
+ * Give a directory its parent, and that its own, up to the images directory, which is the root, or
+ * one that has its parent already. Nothing is noted of one that was moved out, which does not lead
+ * there. A user chooses how deep this goes.
+ */
+static int place_directory(struct restore *restore, struct node *node)
+{
+	struct node_table *nodes = restore->tree->nodes;
+	struct step *steps = NULL;
+	int r = 0;
+
+	node = node_ref(nodes, node);
+	while (r == 0 && node->id != NODE_ROOT && !node->parent) {
+		struct step *step = calloc(1, sizeof(*step));
+		struct node *parent = NULL;
+
+		r = step ? find_parent(restore, node, step->name, &parent) : -ENOMEM;
+		if (r < 0) {
+			free(step);
+			break;
+		}
+		step->node = node;
+		step->below = steps;
+		steps = step;
+		node = parent;
+	}
+	while (steps) {
+		struct step *step = steps;
+
+		if (r == 0)
+			r = node_seen(nodes, step->node, node, step->name, false);
+		if (r < 0 && step->node->noted)
+			step->node->noted->restoring = true;
+		node_put(nodes, node);
+		node = step->node;
+		steps = step->below;
+		free(step);
+	}
+	node_put(nodes, node);
 	return r;
 }
 
@@ -170,7 +243,7 @@ static struct node *restore_file(struct restore *restore, struct handover_node *
 	bool stored;
 	int fd = find_file(restore, noted, &st, &stored);
 
-	if (fd < 0 || node_of_file(tree->nodes, fd, &st, noted, &node) < 0)
+	if (fd < 0 || node_of_file(tree->nodes, fd, &st, noted->owner, noted, &node) < 0)
 		return NULL;
 	node->was_protected = noted->was_protected;
 	node->stored = stored;
@@ -201,7 +274,7 @@ static struct node *restore_scratch(struct restore *restore, struct handover_nod
 
 	if (!scratch)
 		return NULL;
-	if (node_of_scratch(nodes, scratch_get(scratch), noted, &node) == 0)
+	if (node_of_scratch(nodes, scratch_get(scratch), noted->fixed, noted, &node) == 0)
 		node_opened(nodes, node, scratch);
 	scratch_put(scratch);
 	return node;
@@ -218,7 +291,7 @@ static struct node *restore_view(struct restore *restore, struct handover_node *
 	view_set_serial(view, noted->serial);
 	if (noted->labelled)
 		view_label(view, noted->label_uid, noted->label_gid, noted->label_mode);
-	return node_of_view(restore->tree->nodes, view, noted, &node) == 0 ? node : NULL;
+	return node_of_view(restore->tree->nodes, view, noted->fixed, noted, &node) == 0 ? node : NULL;
 }
 
 static struct node *make_node(struct restore *restore, struct handover_node *noted)
@@ -238,8 +311,10 @@ static struct node *make_node(struct restore *restore, struct handover_node *not
 	case NODE_FIXED:
 		if (noted->fixed > FIXED_LAYERS)
 			return NULL;
-		return node_of_fixed(nodes, (enum node_fixed)noted->fixed, noted->serial, noted, &node) == 0 ? node
-													     : NULL;
+		return node_of_fixed(nodes, (enum node_fixed)noted->fixed, noted->serial, noted->owner, noted, &node) ==
+				       0
+			       ? node
+			       : NULL;
 	default:
 		return NULL;
 	}
@@ -298,7 +373,8 @@ static void place_node(struct restore *restore, uint64_t id)
 	struct node_table *nodes = restore->tree->nodes;
 	struct node *node = id ? node_get(nodes, id) : NULL;
 
-	if (node && node->kind == NODE_FILE && S_ISDIR(node->type) && place_directory(restore->tree, node) < 0)
+	if (node && node->id != NODE_ROOT && node->kind == NODE_FILE && S_ISDIR(node->type) &&
+	    place_directory(restore, node) < 0)
 		log_debug("fuse", "node %llu: the directory no longer lies in the images directory",
 			  (unsigned long long)id);
 	node_put(nodes, node);
@@ -326,20 +402,90 @@ static int reopen_scratch(struct restore *restore, struct node *node, struct han
 
 	if (!scratch)
 		return -ESTALE;
-	scratch_reopen(scratch, handle->writer);
+	if (node->for_onlookers)
+		scratch_look_on_again(scratch, &handle->onlooker);
+	else
+		scratch_reopen(scratch, handle->writer);
 	handle->scratch = scratch;
 	return scratch_fd(scratch);
+}
+
+struct view_again {
+	struct view *view; /* a reference */
+	uint64_t seen;
+};
+
+static int open_view(void *context)
+{
+	struct view_again *again = context;
+
+	return view_open_again(again->view, &again->seen);
+}
+
+static void drop_view(void *context, int fd)
+{
+	struct view_again *again = context;
+
+	close_fdp(&fd);
+	view_put(again->view);
+	free(again);
+}
+
+static int open_view_patiently(struct restore *restore, struct view *view, uint64_t *ret_seen)
+{
+	struct view_again *again = calloc(1, sizeof(*again));
+	bool is_image;
+	int fd;
+
+	if (again)
+		again->view = view_of_image(restore->tree->disks, view_name(view, &is_image));
+	if (!again || !again->view) {
+		free(again);
+		return -ENOMEM;
+	}
+	if (!reach_call(restore->reach, view_device(view), &(struct timed_call){ open_view, drop_view, again }, &fd))
+		return fd;
+	*ret_seen = again->seen;
+	drop_view(again, -1);
+	return fd;
+}
+
+/*
+ * An image whose filesystem does not answer stays pinned, though this descriptor cannot be read by
+ * the daemon any more: whoever has it open may go on reading past the daemon (passthrough.h), and
+ * no fold must write the image meanwhile.
+ */
+static int reopen_view(struct restore *restore, struct node *node, struct handle *handle)
+{
+	struct onlooker *onlooker = node->for_onlookers ? &handle->onlooker : NULL;
+	dev_t device = view_device(node->view);
+	uint64_t seen = 0;
+	int fd;
+
+	handle->view = node->view;
+	view_pin_again(node->view, onlooker);
+	if (device && device != restore->tree->device)
+		fd = open_view_patiently(restore, node->view, &seen);
+	else
+		fd = view_open_again(node->view, &seen);
+	if (onlooker)
+		onlooker->seen = seen;
+	handle->fd = fd < 0 ? -1 : fd;
+	if (fd >= 0 || fd == -ETIMEDOUT)
+		return 0;
+	view_close(node->view, -1, onlooker);
+	return fd;
 }
 
 static int reopen(struct restore *restore, struct node *node, struct handle *handle)
 {
 	if (node->kind == NODE_FILE)
-		handle->fd =
-			file_open(node->fd, handle->kind == HANDLE_DIRECTORY ? O_RDONLY | O_DIRECTORY : handle->flags);
+		handle->fd = reach_again(restore->reach, node->device, node->fd,
+					 handle->kind == HANDLE_DIRECTORY ? O_RDONLY | O_DIRECTORY : handle->flags);
 	else if (node->kind == NODE_SCRATCH)
 		handle->fd = reopen_scratch(restore, node, handle);
 	else if (node->kind == NODE_VIEW)
-		handle->fd = view_reopen(handle->view = node->view);
+		return reopen_view(restore, node, handle);
 	else
 		return admin_reopen(restore->tree, node, handle);
 	return handle->fd < 0 ? handle->fd : 0;
@@ -358,6 +504,12 @@ static bool belong_together(enum node_kind node, enum handle_kind handle)
 	return handle <= HANDLE_TEXT && may[node][handle];
 }
 
+/* A fold has cut this onlooker: the file is not what it was when he opened it. */
+static bool was_cut(const struct onlooker *onlooker, const struct handover_handle *noted)
+{
+	return onlooker->seen && onlooker->seen != noted->vouched;
+}
+
 /* The caller keeps its reference on the node. */
 static int make_handle(struct restore *restore, struct node *node, struct handover_handle *noted)
 {
@@ -365,22 +517,24 @@ static int make_handle(struct restore *restore, struct node *node, struct handov
 	struct handle *handle;
 	int r;
 
-	if (!belong_together(node->kind, (enum handle_kind)noted->kind))
+	if (!belong_together(node->kind, (enum handle_kind)noted->kind) ||
+	    (node->for_onlookers && (noted->flags & O_ACCMODE) != O_RDONLY))
 		return -EPROTO;
-	handle = handle_new((enum handle_kind)noted->kind);
-	if (!handle)
-		return -ENOMEM;
+	r = handle_new(tree->handles, (enum handle_kind)noted->kind, noted->uid, tree_counted_to(node), true, &handle);
+	if (r < 0)
+		return r;
 	handle->flags = noted->flags;
 	handle->writer = (noted->flags & O_ACCMODE) != O_RDONLY;
 	handle->number = noted->number;
 	r = reopen(restore, node, handle);
 	if (r < 0) {
-		handle_free(handle);
+		handle_free(tree->handles, handle);
 		return r;
 	}
 	handle->node = node_ref(tree->nodes, node);
 	node_opened(tree->nodes, node, handle->scratch);
-	if (handle->kind == HANDLE_FILE || handle->kind == HANDLE_SCRATCH || handle->kind == HANDLE_VIEW) {
+	if (!node->for_onlookers &&
+	    (handle->kind == HANDLE_FILE || handle->kind == HANDLE_SCRATCH || handle->kind == HANDLE_VIEW)) {
 		int32_t id = node->noted ? node->noted->backing_id : 0;
 
 		passthrough_restore(&tree->passthrough, &node->passthrough, id);
@@ -389,6 +543,8 @@ static int make_handle(struct restore *restore, struct node *node, struct handov
 			scratch_note_passthrough(handle->scratch, id != 0);
 	}
 	handle_restore(tree->handles, handle, noted);
+	if (was_cut(&handle->onlooker, noted))
+		onlooker_cut(&handle->onlooker);
 	return 0;
 }
 
@@ -482,7 +638,7 @@ static void drop_answer(void *context, void *slot)
 
 void tree_restore(struct tree *tree, struct fdstore *store)
 {
-	struct restore restore = { .tree = tree, .store = store };
+	struct restore restore = { .tree = tree, .store = store, .reach = reach_new(tree->device) };
 
 	disks_go_on(tree->disks);
 	replay_forget_old(tree->handover);
@@ -492,12 +648,13 @@ void tree_restore(struct tree *tree, struct fdstore *store)
 		settle_slot(&restore, restore.nodes[i]);
 	handover_visit(tree->handover, HANDOVER_ANSWER, drop_answer, tree);
 	release_unknown(&restore);
-	node_drop_unknown(tree->nodes);
+	node_doubt_inherited(tree->nodes);
 	disks_forget_old_labels(tree->disks);
 	fdstore_drop_rest(store);
 	log_info("the mount of an earlier daemon is taken over: %u open files, %u files that the kernel knows",
 		 handle_count(tree->handles), node_count(tree->nodes));
 	if (restore.lost)
 		log_warning("%u open files could not be restored", restore.lost);
+	reach_free(restore.reach);
 	free(restore.nodes);
 }

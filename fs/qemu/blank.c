@@ -135,7 +135,7 @@ static int load(int fd, struct blank **ret_blank)
 		return -ENOMEM;
 	if (fstat(fd, &stat) < 0)
 		return -errno;
-	if (!S_ISREG(stat.st_mode) || stat.st_size > BLANK_SIZE_MAX)
+	if (stat.st_size > BLANK_SIZE_MAX)
 		return -EBADMSG;
 	blank->size = stat.st_size;
 	blank->modified = stat.st_mtim;
@@ -150,7 +150,7 @@ static int load(int fd, struct blank **ret_blank)
 
 int blank_load(int directory, const char *name, struct blank **ret_blank)
 {
-	CLEANUP(close_fdp) int fd = io_open_beneath(directory, name, O_RDONLY | O_NOFOLLOW);
+	CLEANUP(close_fdp) int fd = io_open_file(directory, name, O_RDONLY);
 
 	return fd < 0 ? fd : load(fd, ret_blank);
 }
@@ -166,9 +166,9 @@ int blank_make(const struct options *options, int directory, const char *name, c
 
 	if (!new_name)
 		return report(error, -ENOMEM, "out of memory");
-	fd = openat(directory, new_name, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	fd = io_create_file(directory, new_name);
 	if (fd < 0)
-		return report(error, -errno, "the template of its scratches cannot be created: %s", error_text(-errno));
+		return report(error, fd, "the template of its scratches cannot be created: %s", error_text(fd));
 	r = qemu_img_create(options, fd, backing, backing_format, virtual_size, error);
 	if (r == 0) {
 		r = futimens(fd, past) < 0 ? -errno : load(fd, &blank);

@@ -10,6 +10,7 @@
 int digest_file(const struct options *options, int fd, const struct program_watch *watch, char digest[DIGEST_SIZE],
 		struct sentence *error)
 {
+	static const struct box_limits limits = { .memory = 64 << 20 };
 	CLEANUP(program_clear)
 	struct program run = {
 		.name = "sha256sum",
@@ -18,6 +19,7 @@ int digest_file(const struct options *options, int fd, const struct program_watc
 		.timeout_s = options->qemu_timeout,
 		.background = true,
 		.watch = watch,
+		.box = options->unboxed ? NULL : &limits,
 	};
 	int r;
 

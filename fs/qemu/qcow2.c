@@ -14,8 +14,11 @@
 #define HEADER_READ_MAX 65536
 #define V2_HEADER_LENGTH 72
 #define V3_HEADER_LENGTH 104
+#define CLUSTER_BITS_MIN 9
+#define CLUSTER_BITS_MAX 21 /* QEMU's */
 
 #define INCOMPATIBLE_DATA_FILE (1ULL << 2)
+#define INCOMPATIBLE_KNOWN 0x1fULL /* dirty, corrupt, data file, compression type, extended L2 entries */
 #define AUTOCLEAR_BITMAPS (1ULL << 0)
 
 enum extension {
@@ -154,11 +157,15 @@ static int parse_window(const struct window *window, struct qcow2_header *header
 	header->cluster_bits = be32_at(window, 20);
 	header->virtual_size = be64_at(window, 24);
 	header->encryption = be32_at(window, 32);
+	header->l1_length = be32_at(window, 36);
+	header->l1_offset = be64_at(window, 40);
 	header->snapshots = be32_at(window, 60);
 	header->refcount_order = 4;
 	header->header_length = V2_HEADER_LENGTH;
 	if (header->version != 2 && header->version != 3)
 		return report(error, -EBADMSG, "its qcow2 header has version %u, which is not known", header->version);
+	if (header->cluster_bits < CLUSTER_BITS_MIN || header->cluster_bits > CLUSTER_BITS_MAX)
+		return report(error, -EBADMSG, "its qcow2 header gives an impossible size of clusters");
 	if (header->version == 3)
 		r = read_version_3(window, header, error);
 	if (r == 0)
@@ -180,6 +187,20 @@ int qcow2_read_header(int fd, struct qcow2_header *ret_header, struct sentence *
 	if (r == 0)
 		*ret_header = header;
 	return r;
+}
+
+int qcow2_check_alone(const struct qcow2_header *header, struct sentence *error)
+{
+	if (header->data_file)
+		return report(error, -EBADMSG, "its qcow2 header names an external data file");
+	if (header->encryption)
+		return report(error, -EBADMSG, "its qcow2 header says that it is encrypted");
+	if (header->incompatible & ~INCOMPATIBLE_KNOWN)
+		return report(error, -EBADMSG, "its qcow2 header asks for features that are not known (%#llx)",
+			      (unsigned long long)(header->incompatible & ~INCOMPATIBLE_KNOWN));
+	if (header->unknown_extension)
+		return report(error, -EBADMSG, "its qcow2 header has an extension that is not known");
+	return 0;
 }
 
 int qcow2_check_scratch(const struct qcow2_header *found, const struct qcow2_header *made, struct sentence *error)

@@ -23,6 +23,8 @@ struct qcow2_header {
 	uint32_t refcount_order;
 	uint32_t header_length;
 	uint32_t snapshots; /* internal ones, as libvirt takes them */
+	uint32_t l1_length; /* entries */
+	uint64_t l1_offset;
 	uint64_t virtual_size;
 	uint64_t incompatible; /* feature bits */
 	uint64_t compatible;
@@ -39,6 +41,14 @@ struct qcow2_header {
  * header contradicts itself, or what reading failed with.
  */
 int qcow2_read_header(int fd, struct qcow2_header *ret_header, struct sentence *error);
+
+/*
+ * Whether nothing but the data is to be found by way of this header, apart from the backing file,
+ * which who opens the file names itself: no data file, no encryption, no incompatible feature and
+ * no extension that revertfs does not know, since it might name another file. 0, or -EBADMSG with a
+ * sentence.
+ */
+int qcow2_check_alone(const struct qcow2_header *header, struct sentence *error);
 
 /*
  * Whether a scratch still is what revertfs made of its blank: same backing file, format and size,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One function for each subcommand of qemu-img that is used; base/program.c runs it.
+ * One function for each subcommand of qemu-img that is used; qemu_run.c runs it.
  */
 #include "qemu_img.h"
 
@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "json.h"
 
@@ -22,6 +23,7 @@ static struct program new_run(const struct options *options, const char *title)
 		.title = title,
 		.hint = "install qemu-utils, or set qemu-img=",
 		.timeout_s = options->qemu_timeout,
+		.discreet = true,
 		.lock_fd = options->lock_fd,
 	};
 
@@ -30,49 +32,26 @@ static struct program new_run(const struct options *options, const char *title)
 	return run;
 }
 
-static int parse_info(const char *text, size_t length, struct qemu_image_info *ret_info, struct sentence *error)
+/*
+ * An enemy's tables may lie on one another, and what only looks at them do so as often as each is
+ * named, for hours. Those of other files grow with the file, and take far less than this.
+ */
+static unsigned look_cpu_s(const struct options *options, const struct qemu_node *chain, size_t length)
 {
-	CLEANUP(json_putp) struct json_object *root = NULL;
-	struct json_object *specific = NULL, *data = NULL;
-	const char *format = NULL, *word = NULL;
-	struct qemu_image_info info = { 0 };
-	int r = json_parse(text, length, &root, error);
+	uint64_t bytes = 0;
+	struct stat stat;
 
-	if (r < 0)
-		return r;
-	if (json_get_string(root, "format", &format) <= 0 ||
-	    json_get_u64(root, "virtual-size", &info.virtual_size) <= 0)
-		return report(error, -EBADMSG, "qemu-img info gave no format or size");
-	snprintf(info.format, sizeof(info.format), "%s", format);
-	info.has_backing = json_get_string(root, "backing-filename", &word) != 0;
-	json_get_bool(root, "encrypted", &info.is_encrypted);
-	if (json_get_object(root, "format-specific", &specific) > 0 && json_get_object(specific, "data", &data) > 0)
-		info.has_data_file = json_get_string(data, "data-file", &word) != 0;
-	*ret_info = info;
-	return 0;
-}
-
-int qemu_img_info(const struct options *options, int fd, const char *format, struct qemu_image_info *ret_info,
-		  struct sentence *error)
-{
-	CLEANUP(program_clear) struct program run = new_run(options, "qemu-img info");
-	int r;
-
-	program_hand_over(&run, fd);
-	program_add(&run, "--output=json");
-	if (format) {
-		program_add(&run, "-f");
-		program_add(&run, format);
-	}
-	program_add(&run, ONLY_FILE);
-	r = program_run(&run, error);
-	return r < 0 ? r : parse_info(run.output ? run.output : "", run.output_length, ret_info, error);
+	for (size_t i = 0; i < length; i++)
+		if (fstat(chain[i].fd, &stat) == 0)
+			bytes += (uint64_t)stat.st_blocks * 512;
+	return options->qemu_timeout + (unsigned)(bytes >> 30);
 }
 
 int qemu_img_create(const struct options *options, int fd, const char *backing, const char *backing_format,
 		    uint64_t virtual_size, struct sentence *error)
 {
 	CLEANUP(program_clear) struct program run = new_run(options, "qemu-img create");
+	const struct qemu_node made = { .fd = fd, .format = "qcow2" };
 	char size[32];
 
 	snprintf(size, sizeof(size), "%llu", (unsigned long long)virtual_size);
@@ -91,7 +70,7 @@ int qemu_img_create(const struct options *options, int fd, const char *backing, 
 	program_add(&run, backing_format);
 	program_add(&run, ONLY_FILE);
 	program_add(&run, size);
-	return program_run(&run, error);
+	return qemu_run(options, &run, NULL, 0, &made, options->qemu_timeout, error);
 }
 
 /*
@@ -139,7 +118,7 @@ int qemu_img_commit(const struct options *options, const struct qemu_node *chain
 	program_add(&run, "-d");
 	program_add(&run, "-p");
 	program_add(&run, image);
-	return program_run(&run, error);
+	return qemu_run(options, &run, chain, length, NULL, 0, error);
 }
 
 int qemu_img_convert(const struct options *options, const struct qemu_node *chain, size_t length, int fd,
@@ -148,6 +127,7 @@ int qemu_img_convert(const struct options *options, const struct qemu_node *chai
 {
 	CLEANUP(program_clear) struct program run = new_run(options, "qemu-img convert");
 	CLEANUP(freep) char *image = NULL;
+	const struct qemu_node made = { .fd = fd, .format = conversion->format };
 	char target[64], rate[32];
 	int r = add_chain(&run, chain, length, &image, error);
 
@@ -168,7 +148,7 @@ int qemu_img_convert(const struct options *options, const struct qemu_node *chai
 	}
 	program_add(&run, image);
 	program_add(&run, target);
-	return program_run(&run, error);
+	return qemu_run(options, &run, chain, length, &made, 0, error);
 }
 
 int qemu_img_measure(const struct options *options, const struct qemu_node *chain, size_t length, const char *format,
@@ -185,7 +165,7 @@ int qemu_img_measure(const struct options *options, const struct qemu_node *chai
 	program_add(&run, "-O");
 	program_add(&run, format);
 	program_add(&run, image);
-	r = program_run(&run, error);
+	r = qemu_run(options, &run, chain, length, NULL, look_cpu_s(options, chain, length), error);
 	if (r == 0)
 		r = json_parse(run.output ? run.output : "", run.output_length, &root, error);
 	if (r == 0 && json_get_u64(root, "required", ret_bytes) <= 0)
@@ -205,7 +185,7 @@ int qemu_img_check(const struct options *options, int fd, struct sentence *error
 	run.also_fine = CHECK_FOUND_LEAKS;
 	program_add(&run, "-q");
 	program_add(&run, image);
-	return program_run(&run, error);
+	return qemu_run(options, &run, &alone, 1, NULL, look_cpu_s(options, &alone, 1), error);
 }
 
 int qemu_img_drop_leaks(const struct options *options, const struct qemu_node *chain, size_t length,
@@ -223,13 +203,14 @@ int qemu_img_drop_leaks(const struct options *options, const struct qemu_node *c
 	program_add(&run, "-r");
 	program_add(&run, "leaks");
 	program_add(&run, image);
-	return program_run(&run, error);
+	return qemu_run(options, &run, chain, length, NULL, look_cpu_s(options, chain, 1), error);
 }
 
 int qemu_img_rebase(const struct options *options, int fd, const char *backing, const char *backing_format,
 		    struct sentence *error)
 {
 	CLEANUP(program_clear) struct program run = new_run(options, "qemu-img rebase");
+	const struct qemu_node alone = { .fd = fd, .format = "qcow2" };
 
 	program_hand_over(&run, fd);
 	program_add(&run, "-q");
@@ -241,5 +222,5 @@ int qemu_img_rebase(const struct options *options, int fd, const char *backing, 
 	program_add(&run, "-F");
 	program_add(&run, backing_format);
 	program_add(&run, ONLY_FILE);
-	return program_run(&run, error);
+	return qemu_run(options, &run, &alone, 1, NULL, options->qemu_timeout, error);
 }

@@ -2,9 +2,10 @@
 /*
  * What qemu-img is asked to do. program.h says how it is run and what its errors are.
  *
- * Files are handed over as descriptors, and a chain is given in full (struct qemu_node), so that
- * qemu-img never follows a header. Every function blocks until the child has ended, and gives a
- * negative errno with a sentence. "Background work" runs at low priority and may be stopped.
+ * Files are handed over as descriptors, formats are named, and a chain is given in full (struct
+ * qemu_node). Every function blocks until the child has ended, and gives a negative errno of
+ * program.h or qemu_run.h with a sentence; qemu-img's own words are in the log alone. "Background
+ * work" runs at low priority and may be stopped.
  */
 #ifndef REVERTFS_QEMU_QEMU_IMG_H
 #define REVERTFS_QEMU_QEMU_IMG_H
@@ -14,25 +15,8 @@
 
 #include "options.h"
 #include "program.h"
+#include "qemu_run.h"
 #include "util.h"
-
-/* One file of a chain, whose top comes first. The descriptors are borrowed. */
-struct qemu_node {
-	int fd;
-	const char *format; /* "qcow2" or "raw" */
-};
-
-struct qemu_image_info {
-	char format[32];
-	uint64_t virtual_size;
-	bool has_backing;
-	bool has_data_file;
-	bool is_encrypted;
-};
-
-/* Look at an image; `format` NULL lets qemu-img probe. */
-int qemu_img_info(const struct options *options, int fd, const char *format, struct qemu_image_info *ret_info,
-		  struct sentence *error);
 
 /* Make the empty file `fd` an overlay. The backing file is named only, never opened. */
 int qemu_img_create(const struct options *options, int fd, const char *backing, const char *backing_format,
@@ -53,17 +37,24 @@ int qemu_img_convert(const struct options *options, const struct qemu_node *chai
 		     const struct qemu_conversion *conversion, const struct program_watch *watch,
 		     struct sentence *error);
 
-/* How many bytes on the medium qemu_img_convert() would take, uncompressed. */
+/*
+ * How many bytes on the medium qemu_img_convert() would take, uncompressed. As long as
+ * qemu_img_check().
+ */
 int qemu_img_measure(const struct options *options, const struct qemu_node *chain, size_t length, const char *format,
 		     uint64_t *ret_bytes, struct sentence *error);
 
 /*
  * Whether a qcow2 file's tables are consistent. Clusters that nothing refers to are fine: they are
- * lost space. The backing file is not opened.
+ * lost space. The backing file is not opened. It may take qemu_timeout seconds of processor time,
+ * and one more for each GiB that its files have on the medium; then it is killed (-EIO).
  */
 int qemu_img_check(const struct options *options, int fd, struct sentence *error);
 
-/* Free the clusters of chain[0] that nothing in the file refers to. Background work. */
+/*
+ * Free the clusters of chain[0] that nothing in the file refers to. As long as qemu_img_check().
+ * Background work.
+ */
 int qemu_img_drop_leaks(const struct options *options, const struct qemu_node *chain, size_t length,
 			const struct program_watch *watch, struct sentence *error);
 

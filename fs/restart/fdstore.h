@@ -16,7 +16,7 @@
 #define FDSTORE_MAX 2048 /* FileDescriptorStoreMax= of the systemd unit says the same */
 
 #define FDSTORE_FUSE "fuse"
-#define FDSTORE_HANDOVER "handover"
+#define FDSTORE_HANDOVER "handover-2" /* and its layout (layout.h) */
 #define FDSTORE_IMAGES "images"
 
 /* The stored descriptors that this process was started with. Too large for a small stack. */

@@ -20,31 +20,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "layout.h"
 #include "lock.h"
 #include "log.h"
 
-#define MAGIC "revertfs"
-#define LAYOUT 1 /* to be changed with any struct handover_... and with any number below */
-#define MOUNT_ROOM 65536
-#define PIECE 65536 /* a multiple of every page size */
-
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 8U
-#endif
-
-static const struct {
-	size_t size;
-	uint32_t most;
-	const char *what;
-} kinds[HANDOVER_KINDS] = {
-	[HANDOVER_NODE] = { sizeof(struct handover_node), 1U << 20, "files that the kernel knows" },
-	[HANDOVER_HANDLE] = { sizeof(struct handover_handle), 1U << 17, "open files" },
-	[HANDOVER_REQUEST] = { sizeof(struct handover_request), 1U << 10, "requests" },
-	[HANDOVER_ANSWER] = { sizeof(struct handover_answer), 1U << 8, "answers" },
-	[HANDOVER_ANNOUNCEMENT] = { sizeof(struct handover_announcement), 1U << 8, "announced restores" },
+static const char *const names[HANDOVER_KINDS] = {
+	[HANDOVER_NODE] = "files that the kernel knows",
+	[HANDOVER_HANDLE] = "open files",
+	[HANDOVER_REQUEST] = "requests",
+	[HANDOVER_ANSWER] = "answers",
+	[HANDOVER_ANNOUNCEMENT] = "announced restores",
 };
 
-_Static_assert(sizeof(struct handover_header) <= MOUNT_ROOM, "struct handover_header has outgrown its place");
+static const struct layout_kind *const kinds = layout_present.kinds;
 
 /* The slots of one kind. */
 struct pool {
@@ -62,20 +50,6 @@ struct handover {
 	pthread_mutex_t lock; /* guards the pools; `used` of the header is raised under it */
 	struct pool pools[HANDOVER_KINDS];
 };
-
-static size_t round_up(size_t length)
-{
-	return (length + PIECE - 1) / PIECE * PIECE;
-}
-
-static size_t whole_length(void)
-{
-	size_t length = MOUNT_ROOM;
-
-	for (size_t i = 0; i < HANDOVER_KINDS; i++)
-		length += round_up(kinds[i].size * kinds[i].most);
-	return length;
-}
 
 int handover_fd(const struct handover *handover)
 {
@@ -127,9 +101,9 @@ static bool note_free_locked(struct pool *pool, uint32_t index)
 static int back_locked(struct handover *handover, struct pool *pool, size_t length)
 {
 	while (pool->backed < length) {
-		if (fallocate(handover->fd, 0, (off_t)(pool->offset + pool->backed), PIECE) < 0)
+		if (fallocate(handover->fd, 0, (off_t)(pool->offset + pool->backed), LAYOUT_PIECE) < 0)
 			return -errno;
-		pool->backed += PIECE;
+		pool->backed += LAYOUT_PIECE;
 	}
 	return 0;
 }
@@ -143,8 +117,7 @@ static void *take_locked(struct handover *handover, enum handover_kind kind)
 		return slot_at(handover, kind, pool->free[--pool->free_count]);
 	if (*used == kinds[kind].most || back_locked(handover, pool, kinds[kind].size * (*used + 1)) < 0) {
 		if (!pool->complained)
-			log_warning("too many %s: further ones do not survive a restart of the daemon",
-				    kinds[kind].what);
+			log_warning("too many %s: further ones do not survive a restart of the daemon", names[kind]);
 		pool->complained = true;
 		return NULL;
 	}
@@ -225,16 +198,13 @@ bool handover_has_open(struct handover *handover, dev_t device, ino_t inode)
 
 static int map(struct handover *handover)
 {
-	size_t offset = MOUNT_ROOM;
 	void *memory = mmap(NULL, handover->length, PROT_READ | PROT_WRITE, MAP_SHARED, handover->fd, 0);
 
 	if (memory == MAP_FAILED)
 		return -errno;
 	handover->memory = memory;
-	for (size_t i = 0; i < HANDOVER_KINDS; i++) {
-		handover->pools[i].offset = offset;
-		offset += round_up(kinds[i].size * kinds[i].most);
-	}
+	for (size_t i = 0; i < HANDOVER_KINDS; i++)
+		handover->pools[i].offset = layout_offset(&layout_present, i);
 	return 0;
 }
 
@@ -247,38 +217,25 @@ static struct handover *allocate(int fd)
 		return NULL;
 	}
 	handover->fd = fd;
-	handover->length = whole_length();
+	handover->length = layout_offset(&layout_present, HANDOVER_KINDS);
 	pthread_mutex_init(&handover->lock, NULL);
 	return handover;
 }
 
-/*
- * Linux 6.3 and later want to be told that nothing in it is executed; older ones do not know the
- * flag.
- */
-static int make_memfd(void)
-{
-	int fd = memfd_create("revertfs", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
-
-	if (fd < 0 && errno == EINVAL)
-		fd = memfd_create("revertfs", MFD_CLOEXEC);
-	return fd < 0 ? -errno : fd;
-}
-
 int handover_new(struct handover **ret_handover)
 {
-	int fd = make_memfd(), r;
+	int fd = layout_make_memfd(&layout_present), r;
 	struct handover *handover = fd < 0 ? NULL : allocate(fd);
 
 	if (!handover)
 		return fd < 0 ? fd : -ENOMEM;
-	r = ftruncate(fd, (off_t)handover->length) < 0 || fallocate(fd, 0, 0, MOUNT_ROOM) < 0 ? -errno : map(handover);
+	r = map(handover);
 	if (r < 0) {
 		handover_free(handover);
 		return r;
 	}
-	memcpy(handover_mount(handover)->magic, MAGIC, sizeof(handover_mount(handover)->magic));
-	handover_mount(handover)->layout = LAYOUT;
+	memcpy(handover_mount(handover)->magic, LAYOUT_MAGIC, sizeof(handover_mount(handover)->magic));
+	handover_mount(handover)->layout = HANDOVER_LAYOUT;
 	if (getrandom(&handover_mount(handover)->id, sizeof(handover_mount(handover)->id), 0) < 0)
 		handover_mount(handover)->id = (uint64_t)getpid() << 32 | monotonic_ms();
 	/* Records hold it as a JSON number, which json-c reads as a signed one. */
@@ -297,9 +254,9 @@ static int check(struct handover *handover, struct sentence *error)
 {
 	const struct handover_header *mount = handover_mount(handover);
 
-	if (memcmp(mount->magic, MAGIC, sizeof(mount->magic)) != 0 || mount->layout != LAYOUT)
+	if (memcmp(mount->magic, LAYOUT_MAGIC, sizeof(mount->magic)) != 0 || mount->layout != HANDOVER_LAYOUT)
 		return report(error, -EPROTO, "another version of revertfs wrote down what is open (layout %u, not %u)",
-			      mount->layout, LAYOUT);
+			      mount->layout, HANDOVER_LAYOUT);
 	for (size_t i = 0; i < HANDOVER_KINDS; i++)
 		if (mount->used[i] > kinds[i].most)
 			return report(error, -EPROTO, "what an earlier daemon wrote down is damaged");
@@ -314,7 +271,7 @@ static int find_free_locked(struct handover *handover)
 		struct pool *pool = &handover->pools[kind];
 		uint32_t used = handover_mount(handover)->used[kind];
 
-		pool->backed = round_up(kinds[kind].size * used);
+		pool->backed = layout_round_up(kinds[kind].size * used);
 		for (uint32_t i = 0; i < used; i++)
 			if (!*first_of(slot_at(handover, (enum handover_kind)kind, i)) && !note_free_locked(pool, i))
 				return -ENOMEM;

@@ -12,7 +12,8 @@
  * kind of slot has one size and a limited count; an object for which there was no slot does not
  * survive its daemon. Nothing here is ever synced: it ends with the boot, as the mount does.
  *
- * The structs are a format: every version of revertfs with the same LAYOUT (handover.c) reads them.
+ * The structs are a format, the layout: every version of revertfs with the same HANDOVER_LAYOUT
+ * reads them, and what was left in an earlier layout is converted (layout.h).
  */
 #ifndef REVERTFS_RESTART_HANDOVER_H
 #define REVERTFS_RESTART_HANDOVER_H
@@ -36,29 +37,48 @@ struct handover_file {
 	unsigned char bytes[HANDOVER_FILE_MAX];
 };
 
+#define HANDOVER_LAYOUT 2               /* goes up with any change of what follows: layout.h */
+#define HANDOVER_UNKNOWN ((uint32_t)-1) /* a uid or gid that was not noted; nobody has it */
+
 struct handover_node {
 	uint64_t id;
 	uint64_t lookups;
 	uint64_t serial;
 	uint64_t device, inode; /* of a file or a scratch */
 	uint64_t parent;        /* of a file: the nodeid of the directory in which it was last seen */
-	uint32_t kind, fixed;
+	uint32_t kind;
+	uint32_t fixed; /* enum node_fixed; of a view or scratch: 1 when it is for onlookers */
 	int32_t backing_id;
 	uint8_t was_protected, is_image;
 	uint8_t labelled;  /* a view: chown or chmod was called on it, the next three say with what */
-	uint8_t restoring; /* tree_restore.c: it is being restored */
+	uint8_t restoring; /* tree_restore.c: it is being restored, or it is not known where it lies */
 	uint32_t label_uid, label_gid, label_mode;
+	uint32_t owner; /* the uid that it counts to */
 	struct handover_file file;
 	/* A file's last name, a scratch's disk, a view's image or layer, a directory of views. */
 	char name[NAME_MAX + 1];
 };
 
+/*
+ * Of the opener's supplementary groups, those that have room: to know fewer only lessens its
+ * rights.
+ */
+#define HANDOVER_GROUPS_MAX 32
 struct handover_handle {
 	uint64_t number;
 	uint64_t opened_by; /* the request that asked for it */
 	uint64_t node;
 	uint32_t kind;
-	int32_t flags; /* of open(2) */
+	int32_t flags;     /* of open(2) */
+	uint32_t uid, gid; /* of the opener */
+	uint32_t group_count;
+	uint32_t groups[HANDOVER_GROUPS_MAX]; /* of a handle of the control file */
+	/*
+	 * A write by it that began before an upgrade from layout 1: the opener is not known, and
+	 * the write goes on nevertheless, whenever it comes again. Of a view or scratch: struct
+	 * onlooker's `seen`, when it is an onlooker's.
+	 */
+	uint64_t vouched;
 };
 
 /* A request that must not be done twice, and what the daemon found before it did it (replay.h). */
@@ -90,6 +110,10 @@ struct handover_announcement {
 	char uuid[40];
 };
 
+/* How many nodes and handles there are slots for. */
+#define HANDOVER_NODES (1U << 20)
+#define HANDOVER_HANDLES (1U << 17)
+
 enum handover_kind {
 	HANDOVER_NODE,
 	HANDOVER_HANDLE,
@@ -99,7 +123,19 @@ enum handover_kind {
 	HANDOVER_KINDS
 };
 
-/* About the mount. The members up to `layout` keep their places in all versions. */
+/*
+ * A request at which a daemon took a fault (faults.h). A handler of signals fills the slot.
+ */
+#define HANDOVER_FAULTS_MAX 64
+struct handover_fault {
+	uint64_t unique; /* of the request; 0: the slot is free */
+	uint32_t count;  /* of daemons that took one */
+	uint32_t opcode;
+	uint32_t restarts; /* of the last of them */
+	uint32_t unused;
+};
+
+/* About the mount. The members up to `used` keep their places in all layouts. */
 struct handover_header {
 	char magic[8];
 	uint32_t layout;
@@ -110,6 +146,8 @@ struct handover_header {
 	uint64_t device;               /* of the mount */
 	struct handshake handshake;    /* the kernel's first message, and what it was granted */
 	char images[PATH_MAX], mount[PATH_MAX], state[PATH_MAX];
+	uint32_t converted; /* `restarts` of the daemon that converted it from an earlier layout, or 0 */
+	struct handover_fault faults[HANDOVER_FAULTS_MAX];
 };
 
 struct handover;
@@ -119,7 +157,7 @@ int handover_new(struct handover **ret_handover);
 
 /*
  * Map the handover that an earlier daemon left, and count one more restart in it. The descriptor is
- * consumed. -EPROTO with a sentence when it is damaged or of another version.
+ * consumed. -EPROTO with a sentence when it is damaged or of another layout: see layout_take().
  */
 int handover_adopt(int fd, struct handover **ret_handover, struct sentence *error);
 void handover_free(struct handover *handover); /* unmaps it; the next daemon still finds the slots. NULL is fine */

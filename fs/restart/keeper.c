@@ -9,7 +9,9 @@
  *                                     otherwise after a delay that doubles each time
  *   the first daemon never serves     the keeper ends with its exit status
  *   SIGTERM, SIGINT                   are passed on to the daemon. Where none runs, one is started
- *                                     and gets the signal, since only a daemon unmounts
+ *                                     and gets the signal, since only a daemon unmounts. Where that
+ *                                     dies too, or hangs, the keeper ends: with /dev/fuse closed,
+ *                                     the kernel fails all that waits for an answer
  *   SIGHUP, SIGUSR1                   the daemon is asked to leave the mount to a new one
  */
 #include "keeper.h"
@@ -40,6 +42,7 @@
 #define FIRST_FD 3
 #define DELAY_FIRST_MS 100
 #define DELAY_MAX_MS 10000
+#define END_MS 90000 /* a daemon that is told to end waits for what was asked of it, a minute at most */
 
 struct keeper {
 	char **arguments; /* the daemon's */
@@ -55,6 +58,8 @@ struct keeper {
 	bool serves;     /* the daemon that runs has said READY */
 	bool has_served; /* this or an earlier daemon has */
 	int signal;      /* SIGTERM or SIGINT, once it was received: every later daemon gets it; else 0 */
+	bool is_last;    /* the daemon was started with that signal */
+	uint64_t end_by; /* monotonic ms: after the signal, when the keeper ends whatever happens; else 0 */
 	int delay_ms;    /* between a daemon's end and the next start */
 	uint64_t start;  /* monotonic ms: when the next one is started */
 	int status;      /* what the keeper exits with */
@@ -253,6 +258,7 @@ static void start_daemon(struct keeper *keeper)
 		return;
 	}
 	keeper->daemon = child;
+	keeper->is_last = keeper->signal != 0;
 	if (keeper->signal)
 		kill(child, keeper->signal);
 }
@@ -265,6 +271,13 @@ static void end(struct keeper *keeper, int status)
 	keeper->status = status;
 }
 
+/* What waits for an answer of the mount fails when /dev/fuse is closed. */
+static void let_go(struct keeper *keeper, const char *why)
+{
+	log_error("%s: the keeper ends, and whoever uses the mount gets errors", why);
+	end(keeper, EXIT_FAILURE);
+}
+
 static void daemon_ended(struct keeper *keeper, int status)
 {
 	bool exited = WIFEXITED(status);
@@ -275,9 +288,11 @@ static void daemon_ended(struct keeper *keeper, int status)
 		end(keeper, EXIT_SUCCESS);
 	else if (!keeper->has_served)
 		end(keeper, exited ? WEXITSTATUS(status) : EXIT_FAILURE);
+	else if (keeper->is_last)
+		let_go(keeper, "the daemon died instead of unmounting");
 	if (keeper->ended)
 		return;
-	if (!keeper->serves)
+	if (!keeper->serves && !keeper->signal)
 		wait_longer(keeper);
 	if (!exited)
 		log_warning("the daemon was ended by a signal (%s); another one takes over what is open",
@@ -302,6 +317,8 @@ static void pass_on(struct keeper *keeper, int signal)
 	if (signal == SIGTERM || signal == SIGINT) {
 		keeper->signal = signal;
 		keeper->start = 0;
+		if (!keeper->end_by)
+			keeper->end_by = monotonic_ms() + END_MS;
 	} else {
 		signal = SIGUSR1;
 	}
@@ -331,11 +348,29 @@ static int fuse_fd(const struct keeper *keeper)
 	return -1;
 }
 
-static int time_left(const struct keeper *keeper)
+/* In ms until the given time; -1 where there is none. */
+static int time_until(uint64_t time)
 {
 	uint64_t now = monotonic_ms();
 
-	return keeper->daemon ? -1 : keeper->start > now ? (int)(keeper->start - now) : 0;
+	return time == 0 ? -1 : time > now ? (int)(time - now) : 0;
+}
+
+/* Until a daemon is to be started, or the keeper to end. */
+static int time_left(const struct keeper *keeper)
+{
+	int until_end = time_until(keeper->end_by);
+	int until_start = keeper->daemon ? -1 : keeper->start ? time_until(keeper->start) : 0;
+
+	return until_start < 0 || (until_end >= 0 && until_end < until_start) ? until_end : until_start;
+}
+
+/* A daemon that hangs is killed; where even that takes time, the keeper does not wait for it. */
+static void end_late(struct keeper *keeper)
+{
+	if (keeper->daemon)
+		kill(keeper->daemon, SIGKILL);
+	let_go(keeper, "the daemon does not end");
 }
 
 /*
@@ -357,7 +392,9 @@ static void turn(struct keeper *keeper)
 		read_signals(keeper);
 	if (fds[2].revents & (POLLERR | POLLHUP))
 		end(keeper, EXIT_SUCCESS);
-	else if (time_left(keeper) == 0 && !keeper->ended)
+	if (!keeper->ended && time_until(keeper->end_by) == 0)
+		end_late(keeper);
+	else if (!keeper->ended && !keeper->daemon && time_left(keeper) == 0)
 		start_daemon(keeper);
 }
 

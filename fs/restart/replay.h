@@ -18,6 +18,7 @@
 struct replay {
 	uint64_t unique;                /* the kernel's number of the request, the same when it is sent again */
 	bool again;                     /* it was sent again: an earlier daemon may have done it */
+	uid_t uid;                      /* who asks */
 	struct handover_request *noted; /* its slot in the handover, or NULL */
 };
 

@@ -185,7 +185,7 @@ static void choose_leftover(struct participant *participant)
 		participant->prefix = ASIDE_CRASH;
 	if (!participant->prefix)
 		return;
-	participant->leftover = scratch_check(scratch, NULL) == -EBADMSG ? LEFT_LOST : LEFT_ASIDE;
+	participant->leftover = scratch_check_sealable(scratch, true, NULL) == -EBADMSG ? LEFT_LOST : LEFT_ASIDE;
 }
 
 /*
@@ -444,7 +444,8 @@ static int act_on_participants(struct disks *disks, struct participants *partici
 
 	for (size_t i = 0; i < participants->count && r == 0; i++)
 		if (participants->list[i].leftover == LEFT_LOST)
-			r = scratch_to_lost(participants->list[i].disk, "a header that revertfs did not write", error);
+			r = scratch_to_lost(participants->list[i].disk, "a header or tables that no guest writes",
+					    error);
 	for (size_t i = 0; i < participants->count && r == 0; i++)
 		r = prepare_participant(&participants->list[i], error);
 	for (size_t i = 0; i < participants->count && r == 0; i++) {

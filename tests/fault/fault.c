@@ -10,9 +10,12 @@
  *   kill N [WORDS]         SIGKILL to ourselves instead of the Nth step from now
  *   kill-after N [WORDS]   ... right after it
  *   fail N ERRNO [WORDS]   the Nth step fails without being done; N = 0: each
+ *   crash N [WORDS]        the Nth step takes a fault; the plan stays, for each later daemon
+ *   abort N [WORDS]        ... calls abort(3)
  *   hold N [WORDS]         the Nth step waits until the plan is another one or gone
  *
- * A plan that kills is removed first: the daemon that a keeper starts next lives.
+ * A plan that kills is removed before the step is done: the daemon that a keeper starts next lives,
+ * and whoever finds it gone knows that the kill comes. One that somebody else removes first is off.
  *
  * With WORDS only steps whose description holds them count. FAULT_TRACE names a file that gets a
  * line for each step: its number (of all steps so far) and its description, such as "rename
@@ -23,6 +26,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdlib.h>
 
 #include "durable.h"
 #include "io.h"
@@ -32,10 +36,11 @@ static const char *const event_names[] = {
 	[IO_RENAME] = "rename", [IO_UNLINK] = "unlink", [IO_REMOVE_DIRECTORY] = "remove-directory",
 };
 
-enum action { HEALTHY, KILL, KILL_AFTER, FAIL, HOLD };
+enum action { HEALTHY, KILL, KILL_AFTER, FAIL, CRASH, ABORT, HOLD };
 
 static const char *const action_names[] = {
-	[HEALTHY] = "healthy", [KILL] = "kill", [KILL_AFTER] = "kill-after", [FAIL] = "fail", [HOLD] = "hold",
+	[HEALTHY] = "healthy", [KILL] = "kill", [KILL_AFTER] = "kill-after", [FAIL] = "fail", [CRASH] = "crash",
+	[ABORT] = "abort",     [HOLD] = "hold",
 };
 
 /* All the state, guarded by one lock: while one step is noted, the steps of other threads wait. */
@@ -48,9 +53,9 @@ static struct {
 	unsigned count; /* steps that matched since the plan was read */
 	int error;
 	char words[256];
-	bool kill_after; /* the step that is being done is the last one */
 } plan;
 static unsigned steps;
+static _Thread_local bool is_last_step; /* the one that the thread is doing, or one within that */
 
 static int parse_error(const char *name)
 {
@@ -144,10 +149,17 @@ static void wait_for_another_plan(void)
 	}
 }
 
-static void kill_ourselves(void)
+static bool take_plan(void)
 {
-	unlink(getenv("FAULT_PLAN"));
-	kill(getpid(), SIGKILL);
+	return unlink(getenv("FAULT_PLAN")) == 0;
+}
+
+/* In the middle of the step, as a bug would; the sanitizers would see it before it happens. */
+__attribute__((no_sanitize("address", "undefined"))) static void take_fault(void)
+{
+	volatile int *volatile nowhere = NULL;
+
+	*nowhere = 1;
 }
 
 int fault_before(const struct io_step *step)
@@ -161,30 +173,36 @@ int fault_before(const struct io_step *step)
 	describe(step, text, sizeof(text));
 	steps++;
 	here = plan.action != HEALTHY && strstr(text, plan.words) && (++plan.count == plan.at || plan.at == 0);
+	if (plan.action == KILL || plan.action == KILL_AFTER)
+		here = here && take_plan();
 	trace(text, !here ? "" : plan.action == KILL ? ": killed" : plan.action == FAIL ? ": failed" : ": here");
 	if (here && plan.action == KILL)
-		kill_ourselves();
+		kill(getpid(), SIGKILL);
+	if (here && plan.action == CRASH)
+		take_fault();
+	if (here && plan.action == ABORT)
+		abort();
 	if (here && plan.action == HOLD)
 		wait_for_another_plan();
-	plan.kill_after = here && plan.action == KILL_AFTER;
+	is_last_step = is_last_step || (here && plan.action == KILL_AFTER);
 	r = here && plan.action == FAIL ? -plan.error : 0;
 	pthread_mutex_unlock(&lock);
 	return r;
 }
 
-void fault_after(const struct io_step *step)
+void fault_after(const struct io_step *step, int result)
 {
 	const char *store = getenv("FAULT_STORE");
 	int r = 0;
 
 	pthread_mutex_lock(&lock);
-	if (store && step->event == IO_SYNC)
+	if (store && result == 0 && step->event == IO_SYNC)
 		r = durable_note_file(store, step->fd);
-	if (store && step->event == IO_SYNC_DIRECTORY)
+	if (store && result == 0 && step->event == IO_SYNC_DIRECTORY)
 		r = durable_note_directory(store, step->directory);
 	if (r < 0)
 		trace("the store cannot be written", "");
-	if (plan.kill_after)
-		kill_ourselves();
+	if (is_last_step)
+		kill(getpid(), SIGKILL);
 	pthread_mutex_unlock(&lock);
 }

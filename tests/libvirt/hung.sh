@@ -74,7 +74,10 @@ promise "... what was asked meanwhile is withdrawn, and the domain starts when t
 destroyed_as_it_stops() {
 	cat >"$LV/hook.stops" <<-HOOK
 		#!/bin/sh
-		[ "\$2" != release ] || kill -STOP $(daemon_pid)
+		if [ "\$2" = release ]; then
+			kill -STOP $(daemon_pid)
+			while grep -h ^State /proc/$(daemon_pid)/task/*/status | grep -qv stopped; do :; done
+		fi
 		exec "$REVERTFS_HOOK" --deadline=$DEADLINE -- "\$@"
 	HOOK
 	install_hook "$LV/hook.stops"

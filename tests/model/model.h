@@ -72,6 +72,7 @@ struct disk {
 	bool dirty;
 	struct content left;     /* what the scratch read before the last prepare */
 	char head[17], hold[17]; /* HEAD_SEALED or HEAD_MOVED until status has told the id */
+	char sealed_on[17];      /* what the last verb may have sealed a scratch on; "" once status has been seen */
 	int hold_domain;
 	bool hold_managed;
 	enum fate fate;
@@ -166,6 +167,9 @@ void name_layer(struct disk *disk, const char *name, const char *id);
 
 /* The next observe() must find a new name that begins so. */
 void expect_point(struct disk *disk, const char *name, const struct content *content);
+
+/* Before the head or the hold is changed because the scratch was sealed. */
+void will_seal(struct disk *disk);
 
 /* The scratch has become the layer `id` ("?": whatever status says is the head). */
 void sealed_as_head(struct disk *disk, const char *id);

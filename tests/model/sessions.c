@@ -207,11 +207,12 @@ static void ended(struct disk *disk, enum outcome outcome, int domain, int confi
 		disk->commit_at_release = false;
 		disk->consumed = config;
 		if (disk->hold[0] || disk->dirty) {
-			disk->hold[0] = '\0';
 			sealed_as_head(disk, HEAD_SEALED);
+			disk->hold[0] = '\0';
 		}
 		break;
 	case OUTCOME_HOLD:
+		will_seal(disk);
 		strcpy(disk->hold, HEAD_SEALED);
 		disk->hold_domain = domain;
 		disk->hold_managed = saved;

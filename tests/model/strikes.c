@@ -16,6 +16,7 @@
 
 bool strikes;
 static const char *plan;
+static bool planned;
 static int restarts_before;
 static unsigned count;
 
@@ -52,7 +53,8 @@ void strike_begin(void)
 	if (!strikes)
 		return;
 	restarts_before = read_restarts();
-	if (one_in(2)) {
+	planned = one_in(2);
+	if (planned) {
 		note("%u: %s %u", step, action, at);
 		write_plan(action, at);
 	}
@@ -63,17 +65,34 @@ bool was_struck(void)
 	return strikes && read_restarts() > restarts_before;
 }
 
+/* A daemon takes the plan away before it is killed, which may be a sync later. */
+static void call_off(void)
+{
+	bool is_taken = planned && unlink(plan) < 0;
+
+	planned = false;
+	for (int i = 0; is_taken && i < 1000 && !was_struck(); i++)
+		usleep(10000);
+	if (is_taken && !was_struck())
+		fail("the daemon took the plan and was not killed");
+}
+
+/*
+ * It may be struck, by a fold, after all was looked at: what the next daemon makes of that is
+ * looked at here.
+ */
 void strike_end(void)
 {
 	int restarts;
 
 	if (!strikes)
 		return;
-	unlink(plan);
+	call_off();
 	restarts = read_restarts();
 	if (restarts > restarts_before) {
 		note("%u: struck", step);
 		count += (unsigned)(restarts - restarts_before);
+		observe();
 	}
 	restarts_before = restarts;
 }

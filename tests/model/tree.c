@@ -99,10 +99,23 @@ void name_layer(struct disk *disk, const char *name, const char *id)
 	point->content = *content_of(disk, id);
 }
 
+/*
+ * A scratch is sealed on what it stands on. Before status is seen, a fold may have taken either
+ * away, and what the lower one read is needed for as long as the upper one is.
+ */
+void will_seal(struct disk *disk)
+{
+	const char *base = disk->hold[0] ? disk->hold : disk->head;
+
+	if (!is_open_question(base))
+		snprintf(disk->sealed_on, sizeof(disk->sealed_on), "%s", base);
+}
+
 void expect_point(struct disk *disk, const char *name, const struct content *content)
 {
 	struct point *point = &disk->pending[disk->pending_count++];
 
+	will_seal(disk);
 	memset(point, 0, sizeof(*point));
 	snprintf(point->name, sizeof(point->name), "%s", name);
 	point->content = *content;
@@ -118,8 +131,11 @@ struct point *find_point(struct disk *disk, const char *name)
 
 void sealed_as_head(struct disk *disk, const char *id)
 {
-	if (!is_open_question(id))
+	will_seal(disk);
+	if (!is_open_question(id)) {
 		learn(id, &disk->scratch);
+		strcpy(find_layer(id)->parent, disk->sealed_on);
+	}
 	snprintf(disk->head, sizeof(disk->head), "%s", id);
 	disk->dirty = disk->follow = false;
 }
@@ -195,22 +211,19 @@ static bool any_listed(const struct view *view,
 
 /*
  * A fold moves heads and holds first and takes the layer away then: for a moment status has both.
+ * Nothing else may choose what a layer is being folded into.
  */
 static bool is_in_transit(const struct view *view, struct disk *lister, struct json_object *layer)
 {
-	const char *id = member(layer, "id"), *parent = member(layer, "parent");
+	const char *parent = member(layer, "parent");
 
 	(void)lister;
 	if (strcmp(member(layer, "state"), "folding") != 0)
 		return false;
-	for (int i = 0; i < DISKS; i++) {
-		if (!view->entry[i])
-			continue;
-		if (strcmp(disks[i].head, id) == 0 && strcmp(member(view->entry[i], "head"), parent) == 0)
+	for (int i = 0; i < DISKS; i++)
+		if (view->entry[i] && (strcmp(member(view->entry[i], "head"), parent) == 0 ||
+				       strcmp(hold_in(view->entry[i]), parent) == 0))
 			return true;
-		if (strcmp(disks[i].hold, id) == 0 && strcmp(hold_in(view->entry[i]), parent) == 0)
-			return true;
-	}
 	return false;
 }
 
@@ -249,14 +262,31 @@ static const char *folded_into(const char *id)
 	return layer ? layer->id : id;
 }
 
+/*
+ * It has its old head, for its origin's new one was folded into that: only a disk that had taken
+ * the new one allows this. Where the new one is not known, a disk that is used has not.
+ */
+static bool has_come_back(const struct view *view, const struct disk *disk)
+{
+	const struct disk *origin = disk->origin;
+
+	if (is_open_question(origin->head))
+		return !disk->dirty && session_is_active(disk) != YES &&
+		       strcmp(folded_into(origin->sealed_on), disk->head) == 0 &&
+		       strcmp(member(view->entry[origin - disks], "head"), disk->head) == 0;
+	return strcmp(origin->head, disk->head) != 0 && strcmp(folded_into(origin->head), disk->head) == 0;
+}
+
 /* A fold changes a head too; but none folds a layer into the head of a disk, as the origin's is. */
 static bool has_moved_on(const struct view *view, const struct disk *disk, const char *found)
 {
 	const char *goal = disk->origin->head;
 	struct layer *layer = find_layer(goal);
 
-	if (strcmp(found, disk->head) == 0 || is_open_question(disk->head))
+	if (is_open_question(disk->head))
 		return false;
+	if (strcmp(found, disk->head) == 0)
+		return has_come_back(view, disk);
 	if (is_open_question(goal))
 		goal = member(view->entry[disk->origin - disks], "head");
 	if (!layer || layer->listed)
@@ -295,7 +325,7 @@ static bool is_reached(const char *id)
 
 		if (!disk->protected)
 			continue;
-		if (stands_on(disk->head, id) || (disk->hold[0] && stands_on(disk->hold, id)))
+		if (stands_on(disk->head, id) || stands_on(disk->hold, id) || stands_on(disk->sealed_on, id))
 			return true;
 		for (size_t k = 0; k < disk->point_count; k++)
 			if (stands_on(disk->points[k].id, id))
@@ -315,6 +345,7 @@ static void replace_everywhere(const char *from, const char *to)
 	for (int i = 0; i < DISKS; i++) {
 		replace_id(disks[i].head, from, to);
 		replace_id(disks[i].hold, from, to);
+		replace_id(disks[i].sealed_on, from, to);
 		for (size_t k = 0; k < disks[i].point_count; k++)
 			replace_id(disks[i].points[k].id, from, to);
 	}
@@ -379,8 +410,7 @@ static struct point *take_point(struct disk *disk, const char *name, const char 
 			fail("too many points for the model");
 		snprintf(pending->name, sizeof(pending->name), "%s", name);
 		snprintf(pending->id, sizeof(pending->id), "%s", id);
-		if (!layer_of(disk, id)->known)
-			learn(id, &pending->content);
+		learn(id, &pending->content);
 		disk->points[disk->point_count++] = *pending;
 		*pending = disk->pending[--disk->pending_count];
 		return &disk->points[disk->point_count - 1];
@@ -543,8 +573,10 @@ void observe(void)
 	for (int i = 0; i < DISKS; i++)
 		if (moved[i])
 			fresh_scratch(&disks[i]);
-	for (int i = 0; i < DISKS; i++)
+	for (int i = 0; i < DISKS; i++) {
+		disks[i].sealed_on[0] = '\0';
 		if (view.entry[i])
 			compare_disk(&disks[i], view.entry[i]);
+	}
 	json_object_put(view.status);
 }

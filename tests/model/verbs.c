@@ -191,10 +191,14 @@ void do_commit_at_release(struct disk *disk)
 /* The head becomes `to`; the old head and the scratch's changes get names. */
 static void moved_to(struct disk *disk, const char *to, bool discard)
 {
+	const char *kept = member(answer, "point");
+	struct point *known = find_point(disk, kept);
+
 	if (disk->dirty && !discard)
 		expect_point(disk, "before-revert-", &disk->scratch);
-	if (*member(answer, "point"))
-		name_layer(disk, member(answer, "point"), disk->head);
+	/* A daemon that finds it done may name what the head had been kept as before. */
+	if (*kept && !(was_struck() && known && strcmp(known->id, disk->head) == 0))
+		name_layer(disk, kept, disk->head);
 	snprintf(disk->head, sizeof(disk->head), "%s", to);
 	disk->fate = FATE_DISCARD;
 	disk->session.present = disk->follow = false;
@@ -330,6 +334,7 @@ void do_grow(struct disk *disk)
 	disk->follow = false;
 	disk->scratch.blocks = blocks;
 	memset(disk->scratch.byte + old, 0, blocks - old);
+	will_seal(disk);
 	strcpy(disk->head, HEAD_SEALED);
 }
 

@@ -6,7 +6,7 @@
 . "$TESTS/fault/lib.sh"
 . "$TESTS/fault/folds.sh"
 
-# A qemu-img that dies in the middle of a slow commit, when kill-at says after how many milliseconds.
+# A qemu-img that dies in the middle of a slow commit, when kill-at says after how many milliseconds. In a box it could not kill.
 real=$(command -v qemu-img)
 cat >"$WORK/qemu-img" <<END
 #!/bin/bash
@@ -18,7 +18,7 @@ cat >"$WORK/qemu-img" <<END
 exec $real "\$@" -r 4194304
 END
 chmod +x "$WORK/qemu-img"
-options=(-o "qemu-img=$WORK/qemu-img")
+options=(-o "qemu-img=$WORK/qemu-img" -o unboxed=yes)
 
 disk=d.qcow2
 fold_setup "$disk" qcow2 1 >/dev/null || fail "a qcow2 image with a commit"

@@ -67,6 +67,12 @@ keep_setup
 promise "undo cut short: the last commit counts or it does not, and nothing of it is lost" \
 	each_crash dirty_on_top undo undone_or_not alternating
 
+# Whoever opens the disk for writing without a session has his scratch kept, though he writes nothing.
+opened_for_writing() {
+	qemu-io -f qcow2 -c 'read -q 0 512' "$MNT/d.img"
+	same "$(status_of d.img .kept)" unhooked
+}
+
 grow() {
 	ctl 'set d.img size=6M'
 }
@@ -94,3 +100,5 @@ grown_or_not() {
 # shellcheck disable=SC2034
 lost_is_fine=yes # the larger layer, which holds no data, before its record
 promise "a new size cut short: the disk has the old or the new one" each_crash nothing grow grown_or_not alternating
+# Without its power such a scratch may be torn, and is kept as it is.
+promise "... also where the daemon is killed, and the scratch is to be kept" each_crash opened_for_writing grow grown_or_not kill

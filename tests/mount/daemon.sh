@@ -317,7 +317,7 @@ tells_systemd() {
 	stop_daemon
 	wait $pid
 	same "$(grep -v FD "$WORK/notified")" $'READY=1\nSTOPPING=1'
-	same "$(sed -n 's/^FDNAME=//p' "$WORK/notified" | sort | xargs)" "fuse handover images"
+	same "$(sed -n 's/^FDNAME=//p' "$WORK/notified" | sort | xargs)" "fuse handover-2 images"
 }
 promise "systemd is told when the mount answers and when it ends" tells_systemd
 
@@ -326,9 +326,17 @@ control_file_rights() {
 	same "$(stat -c '%u:%g %a' "$MNT/.revertfs/control")" "0:0 600"
 	refuses "${nobody[@]}" bash -c "echo reset f >$MNT/.revertfs/control"
 	says "Permission denied"
+	same "$(stat -c '%u:%g %a' "$MNT"/.revertfs/{status,status.json,layers,images} | xargs)" "0:0 400 0:0 400 0:0 711 0:0 711"
+	refuses "${nobody[@]}" cat "$MNT/.revertfs/status"
+	stop_daemon
+	start_daemon -o status-mode=0444
 	"${nobody[@]}" cat "$MNT/.revertfs/status" "$MNT/.revertfs/status.json" >/dev/null
+	"${nobody[@]}" ls "$MNT/.revertfs/layers" "$MNT/.revertfs/images" >/dev/null
 	stop_daemon
 	start_daemon -o group=1500
+	setpriv --reuid 65534 --regid 65534 --groups 1500 cat "$MNT/.revertfs/status.json" >/dev/null
+	setpriv --reuid 65534 --regid 65534 --groups 1500 ls "$MNT/.revertfs/layers" >/dev/null
+	refuses "${nobody[@]}" ls "$MNT/.revertfs/layers"
 	same "$(stat -c '%u:%g %a' "$MNT/.revertfs/control")" "0:1500 660"
 	refuses "${nobody[@]}" cat "$MNT/.revertfs/control"
 	says "Permission denied"
@@ -336,6 +344,6 @@ control_file_rights() {
 	grep -q reset "$WORK/help"
 	stop_daemon
 }
-promise "root alone may use the control file, or a group; everybody may read the status" control_file_rights
+promise "root alone may use the control file and read the status, or a group; or as status-mode says" control_file_rights
 
 stop_daemon

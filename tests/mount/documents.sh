@@ -63,7 +63,7 @@ keys_of() {
 configuration_agrees() {
 	sed -n '/ definitions\[\] = {/,/^};/p; / places\[\] = {/,/^};/p' "$(source_of options.c)" | tr -d '\n' |
 		grep -oE '\{ "[a-z-]+", KIND_[A-Z]+, offsetof\([^)]*\), true' |
-		words code 's/^\{ "([a-z-]+)", KIND_(TEXT|GROUP|PASSTHROUGH), .*/\1 text/p; s/^\{ "([a-z-]+)", KIND_(LIST|PATHS), .*/\1 list/p
+		words code 's/^\{ "([a-z-]+)", KIND_(TEXT|SIZE|GROUP|MODE|PASSTHROUGH), .*/\1 text/p; s/^\{ "([a-z-]+)", KIND_(LIST|PATHS), .*/\1 list/p
 			s/^\{ "([a-z-]+)", KIND_NUMBER, .*/\1 number/p; s/^\{ "([a-z-]+)", KIND_SWITCH, .*/\1 true/p'
 	same "$(sort -u code | wc -l)" $(($("$REVERTFS" -h | grep -c '^    -o') + 1)) # all but config, and two more
 	keys_of revertfs.json.5 KEYS >in_man

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # A fold that has copied its layer gives what stands on it another parent; whoever deletes one of these meanwhile waits, and neither
-# brings the other's layer back.
+# brings the other's layer back. Whoever commits waits, too.
 . "$TESTLIB"
 . "$TESTS/fault/lib.sh"
 
@@ -64,3 +64,30 @@ deleted_while_it_moves() {
 }
 start_faulty || fail "the daemon starts"
 promise "a snapshot deleted while a fold gives it another parent is gone for good" deleted_while_it_moves
+stop_daemon
+
+# ---- a commit of nothing waits for a fold that replaces the scratch it found; both are cut short, and it is asked of the next daemon
+
+is_answered() {
+	[[ -s $WORK/answer ]]
+}
+
+nothing_is_committed() {
+	ctl 'delete gold.img installed'
+	guest_write gold.img 0 64k 5
+	ctl 'snapshot gold.img soon-folded'
+	: >"$TRACE"
+	plan hold 1 "write $STATE/disks/gold.img disk.json"
+	ctl 'delete gold.img soon-folded'
+	wait_until 20 is_held
+	ctl 'commit gold.img' >"$WORK/answer" &
+	if wait_until 1 is_answered; then echo "answered while the fold had the disk" >&2; return 1; fi
+	plan kill 1 "unlink $STATE/layers"
+	wait $!
+	same "$(<"$WORK/answer")" '{"layer":null,"ok":true}'
+	same "$(status .restarts)" 1
+	wait_until 20 job_is_done gold.img
+	same "$(status_of gold.img '"\(.layers | length) \(.state)"')" "1 pristine"
+}
+PROGRAM=$REVERTFS_FAULTS start_kept || fail "the keeper and its daemon start"
+promise "a commit of nothing, asked of a second daemon, answers that it made no layer" nothing_is_committed

@@ -12,7 +12,7 @@ small_filesystem "$STATE" 24M && small_filesystem "$IMAGES" 24M || { skip "full:
 make_image a.img raw 8M
 qemu_io -f raw -c "write -q -P 1 0 1M" "$IMAGES/a.img" # the rest is a hole
 cp --sparse=always "$IMAGES/a.img" "$WORK/before.raw"
-start_daemon || fail "the daemon starts"
+start_daemon -o reserve=0 || fail "the daemon starts"
 
 fill() {
 	dd if=/dev/zero of="$1/filler" bs=64k status=none || :

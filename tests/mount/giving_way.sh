@@ -11,19 +11,18 @@ patience=$((4000 * ${SLOW:-1})) # milliseconds, on a busy machine
 real=$(command -v qemu-img)
 cat >"$WORK/qemu-img" <<END
 #!/bin/bash
-# A commit is slow as long as \$WORK/rate is there: so many bytes in a second.
-rate=\$(cat $WORK/rate 2>/dev/null)
-[[ \$1 == commit && \$rate ]] || exec $real "\$@"
-exec $real "\$@" -r "\$rate"
+# A commit is slow as long as \$WORK/slow is there. In its box this can see whether a file is there, but not open it.
+[[ \$1 == commit && -e $WORK/slow ]] || exec $real "\$@"
+exec $real "\$@" -r 4000000
 END
 chmod +x "$WORK/qemu-img"
 
 slow() {
-	echo 4000000 >"$WORK/rate"
+	touch "$WORK/slow"
 }
 
 fast() {
-	rm -f "$WORK/rate"
+	rm -f "$WORK/slow"
 }
 
 make_image d.img raw 48M 1

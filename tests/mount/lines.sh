@@ -193,10 +193,10 @@ strangers() {
 	says "Permission denied"
 	refuses "${nobody[@]}" cat "$control"
 	refuses "${nobody[@]}" bash -c "exec 9<>'$control'"
-	"${nobody[@]}" jq -e '.disks | length >= 1' "$MNT/.revertfs/status.json"
+	refuses "${nobody[@]}" cat "$MNT/.revertfs/status.json"
 	same_as_before
 }
-promise "another user than root gets EACCES for the control file, and may read the status" strangers
+promise "another user than root gets EACCES for the control file, and the status by status-mode" strangers
 
 group_members() {
 	stop_daemon

@@ -197,8 +197,9 @@ a_guest_that_writes_on() {
 promise "a disk that is written while it is copied is told from one that is paused" a_guest_that_writes_on
 
 hostile_headers() {
-	local scratch=$STATE/disks/vm.qcow2/scratch.qcow2
+	local offset scratch=$STATE/disks/vm.qcow2/scratch.qcow2
 	guest_write vm.qcow2 3M 64k 8
+	number_at() { od -An -t u8 --endian=big -j "$1" -N 8 "$scratch" | tr -d ' '; }
 	ctl_is_refused() { ctl_fails EBADMSG "snapshot vm.qcow2 evil live=yes" "$1"; }
 	# The backing file's name begins where the header says: another one, as a broken-out QEMU would write it.
 	qemu-img rebase -u -f qcow2 -b /etc/shadow -F raw "$scratch"
@@ -208,8 +209,15 @@ hostile_headers() {
 	ctl "reset vm.qcow2"
 	# Tables that contradict themselves: the L1 entry leads nowhere.
 	guest_write vm.qcow2 3M 64k 8
-	offset=$(od -An -t u8 --endian=big -j 40 -N 8 "$scratch" | tr -d ' ')
+	offset=$(number_at 40)
 	printf '\x80\x00\x00\x7f\xff\xff\x00\x00' | dd of="$scratch" bs=1 seek="$offset" conv=notrunc status=none
+	ctl_is_refused "it has an L2 table at"
+	nothing_left
+	ctl "reset vm.qcow2"
+	# Nor are the clusters counted that it uses.
+	guest_write vm.qcow2 3M 64k 8
+	offset=$(number_at 48)
+	dd if=/dev/zero of="$scratch" bs=1 seek="$(number_at "$offset")" count=16 conv=notrunc status=none
 	ctl_fails EIO "snapshot vm.qcow2 evil live=yes" "qemu-img check"
 	nothing_left
 	same "$(status_of vm.qcow2 '.layers | length')" 1

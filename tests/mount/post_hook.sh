@@ -50,6 +50,8 @@ fails() {
 	export_with --to f.qcow2 --post-hook ./hook 2>"$WORK/refusal" >said || status=$?
 	same "$status" 1
 	says "'$WORK/f.qcow2' is there, but './hook' ended with status 7"
+	refuses env --ignore-signal=CHLD "$REVERTCTL" --mount "$MNT" export vm.qcow2 --to g.qcow2 --post-hook ./hook
+	says "'./hook' ended with status 7"
 	qemu-img compare -q f.qcow2 "$IMAGES/vm.qcow2"
 }
 promise "when it fails, that is said, and the file stays" fails

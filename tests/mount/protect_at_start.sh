@@ -53,4 +53,64 @@ from_the_configuration() {
 }
 promise "the configuration's list counts where the command line has none" from_the_configuration
 
+# A qemu-img that does not come back when it is to make the blank of certain images.
+slow_qemu_img() {
+	cat >"$WORK/qemu-img" <<'END'
+#!/bin/bash
+[[ $1 != create || $* != *slow.img* ]] || exec sleep 600
+exec qemu-img "$@"
+END
+	chmod +x "$WORK/qemu-img"
+	for name in 0slow.img 1slow.img 2slow.img; do
+		make_image "$name" raw 1M
+	done
+	make_image z.img raw 1M 7
+	make_image y.img raw 1M 7
+	make_image x.img raw 1M 7
+}
+
+# With a timeout of 20 s for each of three: the mount would answer after a minute.
+does_not_wait() {
+	local began
+	stop_daemon
+	slow_qemu_img
+	: >"$DAEMON_LOG"
+	began=$(milliseconds)
+	start_daemon -o 'protect=*.img' -o qemu-img="$WORK/qemu-img" -o qemu-timeout=20
+	(($(milliseconds) - began < 20000 * ${SLOW:-1}))
+	grep -q "goes on while the mount answers" "$DAEMON_LOG"
+	same "$(status_of z.img .name)" ""
+	# Writers, readers, truncate(2), verbs and sessions find a disk.
+	guest_write z.img 0 64k 8
+	image_reads z.img raw 0 1M 7
+	same "$(qemu-img info --output=json "$MNT/y.img" | jq -r .format)" qcow2
+	ctl 'commit x.img'
+	ctl 'prepare 11111111-2222-3333-4444-555555555555 domain=d z.img target=vda' >&2
+	ctl 'release 11111111-2222-3333-4444-555555555555 reason=destroyed vda' >&2
+	grep -q "'0slow.img'.*\(served unprotected\|no progress\|timeout\)" "$DAEMON_LOG" && return 1
+	same "$(names | grep -c slow)" 0
+}
+promise "images that keep qemu-img waiting do not keep the mount from answering, nor the others from being disks" does_not_wait
+
+cut_through_the_mount() {
+	rm -f "$IMAGES"/?slow.img
+	stop_daemon
+	make_image 0slow.img raw 1M
+	make_image w.img raw 1M 7
+	start_daemon -o 'protect=*.img' -o qemu-img="$WORK/qemu-img" -o qemu-timeout=20
+	same "$(status_of w.img .name)" ""
+	truncate -s 0 "$MNT/w.img" || :
+	image_reads w.img raw 0 1M 7
+	same "$(status_of w.img .name)" w.img
+}
+promise "truncate(2) does not cut such an image either" cut_through_the_mount
+
+ends_at_once() {
+	rm -f "$IMAGES/0slow.img"
+	kill_daemon
+	start_daemon -o 'protect=*.img'
+	guest_reads z.img 0 1M 7
+}
+promise "the next start protects what is left" ends_at_once
+
 stop_daemon || fail "the daemon ends"

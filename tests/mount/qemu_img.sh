@@ -8,21 +8,21 @@ need jq qemu-img qemu-io
 
 real=$(command -v qemu-img)
 program=$WORK/qemu-img
-cat >"$program" <<END
-#!/bin/bash
-# What qemu-img does for the subcommand that \$WORK/ill names (or all): the rest of the line.
-read -r what ill <$WORK/ill
-[[ \$what == "\$1" || \$what == all ]] && eval "\$ill"
-exec $real "\$@"
-END
-chmod +x "$program"
-
+# ill SUBCOMMAND|all LINE: what it does instead. The program itself says it: in its box it can read nothing else.
 ill() {
-	echo "$*" >"$WORK/ill"
+	cat >"$program.new" <<-END
+		#!/bin/bash
+		if [[ $1 == "\$1" || $1 == all ]]; then
+			$2
+		fi
+		exec $real "\$@"
+	END
+	chmod +x "$program.new"
+	mv "$program.new" "$program"
 }
 
 well() {
-	: >"$WORK/ill"
+	ill none :
 }
 
 make_image a.img raw 2M 1
@@ -62,8 +62,9 @@ protect_unstartable() {
 promise "protect with a qemu-img that cannot be started says so" protect_unstartable
 
 protect_failing() {
-	ill info 'echo "qemu-img: something is rotten" >&2; exit 1'
-	refused_protect EIO "something is rotten"
+	ill create 'echo "qemu-img: something is rotten in /root/of/denmark" >&2; exit 1'
+	refused_protect EIO "qemu-img create failed: Input/output error (the log has what it said)"
+	grep -F "qemu-img create failed: qemu-img: something is rotten in /root/of/denmark" "$DAEMON_LOG"
 	ill create 'echo "qemu-img: No space left on device" >&2; exit 1'
 	refused_protect ENOSPC "No space left on device"
 	ill all 'kill -SEGV $$'
@@ -72,17 +73,13 @@ protect_failing() {
 	refused_protect EIO "it did not say why"
 	well
 }
-promise "protect with a qemu-img that fails says what it said, and the errno is the one that it named" protect_failing
+promise "protect with a qemu-img that fails says the errno that it named, and the log what it said" protect_failing
 
 protect_garbage() {
-	ill info 'echo "{"; exit 0'
-	refused_protect EBADMSG "cannot be looked at" || refused_protect EINVAL "cannot be looked at"
-	ill info 'echo "{}"; exit 0'
-	refused_protect EBADMSG "gave no format or size"
-	ill info 'echo "{\"format\": \"vmdk\", \"virtual-size\": 100}"; exit 0'
-	refused_protect EINVAL "looks like vmdk"
-	ill info 'head -c 4000000 /dev/urandom; exit 0'
-	refused_protect EBADMSG "cannot be looked at" || refused_protect EINVAL "cannot be looked at"
+	ill create 'echo "{}" >&3; exit 0'
+	refused_protect EBADMSG "a.img"
+	ill create 'yes | head -c 4000000; exit 0'
+	refused_protect EBADMSG "a.img" || refused_protect EIO "a.img"
 	ill create 'exit 0'
 	refused_protect EBADMSG "a.img" || refused_protect EIO "a.img"
 	well
@@ -91,7 +88,7 @@ promise "protect with a qemu-img that talks nonsense is refused" protect_garbage
 
 protect_hanging() {
 	local began
-	ill info 'exec sleep 1000'
+	ill create 'exec sleep 1000'
 	began=$(milliseconds)
 	refused_protect ETIMEDOUT "made no progress for 2 s and was killed"
 	(($(milliseconds) - began < 20000 * SLOW))
@@ -101,7 +98,7 @@ promise "protect with a qemu-img that hangs ends after qemu-timeout" protect_han
 
 others_go_on() {
 	local began holder
-	ill info 'exec sleep 1000'
+	ill create 'exec sleep 1000'
 	ctl 'protect a.img' >/dev/null &
 	holder=$!
 	began=$(milliseconds)
@@ -172,7 +169,8 @@ fold_failing() {
 promise "a fold whose qemu-img fails, hangs or is gone says so, loses nothing, and works later" fold_failing
 
 says_not_now() {
-	[[ $(status_of b.qcow2 .last_error) == *"not now"* ]]
+	[[ $(status_of b.qcow2 .last_error) == *"qemu-img commit failed"* ]]
+	grep -F "qemu-img: not now" "$DAEMON_LOG"
 }
 
 fold_by_itself() {
@@ -187,8 +185,59 @@ fold_by_itself() {
 }
 promise "a fold that failed in the background is tried again by itself" fold_by_itself
 
-commit_needs_it() {
+# As of an image whose tables an enemy has made.
+endless_check() {
+	local disk=b.qcow2
+	ill check 'while :; do :; done'
+	guest_write $disk 0 64k 8
+	ctl_fails EIO "snapshot $disk live live=yes" "used more than 2 s of processor time"
+	same "$(find "$STATE/layers" -name '*.new')" ""
+	ill commit 'exit 1'
+	ctl "commit $disk"
+	ctl_fails EIO "fold $disk"
+	ill check 'while :; do :; done'
+	ctl "fold $disk" || job_is_done $disk
+	grep "what interrupted folds left in the image is not freed: qemu-img check used more than 2 s of processor time" "$DAEMON_LOG"
+	image_reads $disk qcow2 0 64k 8
+	well
+}
+promise "a check that has no end ends: the live snapshot is refused, and the fold goes without" endless_check
+
+endless_measure() {
 	stop_daemon
+	start_daemon -o "qemu-img=$program" -o qemu-timeout=2 -o reserve=1000T
+	ill measure 'while :; do :; done'
+	ctl_fails EIO "export b.qcow2 to=$WORK/measured.qcow2" "qemu-img measure used more than 2 s of processor time"
+	[[ ! -e $WORK/measured.qcow2 ]]
+	well
+}
+promise "... and so does measuring what an export would take" endless_measure
+
+# As a shell's `trap '' CHLD` hands it on: the kernel then tells nobody how a child ended.
+ignored_children() {
+	local disk=a.img
+	cat >"$WORK/ignoring" <<-END
+		#!/bin/bash
+		exec env --ignore-signal=CHLD "$REVERTFS" "\$@"
+	END
+	chmod +x "$WORK/ignoring"
+	stop_daemon
+	PROGRAM=$WORK/ignoring start_kept -o "qemu-img=$program" -o qemu-timeout=2
+	ill commit 'echo "qemu-img: not now" >&2; exit 1'
+	guest_write $disk 0 64k 7
+	ctl "commit $disk"
+	ctl_fails EIO "fold $disk" "its content is safe, and the fold is tried again"
+	guest_reads $disk 0 64k 7
+	well
+	ctl "fold $disk" || job_is_done $disk
+	image_reads $disk raw 0 64k 7
+	kill_serving
+	guest_reads $disk 0 64k 7
+	stop_daemon
+}
+promise "whoever started the daemon may ignore SIGCHLD: qemu-img's failures are seen, and so is the end of a daemon" ignored_children
+
+commit_needs_it() {
 	rm -f "$STATE"/layers/*.template
 	ill create 'echo "qemu-img: No space left on device" >&2; exit 1'
 	start_daemon -o "qemu-img=$program" -o qemu-timeout=2
@@ -198,9 +247,9 @@ commit_needs_it() {
 	ctl_fails ENOSPC 'reset a.img' "No space left on device"
 	well
 	ctl 'reset a.img'
-	guest_reads a.img 0 64k 4
+	guest_reads a.img 0 64k 7
 	ctl 'reset b.qcow2'
-	guest_reads b.qcow2 0 64k 6
+	guest_reads b.qcow2 0 64k 8
 	stop_daemon
 }
 promise "without templates and qemu-img a disk says that it cannot be served, and a later reset helps" commit_needs_it

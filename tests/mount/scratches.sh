@@ -58,13 +58,14 @@ promise "template= says how the scratches of new heads are made" other_options
 nonsense() {
 	make_image other.img raw 1M
 	restart_with -o template=no_such_option=1
-	ctl_fails EIO 'protect other.img' no_such_option
+	ctl_fails EIO 'protect other.img' 'the log has what it said'
+	grep -q "qemu-img create failed: .*no_such_option" "$DAEMON_LOG"
 	guest_write d.img 0 1M 7 # what has a template goes on
 	ctl 'reset d.img'
 	guest_reads d.img 0 1M 5
 	restart_with
 }
-promise "options that qemu-img does not know are refused in its words" nonsense
+promise "options that qemu-img does not know are refused, and the log has its words" nonsense
 
 # ---- a guest's flush
 

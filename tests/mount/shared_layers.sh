@@ -6,7 +6,8 @@
 need_fuse
 need jq qemu-img qemu-io
 
-# A qemu-img whose commits say that they begin and end, and wait in between while $WORK/hold is there.
+# A qemu-img whose commits say that they begin and end, and wait in between while $WORK/hold is there. In a box it
+# could write nothing down.
 cat >"$WORK/watched-img" <<SLOW
 #!/bin/bash
 [[ \$1 == commit ]] || exec $(command -v qemu-img) "\$@"
@@ -20,7 +21,7 @@ SLOW
 chmod +x "$WORK/watched-img"
 
 make_image gold.raw raw 8M 1
-start_daemon -o qemu-img="$WORK/watched-img" || fail "the daemon starts"
+start_daemon -o qemu-img="$WORK/watched-img" -o unboxed=yes || fail "the daemon starts"
 ctl "protect gold.raw" >&2 || fail "a disk is protected"
 
 commit() {

@@ -25,7 +25,7 @@ a_commit_and_its_fold() {
 	guest_write d.img 1M 64k 2
 	ctl 'commit d.img' >&2
 	ctl 'fold d.img' >&2
-	same "$(told_since "$from" '(seal|fold)')" "seal 'd.img': 1 header checked, scratch synced
+	same "$(told_since "$from" '(seal|fold)')" "seal 'd.img': 1 header and tables checked, scratch synced
 seal 'd.img': 2 linked as layer ID
 seal 'd.img': 3 record of layer ID written
 seal 'd.img': 4 disk.json written, head = ID

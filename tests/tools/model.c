@@ -113,6 +113,8 @@ static void do_step(void)
 	for (int i = IMAGES; i < DISKS; i++)
 		settle(&disks[i]);
 	do_verb(disk);
+	if (one_in(16))
+		do_nothing(disk);
 	observe();
 	strike_end();
 	if (one_in(2))

@@ -35,7 +35,7 @@
 
 struct world {
 	struct options options;
-	char *top;
+	char *top, *run;
 	int images_fd;
 	struct handover *handover;
 	struct disks *disks; /* NULL while nothing serves them */
@@ -104,11 +104,13 @@ static void world_make(void)
 	static int number;
 
 	world = calloc(1, sizeof(*world));
-	if (!world || asprintf(&world->top, "%s/world%d", TEST_DIR, ++number) < 0)
+	if (!world || asprintf(&world->top, "%s/world%d", TEST_DIR, ++number) < 0 ||
+	    asprintf(&world->run, "%s/run", world->top) < 0)
 		abort();
 	nftw(world->top, remove_entry, 20, FTW_DEPTH | FTW_PHYS);
 	mkdir(world->top, 0755);
 	read_options();
+	world->options.run = world->run;
 	mkdir(world->options.images, 0755);
 	mkdir(world->options.mount, 0755);
 	mkdir(in_world("mount/.revertfs"), 0755);
@@ -120,13 +122,14 @@ static void world_make(void)
 		abort();
 }
 
-static void world_remove(void)
+__attribute__((unused)) static void world_remove(void)
 {
 	close(world->images_fd);
 	handover_free(world->handover);
 	nftw(world->top, remove_entry, 20, FTW_DEPTH | FTW_PHYS);
 	options_free(&world->options);
 	free(world->top);
+	free(world->run);
 	free(world);
 	world = NULL;
 }
@@ -204,7 +207,7 @@ __attribute__((unused)) static struct scratch *open_scratch(const char *name, bo
 {
 	struct disk *disk = disks_find(world->disks, name);
 	struct scratch *scratch = disk ? disk_scratch(disk) : NULL;
-	int r = scratch ? scratch_open(scratch, writer, false) : -EIO;
+	int r = scratch ? scratch_open(scratch, writer) : -EIO;
 
 	disk_put(disk);
 	check_int(r, 0);
@@ -237,7 +240,7 @@ __attribute__((unused)) static bool file_reads(const char *path, const char *for
 	return qemu_io(path, format, io_command) == 0;
 }
 
-static bool disk_reads(const char *name, int first, int count, int pattern)
+__attribute__((unused)) static bool disk_reads(const char *name, int first, int count, int pattern)
 {
 	return file_reads(scratch_path(name), "qcow2", first, count, pattern);
 }

@@ -120,8 +120,10 @@ static int errno_of_name(const char *name)
 
 static int refusal(struct json_object *answer, struct sentence *error)
 {
+	const char *why = string_of(answer, "error", "");
+
 	return report(error, errno_of_name(string_of(answer, "errno", "EIO")), "%s",
-		      string_of(answer, "error", "the daemon refused; its log says why"));
+		      *why ? why : "the daemon refused; its log says why");
 }
 
 int ask_result(const struct question *question, struct json_object **ret_answer, struct sentence *error)
@@ -131,8 +133,7 @@ int ask_result(const struct question *question, struct json_object **ret_answer,
 
 	if (!question->answer)
 		return report(error, question->error, "%s", question->why.text);
-	if (json_parse(question->answer, strlen(question->answer), &answer, NULL) < 0 ||
-	    json_get_bool(answer, "ok", &fine) <= 0)
+	if (answer_parse(question->answer, &answer) < 0 || json_get_bool(answer, "ok", &fine) <= 0)
 		return report(error, -EBADMSG,
 			      "the revertfs daemon of '%s' gave an answer that makes no sense; see its log",
 			      question->point);
@@ -168,7 +169,7 @@ int ask_status(const char *point, struct json_object **ret_status, struct senten
 	client_ask(&question, 1, true);
 	if (!question.answer)
 		return report(error, question.error, "%s", question.why.text);
-	r = json_parse(question.answer, strlen(question.answer), ret_status, NULL);
+	r = answer_parse(question.answer, ret_status);
 	free(question.answer);
 	return r < 0 ? report(error, r, "the status of the revertfs in '%s' makes no sense; see its log", point) : 0;
 }

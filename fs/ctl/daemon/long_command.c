@@ -125,7 +125,7 @@ static void take_look(struct run *run)
 	const char *answer = run->look.question.answer;
 	struct json_object *job;
 
-	if (answer && json_parse(answer, strlen(answer), &status, NULL) == 0) {
+	if (answer && answer_parse(answer, &status) == 0) {
 		job = find_job(run, status);
 		if (job) {
 			note_job(run, job);

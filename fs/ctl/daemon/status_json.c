@@ -1,6 +1,56 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "status_json.h"
 
+#include <errno.h>
+#include <string.h>
+
+#include "shown.h"
+
+static int clean_text(struct json_object *text)
+{
+	const char *raw = json_object_get_string(text);
+	CLEANUP(freep) char *shown = NULL;
+
+	if (text_is_clean(raw))
+		return 0;
+	shown = strdup(raw);
+	if (!shown)
+		return -ENOMEM;
+	shown_text(raw, shown, strlen(raw) + 1);
+	return json_object_set_string(text, shown) ? 0 : -ENOMEM;
+}
+
+/* json_parse() has bounded the nesting. */
+static int clean_texts(struct json_object *value)
+{
+	int r = 0;
+
+	if (json_object_is_type(value, json_type_string))
+		return clean_text(value);
+	if (json_object_is_type(value, json_type_array))
+		for (size_t i = 0; i < json_object_array_length(value) && r == 0; i++)
+			r = clean_texts(json_object_array_get_idx(value, i));
+	if (json_object_is_type(value, json_type_object)) {
+		json_object_object_foreach (value, key, member) {
+			(void)key;
+			r = r < 0 ? r : clean_texts(member);
+		}
+	}
+	return r;
+}
+
+int answer_parse(const char *text, struct json_object **ret_answer)
+{
+	CLEANUP(json_putp) struct json_object *answer = NULL;
+	int r = json_parse(text, strlen(text), &answer, NULL);
+
+	if (r == 0)
+		r = clean_texts(answer);
+	if (r == 0)
+		*ret_answer = steal_pointer(&answer);
+	return r;
+}
+
 const char *string_of(struct json_object *object, const char *key, const char *otherwise)
 {
 	const char *value = NULL;

@@ -9,6 +9,12 @@
 
 #include "json.h"
 
+/*
+ * Parse what a daemon sent, NUL-terminated. Texts in it are shown to people: control characters, of
+ * which a terminal could take orders, become '?'. 0 or a negative errno. Release with json_putp().
+ */
+int answer_parse(const char *text, struct json_object **ret_answer);
+
 const char *string_of(struct json_object *object, const char *key, const char *otherwise);
 uint64_t number_of(struct json_object *object, const char *key);            /* 0 */
 bool flag_of(struct json_object *object, const char *key);                  /* false */

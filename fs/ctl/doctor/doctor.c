@@ -24,7 +24,7 @@ static const struct check {
 } checks[] = {
 	{ "mount", doctor_check_mounts, "the revertfs mounts answer" },
 	{ "kernel", doctor_check_kernel, "has FUSE, and passthrough" },
-	{ "tools", doctor_check_tools, "qemu-img and virsh are there" },
+	{ "tools", doctor_check_tools, "qemu-img and virsh are there, and qemu-img runs in a box" },
 	{ "hook", doctor_check_hook, "is installed, executable and seen by libvirt" },
 	{ "libvirt", doctor_check_libvirt, "answers" },
 	{ "files", doctor_check_files, "the domains' files are valid, and name disks that are there" },

@@ -13,6 +13,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "box.h"
 #include "doctor.h"
 #include "host.h"
 #include "status_json.h"
@@ -84,6 +85,26 @@ void doctor_check_kernel(struct doctor *doctor)
 
 /* ---- programs */
 
+/* An older daemon does not say. */
+static void check_box(struct doctor *doctor, const struct doctor_mount *mount)
+{
+	struct json_object *boxed;
+
+	if (!mount->status || !json_object_object_get_ex(mount->status, "boxed", &boxed) ||
+	    json_object_get_boolean(boxed))
+		return;
+	if (box_landlock() == 0)
+		doctor_note(
+			doctor, LEVEL_WARNING,
+			"boot a kernel with Landlock (Linux 5.13 or later, 'landlock' in lsm=); until then keep qcow2 images root's",
+			"at '%s' qemu-img does not run in a box: this kernel has no Landlock", mount->mount->point);
+	else
+		doctor_note(doctor, LEVEL_WARNING,
+			    "take unboxed= out of the configuration; else the daemon's log says what forbids Landlock",
+			    "at '%s' qemu-img does not run in a box, though this kernel has Landlock",
+			    mount->mount->point);
+}
+
 static bool in_path(const char *program)
 {
 	const char *path = getenv("PATH");
@@ -106,6 +127,8 @@ void doctor_check_tools(struct doctor *doctor)
 	if (!in_path("virsh"))
 		doctor_note(doctor, LEVEL_NOTE, "install libvirt-clients, where there is libvirt",
 			    "virsh is not in PATH: what is about domains is not looked at");
+	for (size_t i = 0; i < doctor->mount_count; i++)
+		check_box(doctor, &doctor->mounts[i]);
 }
 
 void doctor_check_hook(struct doctor *doctor)

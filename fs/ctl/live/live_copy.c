@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "ask.h"
+#include "status_json.h"
 
 #define FIRST_LOOK_MS 10
 #define LOOK_MS 20
@@ -88,7 +89,7 @@ static void note_copied(struct live_copy *copies, size_t count, const struct que
 	struct json_object *disk = NULL;
 	const char *copied;
 
-	if (!question->answer || json_parse(question->answer, strlen(question->answer), &status, NULL) < 0)
+	if (!question->answer || answer_parse(question->answer, &status) < 0)
 		return;
 	for (size_t i = 0; i < count; i++)
 		if (strcmp(copies[i].question.point, question->point) == 0 &&

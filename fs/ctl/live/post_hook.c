@@ -70,8 +70,8 @@ int post_hook_run(const char *program, const struct post_hook_file *file, bool s
 {
 	CLEANUP(freep) char *path = program_find(program);
 	CLEANUP(freep) char *sidecar = format_text("%s.json", file->file);
+	int status = W_EXITCODE(1, 0); /* a failure, unless waitpid(2) says that it was none */
 	void (*before)(int);
-	int status = 0;
 	pid_t pid;
 
 	if (!path || !sidecar)

@@ -5,6 +5,7 @@
  */
 #include "test.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
@@ -45,6 +46,50 @@ TEST(a_line_gives_the_fields_of_proc_5)
 	check_str(mount.point, "/mnt");
 	check_str(mount.type, "ext3");
 	check_str(mount.source, "/dev/root");
+	check_str(mount.options, "rw,errors=continue");
+}
+
+static int server_of(const char *text, int id)
+{
+	uid_t server = 0;
+	int r = mountinfo_server(begin(text), id, &server);
+
+	return r < 0 ? r : (int)server;
+}
+
+TEST(a_fuse_filesystem_is_served_by_its_user)
+{
+	static const char text[] = LINE "1 36 0:5 / /a rw - fuse.sshfs h: rw,user_id=0,group_id=0,allow_other\n"
+					"2 36 0:6 / /b rw - fuse x rw,user_id=1000,group_id=100\n"
+					"3 36 0:7 / /c rw - tmpfs x rw,user_id=1000\n";
+
+	check_int(server_of(text, 36), 0);
+	check_int(server_of(text, 1), 0);
+	check_int(server_of(text, 2), 1000);
+	check_int(server_of(text, 3), 0);
+	check_int(server_of(text, 4), -ESTALE);
+}
+
+/* Its place may have gone to another, and nothing says whose it was. */
+TEST(what_was_unmounted_has_no_known_server)
+{
+	char path[] = "mountXXXXXX";
+	uid_t server = 1;
+	int fd;
+
+	fd = open("/", O_PATH | O_CLOEXEC);
+	check_int(mountinfo_server_of(fd, &server), 0);
+	check_int(server, 0);
+	close(fd);
+	check(mkdtemp(path));
+	if (geteuid() != 0)
+		return;
+	check_int(mount("none", path, "tmpfs", 0, NULL), 0);
+	fd = open(path, O_PATH | O_CLOEXEC);
+	check_int(mountinfo_server_of(fd, &server), 0);
+	check_int(umount2(path, MNT_DETACH), 0);
+	check_int(mountinfo_server_of(fd, &server), -ESTALE);
+	close(fd);
 }
 
 TEST(optional_fields_may_be_none_or_several)

@@ -77,6 +77,7 @@ TEST(defaults_are_those_of_the_manual)
 	check_int(options.group, 0);
 	check_int(options.max_jobs, 2);
 	check_int(options.qemu_timeout, 60);
+	check(options.reserve == RESERVE_BY_DEFAULT);
 	check(!options.foreground && !options.debug);
 	options_free(&options);
 }
@@ -91,6 +92,20 @@ TEST(options_stand_before_between_or_behind_the_places)
 	check_int(options.max_jobs, 7);
 	check_int(options.qemu_timeout, 9);
 	check(options.foreground);
+	options_free(&options);
+}
+
+TEST(a_reserve_is_a_size_or_nothing)
+{
+	struct options options = good(WORDS("-o", "reserve=3G", "/i", "/m"));
+
+	check(options.reserve == 3ULL << 30);
+	options_free(&options);
+	options = good(WORDS("-o", "reserve=0", "/i", "/m"));
+	check(options.reserve == 0);
+	options_free(&options);
+	options = good(WORDS("-o", config("{\"reserve\": \"512M\"}"), "/i", "/m"));
+	check(options.reserve == 512ULL << 20);
 	options_free(&options);
 }
 

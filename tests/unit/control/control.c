@@ -5,6 +5,7 @@
  */
 #include "control_lines.h"
 
+#include "box.h"
 #include "command.h"
 
 static void world_end(void)
@@ -257,6 +258,7 @@ TEST(the_status_is_valid_JSON_with_what_is_documented)
 	check_str(member_of(root, "images"), world->options.images);
 	check_str(member_of(root, "mount"), world->options.mount);
 	check_str(member_of(root, "passthrough"), "true");
+	check_str(member_of(root, "boxed"), box_landlock() > 0 ? "true" : "false");
 	check_str(member_of(root, "restarts"), "3");
 	check_int(atoi(member_of(root, "pid")), getpid());
 	check_int(json_get_array(root, "disks", &list), 1);

@@ -62,16 +62,19 @@ TEST(a_second_daemon_on_the_same_state_or_images_is_refused)
 {
 	struct disks *disks = NULL, *first;
 	struct sentence error;
-	char *state;
+	char *state, pid[32];
 
+	snprintf(pid, sizeof(pid), ": pid %d", (int)getpid());
 	world_new();
 	first = world->disks;
 	check_errno(disks_new(&world->options, world->images_fd, world->handover, &disks, &error), EBUSY);
 	check_contains(error.text, "another revertfs uses the state directory");
+	check_contains(error.text, pid);
 	state = world->options.state;
 	world->options.state = (char *)in_world("other");
 	check_errno(disks_new(&world->options, world->images_fd, world->handover, &disks, &error), EBUSY);
 	check_contains(error.text, "another revertfs serves the images directory");
+	check_contains(error.text, pid);
 	world->options.state = state;
 	world->disks = first;
 	world_end();
@@ -100,6 +103,31 @@ TEST(a_scratch_that_is_a_layer_s_file_is_replaced)
 	check_reads("d", 0, 1, 2);
 	guest_write("d", 0, 1, 3);
 	check(file_reads(layer_file(".qcow2"), "qcow2", 0, 1, 2));
+	world_end();
+}
+
+/* So it is where a crash came between steps 3 and 4 of its seal, and the snapshot was deleted. */
+TEST(a_scratch_that_is_the_file_of_a_layer_without_names_is_replaced)
+{
+	char root[17], sealed[17];
+
+	world_new();
+	make_raw("d", 1);
+	check_ok("protect d");
+	snprintf(root, sizeof(root), "%s", status_of("d", "head"));
+	guest_write("d", 0, 1, 2);
+	check_ok("snapshot d one");
+	snprintf(sealed, sizeof(sealed), "%s", status_of("d", "head"));
+	guest_write("d", 0, 1, 3);
+	check_ok("snapshot d two");
+	world_stop();
+	check_int(
+		shell("cd '%s' && sed -zi 's/\"names\":\\[[^]]*\\]/\"names\":[]/' layers/%s.json && sed -i 's/\"head\":\"[0-9a-f]*\"/\"head\":\"%s\"/' disks/d/disk.json && ln -f layers/%s.qcow2 disks/d/scratch.qcow2",
+		      in_world("state"), sealed, root, sealed),
+		0);
+	world_start();
+	check_str(status_of("d", "state"), "pristine");
+	check_reads("d", 0, 1, 1);
 	world_end();
 }
 
@@ -367,6 +395,41 @@ TEST(a_layer_record_under_another_name_is_not_believed)
 	world_end();
 }
 
+TEST(a_copy_of_a_layer_s_record_under_a_longer_name_is_not_believed)
+{
+	stopped_with_a_layer();
+	check_int(shell("cd '%s' && cp %s.json %s-backup.json", in_world("state/layers"), head, head), 0);
+	world_start();
+	check_int(layer_count("d"), 2);
+	check_reads("d", 0, 1, 2);
+	check_int(access(layer_file("-backup.json"), F_OK), 0);
+	check_int(count_files("state/lost", ""), 0);
+	/* It may be all that tells of a layer. */
+	world_stop();
+	check_int(unlink(layer_file(".json")), 0);
+	check_failed("head");
+	check_int(count_files("state/lost", ""), 0);
+	world_end();
+}
+
+TEST(without_its_layer_s_file_a_disk_has_failed_and_comes_back_with_it)
+{
+	stopped_with_a_layer();
+	check_int(rename(layer_file(".qcow2"), in_world("away")), 0);
+	world_start();
+	check_str(status_of("d", "state"), "failed");
+	check_contains(status_of("d", "last_error"), head);
+	check_refused(EIO, head, "reset d");
+	check_refused(EIO, head, "prepare " UUID1 " domain=one d target=vda source=/vm/d");
+	check_refused(EIO, head, "commit d");
+	check_refused(EBUSY, "", "unprotect d");
+	check_int(rename(in_world("away"), layer_file(".qcow2")), 0);
+	check_ok("reset d");
+	check_str(status_of("d", "state"), "pristine");
+	check_reads("d", 0, 1, 2);
+	world_end();
+}
+
 TEST(without_its_image_a_disk_is_not_served_and_comes_back_with_it)
 {
 	stopped_with_a_layer();
@@ -406,6 +469,21 @@ TEST(an_intent_that_cannot_be_read_is_kept)
 	check_reads("d", 0, 1, 2);
 	check_int(count_files("state/intents", ".json"), 1);
 	check_int(count_files("state/intents", ".new"), 0);
+	world_end();
+}
+
+TEST(while_a_record_cannot_be_read_nothing_is_folded)
+{
+	stopped_with_a_layer();
+	world_start();
+	check_ok("clone d e follow=no");
+	check_ok("set e keep-revisions=0");
+	world_stop();
+	write_file(in_world("state/disks/d/disk.json"), "{\"version\":1");
+	world_start();
+	/* The layer is the clone's head; whether `d` needs its parent is not known any more. */
+	check_refused(EBUSY, "could not be read", "fold e");
+	check_reads("e", 0, 1, 2);
 	world_end();
 }
 

@@ -191,8 +191,8 @@ TEST(an_old_scratch_cannot_be_opened_any_more)
 	disk = disks_find(world->disks, "d");
 	old = disk_scratch(disk);
 	check_ok(reset("d"));
-	check_errno(scratch_open(old, true, false), ESTALE);
-	check_errno(scratch_open(old, false, true), ESTALE);
+	check_errno(scratch_open(old, true), ESTALE);
+	check_errno(scratch_open(old, false), ESTALE);
 	scratch_put(old);
 	disk_put(disk);
 	world_end();

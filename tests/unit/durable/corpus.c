@@ -14,6 +14,7 @@ static void feed_record(const void *data, size_t size)
 	int directory = open(TEST_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
 	struct session_record session = { 0 };
 	struct intent_record intent = { 0 };
+	struct output_record output = { 0 };
 	struct layer_record layer = { 0 };
 	struct disk_record disk = { 0 };
 
@@ -50,6 +51,14 @@ static void feed_record(const void *data, size_t size)
 		record_clear_intent(&intent);
 		check(record_load_intent(directory, "fuzzed.again", &intent) == 0);
 		record_clear_intent(&intent);
+	}
+	r = record_load_output(directory, "fuzzed.record", &output);
+	check(r == 0 || r == -EBADMSG);
+	if (r == 0) {
+		check(layer_id_is_valid(output.id) && record_save_output(directory, "fuzzed.again", &output) == 0);
+		record_clear_output(&output);
+		check(record_load_output(directory, "fuzzed.again", &output) == 0);
+		record_clear_output(&output);
 	}
 	close(directory);
 }

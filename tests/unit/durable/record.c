@@ -561,6 +561,11 @@ TEST(a_layer_has_either_a_parent_or_an_image)
 	refuse_text(&kinds[2], "parent", "fedcba9876543210");
 }
 
+TEST(an_image_is_not_being_folded)
+{
+	refuse_text(&kinds[2], "state", "folding");
+}
+
 static struct json_object *layer_name(const char *text)
 {
 	return json_tokener_parse(text);

@@ -4,11 +4,15 @@
  */
 #include "test.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "node.h"
+
+#define LIMIT 30 /* of nodes that users other than root may have, and of root's */
 
 static int root_fd(void)
 {
@@ -35,14 +39,17 @@ static struct node_table *table_new(void)
 {
 	struct node_table *table = NULL;
 
-	check_int(node_table_new(root_fd(), handover(), &table), 0);
+	check_int(node_table_new(root_fd(), handover(), LIMIT, LIMIT, &table), 0);
 	return table;
 }
 
-/* The node of an entry of the test's directory, made there as a directory or a file. */
-static struct node *node_named(struct node_table *table, const char *name, bool is_directory)
+/*
+ * The node of an entry of the test's directory, made there as a directory or a file, that `owner`
+ * looks up.
+ */
+static int find_named(struct node_table *table, const char *name, bool is_directory, uid_t owner,
+		      struct node **ret_node)
 {
-	struct node *node = NULL;
 	struct stat st;
 	int fd;
 
@@ -53,7 +60,14 @@ static struct node *node_named(struct node_table *table, const char *name, bool 
 	fd = openat(root_fd(), name, O_PATH | O_NOFOLLOW);
 	check(fd >= 0);
 	check_int(fstat(fd, &st), 0);
-	check_int(node_of_file(table, fd, &st, NULL, &node), 0);
+	return node_of_file(table, fd, &st, owner, NULL, ret_node);
+}
+
+static struct node *node_named(struct node_table *table, const char *name, bool is_directory)
+{
+	struct node *node = NULL;
+
+	check_int(find_named(table, name, is_directory, 0, &node), 0);
 	return node;
 }
 
@@ -67,8 +81,9 @@ static struct node *root_of(struct node_table *table)
 
 static void is_path(struct node_table *table, struct node *directory, const char *name, const char *path)
 {
-	char *text = node_path(table, directory, name);
+	char *text = NULL;
 
+	check_int(node_path(table, directory, name, &text), 0);
 	check_str(text, path);
 	free(text);
 }
@@ -167,6 +182,28 @@ TEST(a_path_is_put_together_from_where_directories_were_seen)
 	node_table_free(table);
 }
 
+TEST(a_directory_that_leads_to_no_root_has_no_path_and_no_disk_has_a_long_one)
+{
+	struct node_table *table = table_new();
+	struct node *root = root_of(table), *d = node_named(table, "d", true), *e = node_named(table, "e", true);
+	char longest[NAME_MAX + 1], *name = longest + 2, *path = NULL;
+
+	memset(longest, 'x', NAME_MAX);
+	memcpy(longest, "d/", 2);
+	longest[NAME_MAX] = '\0';
+	check_int(node_seen(table, e, d, "e", false), 0);
+	check_int(node_path(table, e, "x", &path), -ESTALE);
+	check_int(node_seen(table, d, root, "d", false), 0);
+	is_path(table, e, "x", "d/e/x");
+	is_path(table, d, name, longest);
+	check_int(node_path(table, e, name, &path), 0);
+	check(path == NULL);
+	node_put(table, e);
+	node_put(table, d);
+	node_put(table, root);
+	node_table_free(table);
+}
+
 TEST(a_directory_is_remembered_as_long_as_one_beneath_it)
 {
 	struct node_table *table = table_new();
@@ -202,6 +239,38 @@ TEST(no_directory_is_believed_to_be_in_itself)
 	node_table_free(table);
 }
 
+TEST(directories_are_found_at_any_depth_but_not_moved_there_with_others)
+{
+	struct node_table *table = NULL;
+	struct node *deepest, *node, *a, *b;
+
+	check_int(node_table_new(root_fd(), handover(), LIMIT, 10000, &table), 0);
+	deepest = root_of(table);
+	for (int i = 0; i < 2100; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "level%d", i);
+		node = node_named(table, name, true);
+		check_int(node_seen(table, node, deepest, name, false), 0);
+		node_put(table, deepest);
+		deepest = node;
+	}
+	node = root_of(table);
+	a = node_named(table, "a_directory", true);
+	b = node_named(table, "b_directory", true);
+	check_int(node_seen(table, a, node, "a", false), 0);
+	check_int(node_seen(table, a, deepest, "a", false), 0);
+	check_int(node_seen(table, a, node, "a", false), 0);
+	check_int(node_seen(table, b, a, "b", false), 0);
+	check_int(node_seen(table, a, deepest, "a", false), -ESTALE);
+	node_put(table, b);
+	check_int(node_seen(table, a, deepest, "a", false), 0);
+	node_put(table, a);
+	node_put(table, deepest);
+	node_put(table, node);
+	node_table_free(table);
+}
+
 TEST(thousands_of_nodes_are_each_found)
 {
 	enum { COUNT = 5000 };
@@ -230,12 +299,126 @@ TEST(a_fixed_file_has_a_node_for_each_serial)
 	struct node_table *table = table_new();
 	struct node *a, *b, *c;
 
-	check_int(node_of_fixed(table, FIXED_CONTROL, 1, NULL, &a), 0);
-	check_int(node_of_fixed(table, FIXED_CONTROL, 2, NULL, &b), 0);
-	check_int(node_of_fixed(table, FIXED_CONTROL, 1, NULL, &c), 0);
+	check_int(node_of_fixed(table, FIXED_CONTROL, 1, 0, NULL, &a), 0);
+	check_int(node_of_fixed(table, FIXED_CONTROL, 2, 0, NULL, &b), 0);
+	check_int(node_of_fixed(table, FIXED_CONTROL, 1, 0, NULL, &c), 0);
 	check(a != b && a == c);
 	node_put(table, a);
 	node_put(table, b);
 	node_put(table, c);
+	node_table_free(table);
+}
+
+static void name_of(unsigned i, char name[16])
+{
+	snprintf(name, 16, "many-%u", i);
+}
+
+/*
+ * Look up as many files as the owner may have; how many these were. Each is known to the kernel
+ * once.
+ */
+static unsigned look_up_all(struct node_table *table, uid_t owner, unsigned from, uint64_t *ids)
+{
+	unsigned count = 0;
+
+	for (;; count++) {
+		struct node *node = NULL;
+		char name[16];
+		int r;
+
+		name_of(from + count, name);
+		r = find_named(table, name, false, owner, &node);
+		if (r < 0) {
+			check_int(r, -ENFILE);
+			return count;
+		}
+		ids[count] = node->id;
+		node_looked_up(table, node);
+		node_put(table, node);
+	}
+}
+
+TEST(one_user_has_half_at_most_and_root_its_own_part)
+{
+	struct node_table *table = table_new();
+	uint64_t ids[LIMIT];
+	struct node *node;
+
+	check_int(look_up_all(table, 1000, 0, ids), LIMIT / 2);
+	check_int(node_has_room(table, 1000), -ENFILE);
+	check_int(node_has_room(table, 1001), 0);
+	/* What is known already costs nothing more, whoever asks. */
+	check_int(find_named(table, "many-0", false, 1000, &node), 0);
+	check_int((long)node->id, (long)ids[0]);
+	node_put(table, node);
+	check_int(look_up_all(table, 1001, 100, ids), LIMIT / 4);
+	check_int(look_up_all(table, 0, 200, ids), LIMIT);
+	check_int(node_has_room(table, 1002), 0);
+	node_forget(table, ids[0], 1);
+	check_int(node_has_room(table, 0), 0);
+	node_table_free(table);
+}
+
+TEST(who_has_nearly_too_many_no_longer_pays_for_what_others_look_up)
+{
+	struct node_table *table = table_new();
+	uint64_t roots[LIMIT], ids[LIMIT];
+	struct node *node;
+	char name[16];
+	unsigned count = look_up_all(table, 0, 0, roots);
+
+	/* Until a user has taken over half of root's, which are at home with root then. */
+	for (unsigned i = 0; i < count; i++) {
+		name_of(i, name);
+		check_int(find_named(table, name, false, 1000, &node), 0);
+		check_int(node->owner, i < count / 2 ? 1000 : 0);
+		node_put(table, node);
+	}
+	check_int(node_has_room(table, 0), 0);
+	/* One who has as much as he may gets none of them, and they stay whose they are. */
+	look_up_all(table, 1000, 100, ids);
+	check(look_up_all(table, 0, 200, ids) > 0);
+	name_of(count - 1, name);
+	check_int(find_named(table, name, false, 1000, &node), -ENFILE);
+	check_int(find_named(table, name, false, 0, &node), 0);
+	check_int(node->owner, 0);
+	node_put(table, node);
+	node_table_free(table);
+}
+
+TEST(idle_nodes_of_all_who_have_too_many_are_named_the_oldest_first)
+{
+	struct node_table *table = table_new();
+	uint64_t mine[LIMIT], others[LIMIT], idle[LIMIT];
+	struct idle_round round = { .over = false };
+	struct node *used;
+	unsigned count, other_count;
+
+	check_int(node_idle(table, &round, idle, LIMIT), 0);
+	check(round.over && !round.found_some);
+	count = look_up_all(table, 1000, 0, mine);
+	other_count = look_up_all(table, 1001, 100, others);
+	used = node_get(table, mine[1]);
+	round = (struct idle_round){ .over = false };
+	check_int(node_idle(table, &round, idle, 2), 2);
+	check(idle[0] == mine[0] && idle[1] == mine[2]);
+	check_int(node_idle(table, &round, idle, LIMIT), count - 3);
+	check(idle[0] == mine[3] && !round.over);
+	/* What the first has in use does not keep the second's from being given back. */
+	check_int(node_idle(table, &round, idle, LIMIT), other_count);
+	check(idle[0] == others[0]);
+	check_int(node_idle(table, &round, idle, LIMIT), 0);
+	check(round.over && round.found_some);
+	/* Forgotten, they count no more, and nobody has too many. */
+	for (unsigned i = 0; i < count; i++)
+		node_forget(table, mine[i], 1);
+	for (unsigned i = 0; i < other_count; i++)
+		node_forget(table, others[i], 1);
+	round = (struct idle_round){ .over = false };
+	check_int(node_idle(table, &round, idle, LIMIT), 0);
+	check(round.over && !round.found_some);
+	check_int(node_has_room(table, 1000), 0);
+	node_put(table, used);
 	node_table_free(table);
 }

@@ -412,3 +412,25 @@ TEST(a_name_outside_the_header_or_with_a_NUL_is_refused)
 	bytes[get32(bytes, 12) + 5] = '\0';
 	check_errno(read_bytes(bytes, sizeof(bytes), &header), EBADMSG);
 }
+
+TEST(what_leads_to_another_file_or_is_not_known_is_not_for_qemu_img)
+{
+	struct qcow2_header plain = header_of("-o extended_l2=on -b " BACKING " -F raw"), header;
+
+	check_int(qcow2_check_alone(&plain, &why), 0);
+	header = header_of("-o compat=0.10");
+	check_int(qcow2_check_alone(&header, &why), 0);
+	header = plain;
+	header.data_file = true;
+	check_int(qcow2_check_alone(&header, &why), -EBADMSG);
+	check_contains(why.text, "names an external data file");
+	header = plain;
+	header.encryption = 2;
+	check_int(qcow2_check_alone(&header, &why), -EBADMSG);
+	header = plain;
+	header.incompatible |= 1 << 5;
+	check_int(qcow2_check_alone(&header, &why), -EBADMSG);
+	header = plain;
+	header.unknown_extension = true;
+	check_int(qcow2_check_alone(&header, &why), -EBADMSG);
+}
