@@ -111,7 +111,8 @@ int32_t passthrough_enter(struct passthrough *passthrough, struct passthrough_fi
 
 /*
  * The note goes after the backing file, not before: a daemon that finds the note of a released id
- * releases it once more, which does nothing, while an id without a note would be leaked.
+ * releases it once more, which does nothing, while an id without a note would be leaked. Meanwhile
+ * the file may have been opened again; then the note is that opening's.
  */
 void passthrough_leave(struct passthrough *passthrough, struct passthrough_file *file, int32_t *noted)
 {
@@ -127,8 +128,9 @@ void passthrough_leave(struct passthrough *passthrough, struct passthrough_file 
 	if (!id)
 		return;
 	passthrough_release(passthrough, (uint32_t)id);
-	if (noted)
-		*noted = 0;
+	LOCKED (&passthrough->lock)
+		if (noted && *noted == id)
+			*noted = 0;
 }
 
 void passthrough_restore(struct passthrough *passthrough, struct passthrough_file *file, int32_t backing_id)

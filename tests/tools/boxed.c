@@ -136,8 +136,11 @@ static void try_kernel(void)
 {
 	struct open_how how = { .flags = O_RDONLY };
 	unsigned char zeroes[128] = { 0 };
+	long child = syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0);
 
-	refused("clone", syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0));
+	if (child == 0)
+		_exit(0);
+	refused("clone", child);
 	refused("unshare", unshare(CLONE_NEWUSER));
 	refused("mount", mount("none", victim, "tmpfs", 0, NULL));
 	refused("umount", umount2(victim, 0));
