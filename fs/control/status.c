@@ -39,21 +39,6 @@ static const char *state_name_locked(const struct disk *disk)
 	return state_names[disk->state];
 }
 
-/* The disk after `disk` (NULL: the first), a reference; the reference on `disk` is dropped. */
-static struct disk *step(struct disks *disks, struct disk *disk)
-{
-	struct disk *after;
-
-	pthread_mutex_lock(&disks->lock);
-	after = !disk ? disks->first : disk->removed ? NULL : disk->next_disk;
-	if (after)
-		after->refs++;
-	if (disk)
-		disk_put_locked(disk);
-	pthread_mutex_unlock(&disks->lock);
-	return after;
-}
-
 /* Blocks on the medium, not the length: a scratch is sparse. */
 static uint64_t allocated(int fd)
 {
@@ -341,7 +326,7 @@ char *status_json(struct disks *disks, const struct mount_facts *facts)
 	json_set_string(root, "state", disks->options->state);
 	json_set_bool(root, "passthrough", facts->passthrough);
 	json_set_bool(root, "boxed", qemu_is_boxed(disks->options));
-	for (struct disk *disk = step(disks, NULL); disk; disk = step(disks, disk)) {
+	for (struct disk *disk = disks_step(disks, NULL); disk; disk = disks_step(disks, disk)) {
 		pthread_mutex_lock(&disks->lock);
 		json_object_array_add(list, describe_disk_locked(disk, facts->passthrough));
 		pthread_mutex_unlock(&disks->lock);
@@ -409,7 +394,7 @@ char *status_table(struct disks *disks)
 	if (!stream)
 		return NULL;
 	fprintf(stream, "%-28s %-9s %-9s %8s  %-20s %s\n", "NAME", "STATE", "HEAD", "SCRATCH", "DOMAIN", "JOB");
-	for (struct disk *disk = step(disks, NULL); disk; disk = step(disks, disk)) {
+	for (struct disk *disk = disks_step(disks, NULL); disk; disk = disks_step(disks, disk)) {
 		pthread_mutex_lock(&disks->lock);
 		print_disk_locked(stream, disk);
 		pthread_mutex_unlock(&disks->lock);

@@ -36,6 +36,13 @@ const char *disk_name(const struct disk *disk);
 struct name_claims *disks_names(struct disks *disks);
 
 /*
+ * The disk behind `disk` in the order of their names, or the first (NULL): a reference, for the one
+ * on `disk`, which is given up. So a walk needs no lock between two steps: it goes on behind a disk
+ * that is removed meanwhile.
+ */
+struct disk *disks_step(struct disks *disks, struct disk *disk);
+
+/*
  * Call `visit` for each component directly beneath `directory` ("" is the root) of the names of all
  * disks: "a/b.img" is visited as "a" (is_directory) in "" and as "b.img" in "a". A component may
  * come up more than once. Ends when `visit` returns false.

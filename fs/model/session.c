@@ -115,10 +115,15 @@ static struct handover_announcement *find_announcement_locked(struct disks *disk
 	return search.found;
 }
 
+static void forget_announcement_locked(struct disks *disks, const char *uuid)
+{
+	handover_give(disks->handover, HANDOVER_ANNOUNCEMENT, find_announcement_locked(disks, uuid));
+}
+
 void session_forget_announcement(struct disks *disks, const char *uuid)
 {
 	LOCKED (&disks->lock)
-		handover_give(disks->handover, HANDOVER_ANNOUNCEMENT, find_announcement_locked(disks, uuid));
+		forget_announcement_locked(disks, uuid);
 }
 
 bool session_is_announced(struct disks *disks, const char *uuid)
@@ -134,8 +139,8 @@ int session_announce(struct disks *disks, const char *uuid)
 {
 	struct handover_announcement *announcement = NULL;
 
-	session_forget_announcement(disks, uuid);
 	LOCKED (&disks->lock) {
+		forget_announcement_locked(disks, uuid);
 		announcement = handover_take(disks->handover, HANDOVER_ANNOUNCEMENT);
 		if (announcement) {
 			snprintf(announcement->uuid, sizeof(announcement->uuid), "%s", uuid);

@@ -294,36 +294,48 @@ bool disks_any_beneath(struct disks *disks, const char *directory)
 	return any;
 }
 
+static struct disk *behind_locked(const struct disks *disks, const struct disk *disk)
+{
+	struct disk *behind = disks->first;
+
+	if (disk && !disk->removed)
+		return disk->next_disk;
+	while (disk && behind && strcmp(behind->name, disk->name) <= 0)
+		behind = behind->next_disk;
+	return behind;
+}
+
+struct disk *disks_step(struct disks *disks, struct disk *disk)
+{
+	struct disk *behind = NULL;
+
+	LOCKED (&disks->lock) {
+		behind = behind_locked(disks, disk);
+		if (behind)
+			behind->refs++;
+		if (disk)
+			disk_put_locked(disk);
+	}
+	return behind;
+}
+
 void disks_visit_names(struct disks *disks, const char *directory,
 		       bool (*visit)(void *context, const char *component, bool is_directory), void *context)
 {
 	size_t length = strlen(directory);
-	struct disk *disk, *after;
+	struct disk *disk = disks_step(disks, NULL);
 	bool more = true;
 
-	pthread_mutex_lock(&disks->lock);
-	disk = disks->first;
-	if (disk)
-		disk->refs++;
-	/* The visitor is called without the lock; the reference keeps the place in the list. */
 	while (disk && more) {
-		pthread_mutex_unlock(&disks->lock);
 		if (length == 0 || (path_is_beneath(disk->name, directory) && disk->name[length] == '/')) {
 			const char *rest = disk->name + (length ? length + 1 : 0);
 			CLEANUP(freep) char *component = strndup(rest, strcspn(rest, "/"));
 
 			more = component && visit(context, component, strchr(rest, '/') != NULL);
 		}
-		pthread_mutex_lock(&disks->lock);
-		after = disk->removed ? NULL : disk->next_disk;
-		if (after)
-			after->refs++;
-		disk_put_locked(disk);
-		disk = after;
+		disk = disks_step(disks, disk);
 	}
-	if (disk)
-		disk_put_locked(disk);
-	pthread_mutex_unlock(&disks->lock);
+	disk_put(disk);
 }
 
 /* --- claims ----------------------------------------------------------------------------------- */

@@ -529,4 +529,41 @@ TEST(another_file_under_the_image_s_name_is_taken_only_when_nothing_stands_on_th
 	world_end();
 }
 
+/* --- the table of disks ----------------------------------------------------------------------- */
+
+struct visits {
+	char names[64];
+	const char *unprotect; /* at its own visit */
+};
+
+static bool visit(void *context, const char *component, bool is_directory)
+{
+	struct visits *visits = context;
+	size_t length = strlen(visits->names);
+
+	(void)is_directory;
+	snprintf(visits->names + length, sizeof(visits->names) - length, "%s ", component);
+	if (strcmp(component, visits->unprotect) == 0)
+		check_ok(unprotect(component));
+	return true;
+}
+
+TEST(a_walk_goes_on_behind_a_disk_that_leaves_the_table_meanwhile)
+{
+	const char *const names[] = { "a", "b", "c", "d" };
+	struct visits visits = { .unprotect = "b" };
+
+	world_new();
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		make_raw(names[i], 1);
+		check_ok(protect(names[i]));
+	}
+	disks_visit_names(world->disks, "", visit, &visits);
+	check_str(visits.names, "a b c d ");
+	visits = (struct visits){ .unprotect = "d" };
+	disks_visit_names(world->disks, "", visit, &visits);
+	check_str(visits.names, "a c d ");
+	world_end();
+}
+
 /* --- failures of qemu-img and of the state ---------------------------------------------------- */

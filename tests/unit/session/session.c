@@ -364,6 +364,28 @@ TEST(reset_with_force_gives_a_hold_up)
 	world_end();
 }
 
+static void *announce_often(void *ignored)
+{
+	for (int i = 0; i < 50000; i++)
+		announce(UUID1);
+	return ignored;
+}
+
+TEST(announcements_at_the_same_time_are_one)
+{
+	pthread_t threads[2];
+
+	world_new();
+	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+		check_int(pthread_create(&threads[i], NULL, announce_often, NULL), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+		check_int(pthread_join(threads[i], NULL), 0);
+	check(session_is_announced(world->disks, UUID1));
+	session_forget_announcement(world->disks, UUID1);
+	check(!session_is_announced(world->disks, UUID1));
+	world_end();
+}
+
 TEST(a_managed_save_that_still_exists_is_resumed_without_an_announcement)
 {
 	new_hold(true);
