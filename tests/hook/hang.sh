@@ -63,7 +63,7 @@ promise "an answer that comes late, but in time, counts" a_slow_answer_is_waited
 
 stalled_prepare_ends() {
 	: >"$WORK/vm/stall.prepare"
-	HOOK_OPTIONS='--deadline 1' in_seconds 1 3 \
+	HOOK_OPTIONS='--deadline 1' in_seconds 1 8 \
 		vetoed "the revertfs daemon of '/srv/vm' did not answer within 1 s: see its log" prepare win10 prepare begin
 	logged "win10: prepare refused: the revertfs daemon of '/srv/vm' did not answer within 1 s"
 	rm "$WORK/vm/stall.prepare"
@@ -73,7 +73,7 @@ promise "a daemon that stalls costs the deadline and no more" stalled_prepare_en
 one_deadline_for_all() {
 	: >"$WORK/vm/stall.prepare"
 	: >"$WORK/other/stall.prepare"
-	HOOK_OPTIONS='--deadline 1' in_seconds 1 3 vetoed "did not answer within 1 s" "$WORK/two.xml" win10 prepare begin
+	HOOK_OPTIONS='--deadline 5' in_seconds 5 9 vetoed "did not answer within 5 s" "$WORK/two.xml" win10 prepare begin
 	rm "$WORK"/{vm,other}/stall.prepare
 }
 promise "several daemons that stall cost one deadline together" one_deadline_for_all
@@ -91,7 +91,7 @@ nothing_is_written_while_an_end_is_open() {
 	forget_lines vm other
 	answer vm release <<<"$committed"
 	: >"$WORK/other/stall.release"
-	HOOK_OPTIONS='--deadline 1' refuses in_seconds 1 3 hook "$WORK/two.xml" win10 release end shutdown
+	HOOK_OPTIONS='--deadline 1' refuses in_seconds 1 8 hook "$WORK/two.xml" win10 release end shutdown
 	same "$(cat "$CONFIG/win10.json")" "$json"
 	logged "win10: release (shutdown): vda 'a': committed"
 	rm "$WORK/other/stall.release" "$WORK/vm/answer.release"
@@ -131,13 +131,13 @@ promise "a daemon that does not run where the domain has no disk is not its trou
 stop_fake vm
 
 stopped_dead() {
-	HOOK_OPTIONS='--deadline 1' in_seconds 1 3 vetoed "'/srv/vm' did not answer within 1 s" prepare win10 prepare begin
+	HOOK_OPTIONS='--deadline 1' in_seconds 1 8 vetoed "'/srv/vm' did not answer within 1 s" prepare win10 prepare begin
 }
 promise "a daemon that is stopped dead costs the deadline and no more" stopped_dead
 
 libvirts_pipes_are_let_go() {
 	# As libvirt does: the reader of both pipes waits for their end.
-	in_seconds 1 4 bash -c '"$@" 2>&1 | cat >/dev/null' - "$REVERTFS_HOOK" --config-dir "$CONFIG" --log "$LOG" \
+	in_seconds 1 8 bash -c '"$@" 2>&1 | cat >/dev/null' - "$REVERTFS_HOOK" --config-dir "$CONFIG" --log "$LOG" \
 		--deadline 1 win10 release end shutdown <"$XML/release.xml"
 	pgrep -f "^$REVERTFS_HOOK .*--deadline 1" >"$WORK/left"
 	# The child that is left has nothing but /dev/null, its pipe, and the control file it may be waiting for.

@@ -34,6 +34,7 @@ others_are_disks() {
 so_many_and_no_more() {
 	some_files m
 	PROGRAM=$WORK/limited start_attacked -o protect='*.qcow2'
+	wait_until 60 others_are_disks # z.qcow2 comes last
 	same "$(his_disks)" $GETS
 	others_are_disks
 	same "$(grep -c "user $USER_A has $GETS images that match" "$DAEMON_LOG")" 1
@@ -45,6 +46,7 @@ so_many_and_no_more() {
 nor_with_each_start() {
 	some_files b
 	PROGRAM=$WORK/limited restart_daemon
+	wait_until 60 others_are_disks
 	same "$(his_disks)" $GETS
 	others_are_disks
 	ctl "protect u/b1.qcow2 format=raw" # an administrator may

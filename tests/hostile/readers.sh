@@ -106,6 +106,10 @@ nor_by_coming_and_going() {
 session=11111111-2222-3333-4444-555555555555
 
 # What goes by while the readers of another disk are cut is longer than a fold's patience.
+is_closed() {
+	same "$(status_of "$1" .open)" 0
+}
+
 guests_are_not() {
 	a_layer g.raw
 	ctl "prepare $session domain=dom g.raw target=vda source=$MNT/g.raw"
@@ -117,7 +121,7 @@ guests_are_not() {
 	is_at guest reads
 	is_at onlooker reads
 	kill -USR1 "$(cat "$WORK/guest.pid")"
-	wait_until 20 same "$(status_of g.raw .open)" 0
+	wait_until 20 is_closed g.raw
 	ctl "release $session domain=dom reason=\"shutdown\" vda source=$MNT/g.raw"
 	wait_until 30 waits_for g.raw "reads layer"
 	kill_serving

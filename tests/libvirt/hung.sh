@@ -55,7 +55,7 @@ a_daemon_that_hangs() {
 	says "$MNT"
 	same "$(grep -c 'revertfs: ' "$WORK/refusal")" 1
 	# prepare's deadline, and what the release after it may still cost.
-	(($(cat "$WORK/took") <= 2 * DEADLINE + 5))
+	(($(cat "$WORK/took") <= 2 * DEADLINE + 5 * SLOW))
 	domain_is web1 "shut off"
 	refuses pgrep -x qemu-system-x86
 	same "$(image_state web1.qcow2)" "$before"
@@ -90,7 +90,7 @@ hangs_at_the_end() {
 	guest_io web1 vda 'write -P 7 1M 64k'
 	guest_io web1 vda flush
 	destroyed_as_it_stops
-	(($(cat "$WORK/took") <= DEADLINE + 3))
+	(($(cat "$WORK/took") <= DEADLINE + 3 * SLOW))
 	hook_log_says "web1: release (destroyed): "
 	kill -CONT "$(daemon_pid)"
 	wait_until 10 mount_answers
@@ -104,7 +104,7 @@ a_commit_that_outlasts_the_deadline() {
 	start_domain web1
 	guest_io web1 vda 'write -P 8 2M 64k'
 	destroyed_as_it_stops
-	(($(cat "$WORK/took") <= DEADLINE + 3))
+	(($(cat "$WORK/took") <= DEADLINE + 3 * SLOW))
 	same "$(cat /etc/libvirt/hooks/config/web1.json)" "$json"
 	kill -CONT "$(daemon_pid)"
 	committed() { [[ $(status_of web1.qcow2 '"\(.session) \(.job) \(.state)"') == "null null pristine" ]]; }
@@ -132,7 +132,7 @@ killed_beneath_its_mount() {
 	timed refuses virsh -q start web1
 	says "the revertfs daemon of '$MNT' does not run"
 	says "start the revertfs service"
-	(($(cat "$WORK/took") <= 2))
+	(($(cat "$WORK/took") <= 2 * SLOW))
 	free_domains_go_on
 	same "$(image_state web1.qcow2)" "$before"
 	umount -l "$MNT"
@@ -159,7 +159,7 @@ killed_under_a_guest() {
 	guest_io web1 vda flush
 	kill_daemon
 	timed destroy_domain web1
-	(($(cat "$WORK/took") <= DEADLINE + 3))
+	(($(cat "$WORK/took") <= DEADLINE + 3 * SLOW))
 	start_daemon
 	starts_again
 }

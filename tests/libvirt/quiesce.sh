@@ -43,11 +43,17 @@ no_point() {
 	same "$(status '[.disks[].layers[].names[]] | index("'"$1"'")')" null
 }
 
-# in_guest COMMAND...: run by the agent.
+has_run() {
+	virsh -q qemu-agent-command --domain web1 --timeout 5 \
+		"$(jq -cn --argjson pid "$1" '{execute: "guest-exec-status", arguments: {pid: $pid}}')" | jq -e .return.exited
+}
+
+# in_guest COMMAND...: run by the agent, to its end.
 in_guest() {
-	local request
+	local request pid
 	request=$(jq -cn '{execute: "guest-exec", arguments: {path: $ARGS.positional[0], arg: $ARGS.positional[1:]}}' --args -- "$@")
-	virsh -q qemu-agent-command --domain web1 --timeout 5 "$request" >&2
+	pid=$(virsh -q qemu-agent-command --domain web1 --timeout 5 "$request" | jq .return.pid)
+	wait_until 20 has_run "$pid"
 }
 
 thawed() {
@@ -162,7 +168,7 @@ promise "... while it is paused: it goes on, and is thawed" killed_while_paused
 
 guard_killed() {
 	virsh_stops_daemon_after suspend
-	begin_snapshot killed3 --quiesce=require --freeze-timeout 3
+	begin_snapshot killed3 --quiesce=require --freeze-timeout 10
 	pkill -KILL -x revertctl-guard -P $!
 	wait_until 30 domain_is web1 running
 	kill -CONT "$(daemon_pid)"

@@ -161,6 +161,10 @@ an_empty_list_protects_nothing() {
 }
 promise "a domain whose JSON names no disk is left alone" an_empty_list_protects_nothing
 
+as_before() {
+	same "$(state_files)" "$before"
+}
+
 twenty_cycles_leave_nothing() {
 	local before open i
 	define_domain web1 "$(uuid_of 1)" "$(disk vda "$MNT/web1.qcow2")"
@@ -176,8 +180,7 @@ twenty_cycles_leave_nothing() {
 	done
 	at_rest web1.qcow2
 	no_session
-	wait_until 5 same "$(state_files)" "$before"
-	same "$(state_files)" "$before"
+	wait_until 5 as_before
 	same "$(image_state web1.qcow2)" "$qcow2_image"
 	(($(find "/proc/$(daemon_pid)/fd" | wc -l) <= open + 2))
 }

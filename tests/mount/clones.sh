@@ -97,7 +97,7 @@ committed_under_them() {
 		same "$(status_of c$n.qcow2 .behind)" true
 	done
 	same "$(status_of gold.qcow2 '.clones_behind | length')" $IN_SESSION
-	wait_until 10 eval 'status_of gold.qcow2 .waits_for | grep "and $((IN_SESSION - 1)) more begin at"'
+	wait_until 60 eval 'status_of gold.qcow2 .waits_for | grep "and $((IN_SESSION - 1)) more begin at"'
 	# Those that nobody uses have moved on by themselves, or do at their next start.
 	prepare 100
 	reads 100 3
@@ -269,10 +269,10 @@ full_clone_in_the_background() {
 promise "in the background it shows how far it is; cancelled or killed it leaves nothing" full_clone_in_the_background
 
 its_name_is_taken_meanwhile() {
-	ctl "clone big.raw late.raw full=yes rate=20M wait=no" >&2
+	ctl "clone big.raw late.raw full=yes rate=5M wait=no" >&2
 	wait_until 10 job_runs big.raw
 	echo mine >"$MNT/late.raw"
-	wait_until 30 job_is_done big.raw
+	wait_until 60 job_is_done big.raw
 	same "$(cat "$MNT/late.raw")" mine
 	status_of big.raw .last_error | grep -q "File exists"
 	same "$(find "$IMAGES" -name '.revertfs*'; ls "$STATE/makings")" ""

@@ -103,7 +103,7 @@ released_late() {
 	done
 	# A last close may come after the command: it is waited for.
 	hold_open "$MNT/d.img" '<>'
-	(sleep 0.7; let_go) &
+	(sleep 0.2; let_go) &
 	ctl 'reset d.img'
 	wait
 }

@@ -225,7 +225,7 @@ a_waiting_caller_is_told() {
 promise "... and whoever waits for one is told" a_waiting_caller_is_told
 
 layers_stay_while_they_are_read() {
-	ctl "export big.img to=$OUT/slow.raw point=full format=raw rate=20M wait=no"
+	ctl "export big.img to=$OUT/slow.raw point=full format=raw rate=4M wait=no"
 	wait_until 10 job_runs big.img
 	guest_write big.img 0 1M 7
 	ctl "commit big.img"

@@ -13,6 +13,7 @@ cat >"$WORK/qemu-img" <<END
 #!/bin/bash
 # A commit is slow as long as \$WORK/slow is there. In its box this can see whether a file is there, but not open it.
 [[ \$1 == commit && -e $WORK/slow ]] || exec $real "\$@"
+[[ -e $WORK/slower ]] && exec $real "\$@" -r 2000000
 exec $real "\$@" -r 4000000
 END
 chmod +x "$WORK/qemu-img"
@@ -22,7 +23,7 @@ slow() {
 }
 
 fast() {
-	rm -f "$WORK/slow"
+	rm -f "$WORK/slow" "$WORK/slower"
 }
 
 make_image d.img raw 48M 1
@@ -139,6 +140,7 @@ in_a_session() {
 promise "during a session the fold waits, and goes on when it has ended" in_a_session
 
 another_disk() {
+	touch "$WORK/slower"
 	a_long_fold
 	soon guest_write e.img 0 64k 2
 	soon ctl 'reset e.img'
@@ -191,14 +193,16 @@ cancelled_for() {
 
 # Beside another cancel at the same instant, too: that one is not about a fold that is asked for after it.
 told_to_the_waiting() {
-	local round waiting
+	local round cancelling waiting
 	a_long_fold
 	for ((round = 0; round < 5; round++)); do
 		ctl 'cancel d.img' >"$WORK/cancelled" 2>&1 &
+		cancelling=$!
 		ctl 'fold d.img' >"$WORK/waiting" &
 		waiting=$!
 		wait_until 10 cancelled_for "$waiting"
 		! wait $waiting
+		wait $cancelling || : # so that it is not about the next fold
 		jq -e '.errno == "EBUSY" and (.error | contains("was cancelled"))' "$WORK/waiting"
 		ctl 'fold d.img wait=no'
 		wait_until 20 fold_runs

@@ -18,9 +18,14 @@ names() {
 	status '[.disks[].name] | sort | join(" ")'
 }
 
+# The mount answers before the last of them is protected, where that takes long.
+are_disks() {
+	same "$(names)" "$1"
+}
+
 matching() {
 	start_daemon -o 'protect=*.img' -o 'protect=b.*'
-	same "$(names)" "a.img b.qcow2 deep/er/c.img"
+	wait_until 30 are_disks "a.img b.qcow2 deep/er/c.img"
 	same "$(qemu-img info --output=json "$MNT/deep/er/c.img" | jq -r .format)" qcow2
 	guest_reads deep/er/c.img 0 1M 3
 }
@@ -37,7 +42,7 @@ again() {
 	guest_write a.img 0 1M 9
 	: >"$DAEMON_LOG"
 	restart_daemon
-	same "$(names)" "a.img b.qcow2 deep/er/c.img"
+	wait_until 30 are_disks "a.img b.qcow2 deep/er/c.img"
 	! grep -q "'a.img'.*protected" "$DAEMON_LOG" || return 1
 	guest_reads a.img 0 1M 9
 }
@@ -47,7 +52,7 @@ from_the_configuration() {
 	stop_daemon
 	echo '{"protect": ["other.*", "nothing*"]}' >"$WORK/config.json"
 	start_daemon -o "config=$WORK/config.json"
-	same "$(names)" "a.img b.qcow2 deep/er/c.img other.raw"
+	wait_until 30 are_disks "a.img b.qcow2 deep/er/c.img other.raw"
 	stop_daemon
 	start_daemon -o "config=$WORK/config.json" -o 'protect=b.*'
 }
@@ -76,7 +81,7 @@ does_not_wait() {
 	slow_qemu_img
 	: >"$DAEMON_LOG"
 	began=$(milliseconds)
-	start_daemon -o 'protect=*.img' -o qemu-img="$WORK/qemu-img" -o qemu-timeout=20
+	start_daemon -o 'protect=*.img' -o qemu-img="$WORK/qemu-img" -o qemu-timeout=$((20 * ${SLOW:-1}))
 	(($(milliseconds) - began < 20000 * ${SLOW:-1}))
 	grep -q "goes on while the mount answers" "$DAEMON_LOG"
 	same "$(status_of z.img .name)" ""
@@ -97,7 +102,7 @@ cut_through_the_mount() {
 	stop_daemon
 	make_image 0slow.img raw 1M
 	make_image w.img raw 1M 7
-	start_daemon -o 'protect=*.img' -o qemu-img="$WORK/qemu-img" -o qemu-timeout=20
+	start_daemon -o 'protect=*.img' -o qemu-img="$WORK/qemu-img" -o qemu-timeout=$((20 * ${SLOW:-1}))
 	same "$(status_of w.img .name)" ""
 	truncate -s 0 "$MNT/w.img" || :
 	image_reads w.img raw 0 1M 7

@@ -82,7 +82,7 @@ promise "a full clone is there when it returns" full_clone
 # ---- on a terminal: what tmux shows of one with 80 columns
 
 tm() {
-	tmux -L "revertctl.$$" -f /dev/null "$@"
+	tmux -S "$WORK/tmux" -f /dev/null "$@"
 }
 
 screen() {

@@ -86,6 +86,10 @@ the_clone_and_its_snapshot() {
 }
 promise "... and so is one that its snapshot has kept" the_clone_and_its_snapshot
 
+has_layers() {
+	same "$(layers "$1")" "$2"
+}
+
 a_snapshot_of_a_clone() {
 	ctl "set gold.raw keep-revisions=1"
 	commit gold.raw 5M 6
@@ -96,7 +100,7 @@ a_snapshot_of_a_clone() {
 	ctl "reset lab.qcow2"
 	guest_reads lab.qcow2 6M 64k 7
 	# The first commit may be folded, the second may not: the clone's name is on what it stands on.
-	wait_until 20 same "$(layers gold.raw)" 2
+	wait_until 20 has_layers gold.raw 2
 	status_of gold.raw .waits_for | grep "'lab.qcow2' has the snapshot 'mark'"
 	ctl "delete lab.qcow2 mark"
 	wait_until 20 is_folded

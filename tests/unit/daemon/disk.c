@@ -139,7 +139,7 @@ TEST(without_qemu_img_nothing_is_protected_and_resets_and_commits_go_on)
 	new_disk_with_own_qemu_img();
 	make_raw("e", 1);
 	guest_write("d", 0, 1, 2);
-	for (int i = 0; i < 100 && count_files("state/layers", ".template") < 2; i++)
+	for (int i = 0; i < 1500 && count_files("state/layers", ".template") < 2; i++)
 		usleep(20000); /* the next layer's, which is made ahead */
 	check_int(rename(in_world("qemu-img"), in_world("away")), 0);
 	check_refused(ENOENT, "qemu-img' cannot be started", "protect e");

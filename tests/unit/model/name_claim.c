@@ -54,8 +54,8 @@ static void finish(struct waiter *waiter)
 	name_claim_release(&waiter->claim);
 }
 
-/* Whether the second has to wait for the first. */
-static bool in_the_way(struct name_claim first, struct name_claim second)
+/* Whether the second waits for the first at each of so many looks, 0.1 ms apart. */
+static bool in_the_way(struct name_claim first, struct name_claim second, int looks)
 {
 	struct name_claims claims;
 	struct waiter waiter = { .claim = second };
@@ -64,7 +64,7 @@ static bool in_the_way(struct name_claim first, struct name_claim second)
 	name_claims_init(&claims);
 	check_int(name_claim_take(&claims, &first), 0);
 	ask(&waiter, &claims);
-	for (int i = 0; i < 200 && !atomic_load(&waiter.has_it); i++)
+	for (int i = 0; i < looks && !atomic_load(&waiter.has_it); i++)
 		usleep(100);
 	waited = !atomic_load(&waiter.has_it);
 	name_claim_release(&first);
@@ -74,32 +74,42 @@ static bool in_the_way(struct name_claim first, struct name_claim second)
 	return waited;
 }
 
+static void check_waits(struct name_claim first, struct name_claim second)
+{
+	check(in_the_way(first, second, 200));
+}
+
+static void check_goes_on(struct name_claim first, struct name_claim second)
+{
+	check(!in_the_way(first, second, 100000));
+}
+
 #define SHARED(path) ((struct name_claim){ .paths = { path } })
 #define EXCLUSIVE(path) ((struct name_claim){ .paths = { path }, .exclusive = true })
 #define FILE_OF(number, alone) ((struct name_claim){ .device = 1, .inode = number, .exclusive = alone })
 
 TEST(two_changes_are_never_in_each_others_way)
 {
-	check(!in_the_way(SHARED("a"), SHARED("a")));
-	check(!in_the_way(FILE_OF(5, false), FILE_OF(5, false)));
+	check_goes_on(SHARED("a"), SHARED("a"));
+	check_goes_on(FILE_OF(5, false), FILE_OF(5, false));
 }
 
 TEST(a_name_that_becomes_a_disk_waits_for_changes_of_it_and_of_what_is_above_or_beneath)
 {
-	check(in_the_way(SHARED("a/b"), EXCLUSIVE("a/b")));
-	check(in_the_way(EXCLUSIVE("a/b"), SHARED("a/b")));
-	check(in_the_way(SHARED("a"), EXCLUSIVE("a/b")));
-	check(in_the_way(SHARED("a/b/c"), EXCLUSIVE("a/b")));
-	check(!in_the_way(SHARED("a/c"), EXCLUSIVE("a/b")));
-	check(!in_the_way(SHARED("a/bb"), EXCLUSIVE("a/b")));
-	check(in_the_way((struct name_claim){ .paths = { "x", "a/b" } }, EXCLUSIVE("a/b")));
+	check_waits(SHARED("a/b"), EXCLUSIVE("a/b"));
+	check_waits(EXCLUSIVE("a/b"), SHARED("a/b"));
+	check_waits(SHARED("a"), EXCLUSIVE("a/b"));
+	check_waits(SHARED("a/b/c"), EXCLUSIVE("a/b"));
+	check_goes_on(SHARED("a/c"), EXCLUSIVE("a/b"));
+	check_goes_on(SHARED("a/bb"), EXCLUSIVE("a/b"));
+	check_waits((struct name_claim){ .paths = { "x", "a/b" } }, EXCLUSIVE("a/b"));
 }
 
 TEST(a_file_that_becomes_protected_waits_for_changes_of_it_by_whatever_name)
 {
-	check(in_the_way(FILE_OF(5, false), FILE_OF(5, true)));
-	check(!in_the_way(FILE_OF(5, false), FILE_OF(6, true)));
-	check(!in_the_way(FILE_OF(5, false), EXCLUSIVE("a")));
+	check_waits(FILE_OF(5, false), FILE_OF(5, true));
+	check_goes_on(FILE_OF(5, false), FILE_OF(6, true));
+	check_goes_on(FILE_OF(5, false), EXCLUSIVE("a"));
 }
 
 TEST(who_waits_is_not_starved_by_those_who_come_later)
