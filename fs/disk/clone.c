@@ -329,8 +329,7 @@ int disk_unlink(struct disks *disks, const char *name)
 		r = io_sync_directory(disk->directory);
 	if (r == 0) {
 		session_end(disk);
-		disk_remove(disk);
-		job_stop_fold(disk); /* of a side branch: the claim has stopped folds of its own chain */
+		job_remove_disk(disk);
 		disk_set_head(disk, disk->root);
 		drop_snapshots(disk);
 		gc_layer(head);

@@ -7,6 +7,7 @@
 
 #include "claim.h"
 #include "io.h"
+#include "job.h"
 #include "lock.h"
 #include "table.h"
 
@@ -65,7 +66,7 @@ int new_disk_record(struct disk *disk, bool follow, struct sentence *error)
 
 void new_disk_undo(struct disk *disk)
 {
-	disk_remove(disk);
+	job_remove_disk(disk);
 	disk_remove_files(disk);
 	disk_release_claim(disk);
 }

@@ -243,8 +243,7 @@ int disk_unprotect(struct disks *disks, const char *name, bool force, struct sen
 		session_end(disk);
 		if (disk->scratch && scratch_is_dirty(disk->scratch))
 			scratch_to_lost(disk, "changes that were given up", NULL);
-		disk_remove(disk);
-		job_stop_fold(disk); /* of a side branch: the claim has stopped folds of its own chain */
+		job_remove_disk(disk);
 		give_up_layers(disk);
 		layer_remove(disk->root);
 		disk_remove_files(disk);

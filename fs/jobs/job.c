@@ -150,31 +150,49 @@ static void unqueue_locked(struct disk *disk)
 	report(&disk->job.error, -EBUSY, "disk '%s': the fold was cancelled", disk->name);
 }
 
-bool job_stop_fold(struct disk *disk)
+/* Whether there was a fold, queued or running. */
+static bool stop_fold_locked(struct disk *disk)
+{
+	bool any = disk->job.state != JOB_NONE;
+
+	disk->job.postponed = true;
+	if (disk->job.state == JOB_QUEUED)
+		unqueue_locked(disk);
+	if (disk->job.state == JOB_RUNNING) {
+		fold_stop_locked(disk);
+		await_stopped_locked(disk);
+	}
+	pthread_cond_broadcast(&disk->disks->changed);
+	return any;
+}
+
+static bool stop_fold(struct disk *disk)
 {
 	bool any = false;
 
-	LOCKED (&disk->disks->lock) {
-		any = disk->job.state != JOB_NONE;
-		disk->job.postponed = true;
-		if (disk->job.state == JOB_QUEUED)
-			unqueue_locked(disk);
-		if (disk->job.state == JOB_RUNNING) {
-			fold_stop_locked(disk);
-			await_stopped_locked(disk);
-		}
-		pthread_cond_broadcast(&disk->disks->changed);
-	}
+	LOCKED (&disk->disks->lock)
+		any = stop_fold_locked(disk);
 	if (any)
 		log_debug("job", "disk '%s': the fold was cancelled", disk->name);
 	return any;
+}
+
+void job_remove_disk(struct disk *disk)
+{
+	LOCKED (&disk->disks->lock) {
+		/* While one is waited for, another may be asked for, and begin. */
+		while (stop_fold_locked(disk))
+			;
+		disk_remove_locked(disk);
+	}
+	log_debug("disk", "'%s': out of the table", disk->name);
 }
 
 int job_cancel(struct disk *disk, uint64_t number, struct sentence *error)
 {
 	bool any = number != JOB_FOLD && transfer_cancel(disk, number) > 0;
 
-	if ((!number || number == JOB_FOLD) && job_stop_fold(disk))
+	if ((!number || number == JOB_FOLD) && stop_fold(disk))
 		any = true;
 	return any                  ? 0
 	       : number == JOB_FOLD ? report(error, -ENOENT, "disk '%s' has no fold", disk->name)

@@ -45,9 +45,10 @@ int job_fold_now(struct disk *disk, struct caller *caller, struct sentence *erro
 int job_cancel(struct disk *disk, uint64_t number, struct sentence *error);
 
 /*
- * Stop the disk's fold, running or queued, and wait for that; whether there was one. A disk that is
- * out of the table gets no other.
+ * Stop the disk's fold, running or queued, wait for that, and take the disk, which the caller has
+ * claimed, out of the table. The claim has stopped the folds of its own chain; one of a side branch
+ * may still run.
  */
-bool job_stop_fold(struct disk *disk);
+void job_remove_disk(struct disk *disk);
 
 #endif

@@ -221,7 +221,7 @@ int disk_insert(struct disk *disk)
 	return r;
 }
 
-static void remove_locked(struct disk *disk)
+void disk_remove_locked(struct disk *disk)
 {
 	struct disks *disks = disk->disks;
 	struct disk **place = &disks->first;
@@ -243,7 +243,7 @@ void disk_remove(struct disk *disk)
 {
 	log_debug("disk", "'%s': out of the table", disk->name);
 	LOCKED (&disk->disks->lock)
-		remove_locked(disk);
+		disk_remove_locked(disk);
 }
 
 struct disk *disks_find(struct disks *disks, const char *name)

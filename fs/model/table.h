@@ -15,8 +15,15 @@
  * directory is made. NULL with a sentence and a negative errno in *ret_error.
  */
 struct disk *disk_new(struct disks *disks, const char *name, int *ret_error, struct sentence *error);
-int disk_insert(struct disk *disk);  /* -EEXIST when the name is taken, or lies beneath or above a disk's */
-void disk_remove(struct disk *disk); /* out of the table; claims that wait for the disk get -ENOENT */
+int disk_insert(struct disk *disk); /* -EEXIST when the name is taken, or lies beneath or above a disk's */
+
+/*
+ * Out of the table; claims that wait for the disk get -ENOENT. Whoever looks for folds looks
+ * through the table: where one of the disk may be queued or running, job_remove_disk() stops it
+ * first.
+ */
+void disk_remove(struct disk *disk);
+void disk_remove_locked(struct disk *disk);
 
 /*
  * Find a disk and claim it, which may wait (claim.h); disk_release_claim() ends that. -ENOENT, or

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A disk that is removed takes its fold along: as long as that runs, all who must know of it find
+ * it, and nobody waits for it afterwards.
+ */
+#include "model_world.h"
+
+#include <poll.h>
+
+#include "claim.h"
+#include "clone.h"
+#include "job.h"
+#include "lock.h"
+#include "new_disk.h"
+
+static void a_disk_and_its_clone(void)
+{
+	world_new();
+	make_raw("d", 1);
+	check_ok(protect("d"));
+	check_ok(disk_clone(world->disks, "d", "c", NULL, false, &error));
+}
+
+/* Two layers on the disk's image, which no head stands on: the upper one, a reference. */
+static struct layer *side_branch(const char *name)
+{
+	const struct layer *below = look(name)->root;
+	struct layer *layer = NULL;
+
+	for (int i = 0; i < 2; i++) {
+		layer_put(layer);
+		layer = layer_new(world->disks);
+		strcpy(layer->record.parent, below->record.id);
+		check_int(layer_insert(layer), 0);
+		below = layer;
+	}
+	return layer;
+}
+
+static void begin_fold(struct disk *disk, struct layer *layer)
+{
+	LOCKED (&world->disks->lock) {
+		disk->job.state = JOB_RUNNING;
+		disk->job.layer = layer_get_locked(layer);
+		world->disks->running++;
+	}
+}
+
+/* As a worker does. */
+static void end_fold_locked(struct disk *disk)
+{
+	layer_put_locked(disk->job.layer);
+	disk->job.layer = NULL;
+	disk->job.state = disk->job.postponed ? JOB_NONE : JOB_QUEUED;
+	world->disks->running--;
+	pthread_cond_broadcast(&world->disks->changed);
+}
+
+static void *remove_clone(void *context)
+{
+	*(int *)context = disk_unlink(world->disks, "c");
+	return NULL;
+}
+
+TEST(a_fold_that_still_runs_is_found_until_it_has_ended)
+{
+	struct layer *layer;
+	struct disk *clone;
+	struct pollfd stop = { .events = POLLIN };
+	bool found = false;
+	pthread_t thread;
+	int result = -1;
+
+	a_disk_and_its_clone();
+	clone = disks_find(world->disks, "c");
+	layer = side_branch("c");
+	begin_fold(clone, layer);
+	check_int(pthread_create(&thread, NULL, remove_clone, &result), 0);
+	stop.fd = clone->job.stop_fd;
+	check_int(poll(&stop, 1, 20000), 1);
+	LOCKED (&world->disks->lock) {
+		found = !clone->removed && fold_owns_layer_locked(layer) && fold_has_rival_locked(layer);
+		end_fold_locked(clone);
+	}
+	pthread_join(thread, NULL);
+	check(found);
+	check_int(result, 0);
+	check(clone->removed);
+	check_int(clone->job.state, JOB_NONE);
+	check(!disks_find(world->disks, "c"));
+	disk_put(clone);
+	layer_put(layer);
+	world_end();
+}
+
+/* Its fold is asked for when it is in the table already, though not yet complete. */
+TEST(no_fold_of_a_disk_that_could_not_be_made_stays_queued)
+{
+	struct layer *head;
+	struct disk *clone;
+
+	a_disk_and_its_clone();
+	guest_write("d", 0, 8, 2);
+	check_ok(commit("d"));
+	head = look("d")->head;
+	check_ok(new_disk_insert("x", head->parent, head, "d", &clone, &error));
+	disk_get(clone);
+	clone->job.state = JOB_QUEUED;
+	new_disk_undo(clone);
+	check_int(clone->job.state, JOB_NONE);
+	disk_put(clone);
+	world_end();
+}
