@@ -16,11 +16,13 @@
 #include "transfer.h"
 #include "claim.h"
 
-/* Whether that queued a fold. */
+/* Whether that queued a fold. No worker sees a disk that is out of the table. */
 static bool queue_locked(struct disk *disk)
 {
 	bool queued;
 
+	if (disk->removed)
+		return false;
 	disk->job.postponed = false;
 	disk->job.not_before = 0;
 	disk->job.failures = 0;
@@ -119,6 +121,8 @@ int job_fold_now(struct disk *disk, struct caller *caller, struct sentence *erro
 	pthread_mutex_lock(&disks->lock);
 	/* A run that was told to stop earlier does not do what is asked for now. */
 	await_stopped_locked(disk);
+	if (disk->removed)
+		r = report(error, -ENOENT, "disk '%s' was removed meanwhile", disk->name);
 	queue_locked(disk);
 	ended = disk->job.ended;
 	while (r == 0 && disk->job.state != JOB_NONE && disk->job.ended == ended && !disks->stopping) {

@@ -93,6 +93,23 @@ TEST(a_fold_that_still_runs_is_found_until_it_has_ended)
 	world_end();
 }
 
+/* Whoever asks for a fold has a reference alone, and may have waited for an earlier run to stop. */
+TEST(no_fold_of_a_disk_that_was_removed_is_waited_for)
+{
+	struct caller gone = { .interrupted = true };
+	struct disk *disk;
+
+	a_disk_and_its_clone();
+	guest_write("d", 0, 8, 2);
+	check_ok(commit("d"));
+	disk = disks_find(world->disks, "d");
+	job_remove_disk(disk);
+	check_refused(ENOENT, "was removed", job_fold_now(disk, &gone, &error));
+	check_int(disk->job.state, JOB_NONE);
+	disk_put(disk);
+	world_end();
+}
+
 /* Its fold is asked for when it is in the table already, though not yet complete. */
 TEST(no_fold_of_a_disk_that_could_not_be_made_stays_queued)
 {
