@@ -22,6 +22,7 @@
 #include "io.h"
 #include "job.h"
 #include "layer.h"
+#include "lock.h"
 #include "log.h"
 #include "new_disk.h"
 #include "scratch.h"
@@ -49,7 +50,8 @@ bool clone_is_behind_locked(const struct disk *disk)
 
 /*
  * The origin's head, where the clone follows and has another one: a reference, pinned
- * (layer_unpin). NULL when the clone has the right head.
+ * (layer_unpin) and chosen: the origin, which is not claimed, may leave it meanwhile. NULL when the
+ * clone has the right head.
  */
 static struct layer *find_new_head(struct disk *disk)
 {
@@ -63,7 +65,9 @@ static struct layer *find_new_head(struct disk *disk)
 	 */
 	while (!head && clone_is_behind_locked(disk) && !disk->hold) {
 		head = layer_get_locked(find_origin_locked(disk)->head);
+		head->chosen++;
 		if (layer_pin_locked(head) < 0) {
+			head->chosen--;
 			layer_put_locked(head);
 			head = NULL;
 		}
@@ -72,6 +76,16 @@ static struct layer *find_new_head(struct disk *disk)
 	if (head)
 		log_debug("disk", "layer %s: pinned, as the new head of clone '%s'", head->record.id, disk->name);
 	return head;
+}
+
+/* No longer chosen; where it did not become the clone's head, nothing may need it by now. */
+static void release_chosen(struct layer *head, bool is_head)
+{
+	LOCKED (&head->disks->lock)
+		head->chosen--;
+	if (!is_head)
+		gc_layer(head);
+	layer_unpin(head);
 }
 
 /* The origin's fold may have waited for this clone to leave its old head. */
@@ -107,7 +121,7 @@ int clone_catch_up(struct disk *disk, struct sentence *error)
 		queue_origin(disk);
 	}
 	layer_put(old);
-	layer_unpin(head);
+	release_chosen(head, r == 0);
 	return r;
 }
 

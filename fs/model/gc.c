@@ -17,7 +17,8 @@
  */
 static bool is_needed_locked(const struct layer *layer)
 {
-	if (layer->children || layer->record.name_count || layer->record.image || layer->disks->incomplete)
+	if (layer->children || layer->chosen || layer->record.name_count || layer->record.image ||
+	    layer->disks->incomplete)
 		return true;
 	for (const struct disk *disk = layer->disks->first; disk; disk = disk->next_disk)
 		if (disk->head == layer || disk->hold == layer)

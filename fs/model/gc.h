@@ -9,8 +9,9 @@
 
 /*
  * Remove the layer, and then its ancestors, as far as nothing needs them: no head, hold, name,
- * child or fold. Nothing is removed when start-up could not read a record. The caller has a
- * reference to the layer, and not disks->lock. Blocks for the medium.
+ * child or fold, and no verb that makes it a head (layer->chosen). Nothing is removed when start-up
+ * could not read a record. The caller has a reference to the layer, and not disks->lock. Blocks for
+ * the medium.
  */
 void gc_layer(struct layer *layer);
 

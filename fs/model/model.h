@@ -47,6 +47,7 @@ struct layer {
 	unsigned refs;     /* pointers to it: of the list, children, heads, holds, scratches, views */
 	unsigned children; /* layers whose parent this is */
 	unsigned pins;     /* uses of its file that keep folds away: guests' descriptors on its view, jobs, verbs */
+	unsigned chosen;   /* verbs that make it a disk's head, and have claimed no disk that needs it */
 	struct onlookers onlookers; /* other descriptors on its view */
 	struct patience patience;   /* of its fold */
 	bool removed;               /* out of the list; its record and files are gone */
