@@ -462,53 +462,87 @@ char *node_store_name(uint64_t id)
 	return format_text("node-%llu", (unsigned long long)id);
 }
 
-static void drop_from_store(uint64_t id)
+static void put_into_store(const struct node *node)
 {
-	CLEANUP(freep) char *name = node_store_name(id);
+	CLEANUP(freep) char *name = node_store_name(node->id);
+
+	if (!name || fdstore_put(name, node->fd) < 0)
+		log_warning(
+			"a file is removed while it is open, and cannot be handed over: after a restart of the daemon, whoever has it open gets errors");
+}
+
+static void drop_from_store(const struct node *node)
+{
+	CLEANUP(freep) char *name = node_store_name(node->id);
 
 	if (name)
 		fdstore_drop(name);
 }
 
+/*
+ * Tell the store what has become of a node, on which the caller has a reference. A close may follow
+ * while the store is still being told of the removal, and what arrived first would be what counts.
+ * So one thread at a time tells it of a node, and looks again until there is nothing to tell;
+ * whoever finds another at it leaves it to that one.
+ */
+static void settle_store(struct node_table *table, struct node *node)
+{
+	pthread_mutex_lock(&table->lock);
+	while (!node->telling && node->stored != node->loses_name) {
+		bool stored = node->stored = node->loses_name;
+
+		node->telling = true;
+		pthread_mutex_unlock(&table->lock);
+		if (stored)
+			put_into_store(node);
+		else
+			drop_from_store(node);
+		pthread_mutex_lock(&table->lock);
+		node->telling = false;
+	}
+	pthread_mutex_unlock(&table->lock);
+}
+
 void node_closed(struct node_table *table, struct node *node)
 {
 	struct scratch *last = NULL;
-	bool stored = false;
+	bool lost_name = false;
 
 	LOCKED (&table->lock)
 		if (--node->opens == 0) {
 			last = node->pinned;
 			node->pinned = NULL;
-			stored = node->stored;
-			node->stored = false;
+			lost_name = node->loses_name;
+			node->loses_name = false;
 		}
-	if (stored)
-		drop_from_store(node->id);
+	if (lost_name)
+		settle_store(table, node);
 	scratch_put(last);
 }
 
 void node_loses_name(struct node_table *table, dev_t device, ino_t inode)
 {
 	const struct node like = { .kind = NODE_FILE, .device = device, .inode = inode };
-	CLEANUP(freep) char *name = NULL;
 	struct node *node = NULL;
-	bool wanted = false;
 
 	LOCKED (&table->lock) {
 		node = find_key(table, &like);
-		wanted = node && node->opens && !node->stored;
-		if (wanted) {
-			node->stored = true;
+		if (node && node->opens) {
+			node->loses_name = true;
 			node->references++;
+		} else {
+			node = NULL;
 		}
 	}
-	if (!wanted)
-		return;
-	name = node_store_name(node->id);
-	if (!name || fdstore_put(name, node->fd) < 0)
-		log_warning(
-			"a file is removed while it is open, and cannot be handed over: after a restart of the daemon, whoever has it open gets errors");
+	if (node)
+		settle_store(table, node);
 	node_put(table, node);
+}
+
+void node_was_stored(struct node_table *table, struct node *node)
+{
+	LOCKED (&table->lock)
+		node->loses_name = node->stored = true;
 }
 
 static int make_root(struct node_table *table, int root_fd)

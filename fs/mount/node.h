@@ -97,7 +97,9 @@ struct node {
 	struct node *next_by_id, *next_by_key;
 	struct handover_node *noted; /* where it is written down, or NULL */
 	bool inherited;              /* from an earlier daemon, so `lookups` may be wrong */
-	bool stored;                 /* `fd` is in the descriptor store */
+	bool loses_name;             /* it was open when its last name went, and is open still */
+	bool stored;                 /* `fd` is in the descriptor store, as far as that has been told */
+	bool telling;                /* a thread tells the store about it, and will look again */
 	bool doubtful;               /* in the list of those of which the kernel is to be asked */
 	struct node *next_doubtful;
 	struct stake stake; /* what the owner pays for it */
@@ -226,7 +228,8 @@ void node_closed(struct node_table *table, struct node *node);
  * descriptor is put into the descriptor store, so that the next daemon can still serve it.
  */
 void node_loses_name(struct node_table *table, dev_t device, ino_t inode);
-char *node_store_name(uint64_t id); /* the descriptor's name there; the caller frees */
+void node_was_stored(struct node_table *table, struct node *node); /* it was restored from there */
+char *node_store_name(uint64_t id);                                /* the descriptor's name there; the caller frees */
 
 /*
  * The inode number that the mount shows for a scratch, a view or a fixed file; no real file has it.

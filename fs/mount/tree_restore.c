@@ -246,7 +246,8 @@ static struct node *restore_file(struct restore *restore, struct handover_node *
 	if (fd < 0 || node_of_file(tree->nodes, fd, &st, noted->owner, noted, &node) < 0)
 		return NULL;
 	node->was_protected = noted->was_protected;
-	node->stored = stored;
+	if (stored)
+		node_was_stored(tree->nodes, node);
 	return node;
 }
 

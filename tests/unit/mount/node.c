@@ -7,10 +7,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "node.h"
+#include "notify.h"
 
 #define LIMIT 30 /* of nodes that users other than root may have, and of root's */
 
@@ -421,4 +423,97 @@ TEST(idle_nodes_of_all_who_have_too_many_are_named_the_oldest_first)
 	check_int(node_has_room(table, 1000), 0);
 	node_put(table, used);
 	node_table_free(table);
+}
+
+/* ---- the descriptor store: messages to it end here, and change what it has when they arrive */
+
+static unsigned stored, messages;
+static struct node_table *store_table;
+static struct node *store_node;
+static void (*meanwhile)(void); /* done once, before the next message arrives */
+
+static bool is_message(const struct iovec *text, const char *begin)
+{
+	return text->iov_len >= strlen(begin) && memcmp(text->iov_base, begin, strlen(begin)) == 0;
+}
+
+/* In place of the library's. */
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+	void (*now)(void) = meanwhile;
+
+	(void)fd, (void)flags;
+	meanwhile = NULL;
+	if (now)
+		now();
+	messages++;
+	if (is_message(message->msg_iov, "FDSTORE=1\n"))
+		stored++;
+	else if (is_message(message->msg_iov, "FDSTOREREMOVE=1\n"))
+		stored = 0;
+	return (ssize_t)message->msg_iov->iov_len;
+}
+
+static void begin_with_store(void (*now)(void))
+{
+	static int keeper = -1;
+	char number[16];
+
+	if (keeper < 0)
+		keeper = socket(AF_UNIX, SOCK_DGRAM, 0);
+	snprintf(number, sizeof(number), "%d", keeper);
+	setenv(NOTIFY_DESCRIPTOR, number, 1);
+	stored = messages = 0;
+	store_table = table_new();
+	store_node = node_named(store_table, "nameless", false);
+	meanwhile = now;
+}
+
+static void open_it(void)
+{
+	node_opened(store_table, store_node, NULL);
+}
+
+static void close_it(void)
+{
+	node_closed(store_table, store_node);
+}
+
+static void lose_name(void)
+{
+	node_loses_name(store_table, store_node->device, store_node->inode);
+}
+
+static void end_with_store(void)
+{
+	unsetenv(NOTIFY_DESCRIPTOR);
+	node_put(store_table, store_node);
+	node_table_free(store_table);
+}
+
+TEST(a_file_that_has_lost_its_name_is_stored_as_long_as_it_is_open)
+{
+	begin_with_store(NULL);
+	open_it();
+	open_it();
+	check_int(messages, 0);
+	lose_name();
+	lose_name();
+	check_int(stored, 1);
+	close_it();
+	check_int(stored, 1);
+	close_it();
+	check_int(stored, 0);
+	check_int(messages, 2);
+	end_with_store();
+}
+
+TEST(a_file_that_is_closed_while_it_is_being_stored_does_not_stay_in_the_store)
+{
+	begin_with_store(close_it);
+	open_it();
+	lose_name();
+	check_int(messages, 2);
+	check_int(stored, 0);
+	end_with_store();
 }
