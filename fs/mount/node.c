@@ -445,18 +445,6 @@ struct scratch *node_scratch(struct node_table *table, struct node *node)
 	return NULL;
 }
 
-void node_opened(struct node_table *table, struct node *node, struct scratch *scratch)
-{
-	struct scratch *extra = scratch ? scratch_get(scratch) : NULL;
-
-	LOCKED (&table->lock)
-		if (node->opens++ == 0) {
-			node->pinned = extra;
-			extra = NULL;
-		}
-	scratch_put(extra);
-}
-
 char *node_store_name(uint64_t id)
 {
 	return format_text("node-%llu", (unsigned long long)id);
@@ -479,6 +467,11 @@ static void drop_from_store(const struct node *node)
 		fdstore_drop(name);
 }
 
+static bool belongs_into_store_locked(const struct node *node)
+{
+	return node->loses_name && node->opens;
+}
+
 /*
  * Tell the store what has become of a node, on which the caller has a reference. A close may follow
  * while the store is still being told of the removal, and what arrived first would be what counts.
@@ -488,8 +481,8 @@ static void drop_from_store(const struct node *node)
 static void settle_store(struct node_table *table, struct node *node)
 {
 	pthread_mutex_lock(&table->lock);
-	while (!node->telling && node->stored != node->loses_name) {
-		bool stored = node->stored = node->loses_name;
+	while (!node->telling && node->stored != belongs_into_store_locked(node)) {
+		bool stored = node->stored = !node->stored;
 
 		node->telling = true;
 		pthread_mutex_unlock(&table->lock);
@@ -503,40 +496,65 @@ static void settle_store(struct node_table *table, struct node *node)
 	pthread_mutex_unlock(&table->lock);
 }
 
+void node_opened(struct node_table *table, struct node *node, struct scratch *scratch)
+{
+	struct scratch *extra = scratch ? scratch_get(scratch) : NULL;
+	bool nameless = false;
+
+	LOCKED (&table->lock) {
+		if (node->opens++ == 0) {
+			node->pinned = extra;
+			extra = NULL;
+		}
+		nameless = node->loses_name;
+	}
+	if (nameless)
+		settle_store(table, node);
+	scratch_put(extra);
+}
+
 void node_closed(struct node_table *table, struct node *node)
 {
 	struct scratch *last = NULL;
-	bool lost_name = false;
+	bool nameless = false;
 
-	LOCKED (&table->lock)
+	LOCKED (&table->lock) {
 		if (--node->opens == 0) {
 			last = node->pinned;
 			node->pinned = NULL;
-			lost_name = node->loses_name;
-			node->loses_name = false;
 		}
-	if (lost_name)
+		nameless = node->loses_name;
+	}
+	if (nameless)
 		settle_store(table, node);
 	scratch_put(last);
 }
 
-void node_loses_name(struct node_table *table, dev_t device, ino_t inode)
+static void change_loses_name(struct node_table *table, dev_t device, ino_t inode, bool loses)
 {
 	const struct node like = { .kind = NODE_FILE, .device = device, .inode = inode };
 	struct node *node = NULL;
 
 	LOCKED (&table->lock) {
 		node = find_key(table, &like);
-		if (node && node->opens) {
-			node->loses_name = true;
+		if (node) {
+			node->loses_name = loses;
 			node->references++;
-		} else {
-			node = NULL;
 		}
 	}
 	if (node)
 		settle_store(table, node);
 	node_put(table, node);
+}
+
+void node_loses_name(struct node_table *table, dev_t device, ino_t inode)
+{
+	change_loses_name(table, device, inode, true);
+}
+
+void node_keeps_name(struct node_table *table, dev_t device, ino_t inode)
+{
+	change_loses_name(table, device, inode, false);
 }
 
 void node_was_stored(struct node_table *table, struct node *node)

@@ -97,7 +97,7 @@ struct node {
 	struct node *next_by_id, *next_by_key;
 	struct handover_node *noted; /* where it is written down, or NULL */
 	bool inherited;              /* from an earlier daemon, so `lookups` may be wrong */
-	bool loses_name;             /* it was open when its last name went, and is open still */
+	bool loses_name;             /* its last name has gone or is just being removed */
 	bool stored;                 /* `fd` is in the descriptor store, as far as that has been told */
 	bool telling;                /* a thread tells the store about it, and will look again */
 	bool doubtful;               /* in the list of those of which the kernel is to be asked */
@@ -224,10 +224,12 @@ void node_opened(struct node_table *table, struct node *node, struct scratch *sc
 void node_closed(struct node_table *table, struct node *node);
 
 /*
- * A name of this file, perhaps its last, is about to be removed. If the file is open, its
- * descriptor is put into the descriptor store, so that the next daemon can still serve it.
+ * The last name of this file is about to be removed, or has not been removed after all. As long as
+ * a file without a name is open, its descriptor is in the descriptor store, so that the next daemon
+ * can still serve it. It may also be opened while the name is removed, or after that.
  */
 void node_loses_name(struct node_table *table, dev_t device, ino_t inode);
+void node_keeps_name(struct node_table *table, dev_t device, ino_t inode);
 void node_was_stored(struct node_table *table, struct node *node); /* it was restored from there */
 char *node_store_name(uint64_t id);                                /* the descriptor's name there; the caller frees */
 

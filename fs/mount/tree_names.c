@@ -148,11 +148,23 @@ static bool is_inode(const struct stat *st, uint64_t device, uint64_t inode)
 	return st->st_dev == device && st->st_ino == inode;
 }
 
+static bool is_last_name(const struct stat *st)
+{
+	return S_ISREG(st->st_mode) && st->st_nlink == 1;
+}
+
 /* The file's last name goes: the next daemon must still find the file if it is open. */
 static void loses_name(struct tree *tree, const struct stat *st)
 {
-	if (S_ISREG(st->st_mode) && st->st_nlink == 1)
+	if (is_last_name(st))
 		node_loses_name(tree->nodes, st->st_dev, st->st_ino);
+}
+
+/* It could not be removed. */
+static void keeps_name(struct tree *tree, const struct stat *st)
+{
+	if (is_last_name(st))
+		node_keeps_name(tree->nodes, st->st_dev, st->st_ino);
 }
 
 static int tell(struct tree *tree, const struct replay *replay, const struct slot *slot, struct entry *ret_entry)
@@ -319,15 +331,18 @@ static int remove_once(struct tree *tree, struct replay *replay, const struct sl
 {
 	const struct handover_request *before = replay_recall(tree->handover, replay);
 	struct stat there = look_at(slot);
+	int r;
 
 	if (before && (before->is_disk || !is_inode(&there, before->device, before->inode)))
 		return 0;
 	if (there.st_ino)
 		replay_note(tree->handover, replay,
 			    &(struct handover_request){ .device = there.st_dev, .inode = there.st_ino });
-	if (!(flags & AT_REMOVEDIR))
-		loses_name(tree, &there);
-	return unlinkat(slot->directory->fd, slot->name, flags) < 0 ? -errno : 0;
+	loses_name(tree, &there);
+	r = unlinkat(slot->directory->fd, slot->name, flags) < 0 ? -errno : 0;
+	if (r < 0)
+		keeps_name(tree, &there);
+	return r;
 }
 
 static int remove_claimed(struct tree *tree, struct replay *replay, const struct slot *slot, int flags)
@@ -414,6 +429,8 @@ static int rename_once(struct tree *tree, struct replay *replay, const struct sl
 {
 	const struct handover_request *before = replay_recall(tree->handover, replay);
 	struct stat source = look_at(from), target = look_at(to);
+	bool replaces = !flags && !is_inode(&target, source.st_dev, source.st_ino);
+	int r;
 
 	if (before && was_renamed(before, &source, &target, flags))
 		return 0;
@@ -422,9 +439,12 @@ static int rename_once(struct tree *tree, struct replay *replay, const struct sl
 						.inode = source.st_ino,
 						.other_device = target.st_dev,
 						.other_inode = target.st_ino });
-	if (!flags && !is_inode(&target, source.st_dev, source.st_ino))
+	if (replaces)
 		loses_name(tree, &target);
-	return renameat2(from->directory->fd, from->name, to->directory->fd, to->name, flags) < 0 ? -errno : 0;
+	r = renameat2(from->directory->fd, from->name, to->directory->fd, to->name, flags) < 0 ? -errno : 0;
+	if (r < 0 && replaces)
+		keeps_name(tree, &target);
+	return r;
 }
 
 static int rename_slots(struct tree *tree, struct replay *replay, const struct slot *from, const struct slot *to,

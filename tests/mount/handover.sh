@@ -296,6 +296,25 @@ without_a_daemon() {
 }
 promise "... also when the daemon dies at that very moment" without_a_daemon
 
+# With passthrough the kernel has the file open itself, and the next daemon finds it by its file handle.
+a_file_opened_later() {
+	PASSTHROUGH=no PROGRAM=$REVERTFS start_kept
+	python3 - "$MNT" <<-'END'
+		import os, sys, json, signal
+		mount = sys.argv[1]
+		with open(mount + "/late", "w") as file:
+		    file.write("still here")
+		found = os.open(mount + "/late", os.O_PATH)
+		os.unlink(mount + "/late")
+		late = os.open("/proc/self/fd/%d" % found, os.O_RDWR)
+		os.kill(json.load(open(mount + "/.revertfs/status.json"))["pid"], signal.SIGKILL)
+		assert os.pread(late, 100, 0) == b"still here"
+	END
+	umount "$MNT"
+	wait_until 10 daemon_is_gone
+}
+promise "a file that is opened after its name was removed is still there for whoever has it" a_file_opened_later
+
 in_the_background() {
 	"$REVERTFS" -o "keeper,state=$STATE" "$IMAGES" "$MNT"
 	mount_answers

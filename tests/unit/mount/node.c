@@ -517,3 +517,39 @@ TEST(a_file_that_is_closed_while_it_is_being_stored_does_not_stay_in_the_store)
 	check_int(stored, 0);
 	end_with_store();
 }
+
+TEST(a_file_that_is_opened_while_its_last_name_is_removed_is_stored)
+{
+	begin_with_store(NULL);
+	lose_name();
+	check_int(messages, 0);
+	open_it();
+	check_int(stored, 1);
+	close_it();
+	check_int(stored, 0);
+	meanwhile = open_it;
+	open_it();
+	check_int(stored, 1);
+	close_it();
+	meanwhile = open_it;
+	close_it();
+	check_int(stored, 1);
+	close_it();
+	check_int(stored, 0);
+	end_with_store();
+}
+
+TEST(a_file_whose_last_name_could_not_be_removed_does_not_stay_in_the_store)
+{
+	begin_with_store(NULL);
+	open_it();
+	lose_name();
+	check_int(stored, 1);
+	node_keeps_name(store_table, store_node->device, store_node->inode);
+	check_int(stored, 0);
+	close_it();
+	open_it();
+	check_int(messages, 2);
+	close_it();
+	end_with_store();
+}
