@@ -473,12 +473,11 @@ static bool belongs_into_store_locked(const struct node *node)
 }
 
 /*
- * Tell the store what has become of a node, on which the caller has a reference. A close may follow
- * while the store is still being told of the removal, and what arrived first would be what counts.
- * So one thread at a time tells it of a node, and looks again until there is nothing to tell;
- * whoever finds another at it leaves it to that one.
+ * A close may follow while the store is still being told of the removal, and what arrived first
+ * would be what counts. So one thread at a time tells it of a node, and looks again until there is
+ * nothing to tell; whoever finds another at it leaves it to that one.
  */
-static void settle_store(struct node_table *table, struct node *node)
+void node_settle_store(struct node_table *table, struct node *node)
 {
 	pthread_mutex_lock(&table->lock);
 	while (!node->telling && node->stored != belongs_into_store_locked(node)) {
@@ -509,7 +508,7 @@ void node_opened(struct node_table *table, struct node *node, struct scratch *sc
 		nameless = node->loses_name;
 	}
 	if (nameless)
-		settle_store(table, node);
+		node_settle_store(table, node);
 	scratch_put(extra);
 }
 
@@ -526,7 +525,7 @@ void node_closed(struct node_table *table, struct node *node)
 		nameless = node->loses_name;
 	}
 	if (nameless)
-		settle_store(table, node);
+		node_settle_store(table, node);
 	scratch_put(last);
 }
 
@@ -543,7 +542,7 @@ static void change_loses_name(struct node_table *table, dev_t device, ino_t inod
 		}
 	}
 	if (node)
-		settle_store(table, node);
+		node_settle_store(table, node);
 	node_put(table, node);
 }
 

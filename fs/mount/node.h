@@ -230,8 +230,14 @@ void node_closed(struct node_table *table, struct node *node);
  */
 void node_loses_name(struct node_table *table, dev_t device, ino_t inode);
 void node_keeps_name(struct node_table *table, dev_t device, ino_t inode);
-void node_was_stored(struct node_table *table, struct node *node); /* it was restored from there */
-char *node_store_name(uint64_t id);                                /* the descriptor's name there; the caller frees */
+
+/*
+ * A node was restored with a descriptor from the store; tell the store what has become of a node,
+ * if it does not know: for one that was restored, to be called when its handles have been, too.
+ */
+void node_was_stored(struct node_table *table, struct node *node);
+void node_settle_store(struct node_table *table, struct node *node);
+char *node_store_name(uint64_t id); /* the descriptor's name there; the caller frees */
 
 /*
  * The inode number that the mount shows for a scratch, a view or a fixed file; no real file has it.

@@ -605,8 +605,8 @@ static void release_unknown(struct restore *restore)
 }
 
 /*
- * After the handles: release the backing file of a node that is not open, the slot of a node that
- * was not restored, and the pin of restore_scratch().
+ * After the handles: release the backing file and the stored descriptor of a node that is not open,
+ * the slot of a node that was not restored, and the pin of restore_scratch().
  */
 static void settle_slot(struct restore *restore, struct handover_node *noted)
 {
@@ -622,6 +622,8 @@ static void settle_slot(struct restore *restore, struct handover_node *noted)
 		handover_give(tree->handover, HANDOVER_NODE, noted);
 	if (node && node->kind == NODE_SCRATCH)
 		node_closed(tree->nodes, node);
+	if (node)
+		node_settle_store(tree->nodes, node);
 	node_put(tree->nodes, node);
 }
 

@@ -553,3 +553,14 @@ TEST(a_file_whose_last_name_could_not_be_removed_does_not_stay_in_the_store)
 	close_it();
 	end_with_store();
 }
+
+TEST(a_file_that_was_restored_from_the_store_and_is_not_open_leaves_it)
+{
+	begin_with_store(NULL);
+	stored = 1;
+	node_was_stored(store_table, store_node);
+	node_settle_store(store_table, store_node);
+	check_int(stored, 0);
+	check_int(messages, 1);
+	end_with_store();
+}
