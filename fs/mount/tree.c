@@ -370,6 +370,7 @@ int tree_new(const struct options *options, int images_fd, struct disks *disks, 
 
 	if (!tree)
 		return -ENOMEM;
+	pthread_mutex_init(&tree->labels, NULL);
 	passthrough_init(&tree->passthrough, &handover_mount(handover)->last_backing_id);
 	tree->handover = handover;
 	tree->limits = limits_now();
@@ -401,5 +402,6 @@ void tree_free(struct tree *tree)
 	handle_table_free(tree->handles);
 	node_table_free(tree->nodes);
 	passthrough_destroy(&tree->passthrough);
+	pthread_mutex_destroy(&tree->labels);
 	free(tree);
 }

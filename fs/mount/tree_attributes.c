@@ -15,6 +15,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "lock.h"
 #include "name_claim.h"
 #include "node_handover.h"
 #include "tree_internal.h"
@@ -178,20 +179,16 @@ static int change_scratch_node(struct tree *tree, struct node *node, uint64_t nu
 }
 
 /*
- * libvirt changes the owner of every file of a chain. For a view that is remembered and shown, and
- * the real file stays as it is. Whom a view shows as its owner may not be allowed to read the file,
- * and must not make himself so.
+ * The guests' node and the onlookers' of one view are two inodes, so that the kernel lets both be
+ * changed at once; what is noted of either is what the view shows in the end. None of this asks the
+ * image.
  */
-static int change_view(struct tree *tree, struct node *node, const struct change *change)
+static int label_view_locked(struct tree *tree, struct node *node, const struct change *change)
 {
 	struct node *twin;
 	struct stat st;
 	int r;
 
-	if (change->what & (CHANGE_SIZE | CHANGE_TIMES))
-		return -EROFS;
-	if (change->caller != 0)
-		return -EPERM;
 	view_label(node->view, change->what & CHANGE_OWNER ? change->uid : (uid_t)-1,
 		   change->what & CHANGE_OWNER ? change->gid : (gid_t)-1,
 		   change->what & CHANGE_MODE ? change->mode : (mode_t)-1);
@@ -204,6 +201,24 @@ static int change_view(struct tree *tree, struct node *node, const struct change
 		node_handover_label(twin, st.st_uid, st.st_gid, st.st_mode);
 	node_put(tree->nodes, twin);
 	return 0;
+}
+
+/*
+ * libvirt changes the owner of every file of a chain. For a view that is remembered and shown, and
+ * the real file stays as it is. Whom a view shows as its owner may not be allowed to read the file,
+ * and must not make himself so.
+ */
+static int change_view(struct tree *tree, struct node *node, const struct change *change)
+{
+	int r = 0;
+
+	if (change->what & (CHANGE_SIZE | CHANGE_TIMES))
+		return -EROFS;
+	if (change->caller != 0)
+		return -EPERM;
+	LOCKED (&tree->labels)
+		r = label_view_locked(tree, node, change);
+	return r;
 }
 
 static int change_node(struct tree *tree, struct node *node, uint64_t handle, const struct change *change)

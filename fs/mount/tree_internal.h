@@ -8,6 +8,7 @@
 #define REVERTFS_MOUNT_TREE_INTERNAL_H
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "handle.h"
@@ -31,6 +32,7 @@ struct tree {
 	struct notifier *notifier; /* NULL: not connected */
 	struct handle_table *handles;
 	struct passthrough passthrough;
+	pthread_mutex_t labels;               /* held while a view's label is changed and noted */
 	bool xattrs;                          /* the images' filesystem has those of every namespace */
 	bool acls;                            /* ... and POSIX ACLs */
 	atomic_uint_least64_t told_of_server; /* when the log was last told of a server that is refused; monotonic ms */
