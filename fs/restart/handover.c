@@ -81,6 +81,12 @@ void handover_publish(uint64_t *first, uint64_t value)
 	__atomic_store_n(first, value, __ATOMIC_RELEASE);
 }
 
+/* Others may publish it at this moment. */
+static bool is_published(void *slot)
+{
+	return __atomic_load_n(first_of(slot), __ATOMIC_ACQUIRE) != 0;
+}
+
 /* ---- taking and giving */
 
 static bool note_free_locked(struct pool *pool, uint32_t index)
@@ -154,10 +160,14 @@ void handover_give(struct handover *handover, enum handover_kind kind, void *slo
 void handover_visit(struct handover *handover, enum handover_kind kind, void (*visit)(void *context, void *slot),
 		    void *context)
 {
-	for (uint32_t i = 0; i < handover_mount(handover)->used[kind]; i++) {
+	uint32_t used = 0;
+
+	LOCKED (&handover->lock)
+		used = handover_mount(handover)->used[kind];
+	for (uint32_t i = 0; i < used; i++) {
 		char *slot = slot_at(handover, kind, i);
 
-		if (*first_of(slot))
+		if (is_published(slot))
 			visit(context, slot);
 	}
 }
@@ -273,7 +283,7 @@ static int find_free_locked(struct handover *handover)
 
 		pool->backed = layout_round_up(kinds[kind].size * used);
 		for (uint32_t i = 0; i < used; i++)
-			if (!*first_of(slot_at(handover, (enum handover_kind)kind, i)) && !note_free_locked(pool, i))
+			if (!is_published(slot_at(handover, (enum handover_kind)kind, i)) && !note_free_locked(pool, i))
 				return -ENOMEM;
 	}
 	return 0;
