@@ -397,13 +397,15 @@ static int serve(struct revertfs *revertfs, struct sentence *error)
  */
 static bool stop(struct revertfs *revertfs)
 {
+	bool left_behind = tree_left_behind(revertfs->tree);
+
 	/* The end of the connection also ends passthrough, so the tree need not. */
 	if (revertfs->tree)
 		tree_disconnect(revertfs->tree);
 	channel_free(revertfs->channel);
 	ops_free(revertfs->ops);
 	tree_free(revertfs->tree);
-	if (!autoprotect_stop(revertfs->autoprotect))
+	if (!autoprotect_stop(revertfs->autoprotect) || left_behind)
 		return false;
 	disks_free(revertfs->disks);
 	handover_free(revertfs->handover);

@@ -394,6 +394,11 @@ int tree_new(const struct options *options, int images_fd, struct disks *disks, 
 	return 0;
 }
 
+bool tree_left_behind(const struct tree *tree)
+{
+	return tree && tree->left_behind;
+}
+
 void tree_free(struct tree *tree)
 {
 	if (!tree)

@@ -49,6 +49,12 @@ void tree_disconnect(struct tree *tree);
 void tree_restore(struct tree *tree, struct fdstore *store);
 
 /*
+ * Whether that has left a thread behind, in a filesystem that does not answer, which may use the
+ * model for as long as the process lives.
+ */
+bool tree_left_behind(const struct tree *tree); /* NULL is fine */
+
+/*
  * What may make a request about a file wait: a file's filesystem, by its device; a view, by its
  * number and the device of what it shows; a disk, by its number; or nothing outside the daemon.
  * These two never block.

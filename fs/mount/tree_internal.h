@@ -37,6 +37,7 @@ struct tree {
 	bool acls;                            /* ... and POSIX ACLs */
 	atomic_uint_least64_t told_of_server; /* when the log was last told of a server that is refused; monotonic ms */
 	atomic_uint_least64_t control_serial; /* how often the control file was looked up */
+	bool left_behind;                     /* tree_left_behind() */
 	atomic_int scratch_xattrs;            /* the scratches' filesystem has xattrs: 1 yes, -1 no, 0 not asked yet */
 };
 

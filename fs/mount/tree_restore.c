@@ -444,8 +444,10 @@ static int open_view_patiently(struct restore *restore, struct view *view, uint6
 		free(again);
 		return -ENOMEM;
 	}
-	if (!reach_call(restore->reach, view_device(view), &(struct timed_call){ open_view, drop_view, again }, &fd))
+	if (!reach_call(restore->reach, view_device(view), &(struct timed_call){ open_view, drop_view, again }, &fd)) {
+		restore->tree->left_behind = true;
 		return fd;
+	}
 	*ret_seen = again->seen;
 	drop_view(again, -1);
 	return fd;
