@@ -403,6 +403,7 @@ void node_looked_up(struct node_table *table, struct node *node)
 {
 	LOCKED (&table->lock) {
 		node->lookups++;
+		node->told++;
 		node_handover_lookups(node);
 		shares_use(&node->stake);
 	}
@@ -416,6 +417,7 @@ void node_forget(struct node_table *table, uint64_t id, uint64_t lookups)
 	node = find_id(table, id);
 	if (node && node != table->root) {
 		node->lookups = lookups < node->lookups ? node->lookups - lookups : 0;
+		node->told = lookups < node->told ? node->told - lookups : 0;
 		node_handover_lookups(node);
 		node->references++;
 		if (node->inherited && node->lookups) {

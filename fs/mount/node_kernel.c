@@ -65,9 +65,9 @@ void node_correct(struct node_table *table, struct node *node, uint64_t lookups,
 		LOCKED (&table->lock) {
 			/*
 			 * Another count means that the node was looked up again since the kernel
-			 * was asked.
+			 * was asked; or before, by a request whose answer it has not got yet.
 			 */
-			if (node->lookups == lookups) {
+			if (node->lookups == lookups && !node->told) {
 				node->lookups = 0;
 				node_handover_lookups(node);
 			}

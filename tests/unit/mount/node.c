@@ -425,6 +425,66 @@ TEST(idle_nodes_of_all_who_have_too_many_are_named_the_oldest_first)
 	node_table_free(table);
 }
 
+/* A node of an earlier daemon, which had told the kernel of it once. */
+static uint64_t inherit_node(struct node_table *table, const char *name)
+{
+	struct handover_node *noted = handover_take(handover(), HANDOVER_NODE);
+	struct node *node = NULL;
+	struct stat st;
+	int fd;
+
+	close(openat(root_fd(), name, O_CREAT | O_RDWR, 0600));
+	fd = openat(root_fd(), name, O_PATH | O_NOFOLLOW);
+	check(fd >= 0 && noted);
+	check_int(fstat(fd, &st), 0);
+	noted->lookups = 1;
+	handover_publish(&noted->id, 4711);
+	check_int(node_of_file(table, fd, &st, 0, noted, &node), 0);
+	node_put(table, node);
+	return 4711;
+}
+
+/* The kernel is asked about the next doubtful node, and does not have it. */
+static void ask_in_vain(struct node_table *table)
+{
+	uint64_t lookups = 0;
+	struct node *node = node_next_doubtful(table, &lookups);
+
+	check(node != NULL);
+	node_correct(table, node, lookups, false);
+}
+
+TEST(an_inherited_node_that_the_kernel_has_forgotten_unheard_is_dropped)
+{
+	struct node_table *table = table_new();
+	uint64_t id = inherit_node(table, "inherited");
+
+	node_doubt_inherited(table);
+	ask_in_vain(table);
+	check(node_get(table, id) == NULL);
+	node_table_free(table);
+}
+
+TEST(an_inherited_node_stays_while_the_answer_to_a_lookup_is_on_its_way)
+{
+	struct node_table *table = table_new();
+	uint64_t id = inherit_node(table, "inherited");
+	struct node *node = node_get(table, id);
+
+	node_looked_up(table, node);
+	node_put(table, node);
+	node_doubt_inherited(table);
+	ask_in_vain(table);
+	node = node_get(table, id);
+	check(node != NULL);
+	node_put(table, node);
+	/* What is left after the kernel has forgotten that lookup is asked about again. */
+	node_forget(table, id, 1);
+	ask_in_vain(table);
+	check(node_get(table, id) == NULL);
+	node_table_free(table);
+}
+
 /* ---- the descriptor store: messages to it end here, and change what it has when they arrive */
 
 static unsigned stored, messages;
