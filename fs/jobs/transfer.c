@@ -86,6 +86,8 @@ struct transfer *transfer_new(struct disk *disk, const char *kind, const char *s
 	transfer->layer = find_and_read(disk, snapshot, ret_error, error);
 	if (!transfer->layer)
 		return NULL;
+	LOCKED (&disks->lock)
+		disk->copies++;
 	r = transfer->stop_fd < 0 ? report(error, -EMFILE, "too many files are open")
 				  : chain_open(transfer->layer, 0, &transfer->chain, error);
 	if (r < 0) {
@@ -102,8 +104,11 @@ static void release_layers(struct transfer *transfer)
 	struct layer *layer = NULL;
 
 	chain_close(&transfer->chain);
-	LOCKED (&transfer->disk->disks->lock)
+	LOCKED (&transfer->disk->disks->lock) {
 		layer = steal_pointer(&transfer->layer);
+		if (layer)
+			transfer->disk->copies--;
+	}
 	if (layer)
 		chain_end_reading(layer);
 	layer_put(layer);
@@ -260,7 +265,7 @@ bool transfer_runs_locked(const struct disk *disk)
 
 bool transfer_exists_locked(const struct disk *disk)
 {
-	return find_locked(disk, 0) != NULL;
+	return disk->copies > 0;
 }
 
 bool transfer_makes(struct disks *disks, const char *target)

@@ -52,8 +52,9 @@ struct transfer {
 
 /*
  * A transfer that reads the disk's `snapshot` (NULL: its head): a reference; the files are open.
- * The caller has claimed the disk. Waits for a fold there to yield. NULL with a sentence and a
- * negative errno in *ret_error: -ENOENT no such snapshot, -EBUSY a layer is being folded into it.
+ * The caller has claimed the disk, and may end the claim then: the disk is not removed while it has
+ * a transfer. Waits for a fold there to yield. NULL with a sentence and a negative errno in
+ * *ret_error: -ENOENT no such snapshot, -EBUSY a layer is being folded into it.
  */
 struct transfer *transfer_new(struct disk *disk, const char *kind, const char *snapshot, int *ret_error,
 			      struct sentence *error);
@@ -79,8 +80,8 @@ void transfer_stop_all_locked(struct disks *disks);
 void transfer_drop_all(struct disks *disks);
 
 /*
- * Whether a transfer of the disk is running; whether one is queued or running; whether one makes
- * this target. One that reads this layer, or NULL: the layer lies in its chain.
+ * Whether a transfer of the disk is running; whether there is one, even if it is not queued yet;
+ * whether one makes this target. One that reads this layer, or NULL: the layer lies in its chain.
  */
 bool transfer_runs_locked(const struct disk *disk);
 bool transfer_exists_locked(const struct disk *disk);

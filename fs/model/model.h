@@ -127,6 +127,7 @@ struct disk {
 	uint64_t session_since; /* monotonic ms */
 	uint64_t writers_gone;  /* monotonic ms of the last writer's close */
 	struct job job;
+	unsigned copies;            /* transfers that read its layers, also those that are not queued yet */
 	const char *copied;         /* the live snapshot that is copied and not yet sealed; NULL: none */
 	struct sentence last_error; /* "" when there is none */
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A disk that is removed takes its fold along: as long as that runs, all who must know of it find
- * it, and nobody waits for it afterwards.
+ * it, and nobody waits for it afterwards. A disk that is being copied is not removed.
  */
 #include "model_world.h"
 
@@ -12,6 +12,7 @@
 #include "job.h"
 #include "lock.h"
 #include "new_disk.h"
+#include "transfer.h"
 
 static void a_disk_and_its_clone(void)
 {
@@ -35,6 +36,14 @@ static struct layer *side_branch(const char *name)
 		below = layer;
 	}
 	return layer;
+}
+
+static struct disk *claimed(const char *name)
+{
+	struct disk *disk;
+
+	check_ok(disk_claim_name(world->disks, name, &disk, &error));
+	return disk;
 }
 
 static void begin_fold(struct disk *disk, struct layer *layer)
@@ -90,6 +99,27 @@ TEST(a_fold_that_still_runs_is_found_until_it_has_ended)
 	check(!disks_find(world->disks, "c"));
 	disk_put(clone);
 	layer_put(layer);
+	world_end();
+}
+
+/* What an export and a full clone need is looked at without a claim, before they are queued. */
+TEST(a_disk_is_not_removed_while_a_copy_of_it_is_prepared)
+{
+	struct transfer *of_disk, *of_clone;
+	int r = 0;
+
+	a_disk_and_its_clone();
+	of_disk = transfer_new(claimed("d"), "export", NULL, &r, &error);
+	of_clone = transfer_new(claimed("c"), "clone", NULL, &r, &error);
+	check(of_disk && of_clone);
+	disk_release_claim(of_disk->disk);
+	disk_release_claim(of_clone->disk);
+	check_errno(disk_unlink(world->disks, "c"), EBUSY);
+	transfer_put(of_clone);
+	check_int(disk_unlink(world->disks, "c"), 0);
+	check_refused(EBUSY, "is being copied", unprotect("d"));
+	transfer_put(of_disk);
+	check_ok(unprotect("d"));
 	world_end();
 }
 
