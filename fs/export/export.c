@@ -183,8 +183,11 @@ int disk_export(struct disks *disks, struct caller *caller, const struct export_
 	if (r < 0)
 		return report(error, r, "disk '%s' cannot be exported to '%s': %s", request->name, request->to,
 			      why.text);
-	r = flat_copy_queue(transfer, caller, request, ret_result, error);
-	if (r == 0 && request->wait)
+	r = flat_copy_queue(transfer, caller, ret_result, error);
+	if (r < 0 || !request->wait)
+		return r;
+	r = transfer_wait(transfer, caller, error);
+	if (r == 0)
 		ret_result->file = export->file;
 	return r;
 }

@@ -82,8 +82,8 @@ struct transfer *flat_copy_choose(struct disks *disks, const struct export_reque
 	return transfer;
 }
 
-int flat_copy_queue(struct transfer *transfer, struct caller *caller, const struct export_request *request,
-		    struct export_result *result, struct sentence *error)
+int flat_copy_queue(struct transfer *transfer, const struct caller *caller, struct export_result *result,
+		    struct sentence *error)
 {
 	int r;
 
@@ -93,10 +93,9 @@ int flat_copy_queue(struct transfer *transfer, struct caller *caller, const stru
 	strcpy(result->layer, transfer->layer->record.id);
 	transfer->uid = caller->who.uid;
 	r = transfer_queue(transfer, error);
-	if (r < 0)
-		return r;
-	result->job = transfer->number;
-	return request->wait ? transfer_wait(transfer, caller, error) : 0;
+	if (r == 0)
+		result->job = transfer->number;
+	return r;
 }
 
 void export_result_clear(struct export_result *result)

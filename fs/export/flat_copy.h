@@ -34,11 +34,10 @@ int flat_copy_check_space(struct transfer *transfer, int directory, const struct
 			  struct sentence *error);
 
 /*
- * [waits] Hand the transfer to the workers, and wait for its end if the request says so. The result
- * receives what is being made, and the number of the job. Errors as transfer_queue() and
- * transfer_wait().
+ * Hand the transfer to the workers. The result receives what is being made, and the number of the
+ * job. Errors as transfer_queue().
  */
-int flat_copy_queue(struct transfer *transfer, struct caller *caller, const struct export_request *request,
-		    struct export_result *result, struct sentence *error);
+int flat_copy_queue(struct transfer *transfer, const struct caller *caller, struct export_result *result,
+		    struct sentence *error);
 
 #endif

@@ -3,8 +3,9 @@
  * A full clone is a flat copy in the images directory, with the owner, mode and xattrs of the image
  * it was made from. It is protected as soon as it is complete.
  *
- * Its name is taken from the moment that it is asked for. A crash before the image has its name
- * leaves nothing. After a crash behind that the next start protects the image (output.c).
+ * Its name is taken from the moment that it is asked for: claimed until the transfer is queued,
+ * which is found by its target (transfer_makes()). A crash before the image has its name leaves
+ * nothing. After a crash behind that the next start protects the image (output.c).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +20,7 @@
 #include "flat_copy.h"
 #include "layer.h"
 #include "log.h"
+#include "new_disk.h"
 #include "output.h"
 #include "scratch.h"
 #include "table.h"
@@ -111,13 +113,12 @@ static int prepare_clone(struct disks *disks, const struct export_request *reque
 			 struct sentence *error)
 {
 	struct full_clone *clone = calloc(1, sizeof(*clone));
-	int r = disk_check_new_name(request->to, error);
+	int r;
 
 	if (!clone)
 		return report(error, -ENOMEM, "out of memory");
 	clone->directory = -1;
-	if (r == 0)
-		r = clone_check_free_name(disks, request->to, error);
+	r = clone_check_free_name(disks, request->to, error);
 	if (r == 0)
 		r = clone->directory = open_directory(disks, request->to, error);
 	if (r < 0)
@@ -144,8 +145,9 @@ static struct transfer *choose(struct disks *disks, const struct export_request 
 	return transfer;
 }
 
-int disk_clone_full(struct disks *disks, struct caller *caller, const struct export_request *request,
-		    struct export_result *ret_result, struct sentence *error)
+/* With its name claimed. */
+static int queue_clone(struct disks *disks, const struct caller *caller, const struct export_request *request,
+		       struct transfer **ret_transfer, struct export_result *result, struct sentence *error)
 {
 	CLEANUP(transfer_putp) struct transfer *transfer = NULL;
 	struct full_clone *clone = NULL;
@@ -157,7 +159,7 @@ int disk_clone_full(struct disks *disks, struct caller *caller, const struct exp
 	disk_put(other);
 	if (r < 0)
 		return r;
-	transfer = choose(disks, request, clone, &ret_result->uncommitted, &r, error);
+	transfer = choose(disks, request, clone, &result->uncommitted, &r, error);
 	if (!transfer)
 		return r;
 	if (!transfer->target)
@@ -168,5 +170,24 @@ int disk_clone_full(struct disks *disks, struct caller *caller, const struct exp
 	r = flat_copy_check_space(transfer, clone->directory, &clone->conversion, &why);
 	if (r < 0)
 		return report(error, r, "disk '%s' cannot be cloned as '%s': %s", request->name, request->to, why.text);
-	return flat_copy_queue(transfer, caller, request, ret_result, error);
+	r = flat_copy_queue(transfer, caller, result, error);
+	if (r == 0)
+		*ret_transfer = steal_pointer(&transfer);
+	return r;
+}
+
+int disk_clone_full(struct disks *disks, struct caller *caller, const struct export_request *request,
+		    struct export_result *ret_result, struct sentence *error)
+{
+	struct name_claim claim = { .paths = { request->to }, .exclusive = true };
+	CLEANUP(transfer_putp) struct transfer *transfer = NULL;
+	int r = disk_check_new_name(request->to, error);
+
+	if (r == 0)
+		r = new_disk_claim_name(disks, request->to, &claim, error);
+	if (r < 0)
+		return r;
+	r = queue_clone(disks, caller, request, &transfer, ret_result, error);
+	name_claim_release(&claim);
+	return r == 0 && request->wait ? transfer_wait(transfer, caller, error) : r;
 }
