@@ -37,9 +37,9 @@ int disks_start(struct disks *disks, struct sentence *error)
 
 	if (r < 0)
 		return report(error, r, "threads for background work cannot be started: %s", error_text(r));
-	for (struct disk *disk = disks->first; disk; disk = disk->next_disk)
-		if (disk->head)
-			job_queue(disk);
+	/* The workers run already, and move heads. */
+	for (struct disk *disk = disks_step(disks, NULL); disk; disk = disks_step(disks, disk))
+		job_queue(disk);
 	return 0;
 }
 

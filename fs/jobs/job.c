@@ -16,12 +16,23 @@
 #include "transfer.h"
 #include "claim.h"
 
-/* Whether that queued a fold. No worker sees a disk that is out of the table. */
+/*
+ * No worker sees a disk that is out of the table. A disk whose record could not be read has no
+ * head; but layers may have names of it.
+ */
+static int check_may_fold_locked(const struct disk *disk, struct sentence *error)
+{
+	if (disk->removed)
+		return report(error, -ENOENT, "disk '%s' was removed meanwhile", disk->name);
+	return disk->head ? 0 : report(error, -EIO, "disk '%s' has failed: %s", disk->name, disk->failure.text);
+}
+
+/* Whether that queued a fold. */
 static bool queue_locked(struct disk *disk)
 {
 	bool queued;
 
-	if (disk->removed)
+	if (check_may_fold_locked(disk, NULL) < 0)
 		return false;
 	disk->job.postponed = false;
 	disk->job.not_before = 0;
@@ -113,7 +124,7 @@ int job_fold_now(struct disk *disk, struct caller *caller, struct sentence *erro
 	struct disks *disks = disk->disks;
 	struct timespec deadline;
 	uint64_t ended;
-	int r = 0;
+	int r;
 
 	log_debug("job", "disk '%s': a fold is asked for", disk->name);
 	clock_gettime(CLOCK_MONOTONIC, &deadline);
@@ -121,8 +132,7 @@ int job_fold_now(struct disk *disk, struct caller *caller, struct sentence *erro
 	pthread_mutex_lock(&disks->lock);
 	/* A run that was told to stop earlier does not do what is asked for now. */
 	await_stopped_locked(disk);
-	if (disk->removed)
-		r = report(error, -ENOENT, "disk '%s' was removed meanwhile", disk->name);
+	r = check_may_fold_locked(disk, error);
 	queue_locked(disk);
 	ended = disk->job.ended;
 	while (r == 0 && disk->job.state != JOB_NONE && disk->job.ended == ended && !disks->stopping) {

@@ -12,7 +12,8 @@
 
 /*
  * Queue a fold of this disk where there is something to fold; the clones that follow it are moved
- * on first. Ends an earlier cancel. Does nothing where the disk was removed. Does not wait.
+ * on first. Ends an earlier cancel. Does nothing where the disk was removed, or its record
+ * could not be read. Does not wait.
  */
 void job_queue(struct disk *disk);
 
@@ -30,8 +31,9 @@ void job_warn(struct disk *disk, struct sentence *ret_warning);
 
 /*
  * Fold all that may be folded, and wait for the end. -EBUSY with a sentence when the fold may not
- * begin, has yielded or was cancelled; -ENOENT when the disk was removed; -EINTR when the caller
- * was interrupted (the fold goes on); or what the fold failed with.
+ * begin, has yielded or was cancelled; -ENOENT when the disk was removed, -EIO when its record
+ * could not be read; -EINTR when the caller was interrupted (the fold goes on); or what the fold
+ * failed with.
  */
 int job_fold_now(struct disk *disk, struct caller *caller, struct sentence *error);
 

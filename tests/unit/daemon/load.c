@@ -487,6 +487,19 @@ TEST(while_a_record_cannot_be_read_nothing_is_folded)
 	world_end();
 }
 
+TEST(a_disk_whose_record_cannot_be_read_has_no_fold)
+{
+	stopped_with_a_layer();
+	world_start();
+	check_ok("snapshot d point");
+	world_stop();
+	check_int(shell("cd '%s' && sed -i 's/\"sealed\"/\"folding\"/' %s.json", in_world("state/layers"), head), 0);
+	write_file(in_world("state/disks/d/disk.json"), "{\"version\":1");
+	world_start();
+	check_refused(EIO, "has failed", "fold d");
+	world_end();
+}
+
 TEST(what_is_no_disk_s_directory_is_left_alone)
 {
 	stopped_with_a_layer();
