@@ -112,7 +112,7 @@ static int check_may_seal(struct disk *disk, struct sentence *error)
 
 	if (r == 0)
 		r = disk_check_not_held(disk, error);
-	if (r == 0 && (disk->state == DISK_FAILED || !disk->scratch))
+	if (r == 0 && (disk_has_failed(disk) || !disk->scratch))
 		r = report(error, -EIO, "disk '%s' has failed: %s", disk->name, disk->failure.text);
 	return r < 0 ? r : image_check(disk, scratch_is_dirty(disk->scratch), error);
 }

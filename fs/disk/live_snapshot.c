@@ -247,7 +247,7 @@ static int snapshot_claimed(struct disk *disk, const struct live_request *reques
 	CLEANUP(clear_copy) struct copy copy = { .disk = disk, .fd = -1 };
 	int r;
 
-	if (disk->state == DISK_FAILED || !disk->scratch)
+	if (disk_has_failed(disk) || !disk->scratch)
 		return report(error, -EIO, "it has failed: %s", disk->failure.text);
 	if (!scratch_is_dirty(disk->scratch))
 		return name_base(disk, request, ret_result, error);

@@ -408,6 +408,15 @@ void disk_fail(struct disk *disk, const struct sentence *why)
 	}
 }
 
+bool disk_has_failed(struct disk *disk)
+{
+	bool failed = false;
+
+	LOCKED (&disk->disks->lock)
+		failed = disk->state == DISK_FAILED;
+	return failed;
+}
+
 void disk_drop_scratch(struct disk *disk)
 {
 	LOCKED (&disk->disks->lock)

@@ -311,7 +311,7 @@ static int check_release(struct participants *participants, struct sentence *err
 
 		if (!disk->session)
 			return report(error, -EBUSY, "disk '%s': the session ended meanwhile", disk->name);
-		if (disk->state == DISK_FAILED)
+		if (disk_has_failed(disk))
 			return report(error, -EIO, "disk '%s' has failed: %s", disk->name, disk->failure.text);
 		r = disk_wait_for_writers(disk, error);
 		if (r < 0)
