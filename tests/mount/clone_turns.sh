@@ -12,11 +12,11 @@ is_held() {
 }
 
 layers() {
-	ls "$STATE/layers" | sed -n 's/\.json$//p' | sort
+	find "$STATE/layers" -name '*.json' -printf '%f\n'
 }
 
 only_the_image_is_left() {
-	same "$(layers)" "$(status_of gold.img .head)"
+	same "$(layers)" "$(status_of gold.img .head).json"
 }
 
 # The clone is about to record a layer as its head, which by now nothing else needs.

@@ -73,8 +73,13 @@ point_is() {
 	qemu-img check -q -U -f qcow2 "$MNT/.revertfs/layers/$layer" >&2
 }
 
-nothing_left() {
+nothing_is_new() {
 	same "$(find "$STATE" -name '*.new')" ""
+}
+
+# The blank of the layer that is made ahead is new for a moment.
+nothing_left() {
+	wait_until 10 nothing_is_new
 	same "$(ls "$STATE/lost")" ""
 }
 
