@@ -17,8 +17,8 @@
 #include "claim.h"
 
 /*
- * No worker sees a disk that is out of the table. A disk whose record could not be read has no
- * head; but layers may have names of it.
+ * No worker sees a disk that is out of the table, or is about to be. A disk whose record could not
+ * be read has no head; but layers may have names of it.
  */
 static int check_may_fold_locked(const struct disk *disk, struct sentence *error)
 {
@@ -194,9 +194,9 @@ static bool stop_fold(struct disk *disk)
 void job_remove_disk(struct disk *disk)
 {
 	LOCKED (&disk->disks->lock) {
-		/* While one is waited for, another may be asked for, and begin. */
-		while (stop_fold_locked(disk))
-			;
+		/* No fold is queued any more: who asks again and again would keep this waiting. */
+		disk->removed = true;
+		stop_fold_locked(disk);
 		disk_remove_locked(disk);
 	}
 	log_debug("disk", "'%s': out of the table", disk->name);

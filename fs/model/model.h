@@ -39,7 +39,7 @@
  */
 struct layer {
 	struct disks *disks;
-	struct layer_record record; /* what layers/ID.json says: see below */
+	struct layer_record record; /* what layers/ID.json says: see above */
 	struct layer *parent;       /* NULL for a root */
 	struct layer *next;         /* in disks->layers */
 	struct blank *blank;        /* for scratches on this layer; NULL until needed, then never changed */
@@ -110,7 +110,7 @@ struct disk {
 	int scratch_directory;  /* borrowed: directory, or disks->scratch_fd; set once */
 	char *scratch_name;     /* set once */
 	unsigned refs;
-	bool removed;     /* unprotected: no longer in the table */
+	bool removed;     /* out of the table, or about to be: nothing new begins on it */
 	bool claimed;     /* by a verb */
 	unsigned waiting; /* opens and verbs that wait for the claim: no fold begins meanwhile */
 	enum disk_state state;

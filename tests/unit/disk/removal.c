@@ -71,12 +71,13 @@ static void *remove_clone(void *context)
 	return NULL;
 }
 
+/* Somebody may ask for another one meanwhile, again and again: it must not be begun. */
 TEST(a_fold_that_still_runs_is_found_until_it_has_ended)
 {
 	struct layer *layer;
 	struct disk *clone;
 	struct pollfd stop = { .events = POLLIN };
-	bool found = false;
+	bool found = false, queued = false;
 	pthread_t thread;
 	int result = -1;
 
@@ -87,12 +88,15 @@ TEST(a_fold_that_still_runs_is_found_until_it_has_ended)
 	check_int(pthread_create(&thread, NULL, remove_clone, &result), 0);
 	stop.fd = clone->job.stop_fd;
 	check_int(poll(&stop, 1, 20000), 1);
+	job_queue(clone);
 	LOCKED (&world->disks->lock) {
-		found = !clone->removed && fold_owns_layer_locked(layer) && fold_has_rival_locked(layer);
+		found = fold_owns_layer_locked(layer) && fold_has_rival_locked(layer);
 		end_fold_locked(clone);
+		queued = clone->job.state != JOB_NONE;
 	}
 	pthread_join(thread, NULL);
 	check(found);
+	check(!queued);
 	check_int(result, 0);
 	check(clone->removed);
 	check_int(clone->job.state, JOB_NONE);
