@@ -78,12 +78,12 @@ static struct layer *find_new_head(struct disk *disk)
 	return head;
 }
 
-/* No longer chosen; where it did not become the clone's head, nothing may need it by now. */
-static void release_chosen(struct layer *head, bool is_head)
+/* No longer chosen; where it `may_go`, nothing may need it by now. */
+static void release_chosen(struct layer *head, bool may_go)
 {
 	LOCKED (&head->disks->lock)
 		head->chosen--;
-	if (!is_head)
+	if (may_go)
 		gc_layer(head);
 	layer_unpin(head);
 }
@@ -121,7 +121,11 @@ int clone_catch_up(struct disk *disk, struct sentence *error)
 		queue_origin(disk);
 	}
 	layer_put(old);
-	release_chosen(head, r == 0);
+	/*
+	 * A record whose writing failed may be there all the same. The layer stays for the next
+	 * start, unless the old record is known to be back.
+	 */
+	release_chosen(head, r < 0 && disk_save(disk, &disk->record) == 0);
 	return r;
 }
 
