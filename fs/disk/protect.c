@@ -177,7 +177,9 @@ static int check_may_unprotect(struct disk *disk, bool force, struct sentence *e
 		r = report(error, -EBUSY, "disk '%s' is the template of clone '%s'; remove its clones first",
 			   disk->name, clone->name);
 	else if (transfer_exists_locked(disk))
-		r = report(error, -EBUSY, "disk '%s' is being copied; wait for that, or 'cancel' it", disk->name);
+		r = report(error, -EBUSY,
+			   "disk '%s' is being copied, or a copy of it is prepared; wait for that, or 'cancel' it",
+			   disk->name);
 	else if (disk->root->children && !force)
 		r = report(error, -EBUSY,
 			   "disk '%s' has layers that are not folded into its image; 'fold' or delete them first",

@@ -3,9 +3,10 @@
  * A full clone is a flat copy in the images directory, with the owner, mode and xattrs of the image
  * it was made from. It is protected as soon as it is complete.
  *
- * Its name is taken from the moment that it is asked for: claimed until the transfer is queued,
- * which is found by its target (transfer_makes()). A crash before the image has its name leaves
- * nothing. After a crash behind that the next start protects the image (output.c).
+ * Its name is taken from the moment that it is queued: the transfer is found by its target
+ * (transfer_makes()). The name is looked at before, and once more, claimed, at that moment: what
+ * goes before may take long. A crash before the image has its name leaves nothing. After a crash
+ * behind that the next start protects the image (output.c).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -109,6 +110,15 @@ static int run_full_clone(struct transfer *transfer, struct sentence *error)
 		     : 0;
 }
 
+static int check_free_name(struct disks *disks, const char *name, struct sentence *error)
+{
+	struct disk *other = disks_find(disks, name);
+	int r = other ? report(error, -EEXIST, "'%s' exists already", name) : clone_check_free_name(disks, name, error);
+
+	disk_put(other);
+	return r;
+}
+
 static int prepare_clone(struct disks *disks, const struct export_request *request, struct full_clone **ret_clone,
 			 struct sentence *error)
 {
@@ -118,7 +128,7 @@ static int prepare_clone(struct disks *disks, const struct export_request *reque
 	if (!clone)
 		return report(error, -ENOMEM, "out of memory");
 	clone->directory = -1;
-	r = clone_check_free_name(disks, request->to, error);
+	r = check_free_name(disks, request->to, error);
 	if (r == 0)
 		r = clone->directory = open_directory(disks, request->to, error);
 	if (r < 0)
@@ -145,49 +155,52 @@ static struct transfer *choose(struct disks *disks, const struct export_request 
 	return transfer;
 }
 
-/* With its name claimed. */
-static int queue_clone(struct disks *disks, const struct caller *caller, const struct export_request *request,
-		       struct transfer **ret_transfer, struct export_result *result, struct sentence *error)
+/* Whether there is room for the copy. The clone belongs to the transfer. */
+static int check_space(struct transfer *transfer, const struct export_request *request, struct sentence *error)
 {
-	CLEANUP(transfer_putp) struct transfer *transfer = NULL;
-	struct full_clone *clone = NULL;
+	struct full_clone *clone = transfer->work;
 	struct sentence why;
-	struct disk *other = disks_find(disks, request->to);
-	int r = other ? report(error, -EEXIST, "'%s' exists already", request->to)
-		      : prepare_clone(disks, request, &clone, error);
+	int r = flat_copy_parse(request, format_name(transfer->disk->root->record.format), &clone->conversion, error);
 
-	disk_put(other);
-	if (r < 0)
-		return r;
-	transfer = choose(disks, request, clone, &result->uncommitted, &r, error);
-	if (!transfer)
-		return r;
-	if (!transfer->target)
-		return report(error, -ENOMEM, "out of memory");
-	r = flat_copy_parse(request, format_name(transfer->disk->root->record.format), &clone->conversion, error);
 	if (r < 0)
 		return r;
 	r = flat_copy_check_space(transfer, clone->directory, &clone->conversion, &why);
+	return r < 0 ? report(error, r, "disk '%s' cannot be cloned as '%s': %s", request->name, request->to, why.text)
+		     : 0;
+}
+
+/* Nobody gets the name between the look at it and the queue. */
+static int take_name(struct disks *disks, struct transfer *transfer, const struct caller *caller,
+		     struct export_result *result, struct sentence *error)
+{
+	struct name_claim claim = { .paths = { transfer->target }, .exclusive = true };
+	int r = new_disk_claim_name(disks, transfer->target, &claim, error);
+
 	if (r < 0)
-		return report(error, r, "disk '%s' cannot be cloned as '%s': %s", request->name, request->to, why.text);
-	r = flat_copy_queue(transfer, caller, result, error);
+		return r;
+	r = check_free_name(disks, transfer->target, error);
 	if (r == 0)
-		*ret_transfer = steal_pointer(&transfer);
+		r = flat_copy_queue(transfer, caller, result, error);
+	name_claim_release(&claim);
 	return r;
 }
 
 int disk_clone_full(struct disks *disks, struct caller *caller, const struct export_request *request,
 		    struct export_result *ret_result, struct sentence *error)
 {
-	struct name_claim claim = { .paths = { request->to }, .exclusive = true };
 	CLEANUP(transfer_putp) struct transfer *transfer = NULL;
+	struct full_clone *clone = NULL;
 	int r = disk_check_new_name(request->to, error);
 
 	if (r == 0)
-		r = new_disk_claim_name(disks, request->to, &claim, error);
-	if (r < 0)
+		r = prepare_clone(disks, request, &clone, error);
+	if (r != 0)
 		return r;
-	r = queue_clone(disks, caller, request, &transfer, ret_result, error);
-	name_claim_release(&claim);
+	transfer = choose(disks, request, clone, &ret_result->uncommitted, &r, error);
+	if (!transfer)
+		return r;
+	r = transfer->target ? check_space(transfer, request, error) : report(error, -ENOMEM, "out of memory");
+	if (r == 0)
+		r = take_name(disks, transfer, caller, ret_result, error);
 	return r == 0 && request->wait ? transfer_wait(transfer, caller, error) : r;
 }

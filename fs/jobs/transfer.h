@@ -52,8 +52,8 @@ struct transfer {
 
 /*
  * A transfer that reads the disk's `snapshot` (NULL: its head): a reference; the files are open.
- * The caller has claimed the disk, and may end the claim then: the disk is not removed while it has
- * a transfer. Waits for a fold there to yield. NULL with a sentence and a negative errno in
+ * The caller has claimed the disk, and may end the claim then: the disk is not removed while one
+ * reads it. Waits for a fold there to yield. NULL with a sentence and a negative errno in
  * *ret_error: -ENOENT no such snapshot, -EBUSY a layer is being folded into it.
  */
 struct transfer *transfer_new(struct disk *disk, const char *kind, const char *snapshot, int *ret_error,

@@ -3,10 +3,11 @@
  * Claims on names: what keeps a name from becoming a disk, and a file from becoming protected,
  * while somebody changes it.
  *
- * A change of a name or a file claims the paths and the file that it concerns; making and removing
- * a disk claims its own exclusively. Two claims are in each other's way where one is exclusive and
- * they concern the same file, or paths of which one is the other or lies beneath it. So a change
- * that hangs in its filesystem is in the way of nobody who does not want that very file.
+ * A change of a name or a file claims the paths and the file that it concerns; making a disk and
+ * unprotecting one claims its own exclusively. Two claims are in each other's way where one is
+ * exclusive and they concern the same file, or paths of which one is the other or lies beneath it.
+ * So a change that hangs in its filesystem is in the way of nobody who does not want that very
+ * file.
  *
  * All functions may be called from any thread. A thread has one claim at a time, and takes it
  * before any disk's claim and any lock.

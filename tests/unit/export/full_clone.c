@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A full clone has its name to itself from when it is asked for. */
+/* A full clone's name is its own from when it is queued, and nobody waits for it before. */
 #include "model_world.h"
 
 #include "claim.h"
@@ -36,43 +36,57 @@ static bool is_waited_for(const struct disk *disk)
 	return is;
 }
 
-static bool is_claimed(const char *name)
+/* A full clone of "d" as "x" is asked for, and waits for "d", which the caller claims. */
+static struct disk *begin(struct asked *asked, pthread_t *ret_thread)
 {
-	const struct name_claim *claim = NULL;
-	bool is = false;
-
-	LOCKED (&world->disks->names.lock)
-		for (claim = world->disks->names.first; claim && !is; claim = claim->next)
-			is = claim->exclusive && strcmp(claim->paths[0], name) == 0;
-	return is;
-}
-
-TEST(no_disk_gets_the_name_while_the_full_clone_waits_for_its_template)
-{
-	struct asked asked = { .request = { .name = "d", .to = "x" }, .r = -1 };
 	struct disk *disk;
-	pthread_t thread;
-	bool waits, claimed;
 
+	*asked = (struct asked){ .request = { .name = "d", .to = "x" }, .r = -1 };
 	world_new();
 	make_raw("d", 1);
 	check_ok(protect("d"));
 	check_ok(disk_claim_name(world->disks, "d", &disk, &error));
-	check_int(pthread_create(&thread, NULL, ask, &asked), 0);
-	waits = is_waited_for(disk);
-	claimed = is_claimed("x");
-	disk_get(disk);
+	check_int(pthread_create(ret_thread, NULL, ask, asked), 0);
+	check(is_waited_for(disk));
+	return disk;
+}
+
+static void go_on(struct disk *disk, pthread_t thread)
+{
 	disk_release_claim(disk);
 	pthread_join(thread, NULL);
-	check(waits);
-	check(claimed);
+}
+
+TEST(no_disk_gets_the_name_of_a_full_clone_that_is_queued)
+{
+	struct asked asked;
+	pthread_t thread;
+	struct disk *disk = begin(&asked, &thread);
+
+	disk_get(disk);
+	go_on(disk, thread);
 	check_int(asked.r, 0);
 	check_str(asked.result.to, "x");
-	check(!is_claimed("x"));
 	check_refused(EEXIST, "is being made", disk_clone(world->disks, "d", "x", NULL, false, &error));
 	check_int(transfer_cancel(disk, 0), 1);
 	check_ok(disk_clone(world->disks, "d", "x", NULL, false, &error));
 	export_result_clear(&asked.result);
 	disk_put(disk);
+	world_end();
+}
+
+TEST(a_name_that_somebody_took_while_its_template_was_waited_for_is_not_taken_again)
+{
+	struct asked asked;
+	pthread_t thread;
+	struct disk *disk = begin(&asked, &thread);
+
+	make_raw("x", 2);
+	check_ok(protect("x"));
+	go_on(disk, thread);
+	check_int(asked.r, -EEXIST);
+	check_contains(asked.error.text, "'x' exists already");
+	check_reads("x", 0, BLOCKS, 2);
+	export_result_clear(&asked.result);
 	world_end();
 }
