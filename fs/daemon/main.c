@@ -405,7 +405,10 @@ static bool stop(struct revertfs *revertfs)
 	channel_free(revertfs->channel);
 	ops_free(revertfs->ops);
 	tree_free(revertfs->tree);
-	if (!autoprotect_stop(revertfs->autoprotect) || left_behind)
+	if (!autoprotect_stop(revertfs->autoprotect))
+		return false;
+	disks_stop(revertfs->disks);
+	if (left_behind)
 		return false;
 	disks_free(revertfs->disks);
 	handover_free(revertfs->handover);

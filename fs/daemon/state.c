@@ -43,6 +43,12 @@ int disks_start(struct disks *disks, struct sentence *error)
 	return 0;
 }
 
+void disks_stop(struct disks *disks)
+{
+	if (disks)
+		workers_stop(disks);
+}
+
 void disks_free(struct disks *disks)
 {
 	int state_lock, images_lock;
@@ -53,7 +59,7 @@ void disks_free(struct disks *disks)
 	options = disks->options;
 	state_lock = disks->state_lock;
 	images_lock = disks->images_lock;
-	workers_stop(disks);
+	disks_stop(disks);
 	model_free(disks);
 	/* The locks go last: until then no other daemon may use the directories. */
 	if (options->lock_fd == state_lock)

@@ -27,9 +27,10 @@ int disks_new(struct options *options, int images_fd, struct handover *handover,
 int disks_start(struct disks *disks, struct sentence *error);
 
 /*
- * Stop the background work and free everything. A running qemu-img is stopped; the next start takes
- * its fold up again. NULL is fine.
+ * Stop the background work; disks_free() does it too, and frees everything. A running qemu-img is
+ * stopped; the next start takes its fold up again. NULL is fine.
  */
+void disks_stop(struct disks *disks);
 void disks_free(struct disks *disks);
 
 #endif

@@ -108,12 +108,13 @@ int disk_reset(struct disks *disks, const char *name, bool force, struct sentenc
  */
 static int check_may_seal(struct disk *disk, struct sentence *error)
 {
+	struct sentence why;
 	int r = disk_check_idle(disk, error);
 
 	if (r == 0)
 		r = disk_check_not_held(disk, error);
-	if (r == 0 && (disk_has_failed(disk) || !disk->scratch))
-		r = report(error, -EIO, "disk '%s' has failed: %s", disk->name, disk->failure.text);
+	if (r == 0 && (disk_has_failed(disk, &why) || !disk->scratch))
+		r = report(error, -EIO, "disk '%s' has failed: %s", disk->name, why.text);
 	return r < 0 ? r : image_check(disk, scratch_is_dirty(disk->scratch), error);
 }
 

@@ -245,10 +245,11 @@ static int snapshot_claimed(struct disk *disk, const struct live_request *reques
 			    struct sentence *error)
 {
 	CLEANUP(clear_copy) struct copy copy = { .disk = disk, .fd = -1 };
+	struct sentence why;
 	int r;
 
-	if (disk_has_failed(disk) || !disk->scratch)
-		return report(error, -EIO, "it has failed: %s", disk->failure.text);
+	if (disk_has_failed(disk, &why) || !disk->scratch)
+		return report(error, -EIO, "it has failed: %s", why.text);
 	if (!scratch_is_dirty(disk->scratch))
 		return name_base(disk, request, ret_result, error);
 	copy.layer = layer_new(disk->disks);

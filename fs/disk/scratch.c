@@ -204,7 +204,7 @@ int scratch_replace(struct disk *disk, struct layer *layer, struct sentence *err
 	CLEANUP(close_fdp) int fd = -1;
 	struct blank *blank;
 	/* What could not be served is served again only where all that it stands on is there. */
-	int r = disk_has_failed(disk) ? layer_check_files(layer, error) : 0;
+	int r = disk_has_failed(disk, NULL) ? layer_check_files(layer, error) : 0;
 
 	if (r == 0)
 		r = layer_blank(layer, &blank, error);

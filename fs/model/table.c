@@ -408,12 +408,15 @@ void disk_fail(struct disk *disk, const struct sentence *why)
 	}
 }
 
-bool disk_has_failed(struct disk *disk)
+bool disk_has_failed(struct disk *disk, struct sentence *ret_why)
 {
 	bool failed = false;
 
-	LOCKED (&disk->disks->lock)
+	LOCKED (&disk->disks->lock) {
 		failed = disk->state == DISK_FAILED;
+		if (ret_why)
+			*ret_why = disk->failure;
+	}
 	return failed;
 }
 

@@ -52,8 +52,11 @@ int disk_check_not_held(const struct disk *disk, struct sentence *error);
 void disk_set_state_locked(struct disk *disk, enum disk_state state);
 void disk_fail(struct disk *disk, const struct sentence *why); /* DISK_FAILED, logged */
 
-/* A claim does not make the state stand still: whoever looks at the scratch may find it written. */
-bool disk_has_failed(struct disk *disk);
+/*
+ * And why (NULL: no matter). A claim does not make the state stand still: whoever looks at the
+ * scratch may find it written.
+ */
+bool disk_has_failed(struct disk *disk, struct sentence *ret_why);
 
 /* Have a failed disk serve nothing: a lookup gets EIO. */
 void disk_drop_scratch(struct disk *disk);

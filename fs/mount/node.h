@@ -93,7 +93,7 @@ struct node {
 	struct scratch *pinned;
 	unsigned opens;      /* open descriptors of the node, of whatever kind it is */
 	uint64_t lookups;    /* that the kernel has not forgotten yet */
-	uint64_t told;       /* of these, the ones that it was told of by this daemon, or is about to be */
+	uint64_t told;       /* by this daemon, or about to be, less all that it has forgotten since */
 	unsigned references; /* the daemon's own: running requests, handles, children */
 	struct node *next_by_id, *next_by_key;
 	struct handover_node *noted; /* where it is written down, or NULL */

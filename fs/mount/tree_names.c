@@ -340,7 +340,7 @@ static int remove_once(struct tree *tree, struct replay *replay, const struct sl
 			    &(struct handover_request){ .device = there.st_dev, .inode = there.st_ino });
 	loses_name(tree, &there);
 	r = unlinkat(slot->directory->fd, slot->name, flags) < 0 ? -errno : 0;
-	if (r < 0)
+	if (r < 0 && r != -ENOENT)
 		keeps_name(tree, &there);
 	return r;
 }

@@ -307,12 +307,13 @@ static int check_release(struct participants *participants, struct sentence *err
 {
 	for (size_t i = 0; i < participants->count; i++) {
 		struct disk *disk = participants->list[i].disk;
+		struct sentence why;
 		int r;
 
 		if (!disk->session)
 			return report(error, -EBUSY, "disk '%s': the session ended meanwhile", disk->name);
-		if (disk_has_failed(disk))
-			return report(error, -EIO, "disk '%s' has failed: %s", disk->name, disk->failure.text);
+		if (disk_has_failed(disk, &why))
+			return report(error, -EIO, "disk '%s' has failed: %s", disk->name, why.text);
 		r = disk_wait_for_writers(disk, error);
 		if (r < 0)
 			return r;
