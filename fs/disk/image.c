@@ -1,134 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The format is found once, when the image is protected, and recorded: a guest can write a qcow2
- * header into a raw disk, so a later probe would be the guest's choice. A change outside the mount
- * is found by inode, size and modification time.
+ * A change outside the mount is found by inode, size and modification time.
  */
 #include "image.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <string.h>
-#include <sys/stat.h>
 
-#include "beneath.h"
 #include "layer.h"
 #include "log.h"
-#include "magic.h"
-#include "qcow2.h"
+#include "probe.h"
 #include "table.h"
-
-#define SECTOR 512
-
-static int check_file(int fd, const char *name, struct sentence *error)
-{
-	struct stat stat;
-
-	if (fstat(fd, &stat) < 0)
-		return report(error, -errno, "image '%s' cannot be looked at: %s", name, error_text(-errno));
-	if (!S_ISREG(stat.st_mode))
-		return report(error, -EINVAL, "'%s' is not a regular file", name);
-	if (stat.st_nlink != 1)
-		return report(error, -EINVAL,
-			      "image '%s' has %lu links; protection is of the file, so remove the other names first",
-			      name, (unsigned long)stat.st_nlink);
-	return 0;
-}
-
-/* What the file begins with, unless the format is given. */
-static int find_format(int fd, const char *name, const char *given, enum image_format *ret_format,
-		       struct sentence *error)
-{
-	const char *found = given;
-	int r;
-
-	if (given && format_parse(given, ret_format) < 0)
-		return report(error, -EINVAL, "format must be raw or qcow2, not '%s'", given);
-	r = given ? 0 : magic_format(fd, &found);
-	if (r < 0)
-		return report(error, r, "image '%s' cannot be read: %s", name, error_text(r));
-	if (format_parse(found, ret_format) < 0)
-		return report(
-			error, -EINVAL,
-			"image '%s' looks like %s, not raw or qcow2; convert it with qemu-img convert, or say format=raw if what it looks like is a guest's data",
-			name, found);
-	return 0;
-}
-
-static int check_header(const char *name, const struct qcow2_header *header, struct sentence *error)
-{
-	struct sentence why;
-
-	if (header->data_file)
-		return report(error, -EINVAL,
-			      "image '%s' has an external data file; make a plain copy with qemu-img convert", name);
-	if (header->backing[0])
-		return report(error, -EINVAL, "image '%s' has a backing file; make a plain copy with qemu-img convert",
-			      name);
-	if (header->encryption)
-		return report(error, -EINVAL, "image '%s' is encrypted; only plain images can be protected", name);
-	if (qcow2_check_alone(header, &why) < 0)
-		return report(error, -EINVAL, "image '%s' cannot be protected as qcow2: %s", name, why.text);
-	return 0;
-}
-
-static int read_qcow2_size(int fd, const char *name, uint64_t *ret_size, struct sentence *error)
-{
-	struct qcow2_header header;
-	struct sentence why;
-	int r = qcow2_read_header(fd, &header, &why);
-
-	if (r == -ENOEXEC)
-		return report(error, -EINVAL, "image '%s' is no qcow2", name);
-	if (r < 0)
-		return report(error, -EINVAL, "image '%s' cannot be protected as qcow2: %s", name, why.text);
-	r = check_header(name, &header, error);
-	if (r == 0)
-		*ret_size = header.virtual_size / SECTOR * SECTOR;
-	return r;
-}
-
-/* QEMU counts a raw file's last sector whole. */
-static int read_raw_size(int fd, const char *name, uint64_t *ret_size, struct sentence *error)
-{
-	struct stat stat;
-
-	if (fstat(fd, &stat) < 0)
-		return report(error, -errno, "image '%s' cannot be looked at: %s", name, error_text(-errno));
-	*ret_size = ((uint64_t)stat.st_size + SECTOR - 1) / SECTOR * SECTOR;
-	return 0;
-}
-
-static int probe_file(int fd, const char *name, const char *format, struct layer_record *record, struct sentence *error)
-{
-	int r = find_format(fd, name, format, &record->format, error);
-
-	if (r < 0)
-		return r;
-	return record->format == FORMAT_QCOW2 ? read_qcow2_size(fd, name, &record->virtual_size, error)
-					      : read_raw_size(fd, name, &record->virtual_size, error);
-}
-
-int image_probe(struct disks *disks, const char *name, const char *format, struct layer_record *ret_record,
-		struct sentence *error)
-{
-	CLEANUP(close_fdp) int fd = io_open_beneath(disks->images_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-	struct layer_record record = *ret_record;
-	int r;
-
-	if (fd == -ELOOP || fd == -EXDEV)
-		return report(error, -EINVAL, "'%s' is or lies behind a symlink; name the image itself", name);
-	if (fd < 0)
-		return report(error, fd, "image '%s' cannot be opened: %s", name, error_text(fd));
-	r = check_file(fd, name, error);
-	if (r == 0)
-		r = probe_file(fd, name, format, &record, error);
-	if (r == 0 && layer_stamp_image(fd, &record.stamp) < 0)
-		r = report(error, -EIO, "image '%s' cannot be looked at", name);
-	if (r == 0)
-		*ret_record = record;
-	return r;
-}
 
 int image_accept(struct layer *root)
 {
@@ -174,7 +55,7 @@ static int take_new_content(struct disk *disk, const struct image_stamp *stamp, 
 	struct disks *disks = disk->disks;
 	int r;
 
-	r = image_probe(disks, root->record.image, format_name(root->record.format), &record, error);
+	r = probe_image(disks, root->record.image, format_name(root->record.format), &record, error);
 	if (r < 0)
 		return report_context(
 			error, r, "disk '%s': its image was changed and cannot be taken as it is now: ", disk->name);

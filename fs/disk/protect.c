@@ -14,12 +14,12 @@
 #include <unistd.h>
 
 #include "clone.h"
-#include "image.h"
 #include "io.h"
 #include "layer.h"
 #include "lock.h"
 #include "log.h"
 #include "new_disk.h"
+#include "probe.h"
 #include "qemu_img.h"
 #include "scratch.h"
 #include "seal.h"
@@ -42,7 +42,7 @@ static int make_root(struct disks *disks, const char *name, const char *format, 
 		layer_put(root);
 		return report(error, -ENOMEM, "out of memory");
 	}
-	r = image_probe(disks, name, format, &root->record, error);
+	r = probe_image(disks, name, format, &root->record, error);
 	if (r == 0) {
 		r = layer_blank(root, &blank, &why);
 		if (r < 0)
