@@ -50,10 +50,14 @@ static void end_job_locked(struct disk *disk)
 	pthread_cond_broadcast(&disk->disks->changed);
 }
 
-/* Whether the disk's fold may run now. The job of a disk that has nothing left to fold ends. */
+/*
+ * Whether the disk's fold may run now. The job of a disk that has nothing left to fold ends; as
+ * long as clones are to be moved on, that is not known.
+ */
 static bool may_run_locked(struct disk *disk, uint64_t now, struct layer **ret_layer)
 {
-	if (disk->job.state != JOB_QUEUED || now < disk->job.not_before || transfer_runs_locked(disk))
+	if (disk->job.state != JOB_QUEUED || now < disk->job.not_before || transfer_runs_locked(disk) ||
+	    disk->wants_followers_moved || disk->moving_followers)
 		return false;
 	*ret_layer = fold_candidate_locked(disk);
 	if (!*ret_layer) {
@@ -160,26 +164,29 @@ static void end_fold_locked(struct disk *disk, int result, const struct sentence
 
 /*
  * Clones that are behind their origin keep its old layers from being folded; idle clones can be
- * moved on.
+ * moved on. Whether there was an origin that wanted that.
  */
-static void move_followers_locked(struct disks *disks)
+static bool move_followers_locked(struct disks *disks)
 {
 	struct disk *disk = disks->first;
 
 	while (disk && !disk->wants_followers_moved)
 		disk = disk->next_disk;
 	if (!disk)
-		return;
+		return false;
 	disk->wants_followers_moved = false;
+	disk->moving_followers++;
 	disk->refs++;
 	pthread_mutex_unlock(&disks->lock);
 	log_debug("job", "'%s': idle clones are moved to its head", disk->name);
 	clone_move_followers_on(disk);
 	pthread_mutex_lock(&disks->lock);
+	disk->moving_followers--;
 	if (disk->job.state == JOB_NONE && !disk->job.postponed && fold_candidate_locked(disk))
 		disk->job.state = JOB_QUEUED;
 	disk_put_locked(disk);
 	pthread_cond_broadcast(&disks->changed);
+	return true;
 }
 
 /* Onlookers were cut without a line, under the lock. */
@@ -276,8 +283,7 @@ static void *fold_all(void *context)
 
 	pthread_mutex_lock(&disks->lock);
 	while (!disks->stopping) {
-		move_followers_locked(disks);
-		if (!fold_one_locked(disks))
+		if (!move_followers_locked(disks) && !fold_one_locked(disks))
 			wait_for_work_locked(disks, has_folds_locked(disks));
 	}
 	pthread_mutex_unlock(&disks->lock);

@@ -120,6 +120,7 @@ struct disk {
 	struct layer *next;               /* a layer made ahead, with its blank, not yet in the tree; or NULL */
 	bool wants_next;
 	bool wants_followers_moved;
+	unsigned moving_followers; /* workers that move clones on; until they have, the job goes on */
 	struct scratch *scratch; /* the current one, a reference; NULL while DISK_FAILED */
 	struct session_record *session;
 	bool session_adopted; /* it began under this daemon, or under an earlier one of this mount */

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # A fold that has copied its layer gives what stands on it another parent; whoever deletes one of these meanwhile waits, and neither
-# brings the other's layer back. Whoever commits waits, too.
+# brings the other's layer back. Whoever commits waits, too; and fold for clones that are moved on.
 . "$TESTLIB"
 . "$TESTS/fault/lib.sh"
 
@@ -64,19 +64,43 @@ deleted_while_it_moves() {
 }
 start_faulty || fail "the daemon starts"
 promise "a snapshot deleted while a fold gives it another parent is gone for good" deleted_while_it_moves
-stop_daemon
-
-# ---- a commit of nothing waits for a fold that replaces the scratch it found; both are cut short, and it is asked of the next daemon
 
 is_answered() {
 	[[ -s $WORK/answer ]]
 }
 
-nothing_is_committed() {
+# An idle clone that follows is about to leave what the commit stands on; without that nothing could be folded.
+waits_for_a_follower() {
+	stop_daemon
+	start_faulty
 	ctl 'delete gold.img installed'
+	ctl 'clone gold.img lab.img'
+	: >"$TRACE"
+	: >"$WORK/answer"
+	plan hold 1 "write $STATE/disks/lab.img disk.json"
+	guest_write gold.img 0 64k 6
+	ctl 'commit gold.img'
+	wait_until 20 is_held
+	ctl 'fold gold.img' >"$WORK/answer" &
+	if wait_until 1 is_answered; then cat "$WORK/answer" >&2; return 1; fi
+	heal
+	wait $!
+	same "$(<"$WORK/answer")" '{"ok":true}'
+	same "$(status_of gold.img '.layers | length')" 1
+	image_reads gold.img raw 0 64k 6
+	guest_reads lab.img 0 64k 6
+	rm "$MNT/lab.img"
+}
+promise "fold waits until an idle clone has been moved on, and then for the fold" waits_for_a_follower
+stop_daemon
+
+# ---- a commit of nothing waits for a fold that replaces the scratch it found; both are cut short, and it is asked of the next daemon
+
+nothing_is_committed() {
 	guest_write gold.img 0 64k 5
 	ctl 'snapshot gold.img soon-folded'
 	: >"$TRACE"
+	: >"$WORK/answer"
 	plan hold 1 "write $STATE/disks/gold.img disk.json"
 	ctl 'delete gold.img soon-folded'
 	wait_until 20 is_held
