@@ -23,6 +23,7 @@
 #include "listing.h"
 #include "lock.h"
 #include "log.h"
+#include "private.h"
 
 #define DEPTH_MAX 64      /* each level of the walk keeps a descriptor */
 #define MOUNT_WAITS_S 5   /* for the end of all, before it answers */
@@ -64,7 +65,7 @@ static void walk_entry(struct autoprotect *autoprotect, int directory, const cha
 	CLEANUP(close_fdp) int fd = -1;
 	struct stat st;
 
-	if (file_look(directory, name, &st) < 0)
+	if (strcmp(path, PRIVATE_DIRECTORY) == 0 || file_look(directory, name, &st) < 0)
 		return;
 	if (S_ISREG(st.st_mode)) {
 		look_at_disk(autoprotect->disks, path);
