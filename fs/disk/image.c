@@ -8,6 +8,7 @@
 
 #include "layer.h"
 #include "log.h"
+#include "other_format.h"
 #include "probe.h"
 #include "table.h"
 
@@ -112,6 +113,9 @@ int image_check(struct disk *disk, bool scratch_depends, struct sentence *error)
 		return report(error, r, "disk '%s': its image cannot be reached: %s", disk->name, error_text(r));
 	if (r == 0)
 		return 0;
+	r = other_format_refuse(disk, error);
+	if (r < 0)
+		return r;
 	pthread_mutex_lock(&disk->disks->lock);
 	depends = is_depended_on_locked(disk);
 	layers = has_layers_locked(disk);

@@ -32,23 +32,47 @@ static int check_file(int fd, const char *name, struct sentence *error)
 	return 0;
 }
 
+int probe_look(int fd, struct probe_look *ret_look)
+{
+	struct probe_look look = { .is_disk = true };
+	struct stat stat;
+	bool text = false;
+	int r = magic_format(fd, &look.like);
+
+	if (r == 0 && fstat(fd, &stat) < 0)
+		r = -errno;
+	if (r == 0 && strcmp(look.like, "raw") == 0) {
+		r = magic_is_text(fd, &text);
+		if (text || stat.st_size < SECTOR)
+			look = (struct probe_look){ .like = text ? "a text" : "an empty file or the rest of one" };
+	}
+	if (r == 0)
+		*ret_look = look;
+	return r;
+}
+
 /* What the file begins with, unless the format is given. */
 static int find_format(int fd, const char *name, const char *given, enum image_format *ret_format,
 		       struct sentence *error)
 {
-	const char *found = given;
+	struct probe_look look = { .like = given, .is_disk = true };
 	int r;
 
 	if (given && format_parse(given, ret_format) < 0)
 		return report(error, -EINVAL, "format must be raw or qcow2, not '%s'", given);
-	r = given ? 0 : magic_format(fd, &found);
+	r = given ? 0 : probe_look(fd, &look);
 	if (r < 0)
 		return report(error, r, "image '%s' cannot be read: %s", name, error_text(r));
-	if (format_parse(found, ret_format) < 0)
+	if (!look.is_disk)
+		return report(
+			error, -EINVAL,
+			"image '%s' looks like %s (was its download cut off?); put the right file in its place, or 'protect %s format=raw' if it is a disk",
+			name, look.like, name);
+	if (format_parse(look.like, ret_format) < 0)
 		return report(
 			error, -EINVAL,
 			"image '%s' looks like %s, not raw or qcow2; convert it with qemu-img convert, or say format=raw if what it looks like is a guest's data",
-			name, found);
+			name, look.like);
 	return 0;
 }
 

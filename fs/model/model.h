@@ -121,7 +121,7 @@ struct disk {
 	bool wants_next;
 	bool wants_followers_moved;
 	unsigned moving_followers; /* workers that move clones on; until they have, the job goes on */
-	struct scratch *scratch; /* the current one, a reference; NULL while DISK_FAILED */
+	struct scratch *scratch;   /* the current one, a reference; NULL while DISK_FAILED */
 	struct session_record *session;
 	bool session_adopted; /* it began under this daemon, or under an earlier one of this mount */
 	bool session_had_writer;

@@ -6,7 +6,6 @@
 #include "magic.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -16,6 +15,7 @@
 
 #define LOOKED_AT 2048 /* as many bytes as QEMU shows its drivers (BLOCK_PROBE_BUF_SIZE is 512) */
 #define TRAILER 512    /* the last sector */
+#define TEXT 4096      /* as many bytes tell a text from a disk: one of these has a NUL among them */
 
 static const struct mark {
 	const char *format;
@@ -41,11 +41,13 @@ static const struct mark {
 	{ "DMG", 0, "koly", 4 },
 };
 
-/* Reads what there is. The rest of `bytes` is zero. */
-static int read_up_to(int fd, char *bytes, size_t size, off_t offset)
+/* Reads what there is: how much. The rest of `bytes` is zero. */
+static ssize_t read_up_to(int fd, char *bytes, size_t size, off_t offset)
 {
+	size_t done = 0;
+
 	memset(bytes, 0, size);
-	for (size_t done = 0; done < size;) {
+	while (done < size) {
 		ssize_t n = pread(fd, bytes + done, size - done, offset + (off_t)done);
 
 		if (n == 0)
@@ -54,7 +56,7 @@ static int read_up_to(int fd, char *bytes, size_t size, off_t offset)
 			return -errno;
 		done += n > 0 ? (size_t)n : 0;
 	}
-	return 0;
+	return (ssize_t)done;
 }
 
 static const char *find_mark(const struct mark *list, size_t count, const char *bytes)
@@ -88,20 +90,22 @@ static int read_trailer(int fd, const char **ret_format)
 	*ret_format = NULL;
 	if (r < 0 || stat.st_size < TRAILER)
 		return r;
-	r = read_up_to(fd, bytes, sizeof(bytes), stat.st_size - TRAILER);
-	if (r == 0)
-		*ret_format = find_mark(trailers, ARRAY_SIZE(trailers), bytes);
-	return r;
+	r = (int)read_up_to(fd, bytes, sizeof(bytes), stat.st_size - TRAILER);
+	if (r < 0)
+		return r;
+	*ret_format = find_mark(trailers, ARRAY_SIZE(trailers), bytes);
+	return 0;
 }
 
 int magic_format(int fd, const char **ret_format)
 {
 	char bytes[LOOKED_AT + 1];
 	const char *format;
-	int r = read_up_to(fd, bytes, LOOKED_AT, 0);
+	int r = (int)read_up_to(fd, bytes, LOOKED_AT, 0);
 
 	if (r < 0)
 		return r;
+	r = 0;
 	bytes[LOOKED_AT] = '\0';
 	format = find_mark(marks, ARRAY_SIZE(marks), bytes);
 	if (!format && is_vmdk_descriptor(bytes))
@@ -111,4 +115,30 @@ int magic_format(int fd, const char **ret_format)
 	if (r == 0)
 		*ret_format = format ? format : "raw";
 	return r;
+}
+
+/* Letters of all alphabets, tabs, ends of lines and pages, backspaces and the escapes of terminals. */
+static bool is_of_text(char byte)
+{
+	unsigned char c = (unsigned char)byte;
+
+	return (c >= ' ' && c != 0x7f) || (c >= '\b' && c <= '\r') || c == '\033';
+}
+
+int magic_is_text(int fd, bool *ret_text)
+{
+	char bytes[TEXT];
+	ssize_t length = read_up_to(fd, bytes, sizeof(bytes), 0);
+	bool differ = false;
+
+	if (length < 0)
+		return (int)length;
+	*ret_text = false;
+	for (ssize_t i = 0; i < length; i++) {
+		if (!is_of_text(bytes[i]))
+			return 0;
+		differ = differ || bytes[i] != bytes[0];
+	}
+	*ret_text = differ;
+	return 0;
 }

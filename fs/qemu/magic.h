@@ -8,10 +8,19 @@
 #ifndef REVERTFS_QEMU_MAGIC_H
 #define REVERTFS_QEMU_MAGIC_H
 
+#include <stdbool.h>
+
 /*
  * "qcow2", or the name of another format that QEMU knows ("VMDK"), or "raw" where the file looks
  * like none of them. A negative errno where it cannot be read.
  */
 int magic_format(int fd, const char **ret_format);
+
+/*
+ * Whether the file begins with text, as the page of a failed download does: in its first 4 KiB there
+ * is something, no control character that texts do not have, above all no NUL, and not one byte
+ * alone, with which a disk may have been wiped. A negative errno where it cannot be read.
+ */
+int magic_is_text(int fd, bool *ret_text);
 
 #endif

@@ -60,3 +60,40 @@ TEST(the_text_of_a_VMDK_is_known_behind_comments_and_empty_lines)
 	check_str(format_of_text("version=1\n"), "VMDK");
 	check_str(format_of_text("# x\n version=1\n"), "raw");
 }
+
+static bool is_text(const void *bytes, size_t length, off_t size)
+{
+	CLEANUP(close_fdp) int fd = open(TEST_DIR, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	bool text = false;
+
+	check(fd >= 0);
+	check_int(ftruncate(fd, size), 0);
+	check_int(pwrite(fd, bytes, length, 0), (int)length);
+	check_int(magic_is_text(fd, &text), 0);
+	return text;
+}
+
+TEST(a_text_is_told_from_a_disk)
+{
+	static char page[8192], wiped[8192];
+
+	for (size_t i = 0; i < sizeof(page); i++)
+		page[i] = "<html>404</html>\n\xc3\xa9"[i % 19];
+	memset(wiped, 'U', sizeof(wiped));
+	check(is_text("<html>404</html>\n", 17, 17));
+	check(is_text(page, sizeof(page), sizeof(page)));
+	check(is_text(page, 4096, 1 << 20));
+	check(is_text("\033[1mnot found\033[0m\t\r\n", 20, 20));
+	check(!is_text(page, 4095, 1 << 20));
+	check(!is_text(page, 4095, 4096));
+	check(!is_text("", 0, 0));
+	check(!is_text("", 0, 1 << 20));
+	check(!is_text(wiped, sizeof(wiped), sizeof(wiped)));
+	page[4095] = '\1';
+	check(!is_text(page, sizeof(page), sizeof(page)));
+	page[4095] = '\x7f';
+	check(!is_text(page, sizeof(page), sizeof(page)));
+	page[4095] = '\n';
+	page[4096] = '\0';
+	check(is_text(page, sizeof(page), sizeof(page)));
+}
