@@ -16,7 +16,7 @@
  *   ready       systemd, the keeper and the waiting command are told; then requests are answered
  *   end         SIGTERM, SIGINT or umount(8): requests are finished, then the mount goes, then
  *               background work is stopped
- *   or          SIGUSR1: as after a SIGKILL, but the reading threads have answered what they had
+ *   or          SIGUSR1, and SIGTERM where it is no order (ending.c): as after a SIGKILL, but the reading threads have answered what they had
  *               read. The kernel sends commands that still run again; where it cannot, they are
  *               interrupted and answered. The mount and all that is open wait for the next daemon
  *
@@ -39,6 +39,7 @@
 #include "autoprotect.h"
 #include "channel.h"
 #include "daemonize.h"
+#include "ending.h"
 #include "faults.h"
 #include "fdstore.h"
 #include "handover.h"
@@ -160,25 +161,21 @@ static void tell_ready(void *context)
 		daemonize_leave_terminal();
 }
 
-/*
- * Whether the mount is to stay for a successor. The log line is for an operator who wonders why the
- * disks are gone.
- */
 static bool is_left(void *context)
 {
 	const struct revertfs *revertfs = context;
 	struct signalfd_siginfo info;
-	bool left;
 
 	if (read(revertfs->stop_fd, &info, sizeof(info)) != sizeof(info))
 		return false;
-	left = info.ssi_signo == SIGUSR1 && notify_is_heard() &&
-	       notify("STATUS=The mount is left to the next daemon.") == 0;
-	log_info("ending: process %u (uid %u) sent %s%s", info.ssi_pid, info.ssi_uid, sigdescr_np((int)info.ssi_signo),
-		 left                        ? "; the mount is left to the next daemon"
-		 : info.ssi_signo == SIGUSR1 ? "; nobody would start another daemon, so the mount goes"
-					     : "");
-	return left;
+	return ending_leaves_mount(&info, revertfs->handover);
+}
+
+static void warn_openers(void *context)
+{
+	const struct revertfs *revertfs = context;
+
+	ending_warn(revertfs->disks);
 }
 
 static int prepare_process(struct revertfs *revertfs, struct sentence *error)
@@ -316,7 +313,7 @@ static int load_disks(struct revertfs *revertfs, struct sentence *error)
 /* /dev/fuse last: with that alone in the store, a successor could not take the mount over. */
 static void store_descriptors(const struct revertfs *revertfs)
 {
-	fdstore_put(FDSTORE_HANDOVER, handover_fd(revertfs->handover));
+	fdstore_put_marked(FDSTORE_HANDOVER, handover_fd(revertfs->handover));
 	fdstore_put(FDSTORE_IMAGES, revertfs->images_fd);
 	fdstore_put(FDSTORE_FUSE, channel_fd(revertfs->channel));
 }
@@ -376,7 +373,11 @@ static int start_work(struct revertfs *revertfs, struct sentence *error)
 static int serve(struct revertfs *revertfs, struct sentence *error)
 {
 	const struct channel_events events = {
-		.stop_fd = revertfs->stop_fd, .ready = tell_ready, .leaves = is_left, .context = revertfs
+		.stop_fd = revertfs->stop_fd,
+		.ready = tell_ready,
+		.leaves = is_left,
+		.ends = warn_openers,
+		.context = revertfs,
 	};
 	int r = load_disks(revertfs, error);
 

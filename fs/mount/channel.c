@@ -307,6 +307,8 @@ int channel_run(struct channel *channel, const struct channel_events *events, st
 		stop_threads(channel, channel_can_resend(channel));
 		return 1;
 	}
+	if (r == 0)
+		events->ends(events->context);
 	unmount(channel);
 	wait_for_end(channel, -1, DRAIN_TIMEOUT_MS);
 	stop_threads(channel, false);

@@ -43,7 +43,8 @@ bool channel_can_resend(const struct channel *channel);
 /*
  * Serve requests until somebody unmounts, or until `stop_fd` is readable; `leaves` is then asked
  * whether the mount is to be left to the next daemon. `ready` is called when all is there
- * to answer requests, before the first is answered. On return no thread reads requests. Where the
+ * to answer requests, before the first is answered, and `ends` right before the mount goes, or when
+ * somebody has taken it away. On return no thread reads requests. Where the
  * mount was left and the kernel sends again what has no answer, commands may still run; else all
  * has been answered, but what hangs in a filesystem beneath (channel_hangs()). 0 when the mount is
  * gone, 1 when it was left to the next daemon, or a negative errno with a sentence.
@@ -52,6 +53,7 @@ struct channel_events {
 	int stop_fd;
 	void (*ready)(void *context);
 	bool (*leaves)(void *context);
+	void (*ends)(void *context);
 	void *context;
 };
 int channel_run(struct channel *channel, const struct channel_events *events, struct sentence *error);

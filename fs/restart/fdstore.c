@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -123,4 +124,28 @@ int fdstore_put(const char *name, int fd)
 int fdstore_drop(const char *name)
 {
 	return tell_store("FDSTOREREMOVE", name, -1);
+}
+
+/*
+ * The mark is a lock on the file. It belongs to an open file description of its own, which only the
+ * store has in the end, so it is gone when the store has dropped the descriptor or never took it.
+ */
+int fdstore_put_marked(const char *name, int fd)
+{
+	struct flock mark = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
+	CLEANUP(close_fdp) int marked = -1;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	marked = open(path, O_RDWR | O_CLOEXEC);
+	if (marked < 0 || fcntl(marked, F_OFD_SETLK, &mark) < 0)
+		return fdstore_put(name, fd);
+	return fdstore_put(name, marked);
+}
+
+bool fdstore_keeps(int fd)
+{
+	struct flock mark = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
+
+	return fcntl(fd, F_OFD_GETLK, &mark) == 0 && mark.l_type != F_UNLCK;
 }

@@ -55,4 +55,11 @@ void fdstore_drop_rest(struct fdstore *store);
 int fdstore_put(const char *name, int fd);
 int fdstore_drop(const char *name);
 
+/*
+ * Store a regular file so that fdstore_keeps() tells afterwards whether the store still has it. No
+ * message comes back from systemd, and a unit may have no store.
+ */
+int fdstore_put_marked(const char *name, int fd);
+bool fdstore_keeps(int fd);
+
 #endif

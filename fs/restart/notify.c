@@ -38,6 +38,11 @@ bool notify_is_heard(void)
 	return keeper_socket() >= 0 || *receiver();
 }
 
+bool notify_is_systemds(void)
+{
+	return keeper_socket() < 0 && *receiver();
+}
+
 static int find_receiver(struct sockaddr_un *address, socklen_t *ret_length)
 {
 	const char *path = receiver();

@@ -11,8 +11,9 @@
 
 #define NOTIFY_DESCRIPTOR "REVERTFS_KEEPER_FD"
 
-/* Whether either of them listens. */
+/* Whether either of them listens, and whether it is systemd. */
 bool notify_is_heard(void);
+bool notify_is_systemds(void);
 
 /*
  * Send "READY=1" and the like; 0 at once where nobody listens. 0 or a negative errno. Blocks for
