@@ -246,8 +246,8 @@ ctl_fails() {
 		echo "'$2' was not refused: $answer" >&2
 		return 1
 	fi
-	jq -e --arg e "$1" --arg w "${3:-}" '.ok == false and .errno == $e and (.error | contains($w))' <<<"$answer" >/dev/null ||
-		{ echo "'$2' answered $answer, not $1 ${3:-}" >&2; return 1; }
+	jq -e '.ok == false and .errno == $ARGS.positional[0] and (.error as $error | all($ARGS.positional[2:][]; . as $words | $error | contains($words)))' \
+		<<<"$answer" >/dev/null --args "$@" || { echo "'$2' answered $answer, not $1 ${*:3}" >&2; return 1; }
 }
 
 # status JQ: of the whole status.json. status_of NAME [JQ]: of one disk.

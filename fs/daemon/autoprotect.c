@@ -19,6 +19,7 @@
 #include "beneath.h"
 #include "due.h"
 #include "file.h"
+#include "image_stamp.h"
 #include "layer.h"
 #include "listing.h"
 #include "lock.h"
@@ -54,7 +55,7 @@ static void look_at_disk(struct disks *disks, const char *name)
 	struct disk *disk = disks_find(disks, name);
 
 	if (disk && disk->root)
-		layer_look_at_image(disk->root);
+		image_look_at(disk->root);
 	disk_put(disk);
 }
 

@@ -13,6 +13,7 @@
 #include "claim.h"
 #include "entries.h"
 #include "file.h"
+#include "image_stamp.h"
 #include "io.h"
 #include "layer.h"
 #include "load_scratch.h"
@@ -73,6 +74,23 @@ static int find_layers(struct disk *disk)
 }
 
 /*
+ * A record of a build that knew no identities gets its own once: where the file is by all other
+ * signs what was last seen.
+ */
+static void take_identity(struct layer *root)
+{
+	struct layer_record record = root->record;
+	struct image_stamp now;
+
+	if (record.stamp.identity[0] || image_compare(root, false, &now) != IMAGE_SAME || !now.identity[0])
+		return;
+	record.stamp = now;
+	if (layer_update(root, &record) < 0)
+		log_warning("image '%s': which file it is cannot be recorded; the next start tries again",
+			    record.image);
+}
+
+/*
  * A filesystem's device number may change from boot to boot. The tree compares the number when it
  * looks for protected files, so the first daemon of a boot waits for it. Those behind serve guests
  * that wait for them: -ETIMEDOUT from a filesystem that hangs.
@@ -89,6 +107,10 @@ static int refresh_device(struct layer *root)
 
 	if (fd >= 0 && file_look(fd, "", &st) == 0 && st.st_ino == stamp->inode)
 		stamp->device = st.st_dev;
+	/* The images' own filesystem is waited for in any case. */
+	if (fd >= 0 &&
+	    (disks->first_of_boot || (file_look(disks->images_fd, "", &st) == 0 && st.st_dev == stamp->device)))
+		take_identity(root);
 	return fd < 0 ? fd : 0;
 }
 

@@ -1,41 +1,201 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A change outside the mount is found by inode, size and modification time.
+ * A new content is taken in this order; a crash after any step leaves the image to be looked at
+ * again, by the next verb.
+ *
+ *   1. a disk that had the file before and does not need it forgets it (image_claim_file())
+ *   2. the root's record says what the image looks like now
+ *   3. where the virtual size is another one, clones without data get fresh scratches; one that is
+ *      in use, or claimed, gets its own at its next start
  */
 #include "image.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "claim.h"
+#include "dependants.h"
+#include "image_owner.h"
+#include "image_stamp.h"
 #include "layer.h"
+#include "lock.h"
 #include "log.h"
 #include "other_format.h"
 #include "probe.h"
+#include "scratch.h"
+#include "session.h"
 #include "table.h"
+
+/* --- the record ------------------------------------------------------------------------------- */
+
+/* Another disk of the image may have changed names or stamp since the caller looked. */
+static int record_content(struct layer *root, const struct layer_record *now)
+{
+	struct layer_record record;
+	int r = 0;
+
+	LOCKED (&root->disks->records) {
+		record = root->record;
+		record.stamp = now->stamp;
+		record.virtual_size = now->virtual_size;
+		r = layer_update(root, &record);
+	}
+	return r;
+}
 
 int image_accept(struct layer *root)
 {
 	struct layer_record record;
-	int r;
+	int r = 0;
 
-	pthread_mutex_lock(&root->disks->records);
-	record = root->record;
-	r = layer_check_image(root, true, &record.stamp);
-	if (r >= 0)
-		r = layer_update(root, &record);
-	pthread_mutex_unlock(&root->disks->records);
+	LOCKED (&root->disks->records) {
+		record = root->record;
+		r = image_compare(root, true, &record.stamp);
+		if (r == IMAGE_REPLACED)
+			r = -ESTALE;
+		if (r >= 0)
+			r = layer_update(root, &record);
+	}
 	return r;
 }
 
-/* Whether anything stands on what the image was: layers, a hold, or a clone. */
-static bool is_depended_on_locked(const struct disk *disk)
+static int forget_file(struct layer *root, const struct image_stamp *stamp)
 {
-	if (disk->root->children || disk->hold)
-		return true;
-	for (const struct disk *other = disk->disks->first; other; other = other->next_disk)
-		if (other != disk && other->root == disk->root)
-			return true;
-	return false;
+	struct layer_record record;
+	int r = 0;
+
+	LOCKED (&root->disks->records) {
+		record = root->record;
+		if (image_stamps_same_file(&record.stamp, stamp)) {
+			record.stamp = (struct image_stamp){ .device = record.stamp.device };
+			r = layer_update(root, &record);
+		}
+	}
+	return r;
 }
+
+int image_claim_file(struct disks *disks, const char *name, const struct layer *root, const struct image_stamp *stamp,
+		     struct sentence *error)
+{
+	bool moved;
+	struct disk *other = disks_find_image(disks, stamp, root, &moved);
+	int r = 0;
+
+	if (other && !moved)
+		report(error, -EEXIST, "image '%s' is protected already, as '%s'", name, disk_name(other));
+	else if (other)
+		report(error, -EEXIST,
+		       "image '%s' is that of the disk '%s', which stands on it, and was moved; "
+		       "move it back to '%s', or give up what stands on it with 'unprotect %s force=yes'",
+		       name, disk_name(other), disk_name(other), disk_name(other));
+	disk_put(other);
+	if (other)
+		return -EEXIST;
+	for (other = disks_step_identity(disks, stamp, root, NULL); other;
+	     other = disks_step_identity(disks, stamp, root, other)) {
+		r = forget_file(other->root, stamp);
+		if (r < 0) {
+			report(error, r, "that the image of the disk '%s' is now '%s' cannot be recorded: %s",
+			       disk_name(other), name, error_text(r));
+			disk_put(other);
+			return r;
+		}
+		log_warning("disk '%s': its image was moved, and is now '%s'", disk_name(other), name);
+	}
+	return 0;
+}
+
+/* --- another content -------------------------------------------------------------------------- */
+
+struct others {
+	struct disk **list;
+	size_t count;
+};
+
+static bool is_idle_locked(const struct disk *disk)
+{
+	return !disk->claimed && disk_base(disk) == disk->root && disk->state == DISK_PRISTINE &&
+	       !disk_is_kept_open_locked(disk) && !session_is_active_locked(disk);
+}
+
+/* The other disks of the image that are idle and have no data: claimed, with references. */
+static int claim_idle_others(const struct disk *disk, struct others *ret_others)
+{
+	struct disks *disks = disk->disks;
+	size_t room = 1;
+
+	LOCKED (&disks->lock) {
+		for (const struct disk *other = disks->first; other; other = other->next_disk)
+			room += other->root == disk->root;
+		ret_others->count = 0;
+		ret_others->list = calloc(room, sizeof(struct disk *));
+		for (struct disk *other = disks->first; other && ret_others->list; other = other->next_disk) {
+			if (other == disk || other->root != disk->root || !is_idle_locked(other))
+				continue;
+			other->claimed = true;
+			other->refs++;
+			ret_others->list[ret_others->count++] = other;
+		}
+	}
+	return ret_others->list ? 0 : -ENOMEM;
+}
+
+/* After the size has changed: the blank of their scratches was of the old one. */
+static void renew_scratch(struct disk *disk)
+{
+	struct sentence why;
+
+	if (scratch_replace(disk, disk->root, &why) < 0)
+		log_warning("disk '%s': its scratch is of its image's old size, until it is reset: %s", disk->name,
+			    why.text);
+}
+
+static void release_others(struct others *others)
+{
+	for (size_t i = 0; i < others->count; i++)
+		disk_release_claim(others->list[i]);
+	free(others->list);
+}
+
+static int record_size(struct disk *disk, const struct layer_record *now, struct sentence *error)
+{
+	struct layer *root = disk->root;
+	struct others others = { 0 };
+	bool resized = now->virtual_size != layer_virtual_size(root);
+	bool pristine = disk->scratch && disk_base(disk) == root && !scratch_is_dirty(disk->scratch);
+	int r = resized ? claim_idle_others(disk, &others) : 0;
+
+	if (r == 0)
+		r = record_content(root, now);
+	if (r < 0)
+		report(error, r, "disk '%s': what its image is now cannot be recorded: %s", disk->name, error_text(r));
+	if (r == 0 && resized) {
+		layer_forget_blank(root);
+		if (pristine)
+			renew_scratch(disk);
+		for (size_t i = 0; i < others.count; i++)
+			renew_scratch(others.list[i]);
+	}
+	release_others(&others);
+	return r;
+}
+
+/* Take what is there now. What `now` has of the old record is replaced. */
+static int take_content(struct disk *disk, struct layer_record *now, struct sentence *error)
+{
+	struct layer *root = disk->root;
+	int r = probe_image(disk->disks, root->record.image, format_name(root->record.format), now, error);
+
+	if (r == 0)
+		r = image_claim_file(disk->disks, root->record.image, root, &now->stamp, error);
+	if (r < 0)
+		return report_context(
+			error, r, "disk '%s': its image was changed and cannot be taken as it is now: ", disk->name);
+	return record_size(disk, now, error);
+}
+
+/* --- what a verb asks ------------------------------------------------------------------------- */
 
 static bool is_being_folded(struct disks *disks, const struct layer *root)
 {
@@ -48,79 +208,93 @@ static bool is_being_folded(struct disks *disks, const struct layer *root)
 	return folding;
 }
 
-/* The image was changed outside the mount, and nothing depends on what it was. */
-static int take_new_content(struct disk *disk, const struct image_stamp *stamp, struct sentence *error)
-{
-	struct layer *root = disk->root;
-	struct layer_record record = root->record;
-	struct disks *disks = disk->disks;
-	int r;
-
-	r = probe_image(disks, root->record.image, format_name(root->record.format), &record, error);
-	if (r < 0)
-		return report_context(
-			error, r, "disk '%s': its image was changed and cannot be taken as it is now: ", disk->name);
-	if (record.virtual_size != root->record.virtual_size)
-		layer_forget_blank(root);
-	record.stamp = *stamp;
-	pthread_mutex_lock(&disks->records);
-	/* A clone may have given the root layer a name since the record was copied. */
-	record.names = root->record.names;
-	record.name_count = root->record.name_count;
-	r = layer_update(root, &record);
-	pthread_mutex_unlock(&disks->records);
-	if (r < 0)
-		return report(error, r, "disk '%s': that its image was changed cannot be recorded: %s", disk->name,
-			      error_text(r));
-	log_warning(
-		"disk '%s': its image was changed outside revertfs; nothing depended on it, so the disk now begins with the new content",
-		disk->name);
-	return 0;
-}
-
 /*
  * The sentence says what stands on the old content, and the command that gives up no more than
  * that.
  */
-static int refuse_changed(const struct disk *disk, bool layers, struct sentence *error)
+static int refuse_changed(const struct disk *disk, bool replaced, bool others, const struct sentence *what,
+			  struct sentence *error)
 {
-	const char *what = layers ? "layers" : disk->hold ? "a saved guest's state" : "changes in the scratch";
-	const char *verb = layers ? "unprotect" : "reset";
-	const char *force = layers || disk->hold ? " force=yes" : "";
+	const char *how = replaced ? "replaced" : "changed";
 
+	if (others)
+		return report(
+			error, -EBUSY,
+			"disk '%s': its image was %s outside revertfs, and what it was is needed: by %s; 'set %s image=unchanged' if it has "
+			"the same content as ever, 'set %s image=new' gives up what stands on it, which goes to lost/",
+			disk->name, how, what->text, disk->name, disk->name);
 	return report(
 		error, -EBUSY,
-		"disk '%s': its image was changed outside revertfs, and %s stand%s on what it was; "
-		"'set %s image=unchanged' says that it has the same content as ever, '%s %s%s' gives up what stands on it",
-		disk->name, what, !layers && disk->hold ? "s" : "", disk->name, verb, disk->name, force);
+		"disk '%s': its image was %s outside revertfs, and what it was is needed: by the changes in the scratch; "
+		"'set %s image=unchanged' if it has the same content as ever, 'reset %s' gives them up",
+		disk->name, how, disk->name, disk->name);
 }
 
-/* Whether something besides the disk's hold stands on the image. */
-static bool has_layers_locked(const struct disk *disk)
+int image_take(struct disk *disk, struct sentence *error)
 {
-	return disk->root->children > (disk->hold && disk->hold->parent == disk->root ? 1U : 0U) ||
-	       disk_find_clone_locked(disk);
+	struct layer_record now = { 0 };
+
+	return take_content(disk, &now, error);
 }
 
 int image_check(struct disk *disk, bool scratch_depends, struct sentence *error)
 {
 	struct layer *root = disk->root;
-	struct image_stamp stamp;
-	bool depends, layers;
-	int r = layer_check_image(root, is_being_folded(disk->disks, root), &stamp);
+	struct layer_record now = { 0 };
+	struct sentence what;
+	bool others = false;
+	int state = image_compare(root, is_being_folded(disk->disks, root), &now.stamp), r;
 
-	if (r < 0)
-		return report(error, r, "disk '%s': its image cannot be reached: %s", disk->name, error_text(r));
-	if (r == 0)
+	if (state < 0)
+		return report(error, state, "disk '%s': its image cannot be reached: %s", disk->name,
+			      error_text(state));
+	if (state == IMAGE_SAME)
 		return 0;
 	r = other_format_refuse(disk, error);
 	if (r < 0)
 		return r;
-	pthread_mutex_lock(&disk->disks->lock);
-	depends = is_depended_on_locked(disk);
-	layers = has_layers_locked(disk);
-	pthread_mutex_unlock(&disk->disks->lock);
-	if (depends || scratch_depends)
-		return refuse_changed(disk, layers, error);
-	return take_new_content(disk, &stamp, error);
+	LOCKED (&disk->disks->lock)
+		others = image_has_dependants_locked(root, disk, &what);
+	if (others || scratch_depends)
+		return refuse_changed(disk, state == IMAGE_REPLACED, others, &what, error);
+	r = take_content(disk, &now, error);
+	if (r == 0)
+		log_warning(
+			"disk '%s': its image was %s outside revertfs; nothing depended on it, so the disk now begins with the new content",
+			disk->name, state == IMAGE_REPLACED ? "replaced" : "changed");
+	return r;
+}
+
+/* --- what an administrator says --------------------------------------------------------------- */
+
+/* The layers stay, and stand on what is there now. */
+static int bind(struct disk *disk, bool unchanged, struct sentence *error)
+{
+	struct layer *root = disk->root;
+	struct layer_record now = { 0 };
+	int r = probe_image(disk->disks, root->record.image, format_name(root->record.format), &now, error);
+
+	if (r == 0 && unchanged && now.virtual_size != layer_virtual_size(root))
+		r = report(
+			error, -EINVAL,
+			"its image has %llu bytes now and had %llu, so its content is not the same; 'set %s image=as-is' takes it all the same",
+			(unsigned long long)now.virtual_size, (unsigned long long)layer_virtual_size(root), disk->name);
+	if (r == 0)
+		r = image_claim_file(disk->disks, root->record.image, root, &now.stamp, error);
+	if (r < 0)
+		return report_context(error, r, "disk '%s': ", disk->name);
+	return record_size(disk, &now, error);
+}
+
+int image_set(struct disk *disk, const char *value, struct sentence *error)
+{
+	int r;
+
+	if (strcmp(value, "unchanged") != 0 && strcmp(value, "as-is") != 0)
+		return report(error, -EINVAL, "image must be unchanged, as-is or new");
+	r = bind(disk, strcmp(value, "unchanged") == 0, error);
+	if (r == 0)
+		log_warning("disk '%s': its image is taken as it is, with what stands on it, as 'set image=%s' said",
+			    disk->name, value);
+	return r;
 }

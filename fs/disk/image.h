@@ -1,6 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The real image below a disk that is protected: whether it was changed outside the mount.
+ * The real image below a disk that is protected: whether it was changed or replaced outside the
+ * mount, and what is done then.
+ *
+ *   same file, same size and time       nothing
+ *   changed or replaced, and nothing    the disk and its clones begin with what is there now, which
+ *   stands on it (dependants.h)         is logged
+ *   changed or replaced, and something  refused: `set image=` has the ways out
+ *   does
+ *
+ * Verbs of disks that share the image may come to it at the same time; each does the same.
  */
 #ifndef REVERTFS_DISK_IMAGE_H
 #define REVERTFS_DISK_IMAGE_H
@@ -9,13 +18,36 @@
 
 /*
  * Whether the image is what revertfs last saw. A change that nothing depends on is taken as the new
- * content, and logged. 0; -EBUSY with the ways out when layers, a hold or
- * (`scratch_depends`) the scratch stand on what the image was; another errno when it cannot be
- * reached. The disk is claimed.
+ * content, and logged. 0; -EBUSY with the ways out when something stands on what the image was, the
+ * disk's own scratch among it with `scratch_depends`, or when the file is another disk's image;
+ * another errno when it cannot be reached. The disk is claimed.
  */
 int image_check(struct disk *disk, bool scratch_depends, struct sentence *error);
 
-/* Remember what the image looks like after revertfs has written it. */
+/*
+ * Take what is there now as the content, whatever it was; nothing stands on that any more. 0, or a
+ * negative errno with a sentence. The disk is claimed.
+ */
+int image_take(struct disk *disk, struct sentence *error);
+
+/*
+ * Remember what the image looks like after revertfs has written it. -ESTALE when another file has
+ * its name.
+ */
 int image_accept(struct layer *root);
+
+/*
+ * The file becomes the image of the disk `name`, whose root is `root`. -EEXIST with a sentence when
+ * it is another disk's, which stands on it. A disk that had the file and does not need it forgets
+ * it, durably, so that it notices when the file comes back changed.
+ */
+int image_claim_file(struct disks *disks, const char *name, const struct layer *root, const struct image_stamp *stamp,
+		     struct sentence *error);
+
+/*
+ * `set NAME image=unchanged` and `image=as-is`: the image has the same content as ever, or whatever
+ * it has; what stands on it stays. The disk is claimed and idle. (`image=new`: renew.h)
+ */
+int image_set(struct disk *disk, const char *value, struct sentence *error);
 
 #endif

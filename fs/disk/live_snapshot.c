@@ -143,7 +143,7 @@ static int fill_record(struct copy *copy, const struct live_request *request)
 	const struct disk *disk = copy->disk;
 	struct layer_record *record = &copy->layer->record;
 
-	record->virtual_size = disk->scratch->layer->record.virtual_size;
+	record->virtual_size = layer_virtual_size(disk->scratch->layer);
 	record->created = time(NULL);
 	strcpy(record->parent, disk->scratch->layer->record.id);
 	snprintf(record->note, sizeof(record->note), "%s", request->note ? request->note : "");

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 
 #include "beneath.h"
-#include "layer.h"
+#include "image_stamp.h"
 #include "magic.h"
 #include "qcow2.h"
 
@@ -144,7 +144,7 @@ int probe_image(struct disks *disks, const char *name, const char *format, struc
 	r = check_file(fd, name, error);
 	if (r == 0)
 		r = probe_file(fd, name, format, &record, error);
-	if (r == 0 && layer_stamp_image(fd, &record.stamp) < 0)
+	if (r == 0 && image_stamp_file(fd, &record.stamp) < 0)
 		r = report(error, -EIO, "image '%s' cannot be looked at", name);
 	if (r == 0)
 		*ret_record = record;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A disk's properties: what `set` changes. size= makes the disk grow, and image=unchanged says that
- * an image that was changed outside the mount has the same content as before.
+ * A disk's properties: what `set` changes. size= makes the disk grow, and image= says what is
+ * to be thought of an image that was changed outside the mount (image.h, renew.h).
  */
 #include "disk.h"
 
@@ -10,11 +10,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "image.h"
 #include "io.h"
 #include "job.h"
 #include "layer.h"
 #include "log.h"
 #include "qemu_img.h"
+#include "renew.h"
 #include "scratch.h"
 #include "table.h"
 #include "claim.h"
@@ -89,13 +91,14 @@ static int grow(struct disk *disk, uint64_t size, struct sentence *error)
 {
 	struct disk_record after = disk->record;
 	struct disks *disks = disk->disks;
+	uint64_t old_size = layer_virtual_size(disk->head);
 	struct layer *layer;
 	int r;
 
-	if (size < disk->head->record.virtual_size || size % 512)
+	if (size < old_size || size % 512)
 		return report(error, -EINVAL, "disk '%s' can only grow, in steps of 512 bytes; it has %llu bytes",
-			      disk->name, (unsigned long long)disk->head->record.virtual_size);
-	if (size == disk->head->record.virtual_size)
+			      disk->name, (unsigned long long)old_size);
+	if (size == old_size)
 		return 0;
 	if (disk->scratch && scratch_is_dirty(disk->scratch))
 		return report(error, -EBUSY, "disk '%s' has changes in its scratch; 'reset' or 'commit' it first",
@@ -136,38 +139,22 @@ static int set_size(struct disk *disk, const char *value, struct sentence *error
 	return r < 0 ? r : grow(disk, size, error);
 }
 
-/*
- * The administrator says that a changed inode, size or time means nothing: a backup was restored,
- * or the file was touched.
- */
 static int set_image(struct disk *disk, const char *value, struct sentence *error)
 {
-	struct layer_record record;
 	int r = disk_check_idle(disk, error);
 
-	if (r < 0)
-		return r;
-	if (strcmp(value, "unchanged") != 0)
-		return report(error, -EINVAL, "image must be unchanged");
-	pthread_mutex_lock(&disk->disks->records);
-	record = disk->root->record;
-	r = layer_check_image(disk->root, false, &record.stamp);
-	if (r >= 0)
-		r = layer_update(disk->root, &record);
-	pthread_mutex_unlock(&disk->disks->records);
-	if (r < 0)
-		return report(error, r, "disk '%s': what its image looks like cannot be recorded: %s", disk->name,
-			      error_text(r));
-	log_warning("disk '%s': its image is taken for unchanged, as 'set image=unchanged' said", disk->name);
-	return 0;
+	return r < 0 ? r : image_set(disk, value, error);
 }
 
 int disk_set(struct disks *disks, const char *name, const char *key, const char *value, struct sentence *error)
 {
 	struct disk_record record;
 	struct disk *disk;
-	int r = disk_claim_name(disks, name, &disk, error);
+	int r;
 
+	if (strcmp(key, "image") == 0 && strcmp(value, "new") == 0)
+		return renew_image(disks, name, error);
+	r = disk_claim_name(disks, name, &disk, error);
 	if (r < 0)
 		return r;
 	record = disk->record;

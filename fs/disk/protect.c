@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "clone.h"
+#include "image.h"
+#include "image_stamp.h"
 #include "io.h"
 #include "layer.h"
 #include "lock.h"
@@ -21,6 +23,7 @@
 #include "new_disk.h"
 #include "probe.h"
 #include "qemu_img.h"
+#include "renew.h"
 #include "scratch.h"
 #include "seal.h"
 #include "session.h"
@@ -69,20 +72,9 @@ static int check_image_is_idle(struct layer *root, struct sentence *error)
 		return report(error, fd, "image '%s' cannot be opened: %s", root->record.image, error_text(fd));
 	if (io_check_no_writer(fd) == -EBUSY)
 		return report(error, -EBUSY, "image '%s' is open for writing; close it first", root->record.image);
-	if (layer_check_image(root, false, &stamp) != 0)
+	if (image_compare(root, false, &stamp) != IMAGE_SAME)
 		return report(error, -EBUSY, "image '%s' was changed while it was being protected", root->record.image);
 	return 0;
-}
-
-static int check_not_protected(struct disks *disks, const char *name, const struct layer *root, struct sentence *error)
-{
-	struct disk *other = disks_find_inode(disks, root->record.stamp.device, root->record.stamp.inode);
-
-	if (!other)
-		return 0;
-	report(error, -EEXIST, "image '%s' is protected already, as '%s'", name, disk_name(other));
-	disk_put(other);
-	return -EEXIST;
 }
 
 static int save_root(const struct layer *root, struct sentence *error)
@@ -109,7 +101,7 @@ static int complete_disk(struct disk *disk, struct sentence *error)
 static int make_disk(struct disks *disks, const char *name, struct layer *root, struct sentence *error)
 {
 	struct disk *disk;
-	int r = check_not_protected(disks, name, root, error);
+	int r = image_claim_file(disks, name, root, &root->record.stamp, error);
 
 	if (r < 0)
 		return r;
@@ -191,35 +183,6 @@ static int check_may_unprotect(struct disk *disk, bool force, struct sentence *e
 	return r < 0 ? r : disk_wait_for_all(disk, error);
 }
 
-/*
- * `force` does not destroy the layers: their files go to lost/, in case they are needed after all.
- */
-static void give_up_layers(struct disk *disk)
-{
-	struct disks *disks = disk->disks;
-	struct layer *layer;
-
-	for (;;) {
-		pthread_mutex_lock(&disks->lock);
-		for (layer = disks->layers; layer; layer = layer->next)
-			if (layer->parent && !layer->children && layer_is_below_locked(disk->root, layer))
-				break;
-		if (layer)
-			layer_get_locked(layer);
-		pthread_mutex_unlock(&disks->lock);
-		if (!layer)
-			return;
-		if (layer_to_lost(layer) < 0 || layer_remove(layer) < 0) {
-			log_warning(
-				"layer %s of the disk '%s', which is unprotected, stays behind; the next start moves it to lost/",
-				layer->record.id, disk->name);
-			layer_put(layer);
-			return;
-		}
-		layer_put(layer);
-	}
-}
-
 int disk_unprotect(struct disks *disks, const char *name, bool force, struct sentence *error)
 {
 	struct name_claim claim = { .paths = { name }, .exclusive = true };
@@ -246,7 +209,7 @@ int disk_unprotect(struct disks *disks, const char *name, bool force, struct sen
 		if (disk->scratch && scratch_is_dirty(disk->scratch))
 			scratch_to_lost(disk, "changes that were given up", NULL);
 		job_remove_disk(disk);
-		give_up_layers(disk);
+		renew_give_up_layers(disk->root);
 		layer_remove(disk->root);
 		disk_remove_files(disk);
 		log_info("disk '%s' is no longer protected; its image is served as it is", name);

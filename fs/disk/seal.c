@@ -71,7 +71,7 @@ static int prepare_layer(struct seal *seal, struct sentence *error)
 	struct disks *disks = disk->disks;
 	struct blank *blank;
 	struct layer *layer;
-	uint64_t size = disk->scratch->layer->record.virtual_size;
+	uint64_t size = layer_virtual_size(disk->scratch->layer);
 	int r;
 
 	pthread_mutex_lock(&disks->lock);

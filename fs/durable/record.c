@@ -358,6 +358,7 @@ static void read_stamp(struct reader *reader, struct image_stamp *stamp)
 	stamp->size = read_u64(reader, "size", true);
 	stamp->modified.tv_sec = (time_t)read_u64(reader, "mtime", true);
 	stamp->modified.tv_nsec = (long)(read_u64(reader, "mtime-nsec", true) % 1000000000);
+	read_text(reader, "identity", stamp->identity, sizeof(stamp->identity), text_is_clean, false);
 }
 
 int record_load_layer(int directory, const char *file, struct layer_record *ret_record)
@@ -412,6 +413,7 @@ int record_save_layer(int directory, const char *file, const struct layer_record
 		json_set_u64(object, "size", record->stamp.size);
 		json_set_u64(object, "mtime", (uint64_t)record->stamp.modified.tv_sec);
 		json_set_u64(object, "mtime-nsec", (uint64_t)record->stamp.modified.tv_nsec);
+		set_text(object, "identity", record->stamp.identity);
 	}
 	for (size_t i = 0; i < record->name_count; i++) {
 		struct json_object *name = json_object_new_object();

@@ -28,6 +28,7 @@
 #define BOOT_ID_SIZE 37
 #define SNAPSHOT_NAME_MAX 128 /* bytes in a snapshot's name */
 #define NOTE_SIZE 256         /* why somebody committed */
+#define IDENTITY_SIZE 384     /* of a file, as text */
 #define LAYER_NAMES_MAX 256   /* names that one layer may have */
 
 /*
@@ -68,10 +69,15 @@ struct disk_record {
 enum layer_state { LAYER_SEALED, LAYER_FOLDING };
 enum image_format { FORMAT_RAW, FORMAT_QCOW2 };
 
-/* What a real image looked like when revertfs last used it, to see changes outside the mount. */
+/*
+ * What a real image looked like when revertfs last used it, to see changes outside the mount. The
+ * identity proves that it is the same file (file_identity.h); it is "" in records of builds that had
+ * none, and where the filesystem has nothing of the kind.
+ */
 struct image_stamp {
 	uint64_t device, inode, size;
 	struct timespec modified;
+	char identity[IDENTITY_SIZE];
 };
 
 /* A snapshot: a disk's name for a layer. Clones share layers, and each has names of its own. */

@@ -10,6 +10,7 @@
 
 #include "claim.h"
 #include "image.h"
+#include "layer.h"
 #include "record.h"
 #include "reserve.h"
 #include "scratch.h"
@@ -37,7 +38,7 @@ int flat_copy_parse(const struct export_request *request, const char *otherwise,
 /* What the copy takes at most, found without a process. */
 static uint64_t estimate(const struct transfer *transfer, const struct qemu_conversion *conversion)
 {
-	uint64_t most = transfer->layer->record.virtual_size, bytes = 0;
+	uint64_t most = layer_virtual_size(transfer->layer), bytes = 0;
 	bool dense = strcmp(conversion->format, "raw") == 0;
 
 	for (size_t i = 0; i < transfer->chain.length && bytes < most; i++) {

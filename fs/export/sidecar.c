@@ -2,6 +2,7 @@
 #include "sidecar.h"
 
 #include "json.h"
+#include "layer.h"
 #include "lock.h"
 #include "record.h"
 
@@ -57,7 +58,7 @@ char *sidecar_text(const struct transfer *transfer, const char *snapshot, const 
 	json_set_string(sidecar, "consistency", file->consistency);
 	json_set_string(sidecar, "format", conversion->format);
 	json_set_bool(sidecar, "compressed", conversion->compress);
-	json_set_u64(sidecar, "virtual_size", transfer->layer->record.virtual_size);
+	json_set_u64(sidecar, "virtual_size", layer_virtual_size(transfer->layer));
 	describe_file(sidecar, file);
 	return format_text("%s\n", json_object_to_json_string_ext(sidecar, JSON_C_TO_STRING_PRETTY |
 										   JSON_C_TO_STRING_NOSLASHESCAPE));

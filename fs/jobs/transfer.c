@@ -95,7 +95,7 @@ struct transfer *transfer_new(struct disk *disk, const char *kind, const char *s
 		return NULL;
 	}
 	bytes = chain_bytes(&transfer->chain);
-	transfer->bytes = bytes < transfer->layer->record.virtual_size ? bytes : transfer->layer->record.virtual_size;
+	transfer->bytes = bytes < layer_virtual_size(transfer->layer) ? bytes : layer_virtual_size(transfer->layer);
 	return steal_pointer(&transfer);
 }
 

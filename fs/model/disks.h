@@ -3,7 +3,7 @@
  * The disks of a mount by their names, and references to them, for callers that must not know what
  * a disk is made of.
  *
- * All functions may be called from any thread, and none waits long.
+ * All functions may be called from any thread, and none waits long, but where it says so.
  */
 #ifndef REVERTFS_MODEL_DISKS_H
 #define REVERTFS_MODEL_DISKS_H
@@ -18,12 +18,13 @@ struct layer;   /* one sealed step in a disk's history; layer.h */
 struct scratch; /* one scratch file; lives as long as a reference, also after a reset */
 
 /*
- * A protected image is found by its name, and also by its inode, since the file is protected: a
- * hard link that was made outside the mount is no way around. The find functions take a reference,
- * which disk_put() gives up; NULL when there is no such disk.
+ * A protected image is found by its name, and also by the file itself (image_owner.h): `fd`, which
+ * may be O_PATH, with its device and inode. The find functions take a reference, which disk_put()
+ * gives up; NULL when there is no such disk. Finding a file that may be protected asks its
+ * filesystem.
  */
 struct disk *disks_find(struct disks *disks, const char *name);
-struct disk *disks_find_inode(struct disks *disks, dev_t device, ino_t inode);
+struct disk *disks_find_file(struct disks *disks, int fd, dev_t device, ino_t inode);
 bool disks_any_beneath(struct disks *disks, const char *directory);
 struct disk *disk_get(struct disk *disk);
 void disk_put(struct disk *disk); /* NULL is fine */

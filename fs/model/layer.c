@@ -14,7 +14,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "access.h"
 #include "beneath.h"
 #include "io.h"
 #include "lock.h"
@@ -122,6 +121,15 @@ char *layer_view_path(const struct layer *layer)
 	return format_text("%s/.revertfs/layers/%s", mount, layer->record.id);
 }
 
+uint64_t layer_virtual_size(const struct layer *layer)
+{
+	uint64_t size = 0;
+
+	LOCKED (&layer->disks->lock)
+		size = layer->record.virtual_size;
+	return size;
+}
+
 int layer_open_file(const struct layer *layer, int flags)
 {
 	CLEANUP(freep) char *name = NULL;
@@ -147,7 +155,7 @@ int layer_check_files(const struct layer *layer, struct sentence *error)
 }
 
 /* Whether a blank made earlier still fits: the mount may have moved, the image may have grown. */
-static bool blank_fits(const struct layer *layer, const struct blank *blank, const char *path)
+static bool blank_fits_locked(const struct layer *layer, const struct blank *blank, const char *path)
 {
 	const struct qcow2_header *header = blank_header(blank);
 
@@ -156,38 +164,54 @@ static bool blank_fits(const struct layer *layer, const struct blank *blank, con
 	       header->virtual_size == layer->record.virtual_size;
 }
 
+/* Read from the state directory, or made. */
+static int find_blank(struct layer *layer, const char *name, const char *path, struct blank **ret_blank,
+		      struct sentence *error)
+{
+	struct disks *disks = layer->disks;
+	struct blank *blank;
+	bool fits = false;
+	int r = blank_load(disks->layers_fd, name, &blank);
+
+	if (r == 0)
+		LOCKED (&disks->lock)
+			fits = blank_fits_locked(layer, blank, path);
+	if (fits) {
+		*ret_blank = blank;
+		return 0;
+	}
+	if (r == 0)
+		blank_free(blank);
+	return blank_make(disks->options, disks->layers_fd, name, path, format_name(layer->record.format),
+			  layer_virtual_size(layer), ret_blank, error);
+}
+
 int layer_blank(struct layer *layer, struct blank **ret_blank, struct sentence *error)
 {
 	CLEANUP(freep) char *name = layer_file_name(layer->record.id, LAYER_BLANK_SUFFIX);
 	CLEANUP(freep) char *path = layer_view_path(layer);
-	CLEANUP(blank_freep) struct blank *blank = NULL;
 	struct disks *disks = layer->disks;
-	int r;
 
 	LOCKED (&disks->lock)
 		*ret_blank = layer->blank;
-	if (*ret_blank)
-		return 0;
-	if (!name || !path)
+	if (!*ret_blank && (!name || !path))
 		return report(error, -ENOMEM, "out of memory");
-	if (strlen(path) > QCOW2_BACKING_MAX)
+	if (!*ret_blank && strlen(path) > QCOW2_BACKING_MAX)
 		return report(error, -ENAMETOOLONG,
 			      "its path in the mount is longer than the %d bytes that a qcow2 header holds",
 			      QCOW2_BACKING_MAX);
-	r = blank_load(disks->layers_fd, name, &blank);
-	if (r == 0 && !blank_fits(layer, blank, path)) {
-		blank_free(blank);
-		blank = NULL;
-	}
-	if (!blank)
-		r = blank_make(disks->options, disks->layers_fd, name, path, format_name(layer->record.format),
-			       layer->record.virtual_size, &blank, error);
-	if (r < 0)
-		return r;
-	LOCKED (&disks->lock) {
-		if (!layer->blank)
-			layer->blank = steal_pointer(&blank);
-		*ret_blank = layer->blank;
+	while (!*ret_blank) {
+		CLEANUP(blank_freep) struct blank *blank = NULL;
+		int r = find_blank(layer, name, path, &blank, error);
+
+		if (r < 0)
+			return r;
+		/* The layer may have another size since: then the next one is made. */
+		LOCKED (&disks->lock) {
+			if (!layer->blank && blank_fits_locked(layer, blank, path))
+				layer->blank = steal_pointer(&blank);
+			*ret_blank = layer->blank;
+		}
 	}
 	return 0;
 }
@@ -422,54 +446,12 @@ int layer_remove(struct layer *layer)
 void layer_forget_blank(struct layer *layer)
 {
 	CLEANUP(freep) char *name = layer_file_name(layer->record.id, LAYER_BLANK_SUFFIX);
-	struct blank *blank = NULL;
 
 	LOCKED (&layer->disks->lock)
-		blank = steal_pointer(&layer->blank);
-	blank_free(blank);
+		if (layer->blank)
+			blank_retire(&layer->old_blanks, steal_pointer(&layer->blank));
 	if (name)
 		io_unlink(layer->disks->layers_fd, name);
-}
-
-int layer_stamp_image(int fd, struct image_stamp *ret_stamp)
-{
-	struct stat stat;
-
-	if (fstat(fd, &stat) < 0)
-		return -errno;
-	*ret_stamp = (struct image_stamp){
-		.device = stat.st_dev, .inode = stat.st_ino, .size = (uint64_t)stat.st_size, .modified = stat.st_mtim
-	};
-	return S_ISREG(stat.st_mode) ? 0 : -EINVAL;
-}
-
-void layer_look_at_image(struct layer *root)
-{
-	struct stat seen;
-
-	if (access_look(root->disks->images_fd, root->record.image, &seen) == 0)
-		LOCKED (&root->disks->lock)
-			root->seen = seen;
-}
-
-int layer_check_image(struct layer *root, bool folding, struct image_stamp *ret_stamp)
-{
-	CLEANUP(close_fdp) int fd = layer_open_file(root, O_PATH);
-	struct image_stamp seen = { 0 };
-	int r = fd < 0 ? fd : layer_stamp_image(fd, ret_stamp);
-
-	if (r < 0)
-		return r;
-	layer_look_at_image(root);
-	LOCKED (&root->disks->lock)
-		seen = root->record.stamp;
-	/* The device is not compared: a filesystem's number may change from boot to boot. */
-	if (ret_stamp->inode != seen.inode)
-		return 1;
-	if (folding)
-		return 0;
-	return ret_stamp->size != seen.size || ret_stamp->modified.tv_sec != seen.modified.tv_sec ||
-	       ret_stamp->modified.tv_nsec != seen.modified.tv_nsec;
 }
 
 int layer_check_header(const struct layer *layer, int fd, const struct layer *parent, struct sentence *error)

@@ -43,6 +43,12 @@ size_t layer_count_images_locked(const struct disks *disks, uid_t owner);
  */
 char *layer_view_path(const struct layer *layer);
 
+/*
+ * How large it is for a guest, in bytes. Of a root that changes when another image is taken for it,
+ * so that only a fold, which owns the layer, reads the record's member without the lock.
+ */
+uint64_t layer_virtual_size(const struct layer *layer);
+
 /* Open the file: the image for a root, else layers/ID.qcow2. A descriptor or a negative errno. */
 int layer_open_file(const struct layer *layer, int flags);
 
@@ -90,23 +96,9 @@ int layer_remove(struct layer *layer);
 
 /*
  * Drop the blank, because the layer has another virtual size now or is not needed: the next
- * layer_blank() makes one. Only while no other thread can use the old one.
+ * layer_blank() makes one. The old one stays in memory as long as the layer.
  */
 void layer_forget_blank(struct layer *layer);
-
-/*
- * Look at a root's image and the directories above it, for what views show. An image that cannot be
- * looked at leaves what was seen before.
- */
-void layer_look_at_image(struct layer *root);
-
-/*
- * Whether the real image was changed outside the mount. 0; 1 when it was (*ret_stamp is what the
- * image looks like now); or a negative errno. With `folding` only another inode counts: a fold
- * writes the image itself. What views show is looked at as well.
- */
-int layer_check_image(struct layer *root, bool folding, struct image_stamp *ret_stamp);
-int layer_stamp_image(int fd, struct image_stamp *ret_stamp);
 
 /*
  * 0 when the header of the layer's file names this parent and nothing else; -EBADMSG with a

@@ -21,6 +21,7 @@ void layer_put_locked(struct layer *layer)
 		return;
 	layer_put_locked(layer->parent);
 	blank_free(layer->blank);
+	blank_free_list(layer->old_blanks);
 	record_clear_layer(&layer->record);
 	free(layer);
 }

@@ -33,16 +33,17 @@
 /*
  * The record changes by layer_update() alone, after its file has been replaced, and then only those
  * members are written that have changed. Id, image and format never change; they may be read
- * without the lock. So may what is told of the layer (virtual_size, created, domain, note,
- * consistency) by a claim or pin on the layer, since only a fold into it changes that. State, names
- * and stamp want the lock, or disks->records.
+ * without the lock. So may what is told of the layer (created, domain, note, consistency) by a claim
+ * or pin on the layer, since only a fold into it changes that. State, names and stamp want the lock,
+ * or disks->records; so does virtual_size (layer_virtual_size()).
  */
 struct layer {
 	struct disks *disks;
 	struct layer_record record; /* what layers/ID.json says: see above */
 	struct layer *parent;       /* NULL for a root */
 	struct layer *next;         /* in disks->layers */
-	struct blank *blank;        /* for scratches on this layer; NULL until needed, then never changed */
+	struct blank *blank;        /* for scratches on this layer; NULL until needed */
+	struct blank *old_blanks;   /* of other sizes that it had; a thread may still be reading one */
 	uint64_t serial;
 	unsigned refs;     /* pointers to it: of the list, children, heads, holds, scratches, views */
 	unsigned children; /* layers whose parent this is */

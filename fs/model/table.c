@@ -263,27 +263,6 @@ struct disk *disks_find(struct disks *disks, const char *name)
 	return disk;
 }
 
-static bool is_image_of(const struct disk *disk, dev_t device, ino_t inode)
-{
-	const struct image_stamp *stamp = disk->root ? &disk->root->record.stamp : NULL;
-
-	return stamp && !disk->record.origin && stamp->inode == inode && stamp->device == device;
-}
-
-struct disk *disks_find_inode(struct disks *disks, dev_t device, ino_t inode)
-{
-	struct disk *disk = NULL;
-
-	LOCKED (&disks->lock) {
-		disk = disks->first;
-		while (disk && !is_image_of(disk, device, inode))
-			disk = disk->next_disk;
-		if (disk)
-			disk->refs++;
-	}
-	return disk;
-}
-
 bool disks_any_beneath(struct disks *disks, const char *directory)
 {
 	bool any = false;

@@ -12,6 +12,7 @@
 
 #include "access.h"
 #include "claim.h"
+#include "image_stamp.h"
 #include "layer.h"
 #include "lock.h"
 #include "log.h"
@@ -239,7 +240,7 @@ int view_open(struct view *view, struct onlooker *onlooker)
 	if (fd < 0)
 		view_close(view, -1, onlooker);
 	else if (layer->record.image)
-		layer_look_at_image(layer); /* while it is open, its size must be right */
+		image_look_at(layer); /* while it is open, its size must be right */
 	if (fd >= 0 && onlooker)
 		onlooker->seen = seen_of(fd);
 	return fd;
@@ -264,7 +265,7 @@ int view_open_again(struct view *view, uint64_t *ret_seen)
 	int fd = layer_open_file(layer, O_RDONLY);
 
 	if (fd >= 0 && layer->record.image)
-		layer_look_at_image(layer);
+		image_look_at(layer);
 	*ret_seen = fd < 0 ? 0 : seen_of(fd);
 	return fd;
 }

@@ -125,7 +125,8 @@ struct place tree_place_of_name(struct tree *tree, uint64_t parent, const char *
 
 bool tree_is_protected(struct tree *tree, const struct node *node)
 {
-	struct disk *disk = S_ISREG(node->type) ? disks_find_inode(tree->disks, node->device, node->inode) : NULL;
+	struct disk *disk =
+		S_ISREG(node->type) ? disks_find_file(tree->disks, node->fd, node->device, node->inode) : NULL;
 
 	disk_put(disk);
 	return disk != NULL;

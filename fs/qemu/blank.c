@@ -31,6 +31,7 @@ struct blank {
 	struct qcow2_header header;
 	struct extent *extents;
 	size_t count;
+	struct blank *next; /* of those that are retired */
 };
 
 void blank_free(struct blank *blank)
@@ -46,6 +47,22 @@ void blank_free(struct blank *blank)
 void blank_freep(struct blank **blank)
 {
 	blank_free(*blank);
+}
+
+void blank_retire(struct blank **list, struct blank *blank)
+{
+	blank->next = *list;
+	*list = blank;
+}
+
+void blank_free_list(struct blank *list)
+{
+	while (list) {
+		struct blank *next = list->next;
+
+		blank_free(list);
+		list = next;
+	}
 }
 
 const struct qcow2_header *blank_header(const struct blank *blank)

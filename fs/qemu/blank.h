@@ -33,6 +33,10 @@ int blank_load(int directory, const char *name, struct blank **ret_blank);
 void blank_free(struct blank *blank); /* NULL is fine */
 void blank_freep(struct blank **blank);
 
+/* Put one onto a list of blanks that are no longer used for new scratches; free such a list. */
+void blank_retire(struct blank **list, struct blank *blank);
+void blank_free_list(struct blank *list);
+
 /* What the header of the blank says, and so of each scratch made of it. Borrowed. */
 const struct qcow2_header *blank_header(const struct blank *blank);
 

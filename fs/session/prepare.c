@@ -67,10 +67,9 @@ static struct disk *find_or_protect(struct disks *disks, const struct session_it
 	if (disk)
 		return disk;
 	*ret_error = disk_protect(disks, item->name, item->format, error);
-	if (*ret_error < 0 && *ret_error != -EEXIST)
-		return NULL;
-	disk = disks_find(disks, item->name);
-	if (!disk)
+	/* Another prepare may have protected it meanwhile: then it is there. */
+	disk = *ret_error == 0 || *ret_error == -EEXIST ? disks_find(disks, item->name) : NULL;
+	if (!disk && *ret_error == 0)
 		*ret_error = report(error, -ENOENT, "disk '%s' was unprotected meanwhile", item->name);
 	return disk;
 }

@@ -15,7 +15,7 @@ ctl 'commit d.img' >/dev/null || fail "a commit"
 refused_with_the_ways_out() {
 	touch "$IMAGES/d.img"
 	guest_write d.img 0 64k 3
-	ctl_fails EBUSY 'commit d.img' 'set d.img image=unchanged' 'unprotect d.img force=yes'
+	ctl_fails EBUSY 'commit d.img' "'set d.img image=unchanged'" "'set d.img image=new'"
 	ctl_fails EBUSY 'reset d.img' 'changed outside revertfs'
 	ctl_fails EBUSY 'unprotect d.img'
 }

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "dependants.h"
+
+#include "layer.h"
+#include "session.h"
+
+/* A disk that stands on one of the root's layers, for people; layers that only names keep have none. */
+static const struct disk *find_layers_locked(const struct layer *root)
+{
+	const struct disk *disk = root->disks->first;
+
+	while (disk && (disk->root != root || (disk->head == root && (!disk->hold || disk->hold == root))))
+		disk = disk->next_disk;
+	return disk;
+}
+
+/* Whether its scratch is in use, or has data that a verb or the next start may keep. */
+static bool is_kept_locked(const struct disk *disk)
+{
+	return disk_is_kept_open_locked(disk) || session_is_active_locked(disk) ||
+	       (disk->state == DISK_DIRTY && (disk->claimed || disk->record.fate != FATE_DISCARD));
+}
+
+static const struct disk *find_hold_locked(const struct layer *root)
+{
+	const struct disk *disk = root->disks->first;
+
+	while (disk && (disk->root != root || !disk->hold))
+		disk = disk->next_disk;
+	return disk;
+}
+
+static const struct disk *find_kept_scratch_locked(const struct layer *root, const struct disk *except)
+{
+	const struct disk *disk = root->disks->first;
+
+	while (disk && (disk->root != root || disk == except || !is_kept_locked(disk)))
+		disk = disk->next_disk;
+	return disk;
+}
+
+bool image_has_dependants_locked(const struct layer *root, const struct disk *except, struct sentence *ret_what)
+{
+	const struct layer_record *record = &root->record;
+	const struct disk *disk = find_hold_locked(root);
+
+	if (disk) {
+		report(ret_what, 0, "what the saved domain '%s' needs of the disk '%s'", disk->record.hold_domain,
+		       disk->name);
+		return true;
+	}
+	if (root->children) {
+		disk = find_layers_locked(root);
+		if (disk)
+			report(ret_what, 0, "layers of the disk '%s'", disk->name);
+		else
+			report(ret_what, 0, "layers that snapshots keep");
+		return true;
+	}
+	if (record->name_count) {
+		report(ret_what, 0, "the snapshot '%s' of the disk '%s'", record->names[0].snapshot,
+		       record->names[0].disk);
+		return true;
+	}
+	disk = find_kept_scratch_locked(root, except);
+	if (disk)
+		report(ret_what, 0, "the scratch of the disk '%s'", disk->name);
+	return disk != NULL;
+}
