@@ -21,14 +21,20 @@
 #include "qcow2.h"
 #include "qemu_img.h"
 
-#define HEADER_SIZE 65536 /* header, extensions and backing file name lie in the first cluster, of 64 KiB at least */
+#define HEADER_SIZE_MAX 65536
 
-static int save_header(int fd, int directory, const char *saved)
+/* Header, extensions and backing file name lie in the first cluster. What follows it are tables. */
+static size_t size_of(const struct qcow2_header *header)
 {
-	CLEANUP(freep) char *header = malloc(HEADER_SIZE);
-	int r = header ? pread_all(fd, header, HEADER_SIZE, 0) : -ENOMEM;
+	return header->cluster_bits < 16 ? 1UL << header->cluster_bits : HEADER_SIZE_MAX;
+}
 
-	return r < 0 ? r : io_replace(directory, saved, header, HEADER_SIZE, true);
+static int save_header(int fd, size_t size, int directory, const char *saved)
+{
+	CLEANUP(freep) char *bytes = malloc(size);
+	int r = bytes ? pread_all(fd, bytes, size, 0) : -ENOMEM;
+
+	return r < 0 ? r : io_replace(directory, saved, bytes, size, true);
 }
 
 int rebase_header(struct disks *disks, int fd, int directory, const char *saved, const struct layer *parent,
@@ -45,7 +51,7 @@ int rebase_header(struct disks *disks, int fd, int directory, const char *saved,
 		return report(error, -ENOMEM, "out of memory");
 	if (strcmp(header.backing, path) == 0 && strcmp(header.backing_format, format) == 0)
 		return 0;
-	r = save_header(fd, directory, saved);
+	r = save_header(fd, size_of(&header), directory, saved);
 	if (r < 0)
 		return report(error, r, "the old header cannot be kept: %s", error_text(r));
 	r = qemu_img_rebase(disks->options, fd, path, format, error);
@@ -66,15 +72,16 @@ int rebase_header(struct disks *disks, int fd, int directory, const char *saved,
 int rebase_recover(int fd, int directory, const char *saved)
 {
 	CLEANUP(close_fdp) int file = io_open_file(directory, saved, O_RDONLY);
-	CLEANUP(freep) char *header = NULL;
+	CLEANUP(freep) char *bytes = NULL;
+	struct qcow2_header header;
 	size_t length;
 	int r;
 
 	if (file < 0)
 		return file == -ENOENT ? 0 : file;
-	r = read_all(file, HEADER_SIZE, &header, &length);
-	if (r == 0 && length == HEADER_SIZE)
-		r = pwrite_all(fd, header, length, 0);
+	r = read_all(file, HEADER_SIZE_MAX, &bytes, &length);
+	if (r == 0 && qcow2_read_header(file, &header, NULL) == 0 && length >= size_of(&header))
+		r = pwrite_all(fd, bytes, size_of(&header), 0);
 	if (r == 0)
 		r = io_sync(fd);
 	if (r == 0)
