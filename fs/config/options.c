@@ -66,7 +66,7 @@ static const struct definition definitions[] = {
 	{ "qemu-img", KIND_TEXT, offsetof(struct options, qemu_img), true, "PROGRAM",
 	  "the qemu-img to use (default: the one in PATH)" },
 	{ "template", KIND_TEXT, offsetof(struct options, template_options), true, "OPTIONS",
-	  "how a scratch is made: qemu-img's -o (default extended_l2=on,cluster_size=128k)" },
+	  "how a scratch is made: qemu-img's -o (default: what suits the QEMU)" },
 	{ "max-jobs", KIND_NUMBER, offsetof(struct options, max_jobs), true, "N",
 	  "folds at the same time, and as many exports (default 2)" },
 	{ "reserve", KIND_SIZE, offsetof(struct options, reserve), true, "SIZE",
@@ -512,8 +512,6 @@ static int set_defaults(struct options *options, struct sentence *error)
 
 	if (r == 0)
 		r = set_default(&options->qemu_img, "qemu-img", error);
-	if (r == 0)
-		r = set_default(&options->template_options, "extended_l2=on,cluster_size=128k", error);
 	if (options->status_mode == MODE_NOT_GIVEN)
 		options->status_mode = options->group ? 0440 : 0400;
 	if (!options->max_jobs)

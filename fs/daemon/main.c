@@ -9,6 +9,7 @@
  *               is still there for complaints
  *   background  unless -f: everything that follows happens in the child
  *   images      are opened by descriptor: the mount may cover the very path
+ *   scratches   how they are made is chosen by the QEMU there is (blank_options.c)
  *   disks       the state directory is loaded and mended (load.c)
  *   mount       the kernel's first message is answered, or an earlier daemon's mount is adopted and
  *               its nodes restored (tree_restore.c); from here on requests queue
@@ -37,6 +38,7 @@
 #include <unistd.h>
 
 #include "autoprotect.h"
+#include "blank_options.h"
 #include "channel.h"
 #include "daemonize.h"
 #include "ending.h"
@@ -307,6 +309,7 @@ static int load_disks(struct revertfs *revertfs, struct sentence *error)
 		revertfs->images_fd = open(options->images, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (revertfs->images_fd < 0)
 		return report(error, -errno, "cannot open the images directory '%s': %m", options->images);
+	blank_options_choose(options);
 	return disks_new(options, revertfs->images_fd, revertfs->handover, &revertfs->disks, error);
 }
 

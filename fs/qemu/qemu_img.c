@@ -14,6 +14,7 @@
 
 #define ONLY_FILE "/proc/self/fd/3" /* PROGRAM_FIRST_FD */
 #define QEMU_CHAIN_MAX 256
+#define VERSION_DEADLINE_S 5
 #define CHECK_FOUND_LEAKS 3 /* exit status of qemu-img check: leaked clusters and nothing else */
 
 static struct program new_run(const struct options *options, const char *title)
@@ -45,6 +46,20 @@ static unsigned look_cpu_s(const struct options *options, const struct qemu_node
 		if (fstat(chain[i].fd, &stat) == 0)
 			bytes += (uint64_t)stat.st_blocks * 512;
 	return options->qemu_timeout + (unsigned)(bytes >> 30);
+}
+
+int qemu_img_version(const struct options *options, unsigned *ret_major, unsigned *ret_minor, struct sentence *error)
+{
+	CLEANUP(program_clear) struct program run = new_run(options, "qemu-img --version");
+	int r;
+
+	run.deadline_s = VERSION_DEADLINE_S;
+	r = qemu_run(options, &run, NULL, 0, NULL, options->qemu_timeout, error);
+	if (r < 0)
+		return r;
+	if (sscanf(run.output ? run.output : "", "qemu-img version %u.%u", ret_major, ret_minor) != 2)
+		return report(error, -EBADMSG, "qemu-img --version gave no version");
+	return 0;
 }
 
 int qemu_img_create(const struct options *options, int fd, const char *backing, const char *backing_format,

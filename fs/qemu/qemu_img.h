@@ -18,6 +18,12 @@
 #include "qemu_run.h"
 #include "util.h"
 
+/*
+ * The version of qemu-img, and so most likely that of the QEMU that comes with it. -EBADMSG when it
+ * does not say; it is not waited for longer than five seconds.
+ */
+int qemu_img_version(const struct options *options, unsigned *ret_major, unsigned *ret_minor, struct sentence *error);
+
 /* Make the empty file `fd` an overlay. The backing file is named only, never opened. */
 int qemu_img_create(const struct options *options, int fd, const char *backing, const char *backing_format,
 		    uint64_t virtual_size, struct sentence *error);

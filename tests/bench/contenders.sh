@@ -72,7 +72,7 @@ default_down() { rm -f "$overlay"; }
 # In a session that ends in a reset, as a guest is.
 revertfs_up() {
 	local name=${image##*/} session='0f7f9e1c-2d6b-4c1e-9a53-6f1b0c7d8e90 domain=guest config=1:2'
-	daemon_runs || PASSTHROUGH=$1 start_daemon -o protect="$name" || return
+	daemon_runs || PASSTHROUGH=$1 start_daemon -o protect="$name" -o template="${OURS//,/\\,}" || return
 	[[ $(status_of "$name" .session) == null ]] || ctl "release $session reason=shutdown vda source=$MNT/$name" >/dev/null || return
 	ctl "prepare $session $name target=vda source=$MNT/$name" >/dev/null && target=(-f qcow2 "$MNT/$name")
 }

@@ -20,7 +20,7 @@ static void feed_options(const void *data, size_t size)
 	r = options_read(3, arguments, &options, &error);
 	if (r == 0)
 		check(options.images && options.mount && options.state && options.qemu_img &&
-		      options.template_options && options.max_jobs && options.max_layers && options.qemu_timeout);
+		      options.max_jobs && options.max_layers && options.qemu_timeout);
 	else
 		check(r < 0 && *error.text && text_is_clean(error.text));
 	options_free(&options);

@@ -72,7 +72,7 @@ TEST(defaults_are_those_of_the_manual)
 	check_str(options.mount, "/m");
 	check_str(options.state, "/var/lib/revertfs");
 	check_str(options.qemu_img, "qemu-img");
-	check_str(options.template_options, "extended_l2=on,cluster_size=128k");
+	check_str(options.template_options, NULL);
 	check(!options.scratch && !options.protect.count && !options.export_dirs.count);
 	check_int(options.group, 0);
 	check_int(options.max_jobs, 2);
