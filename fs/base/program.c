@@ -28,6 +28,7 @@
 #define TICK_MS 500  /* how often a silent child is looked at */
 #define REAP_MS 5000 /* how long a killed child may take to end */
 #define IOPRIO_IDLE (3 << 13)
+#define FILES_IN_CHILD (PROGRAM_FILES_MAX + PROGRAM_LOCKS_MAX)
 #define NOT_BOXED 125 /* exit status of a child that could not enter its box */
 
 void program_expect_children(void)
@@ -98,7 +99,7 @@ static void become_program(const struct program *program, const char *path, stru
 					    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL };
 	const char *const *environment = program->environment ? program->environment : bare;
 	struct rlimit no_core = { 0, 0 };
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC), count = (int)program->file_count;
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC), count = 0;
 	sigset_t none;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -116,12 +117,9 @@ static void become_program(const struct program *program, const char *path, stru
 		_exit(NOT_BOXED);
 	if (dup2(null, 0) < 0 || dup2(out_fd, 1) < 0 || dup2(err_fd, 2) < 0)
 		_exit(126);
-	for (size_t i = 0; i < program->file_count; i++)
-		if (dup2(files[i], PROGRAM_FIRST_FD + (int)i) < 0)
+	for (; files[count] >= 0; count++)
+		if (dup2(files[count], PROGRAM_FIRST_FD + count) < 0)
 			_exit(126);
-	if (program->lock_fd > 0 && dup2(files[count], PROGRAM_FIRST_FD + count) < 0)
-		_exit(126);
-	count += program->lock_fd > 0;
 	syscall(SYS_close_range, (unsigned)(PROGRAM_FIRST_FD + count), ~0U, 0);
 	if (box && box_limit(box) < 0)
 		_exit(NOT_BOXED);
@@ -129,31 +127,41 @@ static void become_program(const struct program *program, const char *path, stru
 	_exit(127);
 }
 
+static void close_files(const int *files)
+{
+	for (; *files >= 0; files++)
+		close(*files);
+}
+
 /*
  * The descriptors for the child are first copied above all the numbers that they are to have in it,
- * so that dup2(2) to one of those numbers cannot overwrite another.
+ * so that dup2(2) to one of those numbers cannot overwrite another. The last is followed by -1.
  */
-static int copy_files(const struct program *program, size_t count, int *ret_files)
+static int copy_files(const struct program *program, int *ret_files)
 {
-	for (size_t i = 0; i < count; i++) {
-		int fd = i < program->file_count ? program->files[i] : program->lock_fd;
+	size_t count = 0;
 
-		ret_files[i] = fcntl(fd, F_DUPFD_CLOEXEC, PROGRAM_FIRST_FD + PROGRAM_FILES_MAX + 1);
-		if (ret_files[i] < 0) {
+	for (size_t i = 0; i < program->file_count + PROGRAM_LOCKS_MAX; i++) {
+		bool is_file = i < program->file_count;
+		int fd = is_file ? program->files[i] : program->lock_fds[i - program->file_count];
+
+		if (!is_file && fd <= 0)
+			continue;
+		ret_files[count] = fcntl(fd, F_DUPFD_CLOEXEC, PROGRAM_FIRST_FD + FILES_IN_CHILD);
+		if (ret_files[count] < 0) {
 			int r = -errno;
 
-			while (i--)
-				close(ret_files[i]);
+			close_files(ret_files);
 			return r;
 		}
+		ret_files[++count] = -1;
 	}
 	return 0;
 }
 
 static int start(struct program *program, const char *path, struct box *box)
 {
-	size_t count = program->file_count + (program->lock_fd > 0);
-	int out[2], err[2], files[PROGRAM_FILES_MAX + 1] = { 0 }, r;
+	int out[2], err[2], files[FILES_IN_CHILD + 1] = { -1 }, r;
 	pid_t self = getpid();
 
 	if (pipe2(out, O_CLOEXEC | O_NONBLOCK) < 0)
@@ -166,14 +174,13 @@ static int start(struct program *program, const char *path, struct box *box)
 	}
 	fcntl(out[1], F_SETFL, 0);
 	fcntl(err[1], F_SETFL, 0);
-	r = copy_files(program, count, files);
+	r = copy_files(program, files);
 	if (r == 0) {
 		program->pid = fork();
 		if (program->pid == 0)
 			become_program(program, path, box, out[1], err[1], files, self);
 		r = program->pid < 0 ? -errno : 0;
-		for (size_t i = 0; i < count; i++)
-			close(files[i]);
+		close_files(files);
 	}
 	close(out[1]);
 	close(err[1]);

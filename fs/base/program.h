@@ -6,8 +6,8 @@
  * Files are handed over as descriptors and named /proc/self/fd/N, so no path is resolved again; in
  * a box (box.h) the child can open nothing else, and when it has ended, what it has started is
  * killed. No shell is involved. A child dies with the thread that started it (PDEATHSIG), and so
- * with its daemon. It inherits lock_fd, so that the state
- * directory stays locked until it is dead. It runs at low priority when its work is background
+ * with its daemon. It inherits lock_fds, so that what
+ * is locked stays so until it is dead. It runs at low priority when its work is background
  * work, and is killed when it makes no progress (CPU time or bytes read and written) for timeout_s
  * seconds, or has not ended after deadline_s.
  */
@@ -23,6 +23,7 @@
 #include "util.h"
 
 #define PROGRAM_FILES_MAX 258
+#define PROGRAM_LOCKS_MAX 3
 #define PROGRAM_ARGUMENTS_MAX 24
 #define PROGRAM_FIRST_FD 3 /* the number that the first handed-over file has in the child */
 #define PROGRAM_COMPLAINT_MAX 600
@@ -54,7 +55,8 @@ struct program {
 	 * name files of which those who read the sentence are to know nothing.
 	 */
 	bool discreet;
-	int lock_fd; /* stays open in the child, so that its flock(2) lasts until both have ended; 0: none */
+	/* They stay open in the child, so that their flock(2) lasts until both have ended; 0: none. */
+	int lock_fds[PROGRAM_LOCKS_MAX];
 
 	const char *arguments[PROGRAM_ARGUMENTS_MAX]; /* the first is the program's own name; program_add() */
 	size_t count;

@@ -81,6 +81,8 @@ static const struct definition definitions[] = {
 	  "how long a fold waits for readers that are no guests (default 300)" },
 	{ "qemu-timeout", KIND_NUMBER, offsetof(struct options, qemu_timeout), true, "SECONDS",
 	  "how long a qemu-img may go without any progress (default 60)" },
+	{ "images-are-mine", KIND_SWITCH, offsetof(struct options, images_are_mine), true, "yes|no",
+	  "no other host uses the images, though they lie where it could: fold into them (default no)" },
 	{ "unboxed", KIND_SWITCH, offsetof(struct options, unboxed), true, "yes|no",
 	  "run qemu-img with all of root's rights, not in a box (default no)" },
 };

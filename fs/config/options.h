@@ -25,6 +25,8 @@ struct text_list {
 /* A share of each filesystem: disk/reserve.c says which. */
 #define RESERVE_BY_DEFAULT UINT64_MAX
 
+#define LOCKS_MAX 3
+
 struct options {
 	char *images;                 /* IMAGES, absolute and free of symlinks */
 	char *mount;                  /* MOUNTPOINT, absolute and free of symlinks */
@@ -43,8 +45,9 @@ struct options {
 	unsigned reader_patience;     /* seconds that a fold waits for onlookers (onlookers.h) */
 	unsigned qemu_timeout;        /* seconds a qemu-img may go without any progress */
 	enum passthrough_mode passthrough;
-	bool keeper;  /* without systemd: have a process that starts a new daemon where one ends unasked */
-	bool unboxed; /* qemu-img runs with all rights of the daemon (base/box.h) */
+	bool keeper;          /* without systemd: have a process that starts a new daemon where one ends unasked */
+	bool unboxed;         /* qemu-img runs with all rights of the daemon (base/box.h) */
+	bool images_are_mine; /* no other host uses the images, whatever filesystem they lie on */
 	bool foreground;
 	bool debug;
 
@@ -52,9 +55,10 @@ struct options {
 	char *mount_data;              /* SELinux contexts, as mount(2) takes them; NULL: none */
 	struct text_list fuse_options; /* all other options, for libfuse to know or to refuse */
 	const char *run; /* root's directory for the locks of images directories; nobody chooses it, but a unit test */
-	int lock_fd;  /* the lock on the state directory, which each qemu-img inherits; disks_new() sets it; 0: none */
-	bool help;    /* -h: print options_help() and end */
-	bool version; /* -V: print the version and end */
+	int lock_fds
+		[LOCKS_MAX]; /* on the state and the images, which each qemu-img inherits; of disks_new(); 0: none */
+	bool help;           /* -h: print options_help() and end */
+	bool version;        /* -V: print the version and end */
 };
 
 /*

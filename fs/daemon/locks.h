@@ -8,11 +8,18 @@
 #include "model.h"
 
 /*
- * Lock both directories: disks->state_lock and disks->images_lock, which the caller closes to give
- * them up, or -1. -EBUSY when another daemon has one of them, whatever path it knows it by, or a
- * qemu-img of a dead one still does; else what opening the lock files failed with; always with a
- * sentence. Blocks for 1.5 s, in a successor for 20 s.
+ * Lock both directories, and have each qemu-img inherit the locks (options->lock_fds). -EBUSY when
+ * another daemon has one of them, whatever path it knows it by, or a qemu-img of a dead one still
+ * does; else what locking failed with; always with a sentence. What was locked stays so until
+ * locks_release(), also after a failure. Blocks for 1.5 s for each lock, in a successor for 20 s.
  */
 int locks_take(struct disks *disks, struct sentence *error);
+
+/* Copies of the locks' descriptors, which outlive the model; locks_release() closes them. */
+struct locks {
+	int fds[LOCKS_MAX];
+};
+struct locks locks_of(const struct disks *disks);
+void locks_release(struct locks *locks);
 
 #endif

@@ -4,6 +4,8 @@
  */
 #include "state.h"
 
+#include <string.h>
+
 #include "job.h"
 #include "load.h"
 #include "locks.h"
@@ -19,7 +21,6 @@ int disks_new(struct options *options, int images_fd, struct handover *handover,
 	if (r < 0)
 		return r;
 	r = locks_take(disks, error);
-	options->lock_fd = disks->state_lock;
 	if (r == 0)
 		r = model_open_directories(disks, error);
 	if (r == 0)
@@ -51,19 +52,17 @@ void disks_stop(struct disks *disks)
 
 void disks_free(struct disks *disks)
 {
-	int state_lock, images_lock;
 	struct options *options;
+	struct locks locks;
 
 	if (!disks)
 		return;
 	options = disks->options;
-	state_lock = disks->state_lock;
-	images_lock = disks->images_lock;
+	locks = locks_of(disks);
 	disks_stop(disks);
 	model_free(disks);
 	/* The locks go last: until then no other daemon may use the directories. */
-	if (options->lock_fd == state_lock)
-		options->lock_fd = 0;
-	close_fdp(&images_lock);
-	close_fdp(&state_lock);
+	if (memcmp(options->lock_fds, locks.fds, sizeof(locks.fds)) == 0)
+		memset(options->lock_fds, 0, sizeof(options->lock_fds));
+	locks_release(&locks);
 }

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "beneath.h"
+#include "filesystem.h"
 #include "util.h"
 
 #define NEW_SUFFIX ".new"
@@ -247,8 +248,15 @@ static int try_read_lease(int fd)
 
 int io_check_no_writer(int fd)
 {
-	int r = try_read_lease(fd);
+	int r;
 
+	/*
+	 * There a lease says nothing: GlusterFS and CephFS grant it whatever another host does, and
+	 * NFSv4 refuses it, with EAGAIN, where the server has given it no delegation.
+	 */
+	if (filesystem_shared(fd))
+		return 0;
+	r = try_read_lease(fd);
 	/*
 	 * Tried again for a while: a child that another thread has just forked has this daemon's
 	 * own descriptors, until its execve(2) closes them.

@@ -22,6 +22,7 @@
 #include <sys/types.h>
 
 #include "disks.h"
+#include "guard.h"
 #include "handover.h"
 #include "name_claim.h"
 #include "onlookers.h"
@@ -58,7 +59,8 @@ struct layer {
 	 * its path leaves (access.h); st_nlink is 0 where it never was.
 	 */
 	struct stat seen;
-	bool labelled; /* the view shows label_* */
+	const char *shared; /* of a root: the image's filesystem, where other hosts may see it; else NULL */
+	bool labelled;      /* the view shows label_* */
 	uid_t label_uid;
 	gid_t label_gid;
 	mode_t label_mode;
@@ -151,7 +153,9 @@ struct disks {
 	struct options *options;
 	struct handover *handover; /* borrowed */
 	int images_fd;             /* borrowed */
-	int images_lock, state_lock;
+	const char *images_shared; /* their filesystem, where other hosts may see it; else NULL; set once */
+	int state_lock, images_run_lock, images_lock; /* see daemon/locks.c */
+	struct guard state_guard, images_guard;       /* of two of these */
 	int state_fd, disks_fd, layers_fd, intents_fd, lost_fd, outputs_fd;
 	int scratch_fd; /* -1: scratches lie with their records */
 	char boot[BOOT_ID_SIZE];

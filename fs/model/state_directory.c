@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "filesystem.h"
 #include "io.h"
 #include "lock.h"
 #include "table.h"
@@ -76,7 +77,10 @@ int model_new(struct options *options, int images_fd, struct handover *handover,
 	disks->handover = handover;
 	disks->last_serial = handover_first_number(handover);
 	disks->images_fd = images_fd;
-	disks->images_lock = disks->state_lock = disks->disks_fd = disks->layers_fd = -1;
+	disks->images_shared = filesystem_shared(images_fd);
+	disks->images_lock = disks->images_run_lock = disks->state_lock = -1;
+	disks->state_guard.lock = disks->images_guard.lock = -1;
+	disks->disks_fd = disks->layers_fd = -1;
 	disks->intents_fd = disks->lost_fd = disks->outputs_fd = disks->scratch_fd = -1;
 	r = read_boot_id(disks->boot);
 	if (r < 0)

@@ -12,6 +12,8 @@
 
 #include "json.h"
 
+_Static_assert(LOCKS_MAX == PROGRAM_LOCKS_MAX, "each qemu-img inherits all locks");
+
 #define ONLY_FILE "/proc/self/fd/3" /* PROGRAM_FIRST_FD */
 #define QEMU_CHAIN_MAX 256
 #define VERSION_DEADLINE_S 5
@@ -25,9 +27,9 @@ static struct program new_run(const struct options *options, const char *title)
 		.hint = "install qemu-utils, or set qemu-img=",
 		.timeout_s = options->qemu_timeout,
 		.discreet = true,
-		.lock_fd = options->lock_fd,
 	};
 
+	memcpy(run.lock_fds, options->lock_fds, sizeof(run.lock_fds));
 	program_add(&run, "qemu-img");
 	program_add(&run, strchr(title, ' ') + 1);
 	return run;

@@ -151,7 +151,7 @@ over_itself() {
 	echo changed >"$IMAGES/own"
 	gone "$IMAGES"
 	same "$(cat "$IMAGES/own")" changed
-	[[ ! -e $IMAGES/.revertfs ]]
+	[[ ! -e $IMAGES/.revertfs/control ]]
 }
 promise "it can be mounted over the very directory that it serves" over_itself
 

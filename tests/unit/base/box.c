@@ -140,7 +140,7 @@ TEST(what_it_leaves_behind_ends_with_it_and_so_do_its_locks)
 	int ends[2];
 
 	check_int(pipe2(ends, O_CLOEXEC), 0);
-	run.lock_fd = ends[1];
+	run.lock_fds[0] = ends[1];
 	program_add(&run, "boxed");
 	program_add(&run, "leaves");
 	check_int(program_run(&run, &error), 0);

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * By statfs(2)'s number, from linux/magic.h or, where that has none, from the filesystem's source.
+ *
+ * A FUSE filesystem counts as shared, though ntfs-3g and many others are local: the kernel does not
+ * know what is behind one. GlusterFS, MooseFS, ceph-fuse, s3fs and sshfs all are FUSE. virtiofs has
+ * its number too.
+ */
+#include "filesystem.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/vfs.h>
+
+#include "util.h"
+
+static const struct {
+	uint32_t type;
+	const char *name;
+} shared[] = {
+	{ 0x6969, "NFS" },          { 0x65735546, "FUSE" },   { 0x00c36400, "CephFS" },
+	{ 0xff534d42, "SMB" },      { 0xfe534d42, "SMB" },    { 0x517b, "SMB" },
+	{ 0x01161970, "GFS2" },     { 0x7461636f, "OCFS2" },  { 0x0bd00bd0, "Lustre" },
+	{ 0x01021997, "9p" },       { 0x5346414f, "AFS" },    { 0x6b414653, "AFS" },
+	{ 0x73757245, "Coda" },     { 0x47504653, "GPFS" },   { 0x19830326, "BeeGFS" },
+	{ 0x20030528, "OrangeFS" }, { 0x786f4256, "vboxsf" }, { 0xbacbacbc, "VMware's shared folders" },
+};
+
+const char *filesystem_shared(int fd)
+{
+	struct statfs statfs;
+	int r;
+
+	while ((r = fstatfs(fd, &statfs)) < 0 && errno == EINTR)
+		;
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(shared); i++)
+		if ((uint32_t)statfs.f_type == shared[i].type)
+			return shared[i].name;
+	return NULL;
+}
