@@ -55,7 +55,7 @@ struct program {
 	 * name files of which those who read the sentence are to know nothing.
 	 */
 	bool discreet;
-	/* They stay open in the child, so that their flock(2) lasts until both have ended; 0: none. */
+	/* Stay open in the child, so that their flock(2) lasts until both have ended; 0: none. */
 	int lock_fds[PROGRAM_LOCKS_MAX];
 
 	const char *arguments[PROGRAM_ARGUMENTS_MAX]; /* the first is the program's own name; program_add() */

@@ -34,10 +34,12 @@
 #include <unistd.h>
 
 #include "chain.h"
+#include "foldable.h"
 #include "gc.h"
 #include "image.h"
 #include "io.h"
 #include "layer.h"
+#include "lock.h"
 #include "log.h"
 #include "rebase.h"
 #include "reserve.h"
@@ -411,11 +413,23 @@ static int finish(const struct disk *disk, struct layer *layer, struct sentence 
 	return r;
 }
 
+/* Where the image was looked at for the first time now, nobody has asked this before. */
+static int check_image_may_be_written(const struct disk *disk, const struct layer *layer, struct sentence *error)
+{
+	bool shared = false;
+
+	LOCKED (&disk->disks->lock)
+		shared = fold_shuns_image_locked(disk, layer, error);
+	return shared ? -EPERM : 0;
+}
+
 int fold_run(struct disk *disk, struct layer *layer, struct sentence *error)
 {
 	struct sentence why;
 	int r = image_check(disk, true, error);
 
+	if (r == 0)
+		r = check_image_may_be_written(disk, layer, error);
 	if (r < 0)
 		return r;
 	r = check_scratches(layer, &why);

@@ -172,6 +172,11 @@ static int check_may_unprotect(struct disk *disk, bool force, struct sentence *e
 		r = report(error, -EBUSY,
 			   "disk '%s' is being copied, or a copy of it is prepared; wait for that, or 'cancel' it",
 			   disk->name);
+	else if (disk->root->children && !force && image_shared_locked(disk->root))
+		r = report(
+			error, -EBUSY,
+			"disk '%s' has layers that are not folded into its image, and the image lies on a filesystem (%s) that other hosts may see: 'export' it, or have revertfs started with images-are-mine=yes where no other host uses the images; force=yes gives the layers up",
+			disk->name, image_shared_locked(disk->root));
 	else if (disk->root->children && !force)
 		r = report(error, -EBUSY,
 			   "disk '%s' has layers that are not folded into its image; 'fold' or delete them first",

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "image_stamp.h"
 #include "layer.h"
 #include "lock.h"
 #include "session.h"
@@ -48,27 +49,43 @@ static bool is_revision_of_any_locked(const struct layer *layer)
 	return false;
 }
 
-static bool may_be_folded_locked(const struct layer *layer)
+static bool is_to_be_folded_locked(const struct layer *layer)
 {
-	if (!layer->parent)
-		return false;
 	return layer->record.state == LAYER_FOLDING ||
 	       (!parent_is_chosen_locked(layer) && !is_revision_of_any_locked(layer));
 }
 
+bool fold_shuns_image_locked(const struct disk *disk, const struct layer *layer, struct sentence *why)
+{
+	const char *shared = layer->parent->record.image ? image_shared_locked(layer->parent) : NULL;
+
+	if (shared)
+		report(why, -EPERM,
+		       "disk '%s': its commits stay above its image, which lies on a filesystem (%s) that other hosts may see; where none uses these images, images-are-mine=yes has commits folded into them",
+		       disk->name, shared);
+	return shared;
+}
+
+static bool may_be_folded_locked(const struct disk *disk, const struct layer *layer)
+{
+	return layer->parent && !fold_shuns_image_locked(disk, layer, NULL) && is_to_be_folded_locked(layer);
+}
+
 /*
  * The lowest foldable layer of a chain comes first, so that each byte is copied once on its way to
- * the image; but before it, a fold that was begun is finished.
+ * the image; but before it, a fold that was begun is finished. Not into an image that other hosts
+ * may read: there the layer stays as it is, and those above it are folded into it.
  */
-static struct layer *lowest_foldable_locked(struct layer *layer)
+static struct layer *lowest_foldable_locked(const struct disk *disk, struct layer *layer)
 {
 	struct layer *candidate = NULL;
 
 	for (; layer; layer = layer->parent) {
+		if (!may_be_folded_locked(disk, layer))
+			continue;
 		if (layer->record.state == LAYER_FOLDING)
 			return layer;
-		if (may_be_folded_locked(layer))
-			candidate = layer;
+		candidate = layer;
 	}
 	return candidate;
 }
@@ -83,14 +100,14 @@ static bool has_name_of(const struct layer *layer, const struct disk *disk)
 
 struct layer *fold_candidate_locked(const struct disk *disk)
 {
-	struct layer *candidate = lowest_foldable_locked(disk->head);
+	struct layer *candidate = lowest_foldable_locked(disk, disk->head);
 
 	if (!candidate)
-		candidate = lowest_foldable_locked(disk->hold);
+		candidate = lowest_foldable_locked(disk, disk->hold);
 	/* Side branches: a snapshot that was deleted between two others. */
 	for (struct layer *layer = disk->disks->layers; layer && !candidate; layer = layer->next)
 		if (has_name_of(layer, disk))
-			candidate = lowest_foldable_locked(layer);
+			candidate = lowest_foldable_locked(disk, layer);
 	return candidate;
 }
 
@@ -147,15 +164,25 @@ static void report_obstruction_locked(const struct disk *disk, struct sentence *
 		       disk->name, user->name, count - 1);
 }
 
+/* Whether commits would be folded into the image, if other hosts could not read it. */
+static bool stays_above_image_locked(const struct disk *disk, struct sentence *why)
+{
+	const struct layer *layer = disk->head;
+
+	while (layer->parent->parent)
+		layer = layer->parent;
+	return is_to_be_folded_locked(layer) && fold_shuns_image_locked(disk, layer, why);
+}
+
 /* A disk whose record could not be read has no head. */
 static bool is_obstructed_locked(const struct disk *disk, struct sentence *why)
 {
-	bool obstructed = disk->head && disk->head->parent && !fold_candidate_locked(disk) &&
-			  parent_is_chosen_locked(disk->head) && !is_revision_of_any_locked(disk->head);
-
-	if (obstructed)
-		report_obstruction_locked(disk, why);
-	return obstructed;
+	if (!disk->head || !disk->head->parent || fold_candidate_locked(disk))
+		return false;
+	if (!parent_is_chosen_locked(disk->head) || is_revision_of_any_locked(disk->head))
+		return stays_above_image_locked(disk, why);
+	report_obstruction_locked(disk, why);
+	return true;
 }
 
 bool fold_is_obstructed(struct disk *disk, struct sentence *ret_why)

@@ -17,8 +17,15 @@
 struct layer *fold_candidate_locked(const struct disk *disk);
 
 /*
+ * Whether the fold of a layer that the disk has would write an image that other hosts may read,
+ * which none does; `why`, or NULL, says so.
+ */
+bool fold_shuns_image_locked(const struct disk *disk, const struct layer *layer, struct sentence *why);
+
+/*
  * Whether the disk's last commit cannot be folded before a snapshot is deleted or another disk has
- * moved on; `ret_why` says which. What keep-revisions keeps is not meant.
+ * moved on, or not at all, since other hosts may read the image; `ret_why` says which. What
+ * keep-revisions keeps is not meant.
  */
 bool fold_is_obstructed(struct disk *disk, struct sentence *ret_why);
 

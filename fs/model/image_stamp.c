@@ -10,6 +10,7 @@
 
 #include "access.h"
 #include "file_identity.h"
+#include "filesystem.h"
 #include "layer.h"
 #include "lock.h"
 
@@ -40,13 +41,35 @@ bool image_stamps_same_file(const struct image_stamp *a, const struct image_stam
 	return a->inode == b->inode;
 }
 
+static const char *ask_shared(const struct layer *root)
+{
+	CLEANUP(close_fdp) int fd = layer_open_file(root, O_PATH);
+
+	return fd < 0 ? root->disks->images_shared : filesystem_shared(fd);
+}
+
 void image_look_at(struct layer *root)
 {
+	bool elsewhere = false;
+	const char *shared;
 	struct stat seen;
 
-	if (access_look(root->disks->images_fd, root->record.image, &seen) == 0)
-		LOCKED (&root->disks->lock)
-			root->seen = seen;
+	if (access_look(root->disks->images_fd, root->record.image, &seen) < 0)
+		return;
+	LOCKED (&root->disks->lock)
+		elsewhere = !root->seen.st_nlink || root->seen.st_dev != seen.st_dev;
+	shared = elsewhere ? ask_shared(root) : NULL;
+	LOCKED (&root->disks->lock) {
+		root->seen = seen;
+		root->shared = elsewhere ? shared : root->shared;
+	}
+}
+
+const char *image_shared_locked(const struct layer *root)
+{
+	if (root->disks->options->images_are_mine)
+		return NULL;
+	return root->seen.st_nlink ? root->shared : root->disks->images_shared;
 }
 
 int image_compare(struct layer *root, bool folding, struct image_stamp *ret_stamp)

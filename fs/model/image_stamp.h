@@ -24,6 +24,13 @@ bool image_stamps_same_file(const struct image_stamp *a, const struct image_stam
  */
 void image_look_at(struct layer *root);
 
+/*
+ * The filesystem of a root's image where other hosts may read it, and the administrator has not
+ * said that none does; NULL: it may be written. Before the image was looked at, that of the images
+ * directory. Wants disks->lock held, and does not wait.
+ */
+const char *image_shared_locked(const struct layer *root);
+
 enum image_state {
 	IMAGE_SAME,     /* as revertfs last saw it */
 	IMAGE_CHANGED,  /* the same file, with another size or modification time */

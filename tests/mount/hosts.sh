@@ -1,0 +1,199 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Images that two hosts see are served by one of them, and no image is written that another may read. A host here is a
+# mount namespace with a /run, a process table and a name of its own.
+. "$TESTLIB"
+need_fuse
+need jq qemu-img qemu-io
+
+mkdir "$WORK/server" "$WORK/told" "$WORK/shared" "$WORK/mnt2"
+small_filesystem "$WORK/disk" 64M || fail "a filesystem on a loop device"
+serve_files() {
+	"$BUILD/tools/shared" "$WORK/server" "$WORK/told" "$WORK/shared" -f -o allow_other >"$WORK/server.log" 2>&1 &
+	echo $! >"$WORK/server.pid"
+	wait_until 10 mountpoint -q "$WORK/shared"
+}
+serve_files || fail "a filesystem that hosts share"
+
+# second_host COMMAND...: runs it there.
+second_host() {
+	# shellcheck disable=SC2016 # the other host's shell expands it
+	timeout 40 unshare --mount --uts --pid --fork --kill-child --mount-proc bash -c '
+		hostname h2 && mount -t tmpfs -o mode=755 none /run || exit
+		"$@"' - "$@"
+}
+
+# started_there IMAGES [OPTION...]: a daemon that ends at once.
+started_there() {
+	local images=$1
+	shift
+	# shellcheck disable=SC2016 # the other host's shell expands it
+	second_host bash -c '"$@" && umount "$0"' "$WORK/mnt2" "$REVERTFS" -o state="$WORK/state2" "$@" "$images" "$WORK/mnt2"
+}
+
+holds_lock() {
+	! flock --nonblock "$IMAGES/.revertfs/lock" true
+}
+
+lock_is_free() {
+	! holds_lock
+}
+
+# ---- one daemon
+
+one_daemon() {
+	make_image vm.img raw 4M 1
+	start_daemon -o protect=vm.img
+	refuses started_there "$IMAGES"
+	says "another revertfs serves the images directory '$IMAGES': pid $(daemon_pid) on host '$(hostname)'"
+	# What it leaves behind locked is its own, and so is what root alone may read.
+	same "$(stat -c '%a %u' "$IMAGES/.revertfs" "$IMAGES/.revertfs/lock" | tr '\n' ' ')" "700 0 600 0 "
+	refuses ls "$MNT/.revertfs/lock"
+	same "$(find "$MNT" -mindepth 1 -name '.rev*' | wc -l)" 0
+	kill_daemon
+	started_there "$IMAGES"
+	start_daemon -o 'protect=*'
+	same "$(status '[.disks[].name] | tostring')" '["vm.img"]'
+	! grep -F .revertfs "$DAEMON_LOG"
+	stop_daemon
+	started_there "$IMAGES"
+}
+
+# A process that a killed daemon has started may write for a little longer.
+not_while_it_writes() {
+	cat >"$WORK/qemu-img" <<-'SH'
+		#!/bin/bash
+		if [[ $1 == commit ]]; then
+			sleep 1000 </dev/null >/dev/null 2>&1 &
+			echo $! >"${0%/*}/left"
+		fi
+		exec qemu-img "$@"
+	SH
+	chmod +x "$WORK/qemu-img"
+	rm -f "$WORK/left"
+	start_daemon -o qemu-img="$WORK/qemu-img" -o unboxed -o images-are-mine=yes
+	guest_write vm.img 0 64k 2
+	ctl 'commit vm.img'
+	ctl 'fold vm.img'
+	kill_daemon
+	refuses started_there "$IMAGES"
+	says "another revertfs serves the images directory '$IMAGES'"
+	kill "$(cat "$WORK/left")"
+	started_there "$IMAGES"
+}
+
+for IMAGES in "$WORK/disk" "$WORK/shared"; do
+	promise "${IMAGES##*/}: a second host's daemon is refused, and told by whom, while the first lives; not after its kill or end" one_daemon
+	promise "${IMAGES##*/}: ... nor while a qemu-img of a killed one may write" not_while_it_writes
+	rm -r "$STATE"
+done
+IMAGES=$WORK/shared
+
+# ---- no lock
+
+# cannot_lock WORDS: on the shared filesystem that is refused, but not where the administrator knows.
+cannot_lock() {
+	refuses started_there "$WORK/shared"
+	says "'$WORK/shared' lies on a filesystem (FUSE) that other hosts may see, and cannot be locked against them: $1"
+	says "images-are-mine=yes"
+	started_there "$WORK/shared" -o images-are-mine=yes
+}
+
+no_lock_there() {
+	touch "$WORK/told/nolocks"
+	cannot_lock "No locks available"
+	rm "$WORK/told/nolocks"
+	chown 65534 "$WORK/server/.revertfs" # root is nobody there
+	cannot_lock "its '.revertfs' is not root's alone"
+	rm -r "$WORK/server/.revertfs"
+	ln -s "$WORK/told" "$WORK/server/.revertfs"
+	cannot_lock "its '.revertfs' is not root's alone"
+	rm "$WORK/server/.revertfs"
+	same "$(ls "$WORK/told")" ""
+}
+promise "where other hosts cannot be locked out, no daemon starts unless the administrator says that there are none" no_lock_there
+
+no_lock_here() {
+	chown 64002 "$WORK/disk/.revertfs"
+	started_there "$WORK/disk" 2>"$WORK/warned"
+	rm -r "$WORK/disk/.revertfs"
+	mount -o remount,ro "$WORK/disk"
+	started_there "$WORK/disk"
+	mount -o remount,rw "$WORK/disk"
+}
+promise "on a filesystem of this host alone that is no reason" no_lock_here
+
+# ---- nothing is written in place
+
+stays_above() {
+	local sum
+	make_image gold.img raw 4M 1
+	start_daemon
+	ctl 'protect gold.img'
+	sum=$(checksum "$IMAGES/gold.img")
+	for pattern in 2 3 4; do
+		guest_write gold.img 0 64k $pattern
+		guest_write gold.img ${pattern}00k 64k $pattern
+		ctl 'commit gold.img'
+	done
+	ctl 'fold gold.img' >"$WORK/answer"
+	jq -e '.waits_for | contains("its commits stay above its image, which lies on a filesystem (FUSE) that other hosts may see")' "$WORK/answer"
+	jq -e '.waits_for | contains("images-are-mine=yes")' "$WORK/answer"
+	# They go into each other: one layer is left.
+	same "$(status_of gold.img .depth)" 1
+	status_of gold.img .waits_for | grep "images-are-mine=yes"
+	same "$(checksum "$IMAGES/gold.img")" "$sum"
+	guest_reads gold.img 0 64k 4
+	guest_reads gold.img 200k 64k 2
+	ctl_fails EBUSY 'unprotect gold.img' "images-are-mine=yes"
+	ctl 'set gold.img size=8M'
+	ctl 'fold gold.img'
+	same "$(status_of gold.img '[.depth, .virtual_size] | tostring')" "[1,$((8 << 20))]"
+	same "$(checksum "$IMAGES/gold.img")" "$sum"
+	restart_daemon
+	same "$(checksum "$IMAGES/gold.img")" "$sum"
+}
+promise "on a filesystem that other hosts may see nothing is folded into an image, but layers into each other, and all say why" stays_above
+
+is_folded() {
+	stop_daemon
+	start_daemon -o images-are-mine=yes
+	ctl 'fold gold.img'
+	image_reads gold.img raw 0 64k 4
+	same "$(stat -c %s "$IMAGES/gold.img")" $((8 << 20))
+	same "$(status_of gold.img '[.depth, .waits_for] | tostring')" "[0,null]"
+	ctl 'unprotect gold.img'
+	stop_daemon
+}
+promise "where the administrator says that no other host uses them, it is" is_folded
+
+# A fold that was cut short where it was allowed waits like any other.
+cut_short() {
+	local sum
+	rm -r "$STATE"
+	make_image gold.img raw 4M 1
+	start_daemon -o images-are-mine=yes -o protect=gold.img
+	guest_write gold.img 0 64k 2
+	ctl 'set gold.img keep-revisions=1'
+	ctl 'commit gold.img'
+	stop_daemon
+	sed -i 's/"sealed"/"folding"/' "$(grep -l '"image":null' "$STATE"/layers/*.json)"
+	sum=$(checksum "$IMAGES/gold.img")
+	start_daemon
+	ctl 'set gold.img keep-revisions=0'
+	ctl 'fold gold.img' | jq -e '.waits_for | contains("stay above")'
+	guest_write gold.img 64k 64k 3
+	ctl 'commit gold.img'
+	ctl 'fold gold.img'
+	same "$(status_of gold.img .depth)" 1
+	guest_reads gold.img 0 64k 2
+	guest_reads gold.img 64k 64k 3
+	same "$(checksum "$IMAGES/gold.img")" "$sum"
+	stop_daemon
+	start_daemon -o images-are-mine=yes
+	ctl 'fold gold.img'
+	image_reads gold.img raw 0 64k 2
+	image_reads gold.img raw 64k 64k 3
+	stop_daemon
+}
+promise "... also a fold that was begun, and it is finished when it may be" cut_short
