@@ -46,6 +46,7 @@
 #include "scratch.h"
 #include "session.h"
 #include "table.h"
+#include "writable.h"
 
 /* --- step 0 ----------------------------------------------------------------------------------- */
 
@@ -218,6 +219,9 @@ static int copy_into_parent(struct disk *disk, struct layer *layer, struct sente
 	if (r < 0)
 		return r;
 	r = layer_check_header(layer, chain.nodes[0].fd, layer->parent, error);
+	if (r < 0)
+		return r;
+	r = writable_check_size(layer->parent, chain.nodes[1].fd, layer->record.virtual_size, error);
 	if (r < 0)
 		return r;
 	r = check_space(disk, layer, &chain, error);

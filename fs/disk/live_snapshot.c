@@ -47,6 +47,7 @@ struct copy {
 	bool is_recorded; /* layers/ID.json may be on the medium, although a step failed */
 	double copy_ms;
 	uint64_t bytes;
+	uint64_t size; /* virtual, as the guest has it */
 };
 
 static double milliseconds(void)
@@ -111,7 +112,7 @@ static int copy_scratch(struct copy *copy, struct sentence *error)
 }
 
 /* Step 2: the header names no other file than it should, and the tables are whole. */
-static int check_copy(const struct copy *copy, struct sentence *error)
+static int check_copy(struct copy *copy, struct sentence *error)
 {
 	const struct disk *disk = copy->disk;
 	struct qcow2_header found;
@@ -122,11 +123,13 @@ static int check_copy(const struct copy *copy, struct sentence *error)
 		r = qcow2_read_header(copy->fd, &found, error);
 	if (r == 0)
 		r = qcow2_check_scratch(&found, blank_header(blank), error);
-	if (r == 0)
-		r = qcow2_check_clusters(copy->fd, &found, false, error);
+	if (r < 0)
+		return r == -ENOEXEC ? -EBADMSG : r;
+	copy->size = found.virtual_size;
+	r = qcow2_check_clusters(copy->fd, &found, false, error);
 	if (r == 0)
 		r = qemu_img_check(disk->disks->options, copy->fd, error);
-	return r == -ENOEXEC ? -EBADMSG : r;
+	return r;
 }
 
 static int sync_copy(const struct copy *copy)
@@ -143,7 +146,7 @@ static int fill_record(struct copy *copy, const struct live_request *request)
 	const struct disk *disk = copy->disk;
 	struct layer_record *record = &copy->layer->record;
 
-	record->virtual_size = layer_virtual_size(disk->scratch->layer);
+	record->virtual_size = copy->size;
 	record->created = time(NULL);
 	strcpy(record->parent, disk->scratch->layer->record.id);
 	snprintf(record->note, sizeof(record->note), "%s", request->note ? request->note : "");

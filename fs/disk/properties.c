@@ -20,6 +20,7 @@
 #include "scratch.h"
 #include "table.h"
 #include "claim.h"
+#include "writable.h"
 
 #define KEEP_REVISIONS_MAX 1000
 
@@ -86,6 +87,22 @@ static int make_larger_layer(struct disk *disk, struct layer *layer, struct sent
 	return r < 0 ? report(error, r, "a larger layer cannot be made: %s", error_text(r)) : 0;
 }
 
+/* Whether the fold of a larger layer can go all the way down to the image. */
+static int check_growable(const struct disk *disk, uint64_t size, struct sentence *error)
+{
+	int r = 0;
+
+	for (const struct layer *layer = disk->head; layer && r == 0; layer = layer->parent) {
+		CLEANUP(close_fdp) int fd = layer_open_file(layer, O_RDONLY);
+
+		if (fd < 0)
+			return report(error, fd, "disk '%s': the file of layer %s cannot be opened: %s", disk->name,
+				      layer->record.id, error_text(fd));
+		r = writable_check_size(layer, fd, size, error);
+	}
+	return r < 0 ? report_context(error, r, "disk '%s': ", disk->name) : 0;
+}
+
 /* Growing is a commit of an empty layer with the new size; its fold makes the image grow. */
 static int grow(struct disk *disk, uint64_t size, struct sentence *error)
 {
@@ -103,6 +120,9 @@ static int grow(struct disk *disk, uint64_t size, struct sentence *error)
 	if (disk->scratch && scratch_is_dirty(disk->scratch))
 		return report(error, -EBUSY, "disk '%s' has changes in its scratch; 'reset' or 'commit' it first",
 			      disk->name);
+	r = check_growable(disk, size, error);
+	if (r < 0)
+		return r;
 	layer = layer_new(disks);
 	if (!layer)
 		return report(error, -ENOMEM, "out of memory");

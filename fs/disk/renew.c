@@ -19,10 +19,12 @@
 
 #include "claim.h"
 #include "image.h"
+#include "image_stamp.h"
 #include "job.h"
 #include "layer.h"
 #include "lock.h"
 #include "log.h"
+#include "other_format.h"
 #include "scratch.h"
 #include "session.h"
 #include "table.h"
@@ -195,6 +197,14 @@ static int begin_anew(struct family *family, struct disk *first, struct sentence
 	return r;
 }
 
+/* The disk keeps its format: for an image of another one it has to be protected anew. */
+static int check_format(const struct disk *disk, struct sentence *error)
+{
+	struct image_stamp stamp;
+
+	return image_compare(disk->root, false, &stamp) == IMAGE_SAME ? 0 : other_format_refuse(disk, error);
+}
+
 int renew_image(struct disks *disks, const char *name, struct sentence *error)
 {
 	CLEANUP(family_release) struct family family = { 0 };
@@ -210,6 +220,8 @@ int renew_image(struct disks *disks, const char *name, struct sentence *error)
 		report(error, r, "out of memory");
 	else
 		r = family_claim(&family, disk->root, error);
+	if (r == 0)
+		r = check_format(disk, error);
 	if (r == 0)
 		r = give_up(&family, disk->root, error);
 	if (r == 0)

@@ -288,7 +288,7 @@ int scratch_check(struct scratch *scratch, struct sentence *error)
 	return qcow2_check_scratch(&found, blank_header(blank), error);
 }
 
-int scratch_check_sealable(struct scratch *scratch, bool torn, struct sentence *error)
+int scratch_check_sealable(struct scratch *scratch, bool torn, uint64_t *ret_size, struct sentence *error)
 {
 	const struct disk *disk = scratch->disk;
 	struct qcow2_header header;
@@ -299,6 +299,8 @@ int scratch_check_sealable(struct scratch *scratch, bool torn, struct sentence *
 		r = qcow2_read_header(scratch->fd, &header, error);
 	if (r < 0)
 		return r;
+	if (ret_size)
+		*ret_size = header.virtual_size;
 	r = qcow2_check_clusters(scratch->fd, &header, torn, &why);
 	return r < 0 ? report(error, r,
 			      "%s ('qemu-img convert -f qcow2 -O qcow2 %s/%s COPY' keeps what it reads as, 'reset %s' gives it up)",

@@ -30,15 +30,17 @@ bool scratch_is_dirty(struct scratch *scratch);
 bool scratch_looks_dirty_locked(const struct scratch *scratch); /* the same, but changes nothing: for the status */
 
 /*
- * Whether the header still says what revertfs wrote. 0; -EBADMSG, or an I/O error, with a sentence.
+ * Whether the header still says what revertfs wrote (qcow2_check_scratch()). 0; -EBADMSG, or an I/O
+ * error, with a sentence.
  */
 int scratch_check(struct scratch *scratch, struct sentence *error);
 
 /*
  * Whether it may become a layer: its header, and its tables (qcow2_clusters.h, also for `torn`).
- * Nobody writes to it. Reads its tables, which takes some milliseconds. Errors as above.
+ * Nobody writes to it. Reads its tables, which takes some milliseconds. Errors as above. `ret_size`
+ * (NULL: not wanted) is its virtual size, which may have grown.
  */
-int scratch_check_sealable(struct scratch *scratch, bool torn, struct sentence *error);
+int scratch_check_sealable(struct scratch *scratch, bool torn, uint64_t *ret_size, struct sentence *error);
 
 /* Give a file owner, mode and xattrs of the disk's image, and no others. */
 int scratch_set_attributes(const struct disk *disk, int fd);

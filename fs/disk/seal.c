@@ -48,7 +48,7 @@ static int check_and_sync(struct seal *seal, struct sentence *error)
 	int r;
 
 	/* Only what is sealed aside may be a host crash's leftover, which can be torn. */
-	r = scratch_check_sealable(scratch, seal->kind == SEAL_ASIDE, &why);
+	r = scratch_check_sealable(scratch, seal->kind == SEAL_ASIDE, &seal->size, &why);
 	if (r < 0)
 		return report(
 			error, r,
@@ -71,14 +71,14 @@ static int prepare_layer(struct seal *seal, struct sentence *error)
 	struct disks *disks = disk->disks;
 	struct blank *blank;
 	struct layer *layer;
-	uint64_t size = layer_virtual_size(disk->scratch->layer);
 	int r;
 
 	pthread_mutex_lock(&disks->lock);
 	layer = disk->next;
 	disk->next = NULL;
 	pthread_mutex_unlock(&disks->lock);
-	if (layer && layer->record.virtual_size != size) {
+	if (layer && layer->record.virtual_size != seal->size) {
+		layer_forget_blank(layer);
 		layer_put(layer);
 		layer = NULL;
 	}
@@ -87,7 +87,7 @@ static int prepare_layer(struct seal *seal, struct sentence *error)
 	if (!layer)
 		return report(error, -ENOMEM, "out of memory");
 	seal->layer = layer;
-	layer->record.virtual_size = size;
+	layer->record.virtual_size = seal->size;
 	layer->record.created = time(NULL);
 	strcpy(layer->record.parent, disk->scratch->layer->record.id);
 	r = layer_blank(layer, &blank, error);

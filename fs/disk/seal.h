@@ -22,6 +22,7 @@ struct seal {
 	const char *snapshot;             /* SEAL_COMMIT: a name that the layer gets; or NULL */
 	const char *note;                 /* why; or NULL */
 	struct disk_record after;         /* disk.json as it is to be; seal_scratches() sets head and hold */
+	uint64_t size;                    /* virtual, of the scratch; seal_scratches() sets it */
 	struct layer *layer;              /* out: the new layer, a reference that the caller puts */
 	char name[SNAPSHOT_NAME_MAX + 1]; /* out, SEAL_ASIDE */
 };

@@ -14,10 +14,13 @@
 #define HEADER_READ_MAX 65536
 #define V2_HEADER_LENGTH 72
 #define V3_HEADER_LENGTH 104
+#define SECTOR 512
+#define BITMAPS_LENGTH 24
 #define CLUSTER_BITS_MIN 9
 #define CLUSTER_BITS_MAX 21 /* QEMU's */
 
 #define INCOMPATIBLE_DATA_FILE (1ULL << 2)
+#define INCOMPATIBLE_EXTENDED_L2 (1ULL << 4)
 #define INCOMPATIBLE_KNOWN 0x1fULL /* dirty, corrupt, data file, compression type, extended L2 entries */
 #define AUTOCLEAR_BITMAPS (1ULL << 0)
 
@@ -98,8 +101,15 @@ static int read_extension(const struct window *window, size_t offset, uint32_t t
 	case EXTENSION_DATA_FILE:
 		header->data_file = true;
 		break;
-	case EXTENSION_FEATURE_NAMES:
 	case EXTENSION_BITMAPS:
+		if (length < BITMAPS_LENGTH)
+			return report(error, -EBADMSG,
+				      "its qcow2 header has an extension for bitmaps that is cut short");
+		header->bitmaps = be32_at(window, offset);
+		header->bitmap_directory_size = be64_at(window, offset + 8);
+		header->bitmap_directory = be64_at(window, offset + 16);
+		break;
+	case EXTENSION_FEATURE_NAMES:
 		break;
 	default:
 		header->unknown_extension = true;
@@ -170,6 +180,9 @@ static int parse_window(const struct window *window, struct qcow2_header *header
 		r = read_version_3(window, header, error);
 	if (r == 0)
 		r = read_extensions(window, header, error);
+	/* What wrote to the file since knew nothing of bitmaps, and QEMU takes none of them for valid. */
+	if (!(header->autoclear & AUTOCLEAR_BITMAPS))
+		header->bitmaps = 0;
 	return r < 0 ? r : read_backing(window, header, error);
 }
 
@@ -187,6 +200,15 @@ int qcow2_read_header(int fd, struct qcow2_header *ret_header, struct sentence *
 	if (r == 0)
 		*ret_header = header;
 	return r;
+}
+
+uint64_t qcow2_l1_entries(const struct qcow2_header *header)
+{
+	uint64_t cluster_size = 1ULL << header->cluster_bits;
+	uint64_t entry_size = header->incompatible & INCOMPATIBLE_EXTENDED_L2 ? 16 : 8;
+	uint64_t table_reaches = cluster_size / entry_size * cluster_size;
+
+	return header->virtual_size / table_reaches + (header->virtual_size % table_reaches != 0);
 }
 
 int qcow2_check_alone(const struct qcow2_header *header, struct sentence *error)
@@ -213,10 +235,14 @@ int qcow2_check_scratch(const struct qcow2_header *found, const struct qcow2_hea
 		return report(error, -EBADMSG, "its header names an external data file");
 	if (found->encryption)
 		return report(error, -EBADMSG, "its header says that it is encrypted");
-	if (found->virtual_size != made->virtual_size)
-		return report(error, -EBADMSG,
-			      "its virtual size is %llu bytes instead of %llu; a disk grows by 'set NAME size='",
-			      (unsigned long long)found->virtual_size, (unsigned long long)made->virtual_size);
+	if (found->virtual_size < made->virtual_size || found->virtual_size % SECTOR)
+		return report(
+			error, -EBADMSG,
+			"its virtual size is %llu bytes instead of %llu; a disk may grow by whole sectors, and not shrink",
+			(unsigned long long)found->virtual_size, (unsigned long long)made->virtual_size);
+	if (found->l1_length < qcow2_l1_entries(found))
+		return report(error, -EBADMSG, "its virtual size of %llu bytes is more than its L1 table reaches",
+			      (unsigned long long)found->virtual_size);
 	if (found->version != made->version || found->cluster_bits != made->cluster_bits ||
 	    found->header_length != made->header_length || found->refcount_order != made->refcount_order ||
 	    found->compression != made->compression || found->incompatible != made->incompatible ||

@@ -23,12 +23,15 @@ struct qcow2_header {
 	uint32_t refcount_order;
 	uint32_t header_length;
 	uint32_t snapshots; /* internal ones, as libvirt takes them */
+	uint32_t bitmaps;   /* persistent ones, as checkpoints and backups have them */
 	uint32_t l1_length; /* entries */
 	uint64_t l1_offset;
 	uint64_t virtual_size;
 	uint64_t incompatible; /* feature bits */
 	uint64_t compatible;
 	uint64_t autoclear;
+	uint64_t bitmap_directory; /* where it is; its size */
+	uint64_t bitmap_directory_size;
 	uint8_t compression;
 	bool data_file;                      /* an external data file is named */
 	bool unknown_extension;              /* a header extension that QEMU may know and revertfs does not */
@@ -42,6 +45,9 @@ struct qcow2_header {
  */
 int qcow2_read_header(int fd, struct qcow2_header *ret_header, struct sentence *error);
 
+/* How many entries an L1 table has at least, for the virtual size. */
+uint64_t qcow2_l1_entries(const struct qcow2_header *header);
+
 /*
  * Whether nothing but the data is to be found by way of this header, apart from the backing file,
  * which who opens the file names itself: no data file, no encryption, no incompatible feature and
@@ -51,10 +57,10 @@ int qcow2_read_header(int fd, struct qcow2_header *ret_header, struct sentence *
 int qcow2_check_alone(const struct qcow2_header *header, struct sentence *error);
 
 /*
- * Whether a scratch still is what revertfs made of its blank: same backing file, format and size,
- * no data file, no encryption, no feature that was not there. 0, or -EBADMSG with a sentence that
- * says what was changed. Internal snapshots and bitmaps (libvirt's checkpoints) are allowed: they
- * add data and lead nowhere.
+ * Whether a scratch still is what revertfs made of its blank: same backing file and format, no data
+ * file, no encryption, no feature that was not there. 0, or -EBADMSG with a sentence that says what
+ * was changed. Internal snapshots and bitmaps (libvirt's checkpoints) are allowed: they add data and
+ * lead nowhere. So is a larger virtual size (virsh blockresize, vol-resize, qemu-img resize).
  */
 int qcow2_check_scratch(const struct qcow2_header *found, const struct qcow2_header *made, struct sentence *error);
 

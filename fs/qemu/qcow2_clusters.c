@@ -123,7 +123,6 @@ static int walk_table(struct walk *walk, uint64_t offset, struct sentence *error
 /* What the header says of the tables, within the bounds that QEMU has too. */
 static int measure(struct walk *walk, const struct qcow2_header *header, struct sentence *error)
 {
-	uint64_t table_reaches, entries;
 	struct stat stat;
 
 	if (fstat(walk->fd, &stat) < 0)
@@ -138,9 +137,7 @@ static int measure(struct walk *walk, const struct qcow2_header *header, struct 
 	if (walk->file_clusters == 0 || walk->file_clusters > FILE_CLUSTERS_MAX)
 		return report(error, -EBADMSG, "it has %llu clusters, and more than %llu cannot be looked at",
 			      (unsigned long long)walk->file_clusters, (unsigned long long)FILE_CLUSTERS_MAX);
-	entries = walk->cluster_size / (walk->words * sizeof(*walk->l2));
-	table_reaches = entries * walk->cluster_size;
-	walk->l1_length = header->virtual_size / table_reaches + (header->virtual_size % table_reaches != 0);
+	walk->l1_length = qcow2_l1_entries(header);
 	if (header->l1_length < walk->l1_length || header->l1_length > L1_BYTES_MAX / sizeof(*walk->l1))
 		return report(error, -EBADMSG, "its L1 table has %u entries, which its virtual size does not go with",
 			      header->l1_length);

@@ -184,7 +184,7 @@ static void choose_leftover(struct participant *participant)
 		participant->prefix = ASIDE_CRASH;
 	if (!participant->prefix)
 		return;
-	participant->leftover = scratch_check_sealable(scratch, true, NULL) == -EBADMSG ? LEFT_LOST : LEFT_ASIDE;
+	participant->leftover = scratch_check_sealable(scratch, true, NULL, NULL) == -EBADMSG ? LEFT_LOST : LEFT_ASIDE;
 }
 
 /*

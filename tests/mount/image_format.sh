@@ -105,6 +105,7 @@ nothing_is_folded_into_it() {
 	ctl_fails EBUSY 'snapshot layers.img one' 'looks like qcow2'
 	ctl 'set layers.img keep-revisions=0'
 	ctl_fails EBUSY 'fold layers.img' 'looks like qcow2'
+	ctl_fails EBUSY 'set layers.img image=new' 'looks like qcow2'
 	restart_daemon
 	ctl_fails EBUSY 'fold layers.img' 'looks like qcow2'
 	cmp "$IMAGES/layers.img" "$WORK/good"

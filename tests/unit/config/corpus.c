@@ -19,8 +19,8 @@ static void feed_options(const void *data, size_t size)
 	write_file("json", data, size);
 	r = options_read(3, arguments, &options, &error);
 	if (r == 0)
-		check(options.images && options.mount && options.state && options.qemu_img &&
-		      options.max_jobs && options.max_layers && options.qemu_timeout);
+		check(options.images && options.mount && options.state && options.qemu_img && options.max_jobs &&
+		      options.max_layers && options.qemu_timeout);
 	else
 		check(r < 0 && *error.text && text_is_clean(error.text));
 	options_free(&options);

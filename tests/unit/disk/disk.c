@@ -425,7 +425,7 @@ TEST(a_scratch_whose_header_was_rewritten_is_not_sealed_and_a_reset_mends_it)
 		"qemu-img rebase -u -f qcow2 -b /etc/passwd -F raw '%s'",
 		"qemu-img rebase -u -f qcow2 -b '' '%s'",
 		"qemu-img amend -f qcow2 -o lazy_refcounts=on '%s'",
-		"qemu-img resize -q -f qcow2 '%s' 2M",
+		"qemu-img resize -q -f qcow2 --shrink '%s' 512k",
 		"printf 'QFIx' | dd of='%s' conv=notrunc status=none",
 		"truncate -s 80 '%s'",
 		"truncate -s 0 '%s'",

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "qcow2_clusters.h"
+#include "qcow2_writable.h"
 
 CORPUS(qcow2, "qcow2", any_qcow2_header_is_refused_or_read)
 CORPUS(clusters, "clusters", any_tables_are_refused_or_read_as_the_file_takes)
@@ -25,7 +26,9 @@ static void feed_qcow2(const void *data, size_t size)
 
 		if (r == 0)
 			check(strlen(header.backing) <= QCOW2_BACKING_MAX &&
-			      (qcow2_check_scratch(&header, &header, &error) == 0 || *error.text));
+			      (qcow2_check_scratch(&header, &header, &error) == 0 || *error.text) &&
+			      (qcow2_check_writable(fd, &header, &error) == 0 || *error.text) &&
+			      (qcow2_check_growable(fd, &header, &error) == 0 || *error.text));
 		else
 			check((r == -ENOEXEC || r == -EBADMSG) && *error.text);
 		check(text_is_clean(error.text));

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Whether a qcow2 file that stands on its own may be written into and made larger, told without
+ * starting a process.
+ */
+#ifndef REVERTFS_QEMU_QCOW2_WRITABLE_H
+#define REVERTFS_QEMU_QCOW2_WRITABLE_H
+
+#include <stdbool.h>
+
+#include "qcow2.h"
+#include "util.h"
+
+/*
+ * Whether the file may be written into. 0, or -EBADMSG with a sentence that begins with "it" and
+ * says what to do: QEMU has marked it corrupt, or a bitmap is in use. Then a QEMU has it open, or
+ * died with it. An error of reading, with a sentence.
+ */
+int qcow2_check_writable(int fd, const struct qcow2_header *header, struct sentence *error);
+
+/*
+ * Whether qemu-img can give the file a larger virtual size. 0, or -EOPNOTSUPP with a sentence that
+ * begins with "it": it is of compat 0.10 and has internal snapshots, or a bitmap is in use. An error
+ * of reading, with a sentence.
+ */
+int qcow2_check_growable(int fd, const struct qcow2_header *header, struct sentence *error);
+
+/*
+ * Whether the counts of its clusters may be wrong: a QEMU that puts them off (lazy_refcounts) died
+ * with it. Whoever writes into it before `qemu-img check -r all` writes over its data.
+ */
+bool qcow2_is_dirty(const struct qcow2_header *header);
+
+#endif
