@@ -264,16 +264,6 @@ bool scratch_is_dirty(struct scratch *scratch)
 	return true;
 }
 
-bool scratch_looks_dirty_locked(const struct scratch *scratch)
-{
-	const struct blank *blank = scratch->layer->blank;
-	struct stat stat;
-
-	if (atomic_load(&scratch->touched))
-		return true;
-	return blank && fstat(scratch->fd, &stat) == 0 && !blank_matches(blank, &stat);
-}
-
 int scratch_check(struct scratch *scratch, struct sentence *error)
 {
 	struct qcow2_header found;

@@ -27,7 +27,6 @@ int scratch_adopt(struct disk *disk, struct layer *layer);
 
 /* Whether it has been written to. Looks at the file; makes a disk whose state is PRISTINE DIRTY. */
 bool scratch_is_dirty(struct scratch *scratch);
-bool scratch_looks_dirty_locked(const struct scratch *scratch); /* the same, but changes nothing: for the status */
 
 /*
  * Whether the header still says what revertfs wrote (qcow2_check_scratch()). 0; -EBADMSG, or an I/O

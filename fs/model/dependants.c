@@ -4,21 +4,28 @@
 #include "layer.h"
 #include "session.h"
 
-/* A disk that stands on one of the root's layers, for people; layers that only names keep have none. */
+static bool has_layers_locked(const struct disk *disk, const struct layer *root)
+{
+	return disk->root == root && ((disk->head && disk->head != root) || (disk->hold && disk->hold != root));
+}
+
+/* The image's own disk, or else a clone, with layers; NULL where they are kept by names alone. */
 static const struct disk *find_layers_locked(const struct layer *root)
 {
-	const struct disk *disk = root->disks->first;
+	const struct disk *found = NULL;
 
-	while (disk && (disk->root != root || (disk->head == root && (!disk->hold || disk->hold == root))))
-		disk = disk->next_disk;
-	return disk;
+	for (const struct disk *disk = root->disks->first; disk; disk = disk->next_disk)
+		if (has_layers_locked(disk, root) && (!found || !disk->record.origin))
+			found = disk;
+	return found;
 }
 
 /* Whether its scratch is in use, or has data that a verb or the next start may keep. */
 static bool is_kept_locked(const struct disk *disk)
 {
 	return disk_is_kept_open_locked(disk) || session_is_active_locked(disk) ||
-	       (disk->state == DISK_DIRTY && (disk->claimed || disk->record.fate != FATE_DISCARD));
+	       ((disk->claimed || disk->record.fate != FATE_DISCARD) && disk->scratch &&
+		scratch_looks_dirty_locked(disk->scratch));
 }
 
 static const struct disk *find_hold_locked(const struct layer *root)

@@ -16,15 +16,15 @@
 #include "model.h"
 
 /*
- * The disk, a reference, or NULL; not one whose root is `but`. *ret_moved says that the file is not
- * where the disk has its name. Blocks for the file's filesystem.
+ * The disk, a reference, or NULL; not one whose root is `but`. *ret_moved says that the file is
+ * not where the disk has its name. Blocks for the file's filesystem.
  */
 struct disk *disks_find_image(struct disks *disks, const struct image_stamp *stamp, const struct layer *but,
 			      bool *ret_moved);
 
 /*
- * A disk, not of the root `but`, whose record has the identity of the file, behind `previous` (NULL:
- * the first): a reference, for the one on `previous`, which is given up.
+ * A disk, not of the root `but`, whose record has the identity of the file, behind `previous`
+ * (NULL: the first): a reference, for the one on `previous`, which is given up.
  */
 struct disk *disks_step_identity(struct disks *disks, const struct image_stamp *stamp, const struct layer *but,
 				 struct disk *previous);

@@ -125,3 +125,13 @@ bool disk_is_open_locked(const struct disk *disk)
 {
 	return disk_is_kept_open_locked(disk) || (disk->scratch && disk->scratch->onlookers.open);
 }
+
+bool scratch_looks_dirty_locked(const struct scratch *scratch)
+{
+	const struct blank *blank = scratch->layer->blank;
+	struct stat stat;
+
+	if (atomic_load(&scratch->touched))
+		return true;
+	return blank && fstat(scratch->fd, &stat) == 0 && !blank_matches(blank, &stat);
+}

@@ -34,9 +34,9 @@
 /*
  * The record changes by layer_update() alone, after its file has been replaced, and then only those
  * members are written that have changed. Id, image and format never change; they may be read
- * without the lock. So may what is told of the layer (created, domain, note, consistency) by a claim
- * or pin on the layer, since only a fold into it changes that. State, names and stamp want the lock,
- * or disks->records; so does virtual_size (layer_virtual_size()).
+ * without the lock. So may what is told of the layer (created, domain, note, consistency) by a
+ * claim or pin on the layer, since only a fold into it changes that. State, names and stamp want
+ * the lock, or disks->records; so does virtual_size (layer_virtual_size()).
  */
 struct layer {
 	struct disks *disks;
@@ -196,5 +196,8 @@ void disk_free(struct disk *disk); /* a disk that no other thread has seen */
 void scratch_put_locked(struct scratch *scratch);
 bool disk_is_open_locked(const struct disk *disk);      /* somebody reads or writes its scratch */
 bool disk_is_kept_open_locked(const struct disk *disk); /* ... who is no onlooker */
+
+/* Whether it has been written to; asks its file, since writes may bypass the daemon. */
+bool scratch_looks_dirty_locked(const struct scratch *scratch);
 
 #endif

@@ -1,0 +1,210 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# A golden image that is replaced: clones that have nothing of their own begin with the new one, as they would with a commit; what stands on
+# the old one is refused, named, and given up by the command that the refusal names, typed as it stands.
+. "$TESTLIB"
+need_fuse
+need jq qemu-img qemu-io
+
+start_daemon || fail "the daemon starts"
+
+uuid() {
+	printf '00000000-0000-4000-8000-%012d' "$1"
+}
+begins() {
+	ctl "prepare $(uuid "$2") domain=d$2 $MNT/$1 target=vda" >&2
+}
+ends() {
+	ctl "release $(uuid "$2") domain=d$2 reason=${3:-shutdown} vda source=$MNT/$1" >&2
+}
+# golden NAME PATTERN [SIZE]: an image of that pattern in its place, by rename.
+golden() {
+	make_image next qcow2 "${3:-8M}" "$2"
+	mv "$IMAGES/next" "$IMAGES/$1"
+}
+with_clones() {
+	local n
+	golden "$1" 1
+	ctl "protect $1"
+	for n in 1 2 3; do ctl "clone $1 $n-$1"; done
+}
+virtual_size() {
+	qemu-img info -U --output=json "$MNT/$1" | jq '."virtual-size"'
+}
+# Types what stands in quotes behind WORDS in the refusal of COMMAND.
+refused_with() {
+	ctl "$1" | jq -r .error | tee "$WORK/refusal" >&2
+	grep -q "$2" "$WORK/refusal"
+	grep -o "'$3'" "$WORK/refusal" | head -1 | tr -d "'" >"$WORK/way"
+	test -s "$WORK/way"
+}
+way_out() {
+	ctl "$(cat "$WORK/way")" >&2
+}
+
+clones_follow() {
+	with_clones g.qcow2
+	golden g.qcow2 2
+	begins 1-g.qcow2 1
+	guest_reads 1-g.qcow2 0 1M 2
+	ends 1-g.qcow2 1
+	ctl "reset 2-g.qcow2"
+	guest_reads 2-g.qcow2 0 1M 2
+	guest_reads 3-g.qcow2 0 1M 2
+	ctl "reset g.qcow2"
+	guest_reads g.qcow2 0 1M 2
+}
+
+# As rsync --inplace and cp do.
+in_place() {
+	make_image next qcow2 8M 3
+	cat "$IMAGES/next" >"$IMAGES/g.qcow2"
+	rm "$IMAGES/next"
+	ctl "reset 3-g.qcow2"
+	guest_reads 3-g.qcow2 0 1M 3
+}
+
+of_another_size() {
+	golden g.qcow2 4 12M
+	ctl "reset 1-g.qcow2"
+	for name in 1-g.qcow2 2-g.qcow2 3-g.qcow2 g.qcow2; do
+		same "$(virtual_size $name)" $((12 << 20))
+		guest_reads $name 11M 1M 4
+		same "$(status_of $name .state)" pristine
+	done
+	# What a clone keeps from here on stands on the new one.
+	guest_write 2-g.qcow2 11M 64k 5
+	ctl "commit 2-g.qcow2"
+	guest_reads 2-g.qcow2 11M 64k 5
+	ctl "rm 2-g.qcow2" || rm "$MNT/2-g.qcow2"
+}
+
+# What the next start throws away anyhow stands in nobody's way.
+discarded() {
+	begins 1-g.qcow2 1
+	guest_write 1-g.qcow2 0 64k 6
+	ends 1-g.qcow2 1 failed
+	begins 3-g.qcow2 3
+	guest_write 3-g.qcow2 0 64k 6
+	kill_daemon
+	another_boot
+	golden g.qcow2 7
+	start_daemon
+	begins 1-g.qcow2 1
+	guest_reads 1-g.qcow2 0 1M 7
+	ends 1-g.qcow2 1
+	begins 3-g.qcow2 3
+	guest_reads 3-g.qcow2 0 1M 7
+	ends 3-g.qcow2 3
+}
+
+layers_refuse() {
+	with_clones l.qcow2
+	ctl "set l.qcow2 keep-revisions=3"
+	guest_write l.qcow2 0 64k 2
+	ctl "commit l.qcow2"
+	golden l.qcow2 3
+	refused_with "reset 1-l.qcow2" "layers of the disk 'l.qcow2'" "set [^']* image=new"
+	! begins 1-l.qcow2 1
+	way_out
+	for name in l.qcow2 1-l.qcow2 2-l.qcow2 3-l.qcow2; do guest_reads $name 0 1M 3; done
+	begins 1-l.qcow2 1
+	ends 1-l.qcow2 1
+	# A layer that was given up is kept, and can be read.
+	same "$(find "$STATE/lost" -name '*.qcow2' | wc -l)" 1
+	qemu-img info -U --output=json "$(find "$STATE/lost" -name '*.qcow2')" | jq -e '.format == "qcow2"' >&2
+}
+
+clones_layers_refuse() {
+	guest_write 2-l.qcow2 0 64k 4
+	ctl "commit 2-l.qcow2"
+	golden l.qcow2 5
+	refused_with "reset l.qcow2" "layers of the disk '2-l.qcow2'" "set [^']* image=new"
+	rm "$MNT/2-l.qcow2"
+	ctl "reset l.qcow2"
+	guest_reads 1-l.qcow2 0 1M 5
+}
+
+names_refuse() {
+	with_clones n.qcow2
+	ctl "snapshot n.qcow2 monday"
+	golden n.qcow2 2
+	refused_with "reset n.qcow2" "the snapshot 'monday' of the disk 'n.qcow2'" "set [^']* image=new"
+	refused_with "reset 1-n.qcow2" "the snapshot 'monday' of the disk 'n.qcow2'" "set [^']* image=new"
+	ctl "delete n.qcow2 monday"
+	ctl "reset 1-n.qcow2"
+	guest_reads n.qcow2 0 1M 2
+	ctl "snapshot n.qcow2 tuesday"
+	golden n.qcow2 3
+	refused_with "reset n.qcow2" tuesday "set [^']* image=new"
+	way_out
+	guest_reads 2-n.qcow2 0 1M 3
+	ctl_fails ENOENT "revert n.qcow2 tuesday"
+}
+
+scratches_refuse() {
+	with_clones s.qcow2
+	guest_write 1-s.qcow2 0 64k 2
+	golden s.qcow2 3
+	refused_with "reset s.qcow2" "the scratch of the disk '1-s.qcow2'" "set [^']* image=new"
+	refused_with "commit 1-s.qcow2" "changes in the scratch" "reset [^']*"
+	way_out
+	guest_reads 1-s.qcow2 0 1M 3
+	guest_reads s.qcow2 0 1M 3
+	guest_write 1-s.qcow2 0 64k 4
+	golden s.qcow2 5
+	refused_with "reset 2-s.qcow2" "the scratch of the disk '1-s.qcow2'" "set [^']* image=new"
+	rm -f "$STATE"/lost/*
+	way_out
+	same "$(find "$STATE/lost" -name '*.qcow2' | wc -l)" 1
+	guest_reads 1-s.qcow2 0 1M 5
+}
+
+# A guest that runs goes on reading what it began with; until it has stopped, the new image waits.
+# In the one process that has the disk open, as a QEMU has.
+guest() {
+	local line
+	echo "$1" >&"${GUEST[1]}"
+	while read -r line <&"${GUEST[0]}"; do
+		[[ $line != *failed* ]] || return 1
+		[[ $line != *bytes\ at* ]] || return 0
+	done
+	return 1
+}
+
+running_refuse() {
+	begins 3-s.qcow2 3
+	coproc GUEST { qemu-io -f qcow2 "$MNT/3-s.qcow2" 2>&1; }
+	guest 'write -P 8 1M 64k'
+	golden s.qcow2 6
+	refused_with "reset 1-s.qcow2" "the scratch of the disk '3-s.qcow2'" "set [^']* image=new"
+	ctl_fails EBUSY "set s.qcow2 image=new" "3-s.qcow2"
+	guest 'read -P 5 0 1M'
+	exec {GUEST[1]}>&-
+	wait "$GUEST_PID"
+	ends 3-s.qcow2 3
+	ctl "reset 1-s.qcow2"
+	guest_reads 3-s.qcow2 0 1M 6
+}
+
+held_refuse() {
+	begins 2-s.qcow2 2
+	guest_write 2-s.qcow2 0 64k 9
+	ends 2-s.qcow2 2 saved
+	golden s.qcow2 7
+	refused_with "reset 1-s.qcow2" "the saved domain 'd2'" "set [^']* image=new"
+	ctl "reset 2-s.qcow2 force=yes"
+	ctl "reset 1-s.qcow2"
+	guest_reads 2-s.qcow2 0 1M 7
+}
+
+promise "clones without data begin with the golden image that took the old one's place" clones_follow
+promise "... and with one that was written over the old one" in_place
+promise "... and with one of another size, all of them" of_another_size
+promise "data that is to be discarded stands in nobody's way" discarded
+promise "layers on the old image refuse, and the refusal's command gives them up, to lost/" layers_refuse
+promise "a clone's layers refuse, and go with it" clones_layers_refuse
+promise "a snapshot of the image itself refuses, and never comes to mean other bytes" names_refuse
+promise "a clone's data that is kept refuses, and both ways out work" scratches_refuse
+promise "a running clone refuses, reads what it began with, and follows when it has stopped" running_refuse
+promise "a saved clone refuses" held_refuse
