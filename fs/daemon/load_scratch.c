@@ -187,9 +187,12 @@ static const char *why_there_is_none(const struct disk *disk)
 void load_scratch(struct disk *disk)
 {
 	int r = scratch_adopt(disk, disk_base(disk));
-	const char *replaced = r == 0 ? mend(disk) : r == -ENOENT ? why_there_is_none(disk) : NULL;
+	const char *replaced;
 	struct sentence why;
 
+	if (r == 0 && disk->session)
+		disk->scratch->contents = disk->session->contents;
+	replaced = r == 0 ? mend(disk) : r == -ENOENT ? why_there_is_none(disk) : NULL;
 	if (replaced) {
 		log_debug("disk", "start: '%s': a fresh scratch: %s", disk->name, replaced);
 		r = scratch_replace(disk, disk_base(disk), &why);

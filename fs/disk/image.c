@@ -30,7 +30,7 @@
 /* --- the record ------------------------------------------------------------------------------- */
 
 /* Another disk of the image may have changed names or stamp since the caller looked. */
-static int record_content(struct layer *root, const struct layer_record *now)
+static int record_content(struct layer *root, const struct layer_record *now, bool another)
 {
 	struct layer_record record;
 	int r = 0;
@@ -39,8 +39,13 @@ static int record_content(struct layer *root, const struct layer_record *now)
 		record = root->record;
 		record.stamp = now->stamp;
 		record.virtual_size = now->virtual_size;
+		record.contents += another;
 		r = layer_update(root, &record);
 	}
+	/* Views of it are other files from here on (view.h). */
+	if (r == 0 && another)
+		LOCKED (&root->disks->lock)
+			root->serial = ++root->disks->last_serial;
 	return r;
 }
 
@@ -158,7 +163,8 @@ static void release_others(struct others *others)
 	free(others->list);
 }
 
-static int record_size(struct disk *disk, const struct layer_record *now, struct sentence *error)
+/* `another`: it is not the content that scratches stand on so far. */
+static int record_image(struct disk *disk, const struct layer_record *now, bool another, struct sentence *error)
 {
 	struct layer *root = disk->root;
 	struct others others = { 0 };
@@ -167,7 +173,7 @@ static int record_size(struct disk *disk, const struct layer_record *now, struct
 	int r = resized ? claim_idle_others(disk, &others) : 0;
 
 	if (r == 0)
-		r = record_content(root, now);
+		r = record_content(root, now, another);
 	if (r < 0)
 		report(error, r, "disk '%s': what its image is now cannot be recorded: %s", disk->name, error_text(r));
 	if (r == 0 && resized) {
@@ -192,7 +198,7 @@ static int take_content(struct disk *disk, struct layer_record *now, struct sent
 	if (r < 0)
 		return report_context(
 			error, r, "disk '%s': its image was changed and cannot be taken as it is now: ", disk->name);
-	return record_size(disk, now, error);
+	return record_image(disk, now, true, error);
 }
 
 /* --- what a verb asks ------------------------------------------------------------------------- */
@@ -230,20 +236,43 @@ static int refuse_changed(const struct disk *disk, bool replaced, bool others, c
 		disk->name, how, disk->name, disk->name);
 }
 
+/* The image is looked at, and changed in its record, by one thread at a time. */
+static void begin_renewing(struct layer *root)
+{
+	LOCKED (&root->disks->lock) {
+		while (root->renewing)
+			pthread_cond_wait(&root->disks->changed, &root->disks->lock);
+		root->renewing = true;
+	}
+}
+
+static void end_renewing(struct layer *root)
+{
+	LOCKED (&root->disks->lock) {
+		root->renewing = false;
+		pthread_cond_broadcast(&root->disks->changed);
+	}
+}
+
 int image_take(struct disk *disk, struct sentence *error)
 {
 	struct layer_record now = { 0 };
+	int r;
 
-	return take_content(disk, &now, error);
+	begin_renewing(disk->root);
+	r = take_content(disk, &now, error);
+	end_renewing(disk->root);
+	return r;
 }
 
-int image_check(struct disk *disk, bool scratch_depends, struct sentence *error)
+/* Somebody changed it; another disk of the image may have taken it by now. */
+static int look_again(struct disk *disk, bool scratch_depends, struct sentence *error)
 {
 	struct layer *root = disk->root;
 	struct layer_record now = { 0 };
-	struct sentence what;
-	bool others = false;
 	int state = image_compare(root, is_being_folded(disk->disks, root), &now.stamp), r;
+	bool replaced = state == IMAGE_REPLACED, others = false;
+	struct sentence what;
 
 	if (state < 0)
 		return report(error, state, "disk '%s': its image cannot be reached: %s", disk->name,
@@ -254,14 +283,31 @@ int image_check(struct disk *disk, bool scratch_depends, struct sentence *error)
 	if (r < 0)
 		return r;
 	LOCKED (&disk->disks->lock)
-		others = image_has_dependants_locked(root, disk, &what);
+		others = image_has_dependants_locked(root, disk, replaced, &what);
 	if (others || scratch_depends)
-		return refuse_changed(disk, state == IMAGE_REPLACED, others, &what, error);
+		return refuse_changed(disk, replaced, others, &what, error);
 	r = take_content(disk, &now, error);
 	if (r == 0)
 		log_warning(
 			"disk '%s': its image was %s outside revertfs; nothing depended on it, so the disk now begins with the new content",
-			disk->name, state == IMAGE_REPLACED ? "replaced" : "changed");
+			disk->name, replaced ? "replaced" : "changed");
+	return r;
+}
+
+int image_check(struct disk *disk, bool scratch_depends, struct sentence *error)
+{
+	struct layer *root = disk->root;
+	struct image_stamp now;
+	struct sentence why;
+	int r = scratch_depends && disk->scratch ? scratch_check_image(disk->scratch, &why) : 0;
+
+	if (r < 0)
+		return report(error, -EBUSY, "disk '%s': %s; 'reset %s' gives it up", disk->name, why.text, disk->name);
+	if (image_compare(root, is_being_folded(disk->disks, root), &now) == IMAGE_SAME)
+		return 0;
+	begin_renewing(root);
+	r = look_again(disk, scratch_depends, error);
+	end_renewing(root);
 	return r;
 }
 
@@ -283,7 +329,7 @@ static int bind(struct disk *disk, bool unchanged, struct sentence *error)
 		r = image_claim_file(disk->disks, root->record.image, root, &now.stamp, error);
 	if (r < 0)
 		return report_context(error, r, "disk '%s': ", disk->name);
-	return record_size(disk, &now, error);
+	return record_image(disk, &now, false, error);
 }
 
 int image_set(struct disk *disk, const char *value, struct sentence *error)
@@ -292,7 +338,9 @@ int image_set(struct disk *disk, const char *value, struct sentence *error)
 
 	if (strcmp(value, "unchanged") != 0 && strcmp(value, "as-is") != 0)
 		return report(error, -EINVAL, "image must be unchanged, as-is or new");
+	begin_renewing(disk->root);
 	r = bind(disk, strcmp(value, "unchanged") == 0, error);
+	end_renewing(disk->root);
 	if (r == 0)
 		log_warning("disk '%s': its image is taken as it is, with what stands on it, as 'set image=%s' said",
 			    disk->name, value);

@@ -91,6 +91,7 @@ static int install(struct disk *disk, struct layer *layer, int fd)
 	pthread_mutex_lock(&disk->disks->lock);
 	scratch->serial = ++disk->disks->last_serial;
 	scratch->layer = layer_get_locked(layer);
+	scratch->contents = disk->root->record.contents;
 	scratch->disk = disk;
 	disk->refs++;
 	old = disk->scratch;
@@ -278,13 +279,27 @@ int scratch_check(struct scratch *scratch, struct sentence *error)
 	return qcow2_check_scratch(&found, blank_header(blank), error);
 }
 
+int scratch_check_image(const struct scratch *scratch, struct sentence *error)
+{
+	const struct disk *disk = scratch->disk;
+	bool same = true;
+
+	LOCKED (&disk->disks->lock)
+		same = scratch->contents == disk->root->record.contents;
+	return same ? 0
+		    : report(error, -EBADMSG,
+			     "its image was replaced since the scratch was made, and the scratch's data stands on what is gone");
+}
+
 int scratch_check_sealable(struct scratch *scratch, bool torn, uint64_t *ret_size, struct sentence *error)
 {
 	const struct disk *disk = scratch->disk;
 	struct qcow2_header header;
 	struct sentence why;
-	int r = scratch_check(scratch, error);
+	int r = scratch_check_image(scratch, error);
 
+	if (r == 0)
+		r = scratch_check(scratch, error);
 	if (r == 0)
 		r = qcow2_read_header(scratch->fd, &header, error);
 	if (r < 0)

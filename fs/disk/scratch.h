@@ -35,9 +35,15 @@ bool scratch_is_dirty(struct scratch *scratch);
 int scratch_check(struct scratch *scratch, struct sentence *error);
 
 /*
- * Whether it may become a layer: its header, and its tables (qcow2_clusters.h, also for `torn`).
- * Nobody writes to it. Reads its tables, which takes some milliseconds. Errors as above. `ret_size`
- * (NULL: not wanted) is its virtual size, which may have grown.
+ * Whether its image still has the content that it was made on. -EBADMSG with a sentence where
+ * another one was taken for the image since, while its guest ran.
+ */
+int scratch_check_image(const struct scratch *scratch, struct sentence *error);
+
+/*
+ * Whether it may become a layer: its image, its header, and its tables (qcow2_clusters.h, also for
+ * `torn`). Nobody writes to it. Reads its tables, which takes some milliseconds. Errors as above.
+ * `ret_size` (NULL: not wanted) is its virtual size, which may have grown.
  */
 int scratch_check_sealable(struct scratch *scratch, bool torn, uint64_t *ret_size, struct sentence *error);
 

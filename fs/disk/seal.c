@@ -34,6 +34,7 @@
 
 #include "io.h"
 #include "layer.h"
+#include "lock.h"
 #include "log.h"
 #include "scratch.h"
 #include "table.h"
@@ -326,6 +327,27 @@ static void adopt_layer(struct seal *seal)
 	log_debug("disk", "seal '%s': 5 fresh scratch on layer %s", disk->name, disk_base(disk)->record.id);
 }
 
+/* From here on no other content is taken for the image: what is sealed would stand on it. */
+static void hold_images(const struct seal *seals, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct layer *root = seals[i].disk->root;
+
+		LOCKED (&root->disks->lock) {
+			while (root->renewing)
+				pthread_cond_wait(&root->disks->changed, &root->disks->lock);
+			root->sealing++;
+		}
+	}
+}
+
+static void release_images(const struct seal *seals, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		LOCKED (&seals[i].disk->disks->lock)
+			seals[i].disk->root->sealing--;
+}
+
 static int do_steps(struct disks *disks, struct seal *seals, size_t count, const char *uuid, const char *domain,
 		    struct sentence *error)
 {
@@ -394,8 +416,8 @@ static int fulfil_intent(struct disks *disks, struct seal *seals, size_t count, 
 	return result;
 }
 
-int seal_scratches(struct disks *disks, struct seal *seals, size_t count, const char *uuid, const char *domain,
-		   struct sentence *error)
+static int seal_held(struct disks *disks, struct seal *seals, size_t count, const char *uuid, const char *domain,
+		     struct sentence *error)
 {
 	bool promised = uuid && count_moves(seals, count) > 1;
 	int r = do_steps(disks, seals, count, uuid, domain, error);
@@ -422,6 +444,17 @@ int seal_scratches(struct disks *disks, struct seal *seals, size_t count, const 
 		adopt_layer(&seals[i]);
 	}
 	return 0;
+}
+
+int seal_scratches(struct disks *disks, struct seal *seals, size_t count, const char *uuid, const char *domain,
+		   struct sentence *error)
+{
+	int r;
+
+	hold_images(seals, count);
+	r = seal_held(disks, seals, count, uuid, domain, error);
+	release_images(seals, count);
+	return r;
 }
 
 /*

@@ -378,8 +378,10 @@ int record_load_layer(int directory, const char *file, struct layer_record *ret_
 	record.state = (enum layer_state)read_choice(&reader, "state", state_names, ARRAY_SIZE(state_names));
 	record.virtual_size = read_u64(&reader, "virtual-size", true);
 	record.created = (time_t)read_u64(&reader, "created", true);
-	if (record.image)
+	if (record.image) {
 		read_stamp(&reader, &record.stamp);
+		record.contents = read_u64(&reader, "contents", false);
+	}
 	read_names(&reader, &record);
 	record.becomes_head = read_bool(&reader, "becomes-head");
 	read_text(&reader, "domain", record.domain, sizeof(record.domain), text_is_clean, false);
@@ -414,6 +416,7 @@ int record_save_layer(int directory, const char *file, const struct layer_record
 		json_set_u64(object, "mtime", (uint64_t)record->stamp.modified.tv_sec);
 		json_set_u64(object, "mtime-nsec", (uint64_t)record->stamp.modified.tv_nsec);
 		set_text(object, "identity", record->stamp.identity);
+		json_set_u64(object, "contents", record->contents);
 	}
 	for (size_t i = 0; i < record->name_count; i++) {
 		struct json_object *name = json_object_new_object();
@@ -458,6 +461,7 @@ int record_load_session(int directory, const char *file, struct session_record *
 	record.armed = read_bool(&reader, "armed");
 	record.on_hold = read_bool(&reader, "on-hold");
 	record.continued = read_bool(&reader, "continued");
+	record.contents = read_u64(&reader, "contents", false);
 	if (json_get_string(object, "source", &source) < 0)
 		wrong(&reader);
 	if (reader.error)
@@ -485,6 +489,7 @@ int record_save_session(int directory, const char *file, const struct session_re
 	json_set_bool(object, "armed", record->armed);
 	json_set_bool(object, "on-hold", record->on_hold);
 	json_set_bool(object, "continued", record->continued);
+	json_set_u64(object, "contents", record->contents);
 	return save(directory, file, object, false);
 }
 

@@ -95,6 +95,7 @@ struct layer_record {
 	uint64_t virtual_size;
 	time_t created;
 	struct image_stamp stamp; /* of a root */
+	uint64_t contents;        /* of a root: how many times another content was taken for its image */
 	struct layer_name *names;
 	size_t name_count;
 	bool becomes_head;             /* sealed to be the head: start-up completes that after a crash */
@@ -112,8 +113,9 @@ struct session_record {
 	uint64_t mount; /* id of the mount that the domain uses (handover_mount()) */
 	time_t since;
 	bool armed;
-	bool on_hold;   /* began on a hold, with a restored guest */
-	bool continued; /* began with a scratch that was kept */
+	bool on_hold;      /* began on a hold, with a restored guest */
+	bool continued;    /* began with a scratch that was kept */
+	uint64_t contents; /* of the root, which the session's scratch stands on */
 };
 
 /* What one disk gets in a release of several disks: a new head or hold. */

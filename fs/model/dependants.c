@@ -20,12 +20,14 @@ static const struct disk *find_layers_locked(const struct layer *root)
 	return found;
 }
 
-/* Whether its scratch is in use, or has data that a verb or the next start may keep. */
 static bool is_kept_locked(const struct disk *disk)
 {
-	return disk_is_kept_open_locked(disk) || session_is_active_locked(disk) ||
-	       ((disk->claimed || disk->record.fate != FATE_DISCARD) && disk->scratch &&
-		scratch_looks_dirty_locked(disk->scratch));
+	return disk->record.fate != FATE_DISCARD && disk->scratch && scratch_looks_dirty_locked(disk->scratch);
+}
+
+static bool is_in_use_locked(const struct disk *disk)
+{
+	return disk_is_kept_open_locked(disk) || session_is_active_locked(disk);
 }
 
 static const struct disk *find_hold_locked(const struct layer *root)
@@ -37,16 +39,18 @@ static const struct disk *find_hold_locked(const struct layer *root)
 	return disk;
 }
 
-static const struct disk *find_kept_scratch_locked(const struct layer *root, const struct disk *except)
+static const struct disk *find_scratch_locked(const struct layer *root, const struct disk *except,
+					      bool (*depends)(const struct disk *disk))
 {
 	const struct disk *disk = root->disks->first;
 
-	while (disk && (disk->root != root || disk == except || !is_kept_locked(disk)))
+	while (disk && (disk->root != root || disk == except || !depends(disk)))
 		disk = disk->next_disk;
 	return disk;
 }
 
-bool image_has_dependants_locked(const struct layer *root, const struct disk *except, struct sentence *ret_what)
+bool image_has_dependants_locked(const struct layer *root, const struct disk *except, bool replaced,
+				 struct sentence *ret_what)
 {
 	const struct layer_record *record = &root->record;
 	const struct disk *disk = find_hold_locked(root);
@@ -69,8 +73,17 @@ bool image_has_dependants_locked(const struct layer *root, const struct disk *ex
 		       record->names[0].disk);
 		return true;
 	}
-	disk = find_kept_scratch_locked(root, except);
-	if (disk)
-		report(ret_what, 0, "the scratch of the disk '%s'", disk->name);
-	return disk != NULL;
+	disk = find_scratch_locked(root, except, is_kept_locked);
+	if (disk) {
+		report(ret_what, 0, "changes in the scratch of the disk '%s'", disk->name);
+		return true;
+	}
+	disk = replaced ? NULL : find_scratch_locked(root, except, is_in_use_locked);
+	if (disk) {
+		report(ret_what, 0, "the disk '%s', which is in use", disk->name);
+		return true;
+	}
+	if (root->sealing)
+		report(ret_what, 0, "a layer that is being made; try again");
+	return root->sealing > 0;
 }

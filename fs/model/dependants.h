@@ -5,8 +5,13 @@
  *   layers           of its disk or of a clone: commits, points, sealed leftovers, holds
  *   names            snapshots of the image itself
  *   a hold           of a guest that was saved on the image itself
- *   a scratch        with data that is to be kept, or that is in use; a scratch that is to be discarded
- *                    at its next start, and one without data, depend on nothing
+ *   a seal           that is just putting a layer on it
+ *   a scratch        with data that is to be kept
+ *   a scratch        that is in use, where its guest would notice
+ *
+ * A scratch without data, or that is to be discarded, depends on nothing. A guest that runs on one
+ * has the image's old file open and goes on reading that where another file has its name now; where
+ * the file itself was changed, it reads a mixture, and should be stopped.
  */
 #ifndef REVERTFS_MODEL_DEPENDANTS_H
 #define REVERTFS_MODEL_DEPENDANTS_H
@@ -15,9 +20,10 @@
 
 /*
  * Whether anything stands on the root's image, besides the scratch of `except` (NULL: there is no
- * exception), of which the caller knows more. *ret_what (may be NULL) says what: "layers of the disk
- * 'a'".
+ * exception), of which the caller knows more. `replaced`: another file has its name now. *ret_what
+ * (may be NULL) says what: "layers of the disk 'a'".
  */
-bool image_has_dependants_locked(const struct layer *root, const struct disk *except, struct sentence *ret_what);
+bool image_has_dependants_locked(const struct layer *root, const struct disk *except, bool replaced,
+				 struct sentence *ret_what);
 
 #endif

@@ -58,7 +58,7 @@ static bool is_needed(const struct layer *root)
 	bool needed = false;
 
 	LOCKED (&root->disks->lock)
-		needed = image_has_dependants_locked(root, NULL, NULL);
+		needed = image_has_dependants_locked(root, NULL, false, NULL);
 	return needed;
 }
 

@@ -50,6 +50,8 @@ struct layer {
 	unsigned children; /* layers whose parent this is */
 	unsigned pins;     /* uses of its file that keep folds away: guests' descriptors on its view, jobs, verbs */
 	unsigned chosen;   /* verbs that make it a disk's head, and have claimed no disk that needs it */
+	unsigned sealing;  /* of a root: seals that are putting a layer on it */
+	bool renewing;     /* of a root: another content is being taken; no seal begins meanwhile */
 	struct onlookers onlookers; /* other descriptors on its view */
 	struct patience patience;   /* of its fold */
 	bool removed;               /* out of the list; its record and files are gone */
@@ -74,6 +76,7 @@ struct scratch {
 	unsigned readers, writers;
 	struct onlookers onlookers; /* readers that are not among `readers` */
 	int fd;                     /* open for reading and writing; set once */
+	uint64_t contents;          /* record.contents of its root when it was made */
 	atomic_bool touched;        /* written to; also seen in the file itself (blank.h) */
 	atomic_bool passed;         /* the kernel passes it through, if it does that at all; as of the last open */
 	atomic_bool unwritten;      /* has data that no write-back was started for; strict scratches only */

@@ -21,6 +21,7 @@
 
 struct view {
 	struct layer *layer;
+	uint64_t serial, contents; /* of the layer, when the view was made */
 };
 
 static struct view *new_view_locked(struct layer *layer)
@@ -28,7 +29,9 @@ static struct view *new_view_locked(struct layer *layer)
 	struct view *view = layer ? calloc(1, sizeof(*view)) : NULL;
 
 	if (view)
-		view->layer = layer_get_locked(layer);
+		*view = (struct view){ .layer = layer_get_locked(layer),
+				       .serial = layer->serial,
+				       .contents = layer->record.contents };
 	return view;
 }
 
@@ -77,7 +80,21 @@ struct layer *view_layer(const struct view *view)
 
 uint64_t view_serial(const struct view *view)
 {
-	return view->layer->serial;
+	return view->serial;
+}
+
+uint64_t view_contents(const struct view *view)
+{
+	return view->contents;
+}
+
+static bool is_current(const struct view *view)
+{
+	bool current = false;
+
+	LOCKED (&view->layer->disks->lock)
+		current = view->contents == view->layer->record.contents;
+	return current;
 }
 
 dev_t view_device(const struct view *view)
@@ -237,6 +254,10 @@ int view_open(struct view *view, struct onlooker *onlooker)
 	if (r < 0)
 		return r;
 	fd = layer_open_file(layer, O_RDONLY);
+	if (fd >= 0 && !is_current(view)) {
+		close(fd);
+		fd = -ESTALE;
+	}
 	if (fd < 0)
 		view_close(view, -1, onlooker);
 	else if (layer->record.image)
@@ -259,10 +280,19 @@ void view_pin_again(struct view *view, struct onlooker *onlooker)
 	log_debug("disk", "layer %s: pinned, for a descriptor of the daemon before", layer->record.id);
 }
 
+/* What is there now is not what was open. */
+static bool is_replaced(struct layer *root)
+{
+	struct image_stamp now;
+
+	return image_compare(root, true, &now) == IMAGE_REPLACED;
+}
+
 int view_open_again(struct view *view, uint64_t *ret_seen)
 {
 	struct layer *layer = view->layer;
-	int fd = layer_open_file(layer, O_RDONLY);
+	bool replaced = layer->record.image && (!is_current(view) || is_replaced(layer));
+	int fd = replaced ? -ESTALE : layer_open_file(layer, O_RDONLY);
 
 	if (fd >= 0 && layer->record.image)
 		image_look_at(layer);
@@ -270,10 +300,15 @@ int view_open_again(struct view *view, uint64_t *ret_seen)
 	return fd;
 }
 
-void view_set_serial(struct view *view, uint64_t serial)
+void view_restore(struct view *view, uint64_t serial, uint64_t contents)
 {
-	LOCKED (&view->layer->disks->lock)
-		view->layer->serial = serial;
+	struct layer *layer = view->layer;
+
+	view->serial = serial;
+	view->contents = contents;
+	LOCKED (&layer->disks->lock)
+		if (contents == layer->record.contents)
+			layer->serial = serial;
 }
 
 void view_close(struct view *view, int fd, const struct onlooker *onlooker)

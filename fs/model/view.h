@@ -25,7 +25,12 @@
 #include "disks.h"
 #include "onlookers.h"
 
-struct view; /* a reference to a layer */
+/*
+ * A reference to a layer; of an image, to the content that it has when the view is made: once
+ * another content is taken for it (`contents`), other views are made, which are other files to the
+ * kernel, and who has this one open goes on reading the file that he opened.
+ */
+struct view;
 
 /*
  * The view of a disk's image or of a sealed layer, or NULL when there is none; view_put() ends it.
@@ -34,8 +39,9 @@ struct view *view_of_image(struct disks *disks, const char *name);
 struct view *view_of_layer(struct disks *disks, const char *id);
 void view_put(struct view *view); /* NULL is fine */
 
-/* Unique among all layers and scratches of this daemon's life. */
+/* Unique among all layers, contents of images, and scratches of this daemon's life. */
 uint64_t view_serial(const struct view *view);
+uint64_t view_contents(const struct view *view);   /* record.contents of its layer */
 struct layer *view_layer(const struct view *view); /* borrowed, as long as the view */
 
 /* The filesystem of an image, as far as it was looked at; 0 for a layer, which is our own file. */
@@ -57,18 +63,20 @@ void view_label(struct view *view, uid_t uid, gid_t gid, mode_t mode);
  * Open for reading and pin the layer; view_close() ends both. Waits until a fold of this file has
  * yielded. A descriptor or a negative errno. With `onlooker` (not NULL) an onlooker opens it: the
  * fold may not yield (-ESTALE), and the layer is not pinned for longer than a fold has patience.
+ * -ESTALE also where the image has another content since: look the name up again.
  */
 int view_open(struct view *view, struct onlooker *onlooker);
 void view_close(struct view *view, int fd, const struct onlooker *onlooker);
 
 /*
- * After a restart, for what the daemon before had open: pin the layer again, which waits for
- * nothing, since no fold runs yet, until view_close(). And open it: a descriptor, or a negative
- * errno. *ret_seen is what an onlooker has `seen` of the file.
+ * After a restart, for what the daemon before had looked up and open: give the view back its serial
+ * and the contents that it was made of. Pin the layer again, which waits for nothing, since no fold
+ * runs yet, until view_close(). And open it: a descriptor, or a negative errno; -ESTALE when another
+ * file has the image's name. *ret_seen is what an onlooker has `seen` of the file.
  */
+void view_restore(struct view *view, uint64_t serial, uint64_t contents);
 void view_pin_again(struct view *view, struct onlooker *onlooker);
 int view_open_again(struct view *view, uint64_t *ret_seen);
-void view_set_serial(struct view *view, uint64_t serial);
 
 /* Call `visit` with the id of each sealed layer, until it returns false. */
 void views_visit_layers(struct disks *disks, bool (*visit)(void *context, const char *id), void *context);

@@ -35,6 +35,7 @@ struct handover_node *node_handover_note(struct handover *handover, const struct
 	case NODE_VIEW:
 		copy_name(noted, view_name(node->view, &is_image));
 		noted->is_image = is_image;
+		noted->parent = view_contents(node->view);
 		break;
 	case NODE_IMAGES_DIRECTORY:
 		copy_name(noted, node->path);

@@ -289,7 +289,7 @@ static struct node *restore_view(struct restore *restore, struct handover_node *
 
 	if (!view)
 		return NULL;
-	view_set_serial(view, noted->serial);
+	view_restore(view, noted->serial, noted->parent);
 	if (noted->labelled)
 		view_label(view, noted->label_uid, noted->label_gid, noted->label_mode);
 	return node_of_view(restore->tree->nodes, view, noted->fixed, noted, &node) == 0 ? node : NULL;
@@ -440,6 +440,8 @@ static int open_view_patiently(struct restore *restore, struct view *view, uint6
 
 	if (again)
 		again->view = view_of_image(restore->tree->disks, view_name(view, &is_image));
+	if (again && again->view)
+		view_restore(again->view, view_serial(view), view_contents(view));
 	if (!again || !again->view) {
 		free(again);
 		return -ENOMEM;
@@ -454,9 +456,9 @@ static int open_view_patiently(struct restore *restore, struct view *view, uint6
 }
 
 /*
- * An image whose filesystem does not answer stays pinned, though this descriptor cannot be read by
- * the daemon any more: whoever has it open may go on reading past the daemon (passthrough.h), and
- * no fold must write the image meanwhile.
+ * An image whose filesystem does not answer, or that was replaced, stays pinned, though this
+ * descriptor cannot be read by the daemon any more: whoever has it open may go on reading past the
+ * daemon (passthrough.h), and no fold must write the image meanwhile.
  */
 static int reopen_view(struct restore *restore, struct node *node, struct handle *handle)
 {
@@ -474,7 +476,7 @@ static int reopen_view(struct restore *restore, struct node *node, struct handle
 	if (onlooker)
 		onlooker->seen = seen;
 	handle->fd = fd < 0 ? -1 : fd;
-	if (fd >= 0 || fd == -ETIMEDOUT)
+	if (fd >= 0 || fd == -ETIMEDOUT || fd == -ESTALE)
 		return 0;
 	view_close(node->view, -1, onlooker);
 	return fd;

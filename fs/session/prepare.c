@@ -248,9 +248,7 @@ static int check_participant(struct participant *participant, const struct sessi
 	r = check_depth(participant, error);
 	if (r < 0)
 		return r;
-	r = image_check(participant->disk,
-			participant->start == START_CONTINUE ||
-				(participant->leftover != LEFT_DISCARD && participant->leftover != LEFT_NOTHING),
+	r = image_check(participant->disk, participant->start == START_CONTINUE || participant->leftover == LEFT_ASIDE,
 			error);
 	if (r == 0)
 		r = check_standing(participant, error);
@@ -412,6 +410,7 @@ static int record_session(struct participant *participant, const struct session_
 	session->armed = participant->armed;
 	session->on_hold = participant->start == START_RESUME;
 	session->continued = participant->start == START_CONTINUE;
+	session->contents = disk->scratch ? disk->scratch->contents : 0;
 	r = record_save_session(disk->directory, SESSION_RECORD, session);
 	if (r < 0) {
 		record_clear_session(session);

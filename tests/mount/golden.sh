@@ -160,8 +160,7 @@ scratches_refuse() {
 	guest_reads 1-s.qcow2 0 1M 5
 }
 
-# A guest that runs goes on reading what it began with; until it has stopped, the new image waits.
-# In the one process that has the disk open, as a QEMU has.
+# In one process that has the disk open, as a QEMU has.
 guest() {
 	local line
 	echo "$1" >&"${GUEST[1]}"
@@ -171,20 +170,84 @@ guest() {
 	done
 	return 1
 }
-
-running_refuse() {
-	begins 3-s.qcow2 3
-	coproc GUEST { qemu-io -f qcow2 "$MNT/3-s.qcow2" 2>&1; }
-	guest 'write -P 8 1M 64k'
-	golden s.qcow2 6
-	refused_with "reset 1-s.qcow2" "the scratch of the disk '3-s.qcow2'" "set [^']* image=new"
-	ctl_fails EBUSY "set s.qcow2 image=new" "3-s.qcow2"
-	guest 'read -P 5 0 1M'
+guest_stops() {
 	exec {GUEST[1]}>&-
 	wait "$GUEST_PID"
+}
+guest_runs() {
+	begins "$1" 3
+	coproc GUEST { exec qemu-io -f qcow2 "$MNT/$1" 2>&1; }
+	guest 'write -P 8 1M 64k'
+}
+
+# As with a commit: a guest that runs goes on reading what it began with, and takes the new image at its next start.
+running_follow() {
+	guest_runs 3-s.qcow2
+	golden s.qcow2 6
+	begins 1-s.qcow2 1
+	guest_reads 1-s.qcow2 0 1M 6
+	ends 1-s.qcow2 1
+	guest 'read -P 5 0 1M'
+	guest 'read -P 8 1M 64k'
+	guest_stops
+	ends 3-s.qcow2 3
+	guest_reads 3-s.qcow2 0 2M 6
+}
+
+# What it wrote stands on what is gone: nobody may keep it.
+running_keeps_nothing() {
+	guest_runs 3-s.qcow2
+	golden s.qcow2 7
+	ctl "reset 1-s.qcow2"
+	ctl_fails EBUSY "snapshot 3-s.qcow2 now live=yes" "its image was replaced"
+	guest_stops
+	ctl_fails EBADMSG "release $(uuid 3) domain=d3 reason=saved vda source=$MNT/3-s.qcow2" "its image was replaced"
+	ctl_fails EBUSY "commit 3-s.qcow2" "its image was replaced" "'reset 3-s.qcow2'"
+	ctl "announce $(uuid 3)"
+	ctl_fails EBUSY "prepare $(uuid 3) domain=d3 $MNT/3-s.qcow2 target=vda" "its image was replaced"
+	begins 3-s.qcow2 3
+	guest_reads 3-s.qcow2 0 2M 7
+	ends 3-s.qcow2 3
+	same "$(find "$STATE/lost" -name '*3-s*' | wc -l)" 1
+}
+
+# ... nor after a restart of the daemon under it.
+running_restart() {
+	guest_runs 3-s.qcow2
+	golden s.qcow2 8
+	ctl "reset 1-s.qcow2"
+	guest_stops
+	kill_daemon
+	start_daemon
+	ctl_fails EBADMSG "release $(uuid 3) domain=d3 reason=saved vda source=$MNT/3-s.qcow2" "its image was replaced"
+	ctl "reset 3-s.qcow2"
+	guest_reads 3-s.qcow2 0 2M 8
+}
+
+armed_refuse() {
+	ctl "prepare $(uuid 3) domain=d3 $MNT/3-s.qcow2 target=vda armed=yes" >&2
+	guest_write 3-s.qcow2 0 64k 1
+	golden s.qcow2 9
+	refused_with "reset 1-s.qcow2" "changes in the scratch of the disk '3-s.qcow2'" "set [^']* image=new"
+	ctl_fails EBUSY "set s.qcow2 image=new" "3-s.qcow2"
+	# The session's end keeps what it wrote, in case that the old image comes back.
+	ends 3-s.qcow2 3 failed
+	ctl_fails EBUSY "reset 1-s.qcow2" "layers that snapshots keep"
+	ctl "set s.qcow2 image=new"
+	guest_reads 1-s.qcow2 0 1M 9
+}
+
+# A guest cannot tell where the file itself is changed under it: it reads a mixture, and the others wait for its end.
+running_in_place() {
+	guest_runs 3-s.qcow2
+	make_image next qcow2 8M 10
+	cat "$IMAGES/next" >"$IMAGES/s.qcow2"
+	rm "$IMAGES/next"
+	refused_with "reset 1-s.qcow2" "the disk '3-s.qcow2', which is in use" "set [^']* image=new"
+	guest_stops
 	ends 3-s.qcow2 3
 	ctl "reset 1-s.qcow2"
-	guest_reads 3-s.qcow2 0 1M 6
+	guest_reads 3-s.qcow2 0 1M 10
 }
 
 held_refuse() {
@@ -206,5 +269,9 @@ promise "layers on the old image refuse, and the refusal's command gives them up
 promise "a clone's layers refuse, and go with it" clones_layers_refuse
 promise "a snapshot of the image itself refuses, and never comes to mean other bytes" names_refuse
 promise "a clone's data that is kept refuses, and both ways out work" scratches_refuse
-promise "a running clone refuses, reads what it began with, and follows when it has stopped" running_refuse
+promise "a running clone reads what it began with, and follows at its next start" running_follow
+promise "what a running clone wrote on the old image cannot be kept any more" running_keeps_nothing
+promise "... nor after a restart" running_restart
+promise "a session that is to be committed refuses" armed_refuse
+promise "a running clone refuses where the file itself was changed" running_in_place
 promise "a saved clone refuses" held_refuse
