@@ -17,6 +17,7 @@
 #include "json.h"
 #include "log.h"
 #include "reply.h"
+#include "state_directory.h"
 #include "table.h"
 #include "verb.h"
 
@@ -139,6 +140,8 @@ static int run_command(struct request *request, struct sentence *error)
 	r = check_words(verb, command, error);
 	if (r == 0 && verb->words != WORDS_ANY)
 		r = relative_name(request->disks, command->words[0].value, &request->name, error);
+	if (r == 0)
+		r = state_check(request->disks, error);
 	if (r == 0 && request->name)
 		r = settle(request, error);
 	if (r < 0)

@@ -326,6 +326,7 @@ char *status_json(struct disks *disks, const struct mount_facts *facts)
 	json_set_string(root, "state", disks->options->state);
 	json_set_bool(root, "passthrough", facts->passthrough);
 	json_set_bool(root, "boxed", qemu_is_boxed(disks->options));
+	json_set_bool(root, "lost", atomic_load(&disks->state_guard.lost));
 	for (struct disk *disk = disks_step(disks, NULL); disk; disk = disks_step(disks, disk)) {
 		pthread_mutex_lock(&disks->lock);
 		json_object_array_add(list, describe_disk_locked(disk, facts->passthrough));
@@ -393,6 +394,9 @@ char *status_table(struct disks *disks)
 
 	if (!stream)
 		return NULL;
+	if (atomic_load(&disks->state_guard.lost))
+		fprintf(stream,
+			"The lock on the state directory is lost: no command changes anything; stop this revertfs.\n");
 	fprintf(stream, "%-28s %-9s %-9s %8s  %-20s %s\n", "NAME", "STATE", "HEAD", "SCRATCH", "DOMAIN", "JOB");
 	for (struct disk *disk = disks_step(disks, NULL); disk; disk = disks_step(disks, disk)) {
 		pthread_mutex_lock(&disks->lock);

@@ -27,6 +27,7 @@
 #include "new_disk.h"
 #include "scratch.h"
 #include "session.h"
+#include "state_directory.h"
 #include "table.h"
 #include "transfer.h"
 
@@ -342,7 +343,9 @@ int disk_unlink(struct disks *disks, const char *name)
 	used = is_used_locked(disk);
 	head = layer_get_locked(disk->head);
 	pthread_mutex_unlock(&disks->lock);
-	r = !disk->record.origin ? -EPERM : used ? -EBUSY : io_unlink(disk->directory, "disk.json");
+	r = !disk->record.origin ? -EPERM : used ? -EBUSY : state_check(disks, NULL);
+	if (r == 0)
+		r = io_unlink(disk->directory, "disk.json");
 	if (r == 0)
 		r = io_sync_directory(disk->directory);
 	if (r == 0) {

@@ -45,6 +45,7 @@
 #include "reserve.h"
 #include "scratch.h"
 #include "session.h"
+#include "state_directory.h"
 #include "table.h"
 #include "writable.h"
 
@@ -421,17 +422,25 @@ static int finish(const struct disk *disk, struct layer *layer, struct sentence 
 static int check_image_may_be_written(const struct disk *disk, const struct layer *layer, struct sentence *error)
 {
 	bool shared = false;
+	int r;
 
 	LOCKED (&disk->disks->lock)
 		shared = fold_shuns_image_locked(disk, layer, error);
-	return shared ? -EPERM : 0;
+	if (shared)
+		return -EPERM;
+	r = layer->parent->record.image ? guard_check(&disk->disks->images_guard) : 0;
+	return r < 0 ? report(error, r, "disk '%s': another host may be serving its image: %s", disk->name,
+			      r == -ESTALE ? "the lock on the images directory is lost" : error_text(r))
+		     : 0;
 }
 
 int fold_run(struct disk *disk, struct layer *layer, struct sentence *error)
 {
 	struct sentence why;
-	int r = image_check(disk, true, error);
+	int r = state_check(disk->disks, error);
 
+	if (r == 0)
+		r = image_check(disk, true, error);
 	if (r == 0)
 		r = check_image_may_be_written(disk, layer, error);
 	if (r < 0)

@@ -167,7 +167,7 @@ static int seal_copy(struct copy *copy, const struct live_request *request)
 		r = fill_record(copy, request);
 	if (r < 0)
 		return r;
-	r = record_save_layer(directory, file, &copy->layer->record);
+	r = record_save_layer(&copy->disk->disks->state_guard, directory, file, &copy->layer->record);
 	if (r == 0)
 		r = io_rename(directory, copy->new_name, directory, copy->name);
 	/*

@@ -83,7 +83,7 @@ static int make_larger_layer(struct disk *disk, struct layer *layer, struct sent
 	if (r == 0)
 		r = io_sync_directory(disks->layers_fd);
 	if (r == 0)
-		r = record_save_layer(disks->layers_fd, record, &layer->record);
+		r = record_save_layer(&disks->state_guard, disks->layers_fd, record, &layer->record);
 	return r < 0 ? report(error, r, "a larger layer cannot be made: %s", error_text(r)) : 0;
 }
 

@@ -80,7 +80,8 @@ static int check_image_is_idle(struct layer *root, struct sentence *error)
 static int save_root(const struct layer *root, struct sentence *error)
 {
 	CLEANUP(freep) char *file = layer_file_name(root->record.id, LAYER_RECORD_SUFFIX);
-	int r = file ? record_save_layer(root->disks->layers_fd, file, &root->record) : -ENOMEM;
+	int r = file ? record_save_layer(&root->disks->state_guard, root->disks->layers_fd, file, &root->record)
+		     : -ENOMEM;
 
 	return r < 0 ? report(error, r, "disk '%s' cannot be recorded: %s", root->record.image, error_text(r)) : 0;
 }

@@ -28,6 +28,7 @@
 #include "session.h"
 #include "table.h"
 #include "claim.h"
+#include "state_directory.h"
 
 #define NEW_SUFFIX ".new"
 #define XATTR_LIST_MAX 65536
@@ -207,6 +208,8 @@ int scratch_replace(struct disk *disk, struct layer *layer, struct sentence *err
 	/* What could not be served is served again only where all that it stands on is there. */
 	int r = disk_has_failed(disk, NULL) ? layer_check_files(layer, error) : 0;
 
+	if (r == 0)
+		r = state_check(disk->disks, error);
 	if (r == 0)
 		r = layer_blank(layer, &blank, error);
 	if (r != 0)

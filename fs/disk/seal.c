@@ -169,7 +169,7 @@ static int record_layer(struct seal *seal, const char *domain, struct sentence *
 		strcpy(record->consistency, "crash-consistent");
 	snprintf(record->note, sizeof(record->note), "%s", seal->note ? seal->note : "");
 	if (r == 0)
-		r = record_save_layer(disk->disks->layers_fd, file, record);
+		r = record_save_layer(&disk->disks->state_guard, disk->disks->layers_fd, file, record);
 	if (r < 0)
 		return report(error, r, "disk '%s': the new layer cannot be recorded, nothing was sealed: %s",
 			      disk->name, error_text(r));
@@ -237,7 +237,7 @@ static int record_intent(struct disks *disks, const struct seal *seals, size_t c
 		intent.managed = seals[i].after.hold_managed;
 		intent.count++;
 	}
-	r = record_save_intent(disks->intents_fd, file, &intent);
+	r = record_save_intent(&disks->state_guard, disks->intents_fd, file, &intent);
 	if (r < 0) {
 		/*
 		 * The intent may have reached the medium although saving it failed; it must not be
@@ -503,7 +503,7 @@ static int complete_entry(struct disks *disks, const struct intent_record *inten
 		record_clear_hold(&record);
 		strcpy(record.consumed, intent->consumed);
 	}
-	r = record_save_disk(directory, "disk.json", &record);
+	r = record_save_disk(&disks->state_guard, directory, "disk.json", &record);
 	free(record.origin);
 	return r < 0 ? report(error, r, "the record of disk '%s' cannot be written: %s", entry->disk, error_text(r))
 		     : 0;

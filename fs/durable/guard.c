@@ -67,11 +67,22 @@ int guard_begin(struct guard *guard, const char *what, int lock)
 	return r < 0 ? r : take_again(lock);
 }
 
+static void describe(const char *owner, char text[GUARD_OWNER_SIZE])
+{
+	char host[65];
+	int pid;
+
+	if (sscanf(owner, "%64s %d ", host, &pid) == 2 && text_is_clean(host))
+		snprintf(text, GUARD_OWNER_SIZE, "pid %d on host '%s'", pid, host);
+}
+
+/* The other host may not have written yet who it is. */
 static int lose(struct guard *guard)
 {
-	char other[GUARD_OWNER_SIZE];
+	char owner[GUARD_OWNER_SIZE], other[GUARD_OWNER_SIZE] = "";
 
-	guard_read_owner(guard->lock, other);
+	if (read_text(guard->lock, owner) == 0 && strcmp(owner, guard->owner) != 0)
+		describe(owner, other);
 	if (!atomic_exchange(&guard->lost, true))
 		log_error("the lock on the %s is lost: its filesystem (%s) has given it to another host%s%s",
 			  guard->what, guard->filesystem, *other ? ", as it seems to " : "", other);
@@ -99,10 +110,9 @@ int guard_check(struct guard *guard)
 
 void guard_read_owner(int lock, char text[GUARD_OWNER_SIZE])
 {
-	char owner[GUARD_OWNER_SIZE], host[65];
-	int pid;
+	char owner[GUARD_OWNER_SIZE];
 
 	text[0] = '\0';
-	if (read_text(lock, owner) == 0 && sscanf(owner, "%64s %d ", host, &pid) == 2 && text_is_clean(host))
-		snprintf(text, GUARD_OWNER_SIZE, "pid %d on host '%s'", pid, host);
+	if (read_text(lock, owner) == 0)
+		describe(owner, text);
 }

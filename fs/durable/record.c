@@ -207,10 +207,13 @@ static void set_text(struct json_object *object, const char *key, const char *va
 	json_set_string(object, key, value[0] ? value : NULL);
 }
 
-static int save(int directory, const char *file, struct json_object *object, bool durable)
+static int save(struct guard *guard, int directory, const char *file, struct json_object *object, bool durable)
 {
 	CLEANUP(freep) char *text = NULL;
+	int r = guard ? guard_check(guard) : 0;
 
+	if (r < 0)
+		return r;
 	if (!object)
 		return -ENOMEM;
 	text = format_text("%s\n", json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY |
@@ -262,7 +265,7 @@ void record_clear_hold(struct disk_record *record)
 	record->hold_managed = false;
 }
 
-int record_save_disk(int directory, const char *file, const struct disk_record *record)
+int record_save_disk(struct guard *guard, int directory, const char *file, const struct disk_record *record)
 {
 	CLEANUP(json_putp) struct json_object *object = new_record();
 
@@ -284,7 +287,7 @@ int record_save_disk(int directory, const char *file, const struct disk_record *
 	json_set_bool(object, "strict", record->strict);
 	json_set_string(object, "template", record->origin);
 	json_set_bool(object, "follow", record->follow);
-	return save(directory, file, object, true);
+	return save(guard, directory, file, object, true);
 }
 
 /* --- layers ----------------------------------------------------------------------------------- */
@@ -397,7 +400,7 @@ int record_load_layer(int directory, const char *file, struct layer_record *ret_
 	return 0;
 }
 
-int record_save_layer(int directory, const char *file, const struct layer_record *record)
+int record_save_layer(struct guard *guard, int directory, const char *file, const struct layer_record *record)
 {
 	CLEANUP(json_putp) struct json_object *object = new_record();
 	struct json_object *names = json_object_new_array();
@@ -430,7 +433,7 @@ int record_save_layer(int directory, const char *file, const struct layer_record
 	set_text(object, "domain", record->domain);
 	set_text(object, "note", record->note);
 	set_text(object, "consistency", record->consistency);
-	return save(directory, file, object, true);
+	return save(guard, directory, file, object, true);
 }
 
 /* --- sessions --------------------------------------------------------------------------------- */
@@ -475,7 +478,7 @@ int record_load_session(int directory, const char *file, struct session_record *
 	return 0;
 }
 
-int record_save_session(int directory, const char *file, const struct session_record *record)
+int record_save_session(struct guard *guard, int directory, const char *file, const struct session_record *record)
 {
 	CLEANUP(json_putp) struct json_object *object = new_record();
 
@@ -490,7 +493,7 @@ int record_save_session(int directory, const char *file, const struct session_re
 	json_set_bool(object, "on-hold", record->on_hold);
 	json_set_bool(object, "continued", record->continued);
 	json_set_u64(object, "contents", record->contents);
-	return save(directory, file, object, false);
+	return save(guard, directory, file, object, false);
 }
 
 /* --- intents ---------------------------------------------------------------------------------- */
@@ -547,7 +550,7 @@ int record_load_intent(int directory, const char *file, struct intent_record *re
 	return 0;
 }
 
-int record_save_intent(int directory, const char *file, const struct intent_record *record)
+int record_save_intent(struct guard *guard, int directory, const char *file, const struct intent_record *record)
 {
 	CLEANUP(json_putp) struct json_object *object = new_record();
 	struct json_object *entries = json_object_new_array();
@@ -565,7 +568,7 @@ int record_save_intent(int directory, const char *file, const struct intent_reco
 		json_object_array_add(entries, entry);
 	}
 	json_object_object_add(object, "parts", entries);
-	return save(directory, file, object, true);
+	return save(guard, directory, file, object, true);
 }
 
 /* --- outputs ---------------------------------------------------------------------------------- */
@@ -604,7 +607,7 @@ int record_load_output(int directory, const char *file, struct output_record *re
 	return 0;
 }
 
-int record_save_output(int directory, const char *file, const struct output_record *record)
+int record_save_output(struct guard *guard, int directory, const char *file, const struct output_record *record)
 {
 	CLEANUP(json_putp) struct json_object *object = new_record();
 
@@ -613,5 +616,5 @@ int record_save_output(int directory, const char *file, const struct output_reco
 	set_text(object, "id", record->id);
 	json_set_u64(object, "inode", record->inode);
 	json_set_string(object, "format", format_names[record->format]);
-	return save(directory, file, object, true);
+	return save(guard, directory, file, object, true);
 }

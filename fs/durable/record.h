@@ -6,7 +6,8 @@
  * A record is a plain struct that mirrors its file. Loading validates everything: ids, names, sizes
  * and texts may come from a torn write or from somebody's editor. -EBADMSG: the file is there and
  * cannot be trusted; -ENOENT: it is not there. Saving replaces the file and syncs, but for
- * sessions. All of that blocks for the medium. A loaded record owns its texts: record_clear_...()
+ * sessions; before, it asks the guard of the state directory's lock (NULL: none), and fails as that
+ * does. All of that blocks for the medium. A loaded record owns its texts: record_clear_...()
  * frees them.
  */
 #ifndef REVERTFS_DURABLE_RECORD_H
@@ -18,6 +19,7 @@
 #include <sys/types.h>
 #include <time.h>
 
+#include "guard.h"
 #include "util.h"
 
 #define LAYER_ID_SIZE 17 /* 16 hexadecimal digits */
@@ -147,13 +149,13 @@ struct output_record {
 };
 
 int record_load_disk(int directory, const char *file, struct disk_record *ret_record);
-int record_save_disk(int directory, const char *file, const struct disk_record *record);
+int record_save_disk(struct guard *guard, int directory, const char *file, const struct disk_record *record);
 
 /* No hold any more. */
 void record_clear_hold(struct disk_record *record);
 
 int record_load_layer(int directory, const char *file, struct layer_record *ret_record);
-int record_save_layer(int directory, const char *file, const struct layer_record *record);
+int record_save_layer(struct guard *guard, int directory, const char *file, const struct layer_record *record);
 void record_clear_layer(struct layer_record *record);
 
 /*
@@ -163,15 +165,16 @@ void record_clear_layer(struct layer_record *record);
 int record_append_name(struct layer_record *record, const char *disk, const char *snapshot);
 
 int record_load_session(int directory, const char *file, struct session_record *ret_record);
-int record_save_session(int directory, const char *file, const struct session_record *record); /* not synced */
+int record_save_session(struct guard *guard, int directory, const char *file,
+			const struct session_record *record); /* not synced */
 void record_clear_session(struct session_record *record);
 
 int record_load_intent(int directory, const char *file, struct intent_record *ret_record);
-int record_save_intent(int directory, const char *file, const struct intent_record *record);
+int record_save_intent(struct guard *guard, int directory, const char *file, const struct intent_record *record);
 void record_clear_intent(struct intent_record *record);
 
 int record_load_output(int directory, const char *file, struct output_record *ret_record);
-int record_save_output(int directory, const char *file, const struct output_record *record);
+int record_save_output(struct guard *guard, int directory, const char *file, const struct output_record *record);
 void record_clear_output(struct output_record *record);
 
 /* 16 random hexadecimal digits. */

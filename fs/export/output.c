@@ -89,7 +89,8 @@ int output_begin(struct output *output, struct sentence *error)
 	record_new_id(output->record.id);
 	r = make_names(output);
 	if (r == 0)
-		r = record_save_output(output->disks->outputs_fd, output->record_file, &output->record);
+		r = record_save_output(&output->disks->state_guard, output->disks->outputs_fd, output->record_file,
+				       &output->record);
 	if (r < 0)
 		return report(error, r, "its record in the state directory cannot be written: %s", error_text(r));
 	output->begun = true;
@@ -122,7 +123,8 @@ static int note_inode(struct output *output)
 	if (fstat(output->fd, &stat) < 0)
 		return -errno;
 	output->record.inode = stat.st_ino;
-	return record_save_output(output->disks->outputs_fd, output->record_file, &output->record);
+	return record_save_output(&output->disks->state_guard, output->disks->outputs_fd, output->record_file,
+				  &output->record);
 }
 
 static int give_name(const struct output *output, const char *temporary, const char *name)

@@ -18,6 +18,7 @@
 #include "io.h"
 #include "lock.h"
 #include "log.h"
+#include "state_directory.h"
 
 char *layer_file_name(const char *id, const char *suffix)
 {
@@ -243,7 +244,7 @@ static void store_record_locked(struct layer_record *own, const struct layer_rec
 int layer_update(struct layer *layer, const struct layer_record *record)
 {
 	CLEANUP(freep) char *name = layer_file_name(record->id, LAYER_RECORD_SUFFIX);
-	int r = name ? record_save_layer(layer->disks->layers_fd, name, record) : -ENOMEM;
+	int r = name ? record_save_layer(&layer->disks->state_guard, layer->disks->layers_fd, name, record) : -ENOMEM;
 
 	if (r < 0)
 		return r;
@@ -424,8 +425,10 @@ int layer_remove(struct layer *layer)
 	static const char *const suffixes[] = { LAYER_FILE_SUFFIX, LAYER_BLANK_SUFFIX, LAYER_HEADER_SUFFIX };
 	CLEANUP(freep) char *record = layer_file_name(layer->record.id, LAYER_RECORD_SUFFIX);
 	struct disks *disks = layer->disks;
-	int r = record ? io_unlink(disks->layers_fd, record) : -ENOMEM;
+	int r = record ? state_check(disks, NULL) : -ENOMEM;
 
+	if (r == 0)
+		r = io_unlink(disks->layers_fd, record);
 	/* A file without a record means nothing, so the record's removal is made durable first. */
 	if (r == 0)
 		r = io_sync_directory(disks->layers_fd);

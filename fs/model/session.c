@@ -15,6 +15,7 @@
 #include "layer.h"
 #include "lock.h"
 #include "log.h"
+#include "state_directory.h"
 
 #define FIRST_WRITER_MS 60000 /* a domain whose QEMU has not opened the disk by then has failed to start */
 #define WRITERS_GONE_MS 10000 /* libvirt's labelling opens and closes a disk before QEMU opens it */
@@ -85,7 +86,8 @@ void session_end(struct disk *disk)
 	/*
 	 * Not synced: a record that a host crash brings back is of an earlier boot, so it is over.
 	 */
-	io_unlink(disk->directory, SESSION_RECORD);
+	if (state_check(disk->disks, NULL) == 0)
+		io_unlink(disk->directory, SESSION_RECORD);
 }
 
 /* --- announcements: kept in the handover, for the daemon may restart before the prepare ------- */

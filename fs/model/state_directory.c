@@ -117,6 +117,24 @@ int model_open_directories(struct disks *disks, struct sentence *error)
 	return 0;
 }
 
+int state_check(struct disks *disks, struct sentence *error)
+{
+	const char *state = disks->options->state;
+	int r = guard_check(&disks->state_guard);
+
+	if (r == -ESTALE)
+		return report(
+			error, r,
+			"the lock on the state directory '%s' is lost, and another host may be using it, so nothing is changed there any more; guests go on: shut them down, then stop this revertfs",
+			state);
+	if (r < 0)
+		return report(
+			error, r,
+			"nothing was changed, for it cannot be told whether the state directory '%s' is still locked: %s",
+			state, error_text(r));
+	return 0;
+}
+
 static void free_closing(struct disks *disks)
 {
 	while (disks->closing) {

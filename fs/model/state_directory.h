@@ -23,6 +23,13 @@ int model_new(struct options *options, int images_fd, struct handover *handover,
  */
 int model_open_directories(struct disks *disks, struct sentence *error);
 
+/*
+ * Whether the state directory is still this daemon's, to be asked before something in it is changed
+ * (durable/guard.h). 0; -ESTALE when another host may have it, for good; or why that cannot be told
+ * now. `error` may be NULL. Where it lies on this host's own filesystem nothing is asked.
+ */
+int state_check(struct disks *disks, struct sentence *error);
+
 /* Free disks, layers and what is left to close. No other thread may use them any more. */
 void model_free(struct disks *disks);
 

@@ -407,7 +407,7 @@ void disk_drop_scratch(struct disk *disk)
 
 int disk_save(struct disk *disk, const struct disk_record *record)
 {
-	int r = record_save_disk(disk->directory, DISK_RECORD, record);
+	int r = record_save_disk(&disk->disks->state_guard, disk->directory, DISK_RECORD, record);
 
 	if (r < 0)
 		return r;

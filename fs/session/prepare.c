@@ -411,7 +411,7 @@ static int record_session(struct participant *participant, const struct session_
 	session->on_hold = participant->start == START_RESUME;
 	session->continued = participant->start == START_CONTINUE;
 	session->contents = disk->scratch ? disk->scratch->contents : 0;
-	r = record_save_session(disk->directory, SESSION_RECORD, session);
+	r = record_save_session(&disk->disks->state_guard, disk->directory, SESSION_RECORD, session);
 	if (r < 0) {
 		record_clear_session(session);
 		free(session);

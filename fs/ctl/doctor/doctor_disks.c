@@ -44,6 +44,10 @@ static int add_mount(struct doctor *doctor, const struct mount *mount)
 	*added = (struct doctor_mount){ .mount = mount };
 	if (ask_status(mount->point, &added->status, &why) < 0)
 		doctor_note_sentence(doctor, LEVEL_PROBLEM, &why);
+	else if (flag_of(added->status, "lost"))
+		doctor_note(doctor, LEVEL_PROBLEM, "shut its guests down, then stop that revertfs",
+			    "at '%s' no command is done any more: the lock on the state directory is lost",
+			    mount->point);
 	return 0;
 }
 

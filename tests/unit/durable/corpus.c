@@ -23,7 +23,7 @@ static void feed_record(const void *data, size_t size)
 	r = record_load_disk(directory, "fuzzed.record", &disk);
 	check(r == 0 || r == -EBADMSG);
 	if (r == 0) {
-		check(layer_id_is_valid(disk.head) && record_save_disk(directory, "fuzzed.again", &disk) == 0);
+		check(layer_id_is_valid(disk.head) && record_save_disk(NULL, directory, "fuzzed.again", &disk) == 0);
 		free(disk.origin);
 		check(record_load_disk(directory, "fuzzed.again", &disk) == 0);
 		free(disk.origin);
@@ -31,7 +31,7 @@ static void feed_record(const void *data, size_t size)
 	r = record_load_layer(directory, "fuzzed.record", &layer);
 	check(r == 0 || r == -EBADMSG);
 	if (r == 0) {
-		check(layer_id_is_valid(layer.id) && record_save_layer(directory, "fuzzed.again", &layer) == 0);
+		check(layer_id_is_valid(layer.id) && record_save_layer(NULL, directory, "fuzzed.again", &layer) == 0);
 		record_clear_layer(&layer);
 		check(record_load_layer(directory, "fuzzed.again", &layer) == 0);
 		record_clear_layer(&layer);
@@ -39,7 +39,8 @@ static void feed_record(const void *data, size_t size)
 	r = record_load_session(directory, "fuzzed.record", &session);
 	check(r == 0 || r == -EBADMSG);
 	if (r == 0) {
-		check(uuid_is_valid(session.uuid) && record_save_session(directory, "fuzzed.again", &session) == 0);
+		check(uuid_is_valid(session.uuid) &&
+		      record_save_session(NULL, directory, "fuzzed.again", &session) == 0);
 		record_clear_session(&session);
 		check(record_load_session(directory, "fuzzed.again", &session) == 0);
 		record_clear_session(&session);
@@ -47,7 +48,7 @@ static void feed_record(const void *data, size_t size)
 	r = record_load_intent(directory, "fuzzed.record", &intent);
 	check(r == 0 || r == -EBADMSG);
 	if (r == 0) {
-		check(uuid_is_valid(intent.uuid) && record_save_intent(directory, "fuzzed.again", &intent) == 0);
+		check(uuid_is_valid(intent.uuid) && record_save_intent(NULL, directory, "fuzzed.again", &intent) == 0);
 		record_clear_intent(&intent);
 		check(record_load_intent(directory, "fuzzed.again", &intent) == 0);
 		record_clear_intent(&intent);
@@ -55,7 +56,8 @@ static void feed_record(const void *data, size_t size)
 	r = record_load_output(directory, "fuzzed.record", &output);
 	check(r == 0 || r == -EBADMSG);
 	if (r == 0) {
-		check(layer_id_is_valid(output.id) && record_save_output(directory, "fuzzed.again", &output) == 0);
+		check(layer_id_is_valid(output.id) &&
+		      record_save_output(NULL, directory, "fuzzed.again", &output) == 0);
 		record_clear_output(&output);
 		check(record_load_output(directory, "fuzzed.again", &output) == 0);
 		record_clear_output(&output);

@@ -72,7 +72,7 @@ static int save_disk(void)
 {
 	struct disk_record record = full_disk();
 
-	return record_save_disk(directory(), FILE_NAME, &record);
+	return record_save_disk(NULL, directory(), FILE_NAME, &record);
 }
 
 static int load_disk(void)
@@ -104,7 +104,7 @@ static int save_layer(void)
 		.consistency = "clean",
 	};
 
-	return record_save_layer(directory(), FILE_NAME, &record);
+	return record_save_layer(NULL, directory(), FILE_NAME, &record);
 }
 
 static int save_root(void)
@@ -118,7 +118,7 @@ static int save_root(void)
 		.stamp = { 64512, UINT64_MAX, 512, { 1795197469, 999999999 } },
 	};
 
-	return record_save_layer(directory(), FILE_NAME, &record);
+	return record_save_layer(NULL, directory(), FILE_NAME, &record);
 }
 
 static int load_layer(void)
@@ -145,7 +145,7 @@ static int save_session(void)
 		.continued = true,
 	};
 
-	return record_save_session(directory(), FILE_NAME, &record);
+	return record_save_session(NULL, directory(), FILE_NAME, &record);
 }
 
 static int load_session(void)
@@ -166,7 +166,7 @@ static int save_intent(void)
 		.uuid = UUID, .domain = "win10", .managed = true, .consumed = "token", .entries = entries, .count = 2
 	};
 
-	return record_save_intent(directory(), FILE_NAME, &record);
+	return record_save_intent(NULL, directory(), FILE_NAME, &record);
 }
 
 static int load_intent(void)
@@ -202,7 +202,7 @@ TEST(a_disk_is_loaded_as_it_was_saved)
 {
 	struct disk_record record = full_disk(), loaded;
 
-	check_int(record_save_disk(directory(), FILE_NAME, &record), 0);
+	check_int(record_save_disk(NULL, directory(), FILE_NAME, &record), 0);
 	memset(&loaded, 0xff, sizeof(loaded));
 	check_int(record_load_disk(directory(), FILE_NAME, &loaded), 0);
 	check_str(loaded.head, record.head);
@@ -227,7 +227,7 @@ TEST(every_keep_is_loaded_as_it_was_saved)
 		struct disk_record record = full_disk(), loaded;
 
 		record.fate = (enum fate)keep;
-		check_int(record_save_disk(directory(), FILE_NAME, &record), 0);
+		check_int(record_save_disk(NULL, directory(), FILE_NAME, &record), 0);
 		check_int(record_load_disk(directory(), FILE_NAME, &loaded), 0);
 		check_int(loaded.fate, keep);
 	}
@@ -237,7 +237,7 @@ TEST(a_disk_with_nothing_but_its_head_is_loaded)
 {
 	struct disk_record record = { .head = "0123456789abcdef" }, loaded;
 
-	check_int(record_save_disk(directory(), FILE_NAME, &record), 0);
+	check_int(record_save_disk(NULL, directory(), FILE_NAME, &record), 0);
 	memset(&loaded, 0xff, sizeof(loaded));
 	check_int(record_load_disk(directory(), FILE_NAME, &loaded), 0);
 	check(memcmp(&loaded, &record, sizeof(loaded)) == 0);
@@ -294,7 +294,7 @@ TEST(an_image_from_before_1970_is_loaded_as_it_was_saved)
 				       .stamp = { 1, 2, 3, { -1795197469, 5 } } };
 	struct layer_record loaded;
 
-	check_int(record_save_layer(directory(), FILE_NAME, &record), 0);
+	check_int(record_save_layer(NULL, directory(), FILE_NAME, &record), 0);
 	check_int(record_load_layer(directory(), FILE_NAME, &loaded), 0);
 	check_int(loaded.stamp.modified.tv_sec, -1795197469);
 	record_clear_layer(&loaded);
