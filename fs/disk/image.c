@@ -218,22 +218,12 @@ static bool is_being_folded(struct disks *disks, const struct layer *root)
  * The sentence says what stands on the old content, and the command that gives up no more than
  * that.
  */
-static int refuse_changed(const struct disk *disk, bool replaced, bool others, const struct sentence *what,
-			  struct sentence *error)
+static int refuse_changed(const struct disk *disk, bool replaced, const struct dependant *other, struct sentence *error)
 {
-	const char *how = replaced ? "replaced" : "changed";
-
-	if (others)
-		return report(
-			error, -EBUSY,
-			"disk '%s': its image was %s outside revertfs, and what it was is needed: by %s; 'set %s image=unchanged' if it has "
-			"the same content as ever, 'set %s image=new' gives up what stands on it, which goes to lost/",
-			disk->name, how, what->text, disk->name, disk->name);
-	return report(
-		error, -EBUSY,
-		"disk '%s': its image was %s outside revertfs, and what it was is needed: by the changes in the scratch; "
-		"'set %s image=unchanged' if it has the same content as ever, 'reset %s' gives them up",
-		disk->name, how, disk->name, disk->name);
+	return report(error, -EBUSY,
+		      "disk '%s': its image was %s outside revertfs, and %s on what it was; "
+		      "'set %s image=unchanged' if it has the same content as ever, %s",
+		      disk->name, replaced ? "replaced" : "changed", other->what.text, disk->name, other->way.text);
 }
 
 /* The image is looked at, and changed in its record, by one thread at a time. */
@@ -272,7 +262,7 @@ static int look_again(struct disk *disk, bool scratch_depends, struct sentence *
 	struct layer_record now = { 0 };
 	int state = image_compare(root, is_being_folded(disk->disks, root), &now.stamp), r;
 	bool replaced = state == IMAGE_REPLACED, others = false;
-	struct sentence what;
+	struct dependant other;
 
 	if (state < 0)
 		return report(error, state, "disk '%s': its image cannot be reached: %s", disk->name,
@@ -283,9 +273,13 @@ static int look_again(struct disk *disk, bool scratch_depends, struct sentence *
 	if (r < 0)
 		return r;
 	LOCKED (&disk->disks->lock)
-		others = image_has_dependants_locked(root, disk, replaced, &what);
+		others = image_has_dependants_locked(root, disk, replaced, &other);
+	if (!others && scratch_depends) {
+		report(&other.what, 0, "changes in the scratch stand");
+		report(&other.way, 0, "'reset %s' gives them up", disk->name);
+	}
 	if (others || scratch_depends)
-		return refuse_changed(disk, replaced, others, &what, error);
+		return refuse_changed(disk, replaced, &other, error);
 	r = take_content(disk, &now, error);
 	if (r == 0)
 		log_warning(

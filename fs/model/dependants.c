@@ -49,41 +49,66 @@ static const struct disk *find_scratch_locked(const struct layer *root, const st
 	return disk;
 }
 
-bool image_has_dependants_locked(const struct layer *root, const struct disk *except, bool replaced,
-				 struct sentence *ret_what)
+static bool tell_hold(const struct disk *disk, struct dependant *ret)
+{
+	report(&ret->what, 0, "what the saved domain '%s' needs of the disk '%s' stands", disk->record.hold_domain,
+	       disk->name);
+	report(&ret->way, 0, "'reset %s force=yes' gives that up", disk->name);
+	return true;
+}
+
+static bool tell_layers_locked(const struct layer *root, struct dependant *ret)
 {
 	const struct layer_record *record = &root->record;
+	const struct disk *disk = find_layers_locked(root);
+
+	if (disk)
+		report(&ret->what, 0, "layers of the disk '%s' stand", disk->name);
+	else if (root->children)
+		report(&ret->what, 0, "layers that snapshots keep stand");
+	else
+		report(&ret->what, 0, "the snapshot '%s' of the disk '%s' stands", record->names[0].snapshot,
+		       record->names[0].disk);
+	report(&ret->way, 0, "'set %s image=new' gives up all that stands on it, which goes to lost/", record->image);
+	return true;
+}
+
+static bool tell_scratch(const struct disk *disk, struct dependant *ret)
+{
+	report(&ret->what, 0, "changes in the scratch of the disk '%s' stand", disk->name);
+	report(&ret->way, 0, "'reset %s' gives them up", disk->name);
+	return true;
+}
+
+static bool tell_use(const struct disk *disk, struct dependant *ret)
+{
+	report(&ret->what, 0, "the disk '%s', which is in use, stands", disk->name);
+	report(&ret->way, 0, "stopping its domain ends that");
+	return true;
+}
+
+static bool tell_seal(struct dependant *ret)
+{
+	report(&ret->what, 0, "a layer that is just being made stands");
+	report(&ret->way, 0, "trying again tells more");
+	return true;
+}
+
+bool image_has_dependants_locked(const struct layer *root, const struct disk *except, bool replaced,
+				 struct dependant *ret_dependant)
+{
+	struct dependant ignored, *ret = ret_dependant ? ret_dependant : &ignored;
 	const struct disk *disk = find_hold_locked(root);
 
-	if (disk) {
-		report(ret_what, 0, "what the saved domain '%s' needs of the disk '%s'", disk->record.hold_domain,
-		       disk->name);
-		return true;
-	}
-	if (root->children) {
-		disk = find_layers_locked(root);
-		if (disk)
-			report(ret_what, 0, "layers of the disk '%s'", disk->name);
-		else
-			report(ret_what, 0, "layers that snapshots keep");
-		return true;
-	}
-	if (record->name_count) {
-		report(ret_what, 0, "the snapshot '%s' of the disk '%s'", record->names[0].snapshot,
-		       record->names[0].disk);
-		return true;
-	}
+	if (disk)
+		return tell_hold(disk, ret);
+	if (root->children || root->record.name_count)
+		return tell_layers_locked(root, ret);
 	disk = find_scratch_locked(root, except, is_kept_locked);
-	if (disk) {
-		report(ret_what, 0, "changes in the scratch of the disk '%s'", disk->name);
-		return true;
-	}
+	if (disk)
+		return tell_scratch(disk, ret);
 	disk = replaced ? NULL : find_scratch_locked(root, except, is_in_use_locked);
-	if (disk) {
-		report(ret_what, 0, "the disk '%s', which is in use", disk->name);
-		return true;
-	}
-	if (root->sealing)
-		report(ret_what, 0, "a layer that is being made; try again");
-	return root->sealing > 0;
+	if (disk)
+		return tell_use(disk, ret);
+	return root->sealing ? tell_seal(ret) : false;
 }

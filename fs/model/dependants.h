@@ -18,12 +18,18 @@
 
 #include "model.h"
 
+/* The first that was found, in words for the administrator. */
+struct dependant {
+	struct sentence what; /* "layers of the disk 'a' stand", to be followed by "on it" */
+	struct sentence way;  /* what gives it up, and no more: "'reset a'" */
+};
+
 /*
  * Whether anything stands on the root's image, besides the scratch of `except` (NULL: there is no
- * exception), of which the caller knows more. `replaced`: another file has its name now. *ret_what
- * (may be NULL) says what: "layers of the disk 'a'".
+ * exception), of which the caller knows more. `replaced`: another file has its name now.
+ * ret_dependant may be NULL.
  */
 bool image_has_dependants_locked(const struct layer *root, const struct disk *except, bool replaced,
-				 struct sentence *ret_what);
+				 struct dependant *ret_dependant);
 
 #endif

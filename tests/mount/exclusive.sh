@@ -236,9 +236,9 @@ layers_are_refused() {
 	ctl 'commit d.img'
 	cp -p "$IMAGES/d.img" "$WORK/old"
 	change 25
-	ctl_fails EBUSY 'reset d.img' "its image was changed outside revertfs, and layers stand on what it was"
-	ctl_fails EBUSY "prepare $one domain=a d.img target=vda" "layers stand on what it was"
-	ctl_fails EBUSY 'undo d.img' "layers stand on what it was"
+	ctl_fails EBUSY 'reset d.img' "its image was changed outside revertfs, and layers of the disk 'd.img' stand on what it was"
+	ctl_fails EBUSY "prepare $one domain=a d.img target=vda" "layers of the disk 'd.img' stand on what it was"
+	ctl_fails EBUSY 'undo d.img' "layers of the disk 'd.img' stand on what it was"
 	ctl 'set d.img keep-revisions=0'
 	ctl_fails EBUSY 'fold d.img' "its image was changed outside revertfs"
 	same "$(status_of d.img '.layers | map(.state) | unique | tostring')" '["sealed"]'
@@ -256,12 +256,12 @@ ways_out() {
 	guest_write d.img 64k 64k 31
 	ctl 'commit d.img'
 	touch "$IMAGES/d.img" # somebody looked at it, and says so
-	ctl_fails EBUSY 'reset d.img' "layers stand on what it was"
+	ctl_fails EBUSY 'reset d.img' "layers of the disk 'd.img' stand on what it was"
 	ctl 'set d.img image=unchanged'
 	ctl 'reset d.img'
 	guest_reads d.img 64k 64k 31
 	change 32
-	ctl_fails EBUSY 'reset d.img' "layers stand on what it was"
+	ctl_fails EBUSY 'reset d.img' "layers of the disk 'd.img' stand on what it was"
 	ctl_fails EBUSY 'unprotect d.img'
 	ctl 'unprotect d.img force=yes'
 	cmp "$MNT/d.img" "$IMAGES/d.img"
@@ -272,7 +272,7 @@ ways_out() {
 	change 23
 	ctl 'reset d.img'
 }
-promise "the ways out that the refusal names: image=unchanged keeps the layers, unprotect force=yes gives them up" ways_out
+promise "image=unchanged keeps the layers, unprotect force=yes gives them up" ways_out
 
 holds_are_refused() {
 	ctl "prepare $one domain=a d.img target=vda"
@@ -280,7 +280,7 @@ holds_are_refused() {
 	ctl "release $one domain=a reason=saved saved=yes"
 	cp -p "$IMAGES/d.img" "$WORK/old"
 	change 27
-	ctl_fails EBUSY "prepare $one domain=a saved=yes d.img target=vda" "a saved guest's state stands on what it was"
+	ctl_fails EBUSY "prepare $one domain=a saved=yes d.img target=vda" "what the saved domain 'a' needs of the disk 'd.img' stands on what it was"
 	cp -p "$WORK/old" "$IMAGES/d.img"
 	ctl "prepare $one domain=a saved=yes d.img target=vda"
 	guest_reads d.img 0 64k 26

@@ -146,16 +146,16 @@ scratches_refuse() {
 	with_clones s.qcow2
 	guest_write 1-s.qcow2 0 64k 2
 	golden s.qcow2 3
-	refused_with "reset s.qcow2" "the scratch of the disk '1-s.qcow2'" "set [^']* image=new"
+	refused_with "reset s.qcow2" "the scratch of the disk '1-s.qcow2'" "reset 1-s.qcow2"
 	refused_with "commit 1-s.qcow2" "changes in the scratch" "reset [^']*"
 	way_out
 	guest_reads 1-s.qcow2 0 1M 3
 	guest_reads s.qcow2 0 1M 3
 	guest_write 1-s.qcow2 0 64k 4
 	golden s.qcow2 5
-	refused_with "reset 2-s.qcow2" "the scratch of the disk '1-s.qcow2'" "set [^']* image=new"
+	refused_with "reset 2-s.qcow2" "the scratch of the disk '1-s.qcow2'" "reset 1-s.qcow2"
 	rm -f "$STATE"/lost/*
-	way_out
+	ctl "set 2-s.qcow2 image=new"
 	same "$(find "$STATE/lost" -name '*.qcow2' | wc -l)" 1
 	guest_reads 1-s.qcow2 0 1M 5
 }
@@ -228,7 +228,7 @@ armed_refuse() {
 	ctl "prepare $(uuid 3) domain=d3 $MNT/3-s.qcow2 target=vda armed=yes" >&2
 	guest_write 3-s.qcow2 0 64k 1
 	golden s.qcow2 9
-	refused_with "reset 1-s.qcow2" "changes in the scratch of the disk '3-s.qcow2'" "set [^']* image=new"
+	refused_with "reset 1-s.qcow2" "changes in the scratch of the disk '3-s.qcow2'" "reset 3-s.qcow2"
 	ctl_fails EBUSY "set s.qcow2 image=new" "3-s.qcow2"
 	# The session's end keeps what it wrote, in case that the old image comes back.
 	ends 3-s.qcow2 3 failed
@@ -243,7 +243,7 @@ running_in_place() {
 	make_image next qcow2 8M 10
 	cat "$IMAGES/next" >"$IMAGES/s.qcow2"
 	rm "$IMAGES/next"
-	refused_with "reset 1-s.qcow2" "the disk '3-s.qcow2', which is in use" "set [^']* image=new"
+	ctl_fails EBUSY "reset 1-s.qcow2" "the disk '3-s.qcow2', which is in use" "stopping its domain"
 	guest_stops
 	ends 3-s.qcow2 3
 	ctl "reset 1-s.qcow2"
@@ -255,8 +255,8 @@ held_refuse() {
 	guest_write 2-s.qcow2 0 64k 9
 	ends 2-s.qcow2 2 saved
 	golden s.qcow2 7
-	refused_with "reset 1-s.qcow2" "the saved domain 'd2'" "set [^']* image=new"
-	ctl "reset 2-s.qcow2 force=yes"
+	refused_with "reset 1-s.qcow2" "the saved domain 'd2'" "reset 2-s.qcow2 force=yes"
+	way_out
 	ctl "reset 1-s.qcow2"
 	guest_reads 2-s.qcow2 0 1M 7
 }

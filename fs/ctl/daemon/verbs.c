@@ -192,7 +192,7 @@ const struct subcommand set_subcommand = {
 	"set",
 	"NAME KEY=VALUE...",
 	"change a disk's properties: keep-revisions=N\nleftover=discard|keep durability=relaxed|strict\n"
-	"size=BYTES image=unchanged",
+	"size=BYTES image=unchanged|as-is|new",
 	NULL,
 	verb_run,
 	"set",
