@@ -183,6 +183,8 @@ static void log_action(const struct settings *settings, const struct event *even
 
 	hooklog(settings->log, event->shown, "%s: %s '%s': %s%s%s", what, disk->target, disk->name, disk->action, as,
 		point);
+	if (disk->warning)
+		hooklog(settings->log, event->shown, "%s: %s: warning: %s", what, disk->target, disk->warning);
 }
 
 static void log_actions(const struct settings *settings, const struct event *event, const char *what,

@@ -41,6 +41,7 @@ static int read_disk(struct json_object *json, struct answer_disk *disk)
 	*disk = (struct answer_disk){ .name = "", .target = "", .action = "" };
 	if (json_get_string(json, "name", &disk->name) < 0 || json_get_string(json, "target", &disk->target) < 0 ||
 	    json_get_string(json, "action", &disk->action) < 0 || json_get_string(json, "point", &disk->point) < 0 ||
+	    json_get_string(json, "warning", &disk->warning) < 0 ||
 	    json_get_bool(json, "consumed", &disk->consumed) < 0)
 		return -EBADMSG;
 	return 0;

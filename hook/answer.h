@@ -15,8 +15,9 @@ struct answer_disk {
 	const char *name;   /* in the mount */
 	const char *target; /* in the domain */
 	const char *action;
-	const char *point; /* the name of what was sealed aside, or NULL */
-	bool consumed;     /* prepare: its one-shot-commit was done earlier, and is not done again */
+	const char *point;   /* the name of what was sealed aside, or NULL */
+	const char *warning; /* a sentence, or NULL */
+	bool consumed;       /* prepare: its one-shot-commit was done earlier, and is not done again */
 };
 
 struct answer {

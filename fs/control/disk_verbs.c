@@ -13,11 +13,19 @@
 #include "job.h"
 #include "json.h"
 #include "reply.h"
+#include "trouble.h"
 #include "verb.h"
 
 static int run_protect(const struct request *request, struct sentence *error)
 {
-	return disk_protect(request->disks, request->name, find_setting(request->command, "format"), error);
+	int r = disk_protect(request->disks, request->name, find_setting(request->command, "format"), error);
+	struct disk *disk = r == 0 ? disks_find(request->disks, request->name) : NULL;
+	struct sentence trouble;
+
+	if (disk && trouble_of_disk(disk, &trouble))
+		json_set_string(request->answer, "warning", trouble.text);
+	disk_put(disk);
+	return r;
 }
 
 static int run_unprotect(const struct request *request, struct sentence *error)

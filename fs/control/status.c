@@ -22,6 +22,7 @@
 #include "session.h"
 #include "table.h"
 #include "transfer.h"
+#include "trouble.h"
 #include "version.h"
 
 static const char *const state_names[] = {
@@ -282,6 +283,7 @@ static struct json_object *describe_disk_locked(const struct disk *disk, bool pa
 {
 	struct json_object *object = json_object_new_object(), *jobs = describe_jobs_locked(disk);
 	const char *last_error = disk->last_error.text;
+	struct sentence trouble;
 
 	json_set_string(object, "name", disk->name);
 	json_set_string(object, "state", state_name_locked(disk));
@@ -298,6 +300,8 @@ static struct json_object *describe_disk_locked(const struct disk *disk, bool pa
 	json_set_bool(object, "unhooked", disk->record.fate == FATE_UNHOOKED);
 	json_set_string(object, "kept", disk->record.fate == FATE_DISCARD ? NULL : fate_name(disk->record.fate));
 	json_set_bool(object, "folding", is_folding(disk));
+	json_set_string(object, "image_trouble",
+			disk->root && trouble_of_image_locked(disk->root, &trouble) ? trouble.text : NULL);
 	json_set_string(object, "copied", disk->copied);
 	json_object_object_add(object, "job", json_object_get(json_object_array_get_idx(jobs, 0)));
 	json_object_object_add(object, "jobs", jobs);
@@ -380,6 +384,8 @@ static void print_disk_locked(FILE *stream, const struct disk *disk)
 	if (is_folding(disk))
 		fprintf(stream,
 			"    being folded: the image file alone is incomplete until that ends; do not copy it\n");
+	if (disk->root && trouble_of_image_locked(disk->root, &why))
+		fprintf(stream, "    warning: %s\n", why.text);
 	if (fold_is_overdue_locked(disk, disk->disks->options->max_layers, &why))
 		fprintf(stream, "    warning: %s\n", why.text);
 	if (disk->last_error.text[0])

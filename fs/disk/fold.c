@@ -41,6 +41,7 @@
 #include "layer.h"
 #include "lock.h"
 #include "log.h"
+#include "qcow2_writable.h"
 #include "rebase.h"
 #include "reserve.h"
 #include "scratch.h"
@@ -198,7 +199,7 @@ static int drop_leaks(const struct disk *disk, const struct layer *parent, const
 		      const struct program_watch *watch)
 {
 	struct sentence why;
-	int r = qemu_img_drop_leaks(disk->disks->options, chain->nodes + 1, chain->length - 1, watch, &why);
+	int r = qemu_img_repair(disk->disks->options, chain->nodes + 1, chain->length - 1, "leaks", watch, &why);
 
 	if (r == -ECANCELED)
 		return r;
@@ -206,6 +207,37 @@ static int drop_leaks(const struct disk *disk, const struct layer *parent, const
 		log_warning("disk '%s': what interrupted folds left in the %s is not freed: %s", disk->name,
 			    parent->record.image ? "image" : "parent layer", why.text);
 	return 0;
+}
+
+/*
+ * Whether the parent may be written, asked before that is recorded: then there is no way back.
+ */
+static int check_parent(struct layer *layer, int fd, bool again, struct sentence *error)
+{
+	struct layer *parent = layer->parent;
+	int r = parent->record.image ? writable_check_image(parent, fd, again, error) : 0;
+
+	return r == 0 ? writable_check_size(parent, fd, layer->record.virtual_size, error) : r;
+}
+
+/*
+ * A parent with lazy_refcounts whose QEMU died, the guest's or that of a fold. `qemu-img commit`
+ * would not see it, and would write over data that is not counted.
+ */
+static int mend_parent(const struct disk *disk, const struct layer *parent, const struct chain *chain,
+		       const struct program_watch *watch, struct sentence *error)
+{
+	struct qcow2_header header;
+	int r = 0;
+
+	if (parent->record.format != FORMAT_QCOW2)
+		return 0;
+	r = qcow2_read_header(chain->nodes[1].fd, &header, error);
+	if (r < 0 || !qcow2_is_dirty(&header))
+		return r;
+	log_info("disk '%s': a QEMU died with the %s open, whose clusters are counted anew before the fold", disk->name,
+		 parent->record.image ? "image" : "parent layer");
+	return qemu_img_repair(disk->disks->options, chain->nodes + 1, chain->length - 1, "all", watch, error);
 }
 
 static int copy_into_parent(struct disk *disk, struct layer *layer, struct sentence *error)
@@ -222,7 +254,7 @@ static int copy_into_parent(struct disk *disk, struct layer *layer, struct sente
 	r = layer_check_header(layer, chain.nodes[0].fd, layer->parent, error);
 	if (r < 0)
 		return r;
-	r = writable_check_size(layer->parent, chain.nodes[1].fd, layer->record.virtual_size, error);
+	r = check_parent(layer, chain.nodes[1].fd, again, error);
 	if (r < 0)
 		return r;
 	r = check_space(disk, layer, &chain, error);
@@ -233,6 +265,9 @@ static int copy_into_parent(struct disk *disk, struct layer *layer, struct sente
 	if (r < 0)
 		return report(error, r, "that it begins cannot be recorded: %s", error_text(r));
 	log_debug("job", "fold '%s': 1 layer %s recorded as folding", disk->name, layer->record.id);
+	r = mend_parent(disk, layer->parent, &chain, &watch, error);
+	if (r < 0)
+		return r;
 	r = qemu_img_commit(disk->disks->options, chain.nodes, chain.length, &watch, error);
 	if (r == 0 && again && layer->parent->record.format == FORMAT_QCOW2)
 		r = drop_leaks(disk, layer->parent, &chain, &watch);

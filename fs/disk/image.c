@@ -40,6 +40,7 @@ static int record_content(struct layer *root, const struct layer_record *now, bo
 		record.stamp = now->stamp;
 		record.virtual_size = now->virtual_size;
 		record.contents += another;
+		record.trouble = now->trouble;
 		r = layer_update(root, &record);
 	}
 	/* Views of it are other files from here on (view.h). */

@@ -13,7 +13,7 @@
 #include "beneath.h"
 #include "image_stamp.h"
 #include "magic.h"
-#include "qcow2.h"
+#include "qcow2_writable.h"
 
 #define SECTOR 512
 
@@ -93,7 +93,17 @@ static int check_header(const char *name, const struct qcow2_header *header, str
 	return 0;
 }
 
-static int read_qcow2_size(int fd, const char *name, uint64_t *ret_size, struct sentence *error)
+int probe_trouble(int fd, const struct qcow2_header *header, enum image_trouble *ret_trouble, struct sentence *error)
+{
+	bool in_use = false;
+	int r = qcow2_find_bitmap_in_use(fd, header, &in_use, error);
+
+	if (r == 0)
+		*ret_trouble = qcow2_is_corrupt(header) ? TROUBLE_CORRUPT : in_use ? TROUBLE_BITMAP : TROUBLE_NONE;
+	return r;
+}
+
+static int read_qcow2(int fd, const char *name, struct layer_record *record, struct sentence *error)
 {
 	struct qcow2_header header;
 	struct sentence why;
@@ -104,9 +114,11 @@ static int read_qcow2_size(int fd, const char *name, uint64_t *ret_size, struct 
 	if (r < 0)
 		return report(error, -EINVAL, "image '%s' cannot be protected as qcow2: %s", name, why.text);
 	r = check_header(name, &header, error);
-	if (r == 0)
-		*ret_size = header.virtual_size / SECTOR * SECTOR;
-	return r;
+	if (r < 0)
+		return r;
+	record->virtual_size = header.virtual_size / SECTOR * SECTOR;
+	r = probe_trouble(fd, &header, &record->trouble, &why);
+	return r < 0 ? report(error, r, "image '%s' cannot be protected as qcow2: %s", name, why.text) : 0;
 }
 
 /* QEMU counts a raw file's last sector whole. */
@@ -126,7 +138,7 @@ static int probe_file(int fd, const char *name, const char *format, struct layer
 
 	if (r < 0)
 		return r;
-	return record->format == FORMAT_QCOW2 ? read_qcow2_size(fd, name, &record->virtual_size, error)
+	return record->format == FORMAT_QCOW2 ? read_qcow2(fd, name, record, error)
 					      : read_raw_size(fd, name, &record->virtual_size, error);
 }
 

@@ -316,11 +316,12 @@ int scratch_check_sealable(struct scratch *scratch, bool torn, uint64_t *ret_siz
 		     : 0;
 }
 
-int scratch_to_lost(struct disk *disk, const char *with, struct sentence *error)
+int scratch_to_lost(struct disk *disk, const char *with, struct sentence *ret_said)
 {
 	CLEANUP(freep) char *directory = disk_directory_name(disk->name);
 	char snapshot[SNAPSHOT_NAME_MAX + 1];
 	CLEANUP(freep) char *name = NULL;
+	struct sentence said;
 	int r;
 
 	disk_unused_snapshot_name(disk, "scratch", snapshot);
@@ -330,18 +331,20 @@ int scratch_to_lost(struct disk *disk, const char *with, struct sentence *error)
 		name = format_text("%.100s-%s-%d.qcow2", directory, snapshot, n);
 	}
 	if (!name)
-		return report(error, -ENOMEM, "out of memory");
+		return report(ret_said, -ENOMEM, "out of memory");
 	r = io_rename(disk->scratch_directory, disk->scratch_name, disk->disks->lost_fd, name);
 	if (r == -EXDEV)
-		return report(error, r,
+		return report(ret_said, r,
 			      "disk '%s': its scratch has %s and lies on another filesystem than the state directory; "
 			      "move it away by hand",
 			      disk->name, with);
 	if (r < 0)
-		return report(error, r, "disk '%s': its scratch has %s and cannot be moved to lost/: %s", disk->name,
+		return report(ret_said, r, "disk '%s': its scratch has %s and cannot be moved to lost/: %s", disk->name,
 			      with, error_text(r));
-	log_warning("disk '%s': its scratch has %s; it was not sealed but moved to lost/%s", disk->name, with, name);
-	return 0;
+	report(&said, 0, "disk '%s': its scratch has %s; it was not sealed but moved to lost/%s in the state directory",
+	       disk->name, with, name);
+	log_warning("%s", said.text);
+	return report(ret_said, 0, "%s", said.text);
 }
 
 /* --- what the mount asks ---------------------------------------------------------------------- */

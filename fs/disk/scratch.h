@@ -53,9 +53,10 @@ int scratch_set_attributes(const struct disk *disk, int fd);
 /*
  * Move the scratch to lost/, where nothing uses it. `with` says what it has that it cannot be
  * sealed ("a header that ..."), for the log. Then the disk has no scratch file until
- * scratch_replace(). -EXDEV with a sentence when scratches lie on another filesystem.
+ * scratch_replace(). -EXDEV when scratches lie on another filesystem. `ret_said` says why not, or
+ * where it is now.
  */
-int scratch_to_lost(struct disk *disk, const char *with, struct sentence *error);
+int scratch_to_lost(struct disk *disk, const char *with, struct sentence *ret_said);
 
 /*
  * Start writing back the data of strict scratches, so that the sync at a seal is short. Called

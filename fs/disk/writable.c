@@ -8,11 +8,49 @@
 #include <errno.h>
 
 #include "layer.h"
+#include "lock.h"
+#include "probe.h"
 #include "qcow2_writable.h"
+#include "trouble.h"
 
 static const char *kind_of(const struct layer *layer)
 {
 	return layer->record.image ? "image" : "layer that it stands on";
+}
+
+/*
+ * A bitmap that was not in use when the image was last taken for what it is, is in use since a fold
+ * was cut short.
+ */
+static enum image_trouble trouble_now(const struct layer *root, enum image_trouble found, bool again)
+{
+	enum image_trouble before = TROUBLE_NONE;
+
+	LOCKED (&root->disks->lock)
+		before = root->record.trouble;
+	return found == TROUBLE_BITMAP && (again || before != TROUBLE_BITMAP) ? TROUBLE_NONE : found;
+}
+
+int writable_check_image(struct layer *root, int fd, bool again, struct sentence *error)
+{
+	enum image_trouble found = TROUBLE_NONE;
+	struct qcow2_header header;
+	bool is = false;
+	int r;
+
+	if (root->record.format != FORMAT_QCOW2)
+		return 0;
+	r = qcow2_read_header(fd, &header, error);
+	if (r == 0)
+		r = probe_trouble(fd, &header, &found, error);
+	if (r < 0)
+		return report_context(error, r, "the image cannot be written: ");
+	r = trouble_note(root, trouble_now(root, found, again));
+	if (r < 0)
+		return report(error, r, "what is wrong with the image cannot be recorded: %s", error_text(r));
+	LOCKED (&root->disks->lock)
+		is = trouble_of_image_locked(root, error);
+	return is ? -EBADMSG : 0;
 }
 
 int writable_check_size(const struct layer *layer, int fd, uint64_t size, struct sentence *error)

@@ -8,6 +8,13 @@
 #include "model.h"
 
 /*
+ * Whether the image, open as `fd`, may be written. What is found is remembered (trouble.h). With
+ * `again` it was begun before, by a fold that was cut short: then a bitmap in use is what that has
+ * left. 0; -EBADMSG, or an error of reading, with a sentence.
+ */
+int writable_check_image(struct layer *root, int fd, bool again, struct sentence *error);
+
+/*
  * Whether the file of a layer or image, open as `fd`, can get this virtual size: qemu-img does not
  * enlarge every qcow2 file. 0, also where it is as large; -EOPNOTSUPP, or an error of reading, with a
  * sentence that says why. What wants to grow a disk asks this of all that its fold goes through.

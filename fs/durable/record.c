@@ -28,6 +28,9 @@ static const char *const fate_names[] = {
 };
 
 static const char *const format_names[] = { [FORMAT_RAW] = "raw", [FORMAT_QCOW2] = "qcow2" };
+static const char *const trouble_names[] = {
+	[TROUBLE_NONE] = "none", [TROUBLE_CORRUPT] = "corrupt", [TROUBLE_BITMAP] = "bitmap"
+};
 static const char *const state_names[] = { [LAYER_SEALED] = "sealed", [LAYER_FOLDING] = "folding" };
 
 const char *fate_name(enum fate fate)
@@ -385,6 +388,9 @@ int record_load_layer(int directory, const char *file, struct layer_record *ret_
 		read_stamp(&reader, &record.stamp);
 		record.contents = read_u64(&reader, "contents", false);
 	}
+	if (json_object_object_get(object, "trouble"))
+		record.trouble =
+			(enum image_trouble)read_choice(&reader, "trouble", trouble_names, ARRAY_SIZE(trouble_names));
 	read_names(&reader, &record);
 	record.becomes_head = read_bool(&reader, "becomes-head");
 	read_text(&reader, "domain", record.domain, sizeof(record.domain), text_is_clean, false);
@@ -421,6 +427,8 @@ int record_save_layer(struct guard *guard, int directory, const char *file, cons
 		set_text(object, "identity", record->stamp.identity);
 		json_set_u64(object, "contents", record->contents);
 	}
+	if (record->trouble != TROUBLE_NONE)
+		json_set_string(object, "trouble", trouble_names[record->trouble]);
 	for (size_t i = 0; i < record->name_count; i++) {
 		struct json_object *name = json_object_new_object();
 

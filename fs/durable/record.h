@@ -71,6 +71,13 @@ struct disk_record {
 enum layer_state { LAYER_SEALED, LAYER_FOLDING };
 enum image_format { FORMAT_RAW, FORMAT_QCOW2 };
 
+/* Why nothing is folded into an image. */
+enum image_trouble {
+	TROUBLE_NONE,
+	TROUBLE_CORRUPT, /* QEMU has marked it so */
+	TROUBLE_BITMAP,  /* it had a bitmap in use when it was protected, or last changed outside the mount */
+};
+
 /*
  * What a real image looked like when revertfs last used it, to see changes outside the mount. The
  * identity proves that it is the same file (file_identity.h); it is "" in records of builds that had
@@ -96,8 +103,9 @@ struct layer_record {
 	enum layer_state state;
 	uint64_t virtual_size;
 	time_t created;
-	struct image_stamp stamp; /* of a root */
-	uint64_t contents;        /* of a root: how many times another content was taken for its image */
+	struct image_stamp stamp;   /* of a root */
+	uint64_t contents;          /* of a root: how many times another content was taken for its image */
+	enum image_trouble trouble; /* of a root */
 	struct layer_name *names;
 	size_t name_count;
 	bool becomes_head;             /* sealed to be the head: start-up completes that after a crash */

@@ -14,6 +14,7 @@
 #include "session.h"
 #include "table.h"
 #include "transfer.h"
+#include "trouble.h"
 #include "claim.h"
 
 /*
@@ -87,7 +88,8 @@ void job_warn(struct disk *disk, struct sentence *ret_warning)
 	bool overdue;
 
 	pthread_mutex_lock(&disks->lock);
-	overdue = fold_is_overdue_locked(disk, disks->options->max_layers, ret_warning);
+	overdue = fold_is_overdue_locked(disk, disks->options->max_layers, ret_warning) ||
+		  (fold_depth_locked(disk) && disk->root && trouble_of_image_locked(disk->root, ret_warning));
 	pthread_mutex_unlock(&disks->lock);
 	if (overdue)
 		log_warning("%s", ret_warning->text);

@@ -233,6 +233,7 @@ static void store_record_locked(struct layer_record *own, const struct layer_rec
 	store_locked(&own->created, &now->created, sizeof(own->created));
 	store_locked(&own->stamp, &now->stamp, sizeof(own->stamp));
 	store_locked(&own->contents, &now->contents, sizeof(own->contents));
+	store_locked(&own->trouble, &now->trouble, sizeof(own->trouble));
 	store_locked(&own->names, &now->names, sizeof(own->names));
 	store_locked(&own->name_count, &now->name_count, sizeof(own->name_count));
 	store_locked(&own->becomes_head, &now->becomes_head, sizeof(own->becomes_head));

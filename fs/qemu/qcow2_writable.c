@@ -41,7 +41,7 @@ static uint64_t entry_length(const struct bitmap_entry *entry)
 	return (length + 7) & ~(uint64_t)7;
 }
 
-static int find_bitmap_in_use(int fd, const struct qcow2_header *header, bool *ret_found, struct sentence *error)
+int qcow2_find_bitmap_in_use(int fd, const struct qcow2_header *header, bool *ret_found, struct sentence *error)
 {
 	uint64_t done = 0;
 
@@ -64,23 +64,6 @@ static int find_bitmap_in_use(int fd, const struct qcow2_header *header, bool *r
 	return 0;
 }
 
-int qcow2_check_writable(int fd, const struct qcow2_header *header, struct sentence *error)
-{
-	bool in_use = false;
-	int r;
-
-	if (header->incompatible & INCOMPATIBLE_CORRUPT)
-		return report(
-			error, -EBADMSG,
-			"it is marked corrupt, and QEMU does not write to it; 'qemu-img check -r all' mends what can be mended");
-	r = find_bitmap_in_use(fd, header, &in_use, error);
-	if (r < 0)
-		return r;
-	return in_use ? report(error, -EBADMSG,
-			       "it has a bitmap that is in use: a QEMU writes to it, or died with it open; 'qemu-img info' names the bitmap, 'qemu-img bitmap --remove' removes it")
-		      : 0;
-}
-
 int qcow2_check_growable(int fd, const struct qcow2_header *header, struct sentence *error)
 {
 	bool in_use = false;
@@ -90,12 +73,17 @@ int qcow2_check_growable(int fd, const struct qcow2_header *header, struct sente
 		return report(
 			error, -EOPNOTSUPP,
 			"it is of compat 0.10 and has internal snapshots, so that qemu-img does not resize it; delete them, or convert it ('qemu-img amend -o compat=1.1')");
-	r = find_bitmap_in_use(fd, header, &in_use, error);
+	r = qcow2_find_bitmap_in_use(fd, header, &in_use, error);
 	if (r < 0)
 		return r;
 	return in_use ? report(error, -EOPNOTSUPP,
 			       "it has a bitmap that is in use, so that qemu-img does not resize it; 'qemu-img bitmap --remove' removes it")
 		      : 0;
+}
+
+bool qcow2_is_corrupt(const struct qcow2_header *header)
+{
+	return header->incompatible & INCOMPATIBLE_CORRUPT;
 }
 
 bool qcow2_is_dirty(const struct qcow2_header *header)

@@ -11,12 +11,14 @@
 #include "qcow2.h"
 #include "util.h"
 
+/* Whether QEMU has marked it so. QEMU does not open it for writing then. */
+bool qcow2_is_corrupt(const struct qcow2_header *header);
+
 /*
- * Whether the file may be written into. 0, or -EBADMSG with a sentence that begins with "it" and
- * says what to do: QEMU has marked it corrupt, or a bitmap is in use. Then a QEMU has it open, or
- * died with it. An error of reading, with a sentence.
+ * Whether one of its bitmaps is in use: a QEMU has it open, or died with it. 0, or -EBADMSG or an
+ * error of reading with a sentence that begins with "it".
  */
-int qcow2_check_writable(int fd, const struct qcow2_header *header, struct sentence *error);
+int qcow2_find_bitmap_in_use(int fd, const struct qcow2_header *header, bool *ret_found, struct sentence *error);
 
 /*
  * Whether qemu-img can give the file a larger virtual size. 0, or -EOPNOTSUPP with a sentence that

@@ -205,8 +205,8 @@ int qemu_img_check(const struct options *options, int fd, struct sentence *error
 	return qemu_run(options, &run, &alone, 1, NULL, look_cpu_s(options, &alone, 1), error);
 }
 
-int qemu_img_drop_leaks(const struct options *options, const struct qemu_node *chain, size_t length,
-			const struct program_watch *watch, struct sentence *error)
+int qemu_img_repair(const struct options *options, const struct qemu_node *chain, size_t length, const char *what,
+		    const struct program_watch *watch, struct sentence *error)
 {
 	CLEANUP(program_clear) struct program run = new_run(options, "qemu-img check");
 	CLEANUP(freep) char *image = NULL;
@@ -218,7 +218,7 @@ int qemu_img_drop_leaks(const struct options *options, const struct qemu_node *c
 	run.background = true;
 	program_add(&run, "-q");
 	program_add(&run, "-r");
-	program_add(&run, "leaks");
+	program_add(&run, what);
 	program_add(&run, image);
 	return qemu_run(options, &run, chain, length, NULL, look_cpu_s(options, chain, 1), error);
 }

@@ -58,11 +58,12 @@ int qemu_img_measure(const struct options *options, const struct qemu_node *chai
 int qemu_img_check(const struct options *options, int fd, struct sentence *error);
 
 /*
- * Free the clusters of chain[0] that nothing in the file refers to. As long as qemu_img_check().
- * Background work.
+ * Mend chain[0]: `what` is "leaks" to free the clusters that nothing in the file refers to, or "all"
+ * to count all clusters anew, which a file that is dirty needs (qcow2_is_dirty()). As long as
+ * qemu_img_check(). Background work.
  */
-int qemu_img_drop_leaks(const struct options *options, const struct qemu_node *chain, size_t length,
-			const struct program_watch *watch, struct sentence *error);
+int qemu_img_repair(const struct options *options, const struct qemu_node *chain, size_t length, const char *what,
+		    const struct program_watch *watch, struct sentence *error);
 
 /* Name another backing file in the header of `fd`; the data stays as it is. */
 int qemu_img_rebase(const struct options *options, int fd, const char *backing, const char *backing_format,

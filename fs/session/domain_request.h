@@ -59,7 +59,7 @@ struct participant_result {
 	const char *action;                   /* a word: static */
 	bool consumed;                        /* the config file's one-shot-commit had been done already */
 	char snapshot[SNAPSHOT_NAME_MAX + 1]; /* under which something was sealed aside; "" when nothing was */
-	struct sentence warning;              /* that the disk has too many layers, and why; "" when it has not */
+	struct sentence warning; /* what went to lost/; why the disk has too many layers, or none is folded; or "" */
 };
 
 struct session_result {

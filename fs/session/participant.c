@@ -66,6 +66,7 @@ void participant_add_result(const struct participant *participant, const char *t
 	added->action = action;
 	added->consumed = participant->consumed;
 	strcpy(added->snapshot, participant->name);
+	added->warning = participant->warning;
 }
 
 void session_result_clear(struct session_result *result)

@@ -25,6 +25,7 @@ struct participant {
 	bool was_continued; /* an earlier daemon chose START_CONTINUE for this same request, and was killed */
 	bool has_session;   /* a prepare has recorded the session */
 	char name[SNAPSHOT_NAME_MAX + 1]; /* under which something was sealed aside, or "" */
+	struct sentence warning;          /* LEFT_LOST: why, and then where it is; or "" */
 };
 
 struct participants {

@@ -45,6 +45,7 @@
 #include "seal.h"
 #include "session.h"
 #include "table.h"
+#include "trouble.h"
 #include "replay.h"
 #include "claim.h"
 
@@ -184,7 +185,11 @@ static void choose_leftover(struct participant *participant)
 		participant->prefix = ASIDE_CRASH;
 	if (!participant->prefix)
 		return;
-	participant->leftover = scratch_check_sealable(scratch, true, NULL, NULL) == -EBADMSG ? LEFT_LOST : LEFT_ASIDE;
+	participant->leftover = LEFT_ASIDE;
+	if (scratch_check_sealable(scratch, true, NULL, &participant->warning) == -EBADMSG)
+		participant->leftover = LEFT_LOST;
+	else
+		participant->warning.text[0] = '\0';
 }
 
 /*
@@ -435,6 +440,27 @@ static int record_session(struct participant *participant, const struct session_
 	return 0;
 }
 
+static int lose_scratch(struct participant *participant, struct sentence *error)
+{
+	CLEANUP(freep)
+	char *with = format_text("a header or tables that no guest writes (%.300s)", participant->warning.text);
+	int r = with ? scratch_to_lost(participant->disk, with, &participant->warning) : -ENOMEM;
+
+	return r < 0 ? report(error, r, "%s", with ? participant->warning.text : "out of memory") : 0;
+}
+
+/*
+ * What the hook's log is to have, too. A session that begins forgets the disk's last error; what
+ * was lost just now has to be seen after that.
+ */
+static void warn(struct participant *participant)
+{
+	if (participant->warning.text[0])
+		disk_set_last_error(participant->disk, &participant->warning);
+	else if (!trouble_of_disk(participant->disk, &participant->warning))
+		participant->warning.text[0] = '\0';
+}
+
 static int act_on_participants(struct disks *disks, struct participants *participants,
 			       const struct session_request *request, struct sentence *error)
 {
@@ -442,14 +468,15 @@ static int act_on_participants(struct disks *disks, struct participants *partici
 
 	for (size_t i = 0; i < participants->count && r == 0; i++)
 		if (participants->list[i].leftover == LEFT_LOST)
-			r = scratch_to_lost(participants->list[i].disk, "a header or tables that no guest writes",
-					    error);
+			r = lose_scratch(&participants->list[i], error);
 	for (size_t i = 0; i < participants->count && r == 0; i++)
 		r = prepare_participant(&participants->list[i], error);
 	for (size_t i = 0; i < participants->count && r == 0; i++) {
 		r = record_session(&participants->list[i], request, error);
 		participants->list[i].has_session = r == 0;
 	}
+	for (size_t i = 0; i < participants->count && r == 0; i++)
+		warn(&participants->list[i]);
 	for (size_t i = 0; i < participants->count && r < 0; i++)
 		if (participants->list[i].has_session)
 			session_end(participants->list[i].disk);

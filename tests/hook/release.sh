@@ -103,6 +103,13 @@ what_was_put_aside_is_named() {
 }
 promise "the name of what was put aside is in the log" what_was_put_aside_is_named
 
+warnings_are_logged() {
+	answer vm release <<<'{"ok":true,"disks":[{"name":"win10.qcow2","target":"vda","action":"reset","warning":"the rest is in lost/"}]}'
+	hook release win10 release end crashed
+	logged "win10: release (crashed): vda: warning: the rest is in lost/"
+}
+promise "what the daemon warns of is in the log" warnings_are_logged
+
 refusals_are_logged() {
 	refusing vm release
 	domain_json win10 <<<"$both_armed"

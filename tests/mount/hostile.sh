@@ -138,11 +138,13 @@ prepare() {
 starts_afresh() {
 	local lost
 	lost=$(find "$STATE/lost" -type f | wc -l)
-	same "$(prepare | jq -r '.disks[0].action')" fresh
+	prepare >"$WORK/answer"
+	same "$(jq -r '.disks[0].action' "$WORK/answer")" fresh
+	same "$(status_of d.img .last_error)" "$(jq -r '.disks[0].warning' "$WORK/answer")"
+	status_of d.img .last_error | grep -F "moved to lost/$(ls -t "$STATE/lost" | head -n 1)"
 	same "$(find "$STATE/lost" -type f | wc -l)" $((lost + 1))
 	same "$(status_of d.img '[.layers[].names[]] | length')" 0
 	same "$(status_of d.img .state)" pristine
-	same "$(status_of d.img .last_error)" null
 	guest_reads d.img 0 4M 1
 	check_scratch d.img
 	image_is_untouched

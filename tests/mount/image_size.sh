@@ -150,6 +150,17 @@ shrunk() {
 	guest_reads less.img 0 8M 0x11
 }
 
+# Nobody reads the answer but the hook, which logs it: so the status has it, too.
+lost_and_said() {
+	prepare less.img target=vda armed=yes
+	qemu-img resize -q -f qcow2 --shrink "$MNT/less.img" 4M
+	ctl_fails EBADMSG "release $uuid domain=d reason=shutdown vda armed=yes" 'not shrink'
+	prepare less.img target=vda >"$WORK/answer"
+	jq -r '.disks[0].warning' "$WORK/answer" | grep -F "moved to lost/$(ls "$STATE/lost")"
+	same "$(status_of less.img .last_error)" "$(jq -r '.disks[0].warning' "$WORK/answer")"
+	release reason=shutdown vda
+}
+
 # ---- what no image can be
 
 old_format_with_snapshots() {
@@ -233,6 +244,7 @@ promise "so has a live snapshot" live_snapshot
 promise "a saved guest is resumed on the size it had, and its commit has it too" held
 promise "a reset takes the size back" thrown_away
 promise "a disk that shrank is not committed" shrunk
+promise "what goes to lost/ is said in the answer to the next start, and in the status" lost_and_said
 promise "set size= says at once that an image of compat 0.10 with internal snapshots cannot grow" old_format_with_snapshots
 promise "where it grew all the same, nothing is lost or touched, and the fold says why it waits" grown_all_the_same
 promise "once the image can grow, it does" mended_as_the_sentence_says

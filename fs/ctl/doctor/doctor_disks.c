@@ -66,11 +66,20 @@ void doctor_check_mounts(struct doctor *doctor)
 
 /* ---- disks */
 
+static void note_if_said(struct doctor *doctor, const char *said)
+{
+	struct sentence sentence;
+
+	if (!said)
+		return;
+	report(&sentence, 0, "%s", said);
+	doctor_note_sentence(doctor, LEVEL_WARNING, &sentence);
+}
+
 static void check_disk(struct doctor *doctor, struct json_object *disk)
 {
 	const char *name = string_of(disk, "name", "?"), *error = string_of(disk, "last_error", NULL);
 	const char *warning = string_of(disk, "warning", NULL);
-	struct sentence sentence;
 
 	if (strcmp(string_of(disk, "state", ""), "failed") == 0)
 		doctor_note(doctor, LEVEL_PROBLEM, "remove the cause, then restart the service, or reset the disk",
@@ -81,10 +90,8 @@ static void check_disk(struct doctor *doctor, struct json_object *disk)
 	if (flag_of(disk, "unhooked"))
 		doctor_note(doctor, LEVEL_NOTE, "see that its domain has a file for the hook ('revertctl adopt')",
 			    "disk '%s' is written without the hook knowing", name);
-	if (warning) {
-		report(&sentence, 0, "%s", warning);
-		doctor_note_sentence(doctor, LEVEL_WARNING, &sentence);
-	}
+	note_if_said(doctor, warning);
+	note_if_said(doctor, string_of(disk, "image_trouble", NULL));
 }
 
 void doctor_check_disks(struct doctor *doctor)

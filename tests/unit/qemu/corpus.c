@@ -22,12 +22,13 @@ static void feed_qcow2(const void *data, size_t size)
 	for (int i = 0; i < 2; i++) {
 		CLEANUP(close_fdp) int fd = open(path, O_RDWR | O_CLOEXEC);
 		struct sentence error = { "" };
+		bool found;
 		int r = qcow2_read_header(fd, &header, &error);
 
 		if (r == 0)
 			check(strlen(header.backing) <= QCOW2_BACKING_MAX &&
 			      (qcow2_check_scratch(&header, &header, &error) == 0 || *error.text) &&
-			      (qcow2_check_writable(fd, &header, &error) == 0 || *error.text) &&
+			      (qcow2_find_bitmap_in_use(fd, &header, &found, &error) == 0 || *error.text) &&
 			      (qcow2_check_growable(fd, &header, &error) == 0 || *error.text));
 		else
 			check((r == -ENOEXEC || r == -EBADMSG) && *error.text);
