@@ -24,6 +24,7 @@
 #include "client.h"
 #include "config.h"
 #include "domain.h"
+#include "follow.h"
 #include "hooklog.h"
 #include "mounts.h"
 #include "plan.h"
@@ -92,8 +93,8 @@ static int read_domain(struct knowledge *knowledge, struct sentence *error)
 	return domain_parse(knowledge->xml, length, &knowledge->domain, error);
 }
 
-/* Only for the configured disks. */
-static void resolve_volumes(const struct settings *settings, const struct knowledge *knowledge)
+/* The paths of the configured disks, as they are in a mount. */
+static void resolve_paths(const struct settings *settings, const struct knowledge *knowledge)
 {
 	size_t dirs = 0;
 
@@ -102,8 +103,10 @@ static void resolve_volumes(const struct settings *settings, const struct knowle
 	for (size_t i = 0; knowledge->config && i < knowledge->config->count; i++) {
 		struct domain_disk *disk = domain_find(knowledge->domain, knowledge->config->disks[i].target);
 
-		if (disk)
-			domain_resolve_volume(disk, settings->storage_dirs, dirs);
+		if (!disk)
+			continue;
+		domain_resolve_volume(disk, settings->storage_dirs, dirs);
+		follow_links(disk, knowledge->mounts);
 	}
 }
 
@@ -120,7 +123,7 @@ static int gather(const struct settings *settings, struct event *event, struct k
 		r = mounts_read(settings->mountinfo, &knowledge->mounts, error);
 	if (r < 0)
 		return r;
-	resolve_volumes(settings, knowledge);
+	resolve_paths(settings, knowledge);
 	event_find_save(event, settings->save_dir);
 	return 1;
 }
@@ -304,7 +307,7 @@ static int forget_chains(struct knowledge *knowledge, char **ret_xml, struct sen
 				      error);
 
 	for (size_t i = 0; r == 0 && i < knowledge->domain->count; i++)
-		knowledge->domain->disks[i].backing_store = false;
+		domain_forget_chain(&knowledge->domain->disks[i]);
 	return r;
 }
 
@@ -393,7 +396,7 @@ static int gather_and_plan_release(const struct settings *settings, struct event
 	r = read_domain(knowledge, error);
 	if (r < 0)
 		return r;
-	resolve_volumes(settings, knowledge);
+	resolve_paths(settings, knowledge);
 	event_find_save(event, settings->save_dir);
 	event_find_reason(event, settings->libvirt_log_dir);
 	situation = situation_of(event, knowledge);

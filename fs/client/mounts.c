@@ -1,19 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A path is compared with mount points as text, component by component: anything else (stat,
- * realpath) may touch a mount whose daemon hangs, and then this process hangs too. So a path that
- * reaches a mount through a symbolic link is found in no mount. That is safe: the hook refuses to
- * start such a domain.
+ * realpath) may touch a mount whose daemon hangs, and then this process hangs too. Symbolic links
+ * are followed one component at a time, up to the first revertfs mount: what is in that is not
+ * looked at. Only root's links are: with another's a disk could be exchanged between this look and
+ * QEMU's, and that a domain whose disk is found in no mount does not start is safe.
  *
  * Mounts of all types are kept: a tmpfs mounted inside a revertfs hides what is beneath it.
  */
 #include "mounts.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "mountinfo.h"
+
+#define LINKS_MAX 40 /* as the kernel's */
 
 void mounts_free(struct mounts *mounts)
 {
@@ -96,6 +103,98 @@ const struct mount *mounts_of_image(const struct mounts *mounts, const char *pat
 		if (mounts->items[i].revertfs && path_is_beneath(path, mounts->items[i].images))
 			return &mounts->items[i];
 	return NULL;
+}
+
+/* The target of a symbolic link of root's, to free; NULL where the path is none, or another's. */
+static char *target_of_link(const char *path)
+{
+	CLEANUP(close_fdp) int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	char target[PATH_MAX];
+	struct stat stat;
+	ssize_t n;
+
+	if (fd < 0 || fstat(fd, &stat) < 0 || !S_ISLNK(stat.st_mode) || stat.st_uid != 0)
+		return NULL;
+	n = readlinkat(fd, "", target, sizeof(target));
+	return n > 0 && (size_t)n < sizeof(target) ? strndup(target, (size_t)n) : NULL;
+}
+
+static void go_up(char *path)
+{
+	char *slash = strrchr(path, '/');
+
+	if (slash)
+		*slash = '\0';
+}
+
+/* The first component of a path, which is cut off; NULL when there is none, or no memory. */
+static char *take_component(char *path)
+{
+	size_t blank = strspn(path, "/"), length = strcspn(path + blank, "/");
+	char *name = length ? strndup(path + blank, length) : NULL;
+
+	memmove(path, path + blank + length, strlen(path + blank + length) + 1);
+	return name;
+}
+
+static void replace(char **text, char *other)
+{
+	free(*text);
+	*text = other;
+}
+
+/*
+ * `done` is what has been resolved, without a slash at its end, `rest` what has not. The result is
+ * to be freed; NULL where there is none.
+ */
+static char *resolve(const struct mounts *mounts, const char *path)
+{
+	CLEANUP(freep) char *done = strdup("");
+	CLEANUP(freep) char *rest = strdup(path);
+	unsigned links = 0;
+
+	while (done && rest && *rest && !mounts_of_path(mounts, done)) {
+		CLEANUP(freep) char *name = take_component(rest);
+		CLEANUP(freep) char *next = NULL;
+		CLEANUP(freep) char *target = NULL;
+
+		if (!name || strlen(done) + strlen(rest) > PATH_MAX)
+			break;
+		if (strcmp(name, "..") == 0)
+			go_up(done);
+		if (strcmp(name, "..") == 0 || strcmp(name, ".") == 0)
+			continue;
+		next = format_text("%s/%s", done, name);
+		target = next && !mounts_of_path(mounts, next) ? target_of_link(next) : NULL;
+		if (target && ++links > LINKS_MAX)
+			return NULL;
+		if (target && target[0] == '/')
+			*done = '\0';
+		if (target)
+			replace(&rest, format_text("%s/%s", target, rest));
+		else
+			replace(&done, steal_pointer(&next));
+	}
+	return done && rest ? format_text("%s%s", done, rest) : NULL;
+}
+
+static bool climbs(const char *path)
+{
+	for (const char *p = strstr(path, "/.."); p; p = strstr(p + 1, "/.."))
+		if (p[3] == '/' || p[3] == '\0')
+			return true;
+	return false;
+}
+
+void mounts_follow(const struct mounts *mounts, char **path)
+{
+	CLEANUP(freep) char *resolved = NULL;
+
+	if (!*path || **path != '/' || climbs(*path) || mounts_of_path(mounts, *path))
+		return;
+	resolved = resolve(mounts, *path);
+	if (resolved && (mounts_of_path(mounts, resolved) || mounts_of_image(mounts, resolved)))
+		replace(path, steal_pointer(&resolved));
 }
 
 static bool is_repeated(const struct mounts *mounts, const struct mount *mount)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The revertfs mounts of this host, and in which of them a path lies: from the text of mountinfo
- * alone, so that no mount is touched.
+ * alone, so that no mount is touched. mounts_follow() comes first where a path may lead through
+ * symbolic links.
  */
 #ifndef REVERTFS_CLIENT_MOUNTS_H
 #define REVERTFS_CLIENT_MOUNTS_H
@@ -33,6 +34,13 @@ void mounts_freep(struct mounts **mounts);
 
 /* The revertfs mount that shows this absolute path; NULL where there is none. Borrowed. */
 const struct mount *mounts_of_path(const struct mounts *mounts, const char *path);
+
+/*
+ * Replace a path (malloc()ed, or NULL) that lies in no revertfs mount by one that lies in a mount or
+ * an images directory, where symbolic links of root's lead there. All others, and paths with "..",
+ * stay as they are.
+ */
+void mounts_follow(const struct mounts *mounts, char **path);
 
 /* The revertfs mount whose images directory holds this path, or NULL. Borrowed. */
 const struct mount *mounts_of_image(const struct mounts *mounts, const char *path);

@@ -19,6 +19,16 @@
 
 #define POOL_XML_MAX (1 << 20)
 
+void domain_forget_chain(struct domain_disk *disk)
+{
+	for (size_t i = 0; i < disk->chain_length; i++)
+		free(disk->chain[i]);
+	free(disk->chain);
+	disk->chain = NULL;
+	disk->chain_length = 0;
+	disk->backing_store = false;
+}
+
 static void free_disk(struct domain_disk *disk)
 {
 	free(disk->target);
@@ -29,6 +39,7 @@ static void free_disk(struct domain_disk *disk)
 	free(disk->pool);
 	free(disk->volume);
 	free(disk->problem);
+	domain_forget_chain(disk);
 }
 
 void domain_free(struct domain *domain)
@@ -55,7 +66,54 @@ struct domain_disk *domain_find(const struct domain *domain, const char *target)
 	return NULL;
 }
 
-static void read_disk(xmlNodePtr node, struct domain_disk *disk)
+/*
+ * What a served disk cannot be: it is a whole qcow2 file of its own, whatever the image is, and QEMU
+ * is told nothing else of it. libvirt writes <encryption> into <source>; it used to be beside it.
+ */
+static const char *find_misfit(xmlNodePtr disk)
+{
+	static const struct {
+		bool of_source;
+		const char *element, *words;
+	} misfits[] = {
+		{ true, "encryption",
+		  "is decrypted by QEMU (<encryption>), and what revertfs serves is not encrypted" },
+		{ false, "encryption",
+		  "is decrypted by QEMU (<encryption>), and what revertfs serves is not encrypted" },
+		{ true, "slices", "is a part of its file (<slices>), and revertfs serves files as a whole" },
+		{ true, "dataStore", "is kept in two files (<dataStore>), of which one would not revert" },
+		{ false, "mirror", "is being copied elsewhere (<mirror>), and what is copied does not revert" },
+		{ false, "shareable",
+		  "is <shareable/>, and QEMU shares no qcow2 disk, which all are that revertfs serves" },
+	};
+	xmlNodePtr source = xml_child(disk, "source");
+
+	for (size_t i = 0; i < ARRAY_SIZE(misfits); i++)
+		if (xml_child(misfits[i].of_source ? source : disk, misfits[i].element))
+			return misfits[i].words;
+	return NULL;
+}
+
+/* Each <backingStore> lies in the one of the file that stands on it. */
+static int read_chain(xmlNodePtr node, struct domain_disk *disk)
+{
+	for (node = xml_child(node, "backingStore"); node && disk->chain_length < DOMAIN_CHAIN_MAX;
+	     node = xml_child(node, "backingStore")) {
+		CLEANUP(freep) char *file = xml_attribute(xml_child(node, "source"), "file");
+		char **longer;
+
+		if (!file)
+			continue;
+		longer = reallocarray(disk->chain, disk->chain_length + 1, sizeof(*longer));
+		if (!longer)
+			return -ENOMEM;
+		disk->chain = longer;
+		longer[disk->chain_length++] = steal_pointer(&file);
+	}
+	return 0;
+}
+
+static int read_disk(xmlNodePtr node, struct domain_disk *disk)
 {
 	xmlNodePtr source = xml_child(node, "source");
 
@@ -69,23 +127,26 @@ static void read_disk(xmlNodePtr node, struct domain_disk *disk)
 	disk->volume = xml_attribute(source, "volume");
 	disk->transient = xml_child(node, "transient");
 	disk->backing_store = xml_child(node, "backingStore");
+	disk->misfit = find_misfit(node);
+	return read_chain(node, disk);
 }
 
 /* A disk without a target is left out: no configuration can name it. */
 static int add_disk(struct domain *domain, xmlNodePtr node)
 {
 	struct domain_disk *larger = reallocarray(domain->disks, domain->count + 1, sizeof(*larger));
+	int r;
 
 	if (!larger)
 		return -ENOMEM;
 	domain->disks = larger;
 	larger[domain->count] = (struct domain_disk){ 0 };
-	read_disk(node, &larger[domain->count]);
-	if (larger[domain->count].target)
+	r = read_disk(node, &larger[domain->count]);
+	if (r == 0 && larger[domain->count].target)
 		domain->count++;
 	else
 		free_disk(&larger[domain->count]);
-	return 0;
+	return r;
 }
 
 static int add_disks(struct domain *domain, xmlNodePtr devices)
@@ -116,26 +177,49 @@ static bool read_uuid(xmlNodePtr root, char uuid[UUID_TEXT_SIZE])
 	return true;
 }
 
-int domain_parse(const char *text, size_t length, struct domain **ret_domain, struct sentence *error)
+/* `root` is the element, or NULL. */
+static int read_domain(xmlNodePtr root, struct domain **ret_domain, struct sentence *error)
 {
 	CLEANUP(domain_freep) struct domain *domain = calloc(1, sizeof(*domain));
-	CLEANUP(xml_free_documentp) xmlDocPtr document = NULL;
-	xmlNodePtr root;
-	int r;
 
 	if (!domain)
 		return report(error, -ENOMEM, "out of memory");
-	r = length > DOMAIN_XML_MAX ? report(error, -EFBIG, "too long") : xml_parse(text, length, &document, error);
-	if (r < 0)
-		return report_context(error, r, "the domain's XML, which libvirt gives to its hooks, is ");
-	root = xmlDocGetRootElement(document);
-	if (!xml_is_element(root, "domain") || !read_uuid(root, domain->uuid))
+	if (!root || !xml_is_element(root, "domain") || !read_uuid(root, domain->uuid))
 		return report(error, -EBADMSG, "what libvirt gave to the hook is no domain's XML with a UUID");
 	domain->name = xml_content(xml_child(root, "name"));
 	if (add_disks(domain, xml_child(root, "devices")) < 0)
 		return report(error, -ENOMEM, "out of memory");
 	*ret_domain = steal_pointer(&domain);
 	return 0;
+}
+
+static int parse_bounded(const char *text, size_t length, xmlDocPtr *ret_document, struct sentence *error)
+{
+	return length > DOMAIN_XML_MAX ? report(error, -EFBIG, "too long")
+				       : xml_parse(text, length, ret_document, error);
+}
+
+int domain_parse(const char *text, size_t length, struct domain **ret_domain, struct sentence *error)
+{
+	CLEANUP(xml_free_documentp) xmlDocPtr document = NULL;
+	int r = parse_bounded(text, length, &document, error);
+
+	if (r < 0)
+		return report_context(error, r, "the domain's XML, which libvirt gives to its hooks, is ");
+	return read_domain(xmlDocGetRootElement(document), ret_domain, error);
+}
+
+int domain_parse_snapshot(const char *text, size_t length, struct domain **ret_domain, struct sentence *error)
+{
+	CLEANUP(xml_free_documentp) xmlDocPtr document = NULL;
+	int r = parse_bounded(text, length, &document, error);
+	xmlNodePtr domain;
+
+	if (r < 0)
+		return report_context(error, r, "the XML of a snapshot is ");
+	domain = xml_child(xmlDocGetRootElement(document), "domain");
+	return domain ? read_domain(domain, ret_domain, error)
+		      : report(error, -ENOENT, "the snapshot remembers no domain");
 }
 
 static bool remove_chain(xmlNodePtr disk)

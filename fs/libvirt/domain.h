@@ -12,6 +12,7 @@
 
 #define DOMAIN_XML_MAX (16 << 20) /* bytes */
 #define UUID_TEXT_SIZE 37
+#define DOMAIN_CHAIN_MAX 64
 
 /* A disk; NULL is what the XML does not say. */
 struct domain_disk {
@@ -24,6 +25,13 @@ struct domain_disk {
 	char *problem;       /* a sentence: why a volume has no path */
 	bool transient;      /* libvirt itself is to discard what is written */
 	bool backing_store;  /* the XML has the chain, so libvirt will not look for it in the image */
+	char **chain;        /* the files of that chain, from the top down; at most DOMAIN_CHAIN_MAX */
+	size_t chain_length;
+	/*
+	 * What in it does not go together with a disk that revertfs serves, as the end of "disk
+	 * 'vda' ..."; static. NULL: nothing.
+	 */
+	const char *misfit;
 };
 
 struct domain {
@@ -35,6 +43,11 @@ struct domain {
 
 /* Read a domain's XML. -EBADMSG with a sentence where it is none. Free with domain_free(). */
 int domain_parse(const char *text, size_t length, struct domain **ret_domain, struct sentence *error);
+
+/*
+ * The same for the domain that a snapshot of libvirt's remembers. -ENOENT when it remembers none.
+ */
+int domain_parse_snapshot(const char *text, size_t length, struct domain **ret_domain, struct sentence *error);
 void domain_free(struct domain *domain); /* NULL is fine */
 void domain_freep(struct domain **domain);
 
@@ -44,6 +57,9 @@ void domain_freep(struct domain **domain);
  */
 int domain_without_chains(const char *text, size_t length, bool (*is_ours)(const void *context, const char *target),
 			  const void *context, char **ret_text, struct sentence *error);
+
+/* The same for a disk that has been read. */
+void domain_forget_chain(struct domain_disk *disk);
 
 /* The disk with this target, or NULL. Borrowed. */
 struct domain_disk *domain_find(const struct domain *domain, const char *target);

@@ -172,13 +172,43 @@ static int check_kind(const struct domain_disk *disk, struct sentence *refusal)
 			      "disk '%s' is <transient/>, which reverts it beside revertfs: remove that element with "
 			      "'virsh edit'",
 			      target);
+	if (disk->misfit)
+		return report(refusal, -EINVAL, "disk '%s' %s: take it out of the hook's configuration", target,
+			      disk->misfit);
+	return 0;
+}
+
+/*
+ * An external snapshot that was left behind, as a backup that failed leaves it: libvirt goes on
+ * with the snapshot's file, which stands on what a disk serves. Neither way back is taken here: the
+ * one drops what was written since the snapshot, the other runs qemu-img on files that were the
+ * guest's. -b has qemu-img refuse a file whose header names another backing file by now.
+ */
+int plan_refuse_snapshot(const struct situation *s, const struct domain_disk *disk, struct sentence *refusal)
+{
+	for (size_t i = 0; i < disk->chain_length; i++) {
+		CLEANUP(freep) char *path = tidy_path(disk->chain[i]);
+		const struct mount *mount = path ? mounts_of_path(s->mounts, path) : NULL;
+		const char *name = mount ? path + strlen(mount->point) + 1 : NULL;
+
+		if (!path)
+			return report(refusal, -ENOMEM, "out of memory");
+		if (!mount || path_is_beneath(name, ".revertfs"))
+			continue;
+		return report(
+			refusal, -EINVAL,
+			"disk '%s': its source '%s' is an external snapshot that was left behind, on '%s': set the source "
+			"back to that and remove <backingStore> with 'virsh edit %s', which drops what the snapshot has, "
+			"unless you first 'qemu-img commit -f qcow2 -b %s %s' and 'revertctl commit %s'",
+			disk->target, disk->path, path, s->event->shown, path, disk->path, name);
+	}
 	return 0;
 }
 
 /*
  * libvirt would use the chain that is written there, and not the one that the mount serves. (At a
- * restore the hook removes it, see act.c.) This is checked after the path: an external snapshot
- * leaves both another path and a chain, and then the path is what the administrator must correct.
+ * restore the hook removes it, see act.c.) This is checked after the path: where that is wrong, too,
+ * it is what the administrator must correct.
  */
 static int check_no_chain(const struct domain_disk *disk, struct sentence *refusal)
 {
@@ -224,6 +254,8 @@ static int place_disk(const struct situation *s, struct placed_disk *placed, str
 		r = check_kind(disk, refusal);
 	if (r == 0)
 		r = check_source(disk, refusal);
+	if (r == 0)
+		r = plan_refuse_snapshot(s, disk, refusal);
 	if (r == 0)
 		r = place_path(s, disk->path, placed, refusal);
 	if (r == 0)

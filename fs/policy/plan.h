@@ -21,7 +21,7 @@
 /* All that a plan is made of; borrowed. */
 struct situation {
 	const struct event *event;
-	const struct domain *domain; /* volumes are resolved */
+	const struct domain *domain; /* volumes are resolved, symbolic links followed */
 	const struct config *config; /* NULL where there is none, or (at release) no valid one */
 	const struct mounts *mounts;
 };
@@ -46,6 +46,12 @@ struct plan {
  */
 int plan_prepare(const struct situation *situation, struct plan **ret_plan, struct sentence *refusal);
 int plan_announce(const struct situation *situation, struct plan **ret_plan, struct sentence *refusal);
+
+/*
+ * 0, or -EINVAL with the sentence, where the XML says that a disk is an external snapshot of one in
+ * a mount. plan_prepare() refuses it, too.
+ */
+int plan_refuse_snapshot(const struct situation *situation, const struct domain_disk *disk, struct sentence *refusal);
 
 /* For every mount, since each daemon knows by itself which disks it recorded for this domain. */
 int plan_release(const struct situation *situation, struct plan **ret_plan, struct sentence *refusal);

@@ -91,6 +91,75 @@ other_kinds() {
 }
 promise "disks of kinds that cannot be protected are not adopted" other_kinds
 
+misfits() {
+	local secret="secret,id=s,data=pw"
+	qemu-img create -q -f luks --object "$secret" -o key-secret=s,iter-time=10 "$IMAGES/luks.img" 8M
+	define_web1 "<disk type='file' device='disk'><driver name='qemu' type='raw'/>
+		<source file='$IMAGES/luks.img'><encryption format='luks'><secret type='passphrase' uuid='$(uuid_of 9)'/></encryption></source>
+		<target dev='vda' bus='virtio'/></disk>"
+	refused 1 "disk 'vda' is decrypted by QEMU (<encryption>), and what revertfs serves is not encrypted: leave this disk out with --target" revertctl adopt web1
+	define_web1 "<disk type='file' device='disk'><driver name='qemu' type='raw'/>
+		<source file='$IMAGES/data1.img'><slices><slice type='storage' offset='0' size='1048576'/></slices></source>
+		<target dev='vda' bus='virtio'/></disk>"
+	refused 1 "disk 'vda' is a part of its file (<slices>)" revertctl adopt web1
+	define_web1 "$(DISK_MORE='<shareable/>' disk vda "$IMAGES/data1.img" raw)"
+	refused 1 "disk 'vda' is <shareable/>" revertctl adopt web1
+}
+promise "a disk that is encrypted, shared or a part of a file is not adopted" misfits
+
+# As where /var/lib/libvirt/images is a link to a larger disk.
+behind_a_link() {
+	ln -s images "$WORK/link"
+	define_web1 "$(disk vda "$WORK/link/web1.qcow2")"
+	define_domain web2 "$(uuid_of 2)" "$(disk vda "$IMAGES/web1.qcow2")"
+	refused 4 "domain 'web2' uses '$IMAGES/web1.qcow2', too" revertctl adopt web1
+	virsh -q undefine web2 >&2
+	revertctl adopt web1 >&2
+	virsh dumpxml web1 | grep -q "file='$MNT/web1.qcow2'"
+	ln -s mnt "$WORK/served"
+	define_web1 "$(disk vda "$WORK/served/web1.qcow2")"
+	start_domain web1
+	guest_io web1 vda 'write -P 7 0 1M'
+	destroy_domain web1
+	at_rest web1.qcow2
+	revertctl disown web1 >&2
+	virsh dumpxml web1 | grep -q "file='$IMAGES/web1.qcow2'"
+}
+promise "a domain that names its disk through a symbolic link is adopted, reverts and is disowned" behind_a_link
+
+# What libvirt knows of the real image's path would go past the mount.
+snapshots_from_before() {
+	define_web1 "$(disk vda "$IMAGES/web1.qcow2")"
+	virsh -q snapshot-create-as web1 before >&2
+	virsh -q snapshot-create-as web1 later >&2
+	refused 4 "libvirt has snapshots of domain 'web1' ('before', 'later'), and a revert to one would write the real image past the mount" revertctl adopt web1
+	for name in before later; do
+		# As the sentence says it, once for each.
+		$(grep -o "'virsh snapshot-delete [^']*'" "$WORK/refusal" | tr -d "'" | sed "s/ before / $name /") >&2
+	done
+	same "$(qemu-img snapshot -l "$IMAGES/web1.qcow2" | grep -c 'before\|later')" 2
+	revertctl adopt web1 >&2
+	starts_with web1 vda 0 8M 0x11
+	revertctl disown web1 --changes=discard >&2
+	qemu-img snapshot -d before "$IMAGES/web1.qcow2"
+	qemu-img snapshot -d later "$IMAGES/web1.qcow2"
+}
+promise "a domain that libvirt has snapshots of is not adopted until libvirt has forgotten them, as the sentence says" snapshots_from_before
+
+snapshot_left_behind() {
+	define_web1 "$(disk vda "$IMAGES/web1.qcow2")"
+	start_domain web1
+	virsh -q snapshot-create-as web1 backup --disk-only --no-metadata >&2
+	destroy_domain web1
+	refused 1 "disk 'vda': its source '$IMAGES/web1.backup' is an overlay on '$IMAGES/web1.qcow2'" revertctl adopt web1
+	start_domain web1
+	$(grep -o "'virsh blockcommit [^']*'" "$WORK/refusal" | tr -d "'") >&2
+	destroy_domain web1
+	revertctl adopt web1 --dry-run >&2
+	rm "$IMAGES/web1.backup"
+}
+promise "a domain on an external snapshot that was left behind is not adopted until it was committed, as the sentence says" snapshot_left_behind
+
 what_the_daemon_refuses() {
 	qemu-img create -q -f qcow2 -b "$IMAGES/other.qcow2" -F qcow2 "$IMAGES/backed.qcow2"
 	define_web1 "$(disk vda "$IMAGES/web1.qcow2")" "$(disk vdb "$IMAGES/backed.qcow2")"
@@ -104,9 +173,15 @@ shared_image() {
 	two_disks
 	define_domain web2 "$(uuid_of 2)" "$(disk vda "$IMAGES/web1.qcow2")"
 	refused 4 "domain 'web2' uses '$IMAGES/web1.qcow2', too" revertctl adopt web1
+	define_domain web2 "$(uuid_of 2)" "$(DISK_MORE="<backingStore type='file'><format type='qcow2'/><source file='$IMAGES/web1.qcow2'/></backingStore>" \
+		disk vda "$WORK/elsewhere/a.qcow2")"
+	refused 4 "domain 'web2' uses '$IMAGES/web1.qcow2', too, as its disk 'vda'" revertctl adopt web1
 	virsh -q undefine web2 >&2
+	define_web1 "$(disk vda "$IMAGES/web1.qcow2")" "$(disk vdb "$IMAGES/web1.qcow2")"
+	refused 4 "domain 'web1' uses '$IMAGES/web1.qcow2', too, as its disk 'vdb'" revertctl adopt web1 --target vda
+	two_disks
 }
-promise "an image that another domain uses is not adopted" shared_image
+promise "an image that another domain uses, or another disk of this one, is not adopted" shared_image
 
 bad_file() {
 	domain_json web1 <<<'{"disks":[{"target":"vda",}]}'

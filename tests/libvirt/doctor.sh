@@ -78,6 +78,43 @@ domains() {
 }
 promise "a domain that goes past the mount, or is not reverted, is found" domains
 
+# As a build that let it be adopted left it: the snapshot names the real image.
+snapshots() {
+	define_domain web1 "$(uuid_of 1)" "$(disk vda "$IMAGES/web1.qcow2")"
+	virsh -q snapshot-create-as web1 before >&2
+	define_domain web1 "$(uuid_of 1)" "$(disk vda "$MNT/web1.qcow2")"
+	doctor 2
+	found problem domains "the snapshot 'before' that libvirt has of domain 'web1' is from before that was adopted" "'virsh snapshot-delete web1 before --metadata'"
+	virsh -q snapshot-delete web1 before --metadata >&2
+	start_domain web1
+	virsh -q snapshot-create-as web1 within >&2
+	doctor 0
+	destroy_domain web1
+	doctor 1
+	found warning domains "libvirt has snapshots of domain 'web1' ('within'), which were gone when the disks reverted" "'virsh snapshot-delete web1 within --metadata'"
+	virsh -q snapshot-delete web1 within --metadata >&2
+	doctor 0
+}
+promise "snapshots that libvirt has of a domain whose disks revert are found" snapshots
+
+what_stands_on_them() {
+	local chain
+	for chain in "$IMAGES/web1.qcow2|the real image '$IMAGES/web1.qcow2', which commits change under it" "$MNT/web1.qcow2|'$MNT/web1.qcow2', which reverts under it"; do
+		define_domain web2 "$(uuid_of 2)" "$(DISK_MORE="<backingStore type='file'><format type='qcow2'/><source file='${chain%%|*}'/></backingStore>" \
+			disk vda "$WORK/overlay.qcow2")"
+		doctor 2
+		found problem domains "the disk 'vda' of domain 'web2' stands on ${chain#*|}" "a clone"
+	done
+	domain_json web2 <<<'{ "disks": [ { "target": "vda" } ] }'
+	doctor 2
+	found problem files "domain 'web2' would not start: disk 'vda': its source '$WORK/overlay.qcow2' is an external snapshot that was left behind, on '$MNT/web1.qcow2'" \
+		"set the source back to that and remove <backingStore> with 'virsh edit web2'"
+	rm "$CONFIG/web2.json"
+	virsh -q undefine web2 >&2
+	doctor 0
+}
+promise "a disk that stands on one that reverts is found" what_stands_on_them
+
 disks_and_layers() {
 	guest_write web1.qcow2 0 64k 0x22
 	ctl "snapshot web1.qcow2 crash-20260101T000000Z"

@@ -75,7 +75,7 @@ the_snapshot_is_not_protected() {
 	external_snapshot
 	shutdown_domain web1
 	refuses start_domain web1
-	says "disk 'vda': '$WORK/outside.s1' is in no revertfs mount"
+	says "disk 'vda': its source '$WORK/outside.s1' is an external snapshot that was left behind, on '$MNT/web1.qcow2'"
 	same "$(status_of web1.qcow2 .kept)" undecided
 	begin "$unarmed"
 	destroy_domain web1

@@ -42,6 +42,7 @@ static void check_entries(struct doctor *doctor, const char *name, const struct 
 
 	if (domain_xml_read(&doctor->virsh, name, DOMAIN_XML_DEFINED, NULL, &domain, &why) < 0 || !doctor->mount_table)
 		return;
+	domain_xml_follow(domain, doctor->mount_table);
 	if (defined_domain_ask_hook(domain, config, doctor->mount_table, &why) < 0) {
 		report_context(&why, 0, "domain '%s' would not start: ", name);
 		doctor_note_sentence(doctor, LEVEL_PROBLEM, &why);
@@ -85,8 +86,7 @@ void doctor_check_files(struct doctor *doctor)
 
 /* ---- domains */
 
-/* Whether revertfs serves this name as a disk, as far as its daemon says so. */
-static bool is_served(const struct doctor *doctor, const struct mount *mount, const char *name)
+bool doctor_is_served(const struct doctor *doctor, const struct mount *mount, const char *name)
 {
 	struct json_object *disk;
 	struct sentence ignored;
@@ -97,6 +97,23 @@ static bool is_served(const struct doctor *doctor, const struct mount *mount, co
 	return false;
 }
 
+/* A file of the disk's chain, as far as the XML says what stands on what. */
+static void check_backing(struct doctor *doctor, const char *domain, const struct domain_disk *disk, const char *path)
+{
+	static const char fix[] = "give the domain a copy ('qemu-img convert'), or a clone ('revertctl clone')";
+	const struct mount *mount = mounts_of_path(doctor->mount_table, path);
+	const struct mount *images = mount ? NULL : mounts_of_image(doctor->mount_table, path);
+
+	if (images && doctor_is_served(doctor, images, name_beneath(path, images->images)))
+		doctor_note(doctor, LEVEL_PROBLEM, fix,
+			    "the disk '%s' of domain '%s' stands on the real image '%s', which commits change under it",
+			    disk->target, domain, path);
+	if (mount && doctor_is_served(doctor, mount, name_beneath(path, mount->point)))
+		doctor_note(doctor, LEVEL_PROBLEM, fix,
+			    "the disk '%s' of domain '%s' stands on '%s', which reverts under it", disk->target, domain,
+			    path);
+}
+
 static void check_disk(struct doctor *doctor, const char *domain, const struct config *config,
 		       const struct domain_disk *disk)
 {
@@ -105,13 +122,13 @@ static void check_disk(struct doctor *doctor, const char *domain, const struct c
 	CLEANUP(freep)
 	char *adopt = format_text("'revertctl adopt %s --target %s', while it is off", domain, disk->target);
 
-	if (images && is_served(doctor, images, name_beneath(disk->path, images->images)))
+	if (images && doctor_is_served(doctor, images, name_beneath(disk->path, images->images)))
 		doctor_note(
 			doctor, LEVEL_PROBLEM, adopt,
 			"domain '%s' has the real image '%s' as its disk '%s', past the mount, and would change it under "
 			"the layers that stand on it",
 			domain, disk->path, disk->target);
-	if (mount && is_served(doctor, mount, name_beneath(disk->path, mount->point)) &&
+	if (mount && doctor_is_served(doctor, mount, name_beneath(disk->path, mount->point)) &&
 	    !(config && config_find(config, disk->target)))
 		doctor_note(
 			doctor, LEVEL_WARNING, adopt,
@@ -132,9 +149,18 @@ static void check_domain(struct doctor *doctor, const char *name)
 	if (domain_xml_read(&doctor->virsh, name, DOMAIN_XML_DEFINED, NULL, &domain, &ignored) < 0 ||
 	    config_load(HOST_CONFIG_DIR, name, &config, &ignored) < 0)
 		return;
-	for (size_t i = 0; i < domain->count; i++)
-		if (domain->disks[i].path)
-			check_disk(doctor, name, config, &domain->disks[i]);
+	domain_xml_follow(domain, doctor->mount_table);
+	for (size_t i = 0; i < domain->count; i++) {
+		const struct domain_disk *disk = &domain->disks[i];
+
+		if (disk->path)
+			check_disk(doctor, name, config, disk);
+		/* Of a disk that the hook has a word on, doctor_check_files() has said it. */
+		for (size_t k = 0; k < disk->chain_length && !(config && config_find(config, disk->target)); k++)
+			check_backing(doctor, name, disk, disk->chain[k]);
+	}
+	if (config && config->count)
+		doctor_check_snapshots(doctor, domain);
 }
 
 void doctor_check_domains(struct doctor *doctor)

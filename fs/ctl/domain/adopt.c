@@ -18,6 +18,8 @@
 #include "conversion.h"
 #include "domain_xml.h"
 #include "host.h"
+#include "plan.h"
+#include "shown.h"
 #include "status_json.h"
 #include "subcommands.h"
 
@@ -88,9 +90,35 @@ static int locate_image(const struct conversion *conversion, struct conversion_d
 	return disk->to ? 0 : report(error, -ENOMEM, "out of memory");
 }
 
+/*
+ * An external snapshot that a backup left behind: on a disk of a mount, as the hook says it, or on
+ * an image that is still to be protected, where the domain can start.
+ */
+static int check_no_snapshot(const struct conversion *conversion, const struct domain_disk *disk,
+			     struct sentence *error)
+{
+	const struct domain *domain = conversion->defined.domain;
+	struct event event = { .domain = domain->name };
+	struct situation situation = { .event = &event, .domain = domain, .mounts = conversion->mounts };
+	int r;
+
+	shown_text(domain->name, event.shown, sizeof(event.shown));
+	r = plan_refuse_snapshot(&situation, disk, error);
+	if (r < 0 || !disk->chain_length)
+		return r;
+	return report(
+		error, -EINVAL,
+		"disk '%s': its source '%s' is an overlay on '%s', as an external snapshot is that was left "
+		"behind: start the domain and 'virsh blockcommit %s %s --active --pivot --wait', which keeps what "
+		"it has, or set the source back to that and remove <backingStore> with 'virsh edit %s', which drops "
+		"it",
+		disk->target, disk->path, disk->chain[disk->chain_length - 1], event.shown, disk->target, event.shown);
+}
+
 static int locate_disk(const struct conversion *conversion, struct conversion_disk *disk, struct sentence *error)
 {
 	const struct domain_disk *xml = domain_find(conversion->defined.domain, disk->target);
+	int r;
 
 	if (!may_be_a_disk(xml))
 		return report(error, -EINVAL, "'%s' is a %s, and only disks can be protected", disk->target,
@@ -101,6 +129,12 @@ static int locate_disk(const struct conversion *conversion, struct conversion_di
 	if (!xml->path || xml->path[0] != '/')
 		return report(error, -EINVAL, "disk '%s': %s", disk->target,
 			      xml->problem ? xml->problem : "it has no source");
+	if (xml->misfit)
+		return report(error, -EINVAL, "disk '%s' %s: leave this disk out with --target", disk->target,
+			      xml->misfit);
+	r = check_no_snapshot(conversion, xml, error);
+	if (r < 0)
+		return r;
 	disk->from = strdup(xml->path);
 	disk->from_format = strdup(xml->format ? xml->format : "raw");
 	disk->to_format = strdup("qcow2");
@@ -134,28 +168,54 @@ static int check_free(struct conversion_disk *disk, struct sentence *error)
 	return 0;
 }
 
+static bool moves(const struct conversion_disk *disk)
+{
+	return strcmp(disk->from, disk->to) != 0;
+}
+
+/* Whether a disk is the file at `path`, or stands on it, as far as the XML says. */
+static bool uses(const struct domain_disk *disk, const char *path)
+{
+	for (size_t i = 0; i < disk->chain_length; i++)
+		if (strcmp(disk->chain[i], path) == 0)
+			return true;
+	return disk->path && strcmp(disk->path, path) == 0;
+}
+
+static bool is_adopted(const struct conversion *conversion, const char *target)
+{
+	for (size_t i = 0; i < conversion->count; i++)
+		if (strcmp(conversion->disks[i].target, target) == 0)
+			return true;
+	return false;
+}
+
+/* Of the domain itself, the disks that stay as they are. */
 static int check_domain(const struct conversion *conversion, const char *name, struct sentence *error)
 {
 	CLEANUP(domain_freep) struct domain *domain = NULL;
 	struct sentence ignored;
+	bool itself;
 
 	/* A domain that goes away meanwhile uses nothing. */
-	if (domain_xml_read(&conversion->defined.virsh, name, DOMAIN_XML_INACTIVE, NULL, &domain, &ignored) < 0 ||
-	    strcmp(domain->uuid, conversion->defined.domain->uuid) == 0)
+	if (domain_xml_read(&conversion->defined.virsh, name, DOMAIN_XML_INACTIVE, NULL, &domain, &ignored) < 0)
 		return 0;
+	domain_xml_follow(domain, conversion->mounts);
+	itself = strcmp(domain->uuid, conversion->defined.domain->uuid) == 0;
 	for (size_t i = 0; i < conversion->count; i++)
 		for (size_t k = 0; k < domain->count; k++)
-			if (domain->disks[k].path && strcmp(domain->disks[k].path, conversion->disks[i].from) == 0 &&
-			    strcmp(conversion->disks[i].from, conversion->disks[i].to) != 0)
+			if (moves(&conversion->disks[i]) && uses(&domain->disks[k], conversion->disks[i].from) &&
+			    !(itself && is_adopted(conversion, domain->disks[k].target)))
 				return report(
 					error, -EBUSY,
-					"disk '%s': domain '%s' uses '%s', too, and would go on with the real image: "
-					"give it another disk first",
-					conversion->disks[i].target, name, conversion->disks[i].from);
+					"disk '%s': domain '%s' uses '%s', too, as its disk '%s', and would go on with the real "
+					"image: give it another disk first",
+					conversion->disks[i].target, name, conversion->disks[i].from,
+					domain->disks[k].target);
 	return 0;
 }
 
-static int check_other_domains(const struct conversion *conversion, struct sentence *error)
+static int check_domains(const struct conversion *conversion, struct sentence *error)
 {
 	CLEANUP(virsh_free_names) char **names = NULL;
 	int r = virsh_domain_names(&conversion->defined.virsh, &names, error);
@@ -163,6 +223,62 @@ static int check_other_domains(const struct conversion *conversion, struct sente
 	for (char **name = names; r == 0 && *name; name++)
 		r = check_domain(conversion, *name, error);
 	return r;
+}
+
+/* ---- what libvirt has of the domain besides */
+
+/*
+ * libvirt goes on using the real images' paths for snapshots from before, so a revert to one would
+ * write past the mount. Where the mount lies over the images, it fails instead.
+ */
+static int check_snapshots(struct conversion *conversion, struct sentence *error)
+{
+	const char *name = conversion->defined.domain->name;
+	CLEANUP(virsh_free_names) char **names = NULL;
+	CLEANUP(freep) char *list = NULL;
+	bool any_moves = false;
+	int r = virsh_names_of(&conversion->defined.virsh, "snapshot-list", conversion->defined.domain->uuid, &names,
+			       error);
+
+	if (r < 0 || !names || !*names)
+		return r;
+	for (size_t i = 0; i < conversion->count; i++)
+		any_moves |= moves(&conversion->disks[i]);
+	list = virsh_show_names(names);
+	if (any_moves)
+		return report(
+			error, -EBUSY,
+			"libvirt has snapshots of domain '%s' (%s), and a revert to one would write the real image "
+			"past the mount: have libvirt forget each with 'virsh snapshot-delete %s %s --metadata', "
+			"which leaves it in the image, or delete it without --metadata",
+			name, list ? list : "", name, names[0]);
+	conversion->warning =
+		format_text("libvirt has snapshots of it (%s), which are not in what is served: a revert to one fails. "
+			    "'virsh snapshot-delete %s %s --metadata' has libvirt forget it.",
+			    list ? list : "", name, names[0]);
+	return 0;
+}
+
+/* A libvirt that knows no checkpoints has none. */
+static void look_for_checkpoints(struct conversion *conversion)
+{
+	const char *name = conversion->defined.domain->name;
+	CLEANUP(virsh_free_names) char **names = NULL;
+	CLEANUP(freep) char *list = NULL;
+	CLEANUP(freep) char *before = conversion->warning;
+
+	conversion->warning = NULL;
+	if (virsh_names_of(&conversion->defined.virsh, "checkpoint-list", conversion->defined.domain->uuid, &names,
+			   NULL) == 0 &&
+	    names && *names) {
+		list = virsh_show_names(names);
+		conversion->warning = format_text(
+			"%s%slibvirt has checkpoints of it (%s): an incremental backup from one is refused from now on, "
+			"make a full one. 'virsh checkpoint-delete %s %s --metadata' has libvirt forget it.",
+			before ? before : "", before ? "\n" : "", list ? list : "", name, names[0]);
+	} else {
+		conversion->warning = steal_pointer(&before);
+	}
 }
 
 /* ---- the new file and definition */
@@ -194,6 +310,7 @@ static int ask_hook(const struct conversion *conversion, struct sentence *error)
 
 	if (r < 0)
 		return r;
+	domain_xml_follow(domain, conversion->mounts);
 	for (size_t i = 0; i < conversion->count; i++)
 		entries[i].target = conversion->disks[i].target;
 	return defined_domain_ask_hook(domain, &config, conversion->mounts, error);
@@ -209,6 +326,8 @@ static int check(struct conversion *conversion, const struct context *context, c
 	if (r == 0)
 		r = ask_mounts(&conversion->mounts, error);
 	if (r == 0)
+		domain_xml_follow(conversion->defined.domain, conversion->mounts);
+	if (r == 0)
 		r = choose(conversion, arguments, error);
 	for (size_t i = 0; i < conversion->count && r == 0; i++)
 		r = locate_disk(conversion, &conversion->disks[i], error);
@@ -221,7 +340,11 @@ static int check(struct conversion *conversion, const struct context *context, c
 	if (r == 0)
 		r = ask_hook(conversion, error);
 	if (r == 0)
-		r = check_other_domains(conversion, error);
+		r = check_domains(conversion, error);
+	if (r == 0)
+		r = check_snapshots(conversion, error);
+	if (r == 0)
+		look_for_checkpoints(conversion);
 	return r < 0 ? r : host_check_hook(error);
 }
 

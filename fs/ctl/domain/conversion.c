@@ -33,6 +33,7 @@ void conversion_clear(struct conversion *conversion)
 	free(conversion->before);
 	free(conversion->after);
 	free(conversion->file);
+	free(conversion->warning);
 }
 
 struct conversion_disk *conversion_add(struct conversion *conversion, const char *target)
@@ -260,6 +261,8 @@ static void print_answer(const struct conversion *conversion, const char *verb)
 		json_object_array_add(list, disk);
 	}
 	json_object_object_add(answer, "disks", list);
+	if (conversion->warning)
+		json_set_string(answer, "warning", conversion->warning);
 	print_json(answer);
 }
 
@@ -280,4 +283,6 @@ void conversion_print(const struct context *context, const struct conversion *co
 	}
 	if (!file_stays(conversion))
 		printf("  " HOST_CONFIG_DIR "/%s.json: %s\n", name, conversion->file ? "written" : "removed");
+	if (conversion->warning)
+		printf("%s\n", conversion->warning);
 }

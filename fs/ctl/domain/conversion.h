@@ -32,6 +32,7 @@ struct conversion {
 	struct conversion_disk *disks;
 	size_t count;
 	char *before, *after; /* the definition; written by the same program, for a diff */
+	char *warning;        /* what to say besides, when all is done; NULL: nothing */
 	char *file;           /* the text that the domain's file is to have; NULL: no file */
 	bool file_written, definition_written;
 };

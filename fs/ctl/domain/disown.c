@@ -19,6 +19,7 @@
 #include "command.h"
 #include "config_text.h"
 #include "conversion.h"
+#include "domain_xml.h"
 #include "long_command.h"
 #include "status_json.h"
 #include "subcommands.h"
@@ -187,6 +188,8 @@ static int check(struct disown *disown, const struct context *context, const str
 		r = defined_domain_check_off(&conversion->defined, error);
 	if (r == 0)
 		r = ask_mounts(&conversion->mounts, error);
+	if (r == 0)
+		domain_xml_follow(conversion->defined.domain, conversion->mounts);
 	for (size_t i = 0; r == 0 && i < conversion->defined.config->count; i++)
 		if (disown->which[i] && !conversion_add(conversion, conversion->defined.config->disks[i].target))
 			r = report(error, -ENOMEM, "out of memory");

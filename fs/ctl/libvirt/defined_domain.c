@@ -11,6 +11,7 @@
 #include "domain_xml.h"
 #include "host.h"
 #include "plan.h"
+#include "shown.h"
 
 void defined_domain_clear(struct defined_domain *defined)
 {
@@ -40,6 +41,7 @@ int defined_domain_ask_hook(const struct domain *domain, const struct config *co
 	struct situation situation = { .event = &event, .domain = domain, .config = config, .mounts = mounts };
 	CLEANUP(plan_freep) struct plan *plan = NULL;
 
+	shown_text(domain->name, event.shown, sizeof(event.shown));
 	return plan_prepare(&situation, &plan, error);
 }
 

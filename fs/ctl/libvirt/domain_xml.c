@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "follow.h"
+
 static const char *const storage_dirs[] = { "/run/libvirt/storage", "/etc/libvirt/storage" };
 
 static int dump(const struct virsh *virsh, const char *domain, enum domain_xml which, char **ret_xml,
@@ -45,4 +47,10 @@ int domain_xml_read(const struct virsh *virsh, const char *domain, enum domain_x
 		*ret_xml = steal_pointer(&xml);
 	*ret_domain = steal_pointer(&parsed);
 	return 0;
+}
+
+void domain_xml_follow(struct domain *domain, const struct mounts *mounts)
+{
+	for (size_t i = 0; i < domain->count; i++)
+		follow_links(&domain->disks[i], mounts);
 }

@@ -6,6 +6,7 @@
 #define REVERTFS_CTL_LIBVIRT_DOMAIN_XML_H
 
 #include "domain.h"
+#include "mounts.h"
 #include "virsh.h"
 
 enum domain_xml {
@@ -21,5 +22,8 @@ enum domain_xml {
  */
 int domain_xml_read(const struct virsh *virsh, const char *domain, enum domain_xml which, char **ret_xml,
 		    struct domain **ret_domain, struct sentence *error);
+
+/* Make the disks' paths those in the mounts, as the hook does (mounts_follow()). */
+void domain_xml_follow(struct domain *domain, const struct mounts *mounts);
 
 #endif

@@ -114,6 +114,7 @@ int served_domain_find(const struct virsh *virsh, const char *domain, struct ser
 	r = domain_xml_read(virsh, domain, DOMAIN_XML_CURRENT, NULL, &parsed, error);
 	if (r < 0)
 		return r;
+	domain_xml_follow(parsed, mounts);
 	memcpy(found.uuid, parsed->uuid, sizeof(found.uuid));
 	for (size_t i = 0; i < parsed->count && r == 0; i++)
 		r = add_if_served(&found, mounts, &parsed->disks[i], error);

@@ -114,9 +114,9 @@ void virsh_free_names(char ***names)
 	*names = NULL;
 }
 
-int virsh_domain_names(const struct virsh *virsh, char ***ret_names, struct sentence *error)
+/* The lines that virsh prints. */
+static int names_from(const struct virsh *virsh, const char *const *words, char ***ret_names, struct sentence *error)
 {
-	const char *words[] = { "list", "--all", "--name", NULL };
 	CLEANUP(virsh_free_names) char **names = NULL;
 	CLEANUP(freep) char *text = NULL;
 	size_t count = 0;
@@ -135,4 +135,34 @@ int virsh_domain_names(const struct virsh *virsh, char ***ret_names, struct sent
 	}
 	*ret_names = steal_pointer(&names);
 	return 0;
+}
+
+int virsh_domain_names(const struct virsh *virsh, char ***ret_names, struct sentence *error)
+{
+	const char *words[] = { "list", "--all", "--name", NULL };
+
+	return names_from(virsh, words, ret_names, error);
+}
+
+int virsh_names_of(const struct virsh *virsh, const char *command, const char *domain, char ***ret_names,
+		   struct sentence *error)
+{
+	const char *words[] = { command, "--domain", domain, "--name", NULL };
+
+	return names_from(virsh, words, ret_names, error);
+}
+
+char *virsh_show_names(char *const *names)
+{
+	size_t count = 0;
+
+	while (names[count])
+		count++;
+	if (count == 0)
+		return strdup("");
+	if (count == 1)
+		return format_text("'%s'", names[0]);
+	if (count == 2)
+		return format_text("'%s', '%s'", names[0], names[1]);
+	return format_text("'%s', '%s' and %zu more", names[0], names[1], count - 2);
 }

@@ -39,6 +39,15 @@ int virsh_domain_do(const struct virsh *virsh, const char *command, const char *
 
 /* The names of all domains: an array that ends with NULL, to free with virsh_free_names(). */
 int virsh_domain_names(const struct virsh *virsh, char ***ret_names, struct sentence *error);
+/*
+ * The names of what libvirt has of a domain: `command` is "snapshot-list" or "checkpoint-list". The
+ * same kind of array.
+ */
+int virsh_names_of(const struct virsh *virsh, const char *command, const char *domain, char ***ret_names,
+		   struct sentence *error);
 void virsh_free_names(char ***names); /* for CLEANUP() */
+
+/* "'a', 'b' and 3 more", of such an array; free() it. */
+char *virsh_show_names(char *const *names);
 
 #endif

@@ -73,6 +73,85 @@ static void resolves(const char *pool, const char *volume, const char *expected)
 	check_contains(result, expected);
 }
 
+TEST(a_chain_is_read_from_the_top_down_and_no_deeper_than_it_may_be)
+{
+	struct domain *domain = parse(DOMAIN(
+		"<disk><source file='/s'/><backingStore type='file'><source file='/a'/><backingStore type='block'>"
+		"<source dev='/dev/x'/><backingStore type='file'><source file='/b'/><backingStore/></backingStore>"
+		"</backingStore></backingStore><target dev='vda'/></disk>"
+		"<disk><backingStore/><target dev='vdb'/></disk><disk><target dev='vdc'/></disk>"));
+	CLEANUP(freep) char *deep = strdup("");
+
+	check_int(domain->disks[0].chain_length, 2);
+	check_str(domain->disks[0].chain[0], "/a");
+	check_str(domain->disks[0].chain[1], "/b");
+	check(domain->disks[1].backing_store && !domain->disks[1].chain_length);
+	check(!domain->disks[2].backing_store && !domain->disks[2].chain_length);
+	domain_forget_chain(&domain->disks[0]);
+	check(!domain->disks[0].backing_store && !domain->disks[0].chain_length && !domain->disks[0].chain);
+	domain_free(domain);
+	for (int i = 0; i < 100; i++) {
+		char *deeper = format_text("<backingStore type='file'><source file='/%d'/>%s</backingStore>", i, deep);
+
+		free(deep);
+		deep = deeper;
+	}
+	{
+		CLEANUP(freep) char *text = format_text(DOMAIN("<disk>%s<target dev='vda'/></disk>"), deep);
+
+		domain = parse(text);
+	}
+	check_int(domain->disks[0].chain_length, DOMAIN_CHAIN_MAX);
+	check_str(domain->disks[0].chain[0], "/99");
+	domain_free(domain);
+}
+
+TEST(what_does_not_go_together_with_a_served_disk_is_found)
+{
+	static const struct {
+		const char *source, *disk, *words;
+	} misfits[] = {
+		{ "<encryption/>", "", "<encryption>" },
+		{ "", "<encryption/>", "<encryption>" },
+		{ "<slices/>", "", "<slices>" },
+		{ "<dataStore/>", "", "<dataStore>" },
+		{ "", "<mirror/>", "<mirror>" },
+		{ "", "<shareable/>", "<shareable/>" },
+		{ "", "<readonly/>", NULL },
+		{ "<seclabel/>", "<iotune/>", NULL },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(misfits); i++) {
+		CLEANUP(freep)
+		char *text = format_text(
+			DOMAIN("<disk type='file'><source file='/a'>%s</source>%s<target dev='vda'/></disk>"),
+			misfits[i].source, misfits[i].disk);
+		struct domain *domain = parse(text);
+
+		if (misfits[i].words)
+			check_contains(domain->disks[0].misfit, misfits[i].words);
+		else
+			check_str(domain->disks[0].misfit, NULL);
+		domain_free(domain);
+	}
+}
+
+TEST(a_snapshot_has_the_domain_that_it_remembers)
+{
+	static const char text[] = "<domainsnapshot><name>s</name>" DOMAIN(
+		"<disk><source file='/a'/><target dev='vda'/></disk>") "</domainsnapshot>";
+	static const char none[] = "<domainsnapshot><name>s</name></domainsnapshot>";
+	struct domain *domain = NULL;
+
+	check_int(domain_parse_snapshot(text, strlen(text), &domain, NULL), 0);
+	check_str(domain->disks[0].path, "/a");
+	domain_free(domain);
+	domain = NULL;
+	check_errno(domain_parse_snapshot(none, strlen(none), &domain, NULL), ENOENT);
+	check_errno(domain_parse_snapshot("<x", 2, &domain, NULL), EBADMSG);
+	check(!domain);
+}
+
 TEST(a_disk_has_what_its_elements_say)
 {
 	struct domain *domain =

@@ -354,6 +354,26 @@ TEST(a_spelled_out_backing_chain_is_refused)
 		"<backingStore>");
 }
 
+TEST(an_external_snapshot_on_a_served_disk_is_refused_with_both_ways_back)
+{
+	refused((struct example){ .disks = DISK_X("type='file'", "type='qcow2'", "file='/srv/vm/a.s1'", "vda",
+						  "<backingStore><source file='/srv/vm//sub/a'/></backingStore>"),
+				  .json = ENTRY("vda") },
+		"'/srv/vm/a.s1' is an external snapshot that was left behind, on '/srv/vm/sub/a': set");
+	refused((struct example){ .disks = DISK_X("type='file'", "type='qcow2'", "file='/elsewhere/s1'", "vda",
+						  "<backingStore><source file='/srv/vm/sub/a'/></backingStore>"),
+				  .json = ENTRY("vda") },
+		"'qemu-img commit -f qcow2 -b /srv/vm/sub/a /elsewhere/s1' and 'revertctl commit sub/a'");
+}
+
+TEST(a_disk_that_cannot_be_served_is_refused_with_the_reason)
+{
+	refused((struct example){ .disks = DISK_X("type='file'", "type='qcow2'", "file='/srv/vm/a'", "vda",
+						  "<encryption format='luks'/>"),
+				  .json = ENTRY("vda") },
+		"disk 'vda' is decrypted by QEMU (<encryption>)");
+}
+
 TEST(a_volume_that_was_not_found_is_refused_with_its_reason)
 {
 	struct world w = make_world(

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Snapshots and checkpoints that libvirt has of a domain whose disks revert. A snapshot from before
+ * the domain was adopted names the real image, and a revert to it writes there, past the mount. What
+ * was taken in a session is gone when that has ended, but libvirt goes on listing it.
+ */
+#include <string.h>
+
+#include "ask.h"
+#include "doctor.h"
+#include "domain_xml.h"
+
+#define LOOKED_AT 32 /* snapshots of a domain: each takes a virsh */
+
+static bool names_real_image(const struct doctor *doctor, const struct domain *domain)
+{
+	for (size_t i = 0; i < domain->count; i++) {
+		const char *path = domain->disks[i].path;
+		const struct mount *images = path && !mounts_of_path(doctor->mount_table, path)
+						     ? mounts_of_image(doctor->mount_table, path)
+						     : NULL;
+
+		if (images && doctor_is_served(doctor, images, name_beneath(path, images->images)))
+			return true;
+	}
+	return false;
+}
+
+static bool is_past_mount(const struct doctor *doctor, const struct domain *domain, const char *snapshot)
+{
+	const char *words[] = { "snapshot-dumpxml", "--domain", domain->uuid, "--snapshotname", snapshot, NULL };
+	CLEANUP(domain_freep) struct domain *remembered = NULL;
+	CLEANUP(freep) char *text = NULL;
+	struct sentence ignored;
+
+	if (virsh_run(&doctor->virsh, words, &text, &ignored) < 0 ||
+	    domain_parse_snapshot(text, strlen(text), &remembered, &ignored) < 0)
+		return false;
+	domain_xml_follow(remembered, doctor->mount_table);
+	return names_real_image(doctor, remembered);
+}
+
+/* In a session its own snapshots are as good as anywhere. */
+static bool is_off(const struct doctor *doctor, const struct domain *domain)
+{
+	CLEANUP(freep) char *state = NULL;
+	struct sentence ignored;
+
+	return virsh_domain_state(&doctor->virsh, domain->uuid, &state, &ignored) == 0 &&
+	       strcmp(state, "shut off") == 0;
+}
+
+static void check_snapshots(struct doctor *doctor, const struct domain *domain, char *const *names)
+{
+	CLEANUP(freep) char *list = virsh_show_names(names);
+	const char *past = NULL;
+	CLEANUP(freep) char *fix = NULL;
+
+	for (size_t i = 0; names[i] && i < LOOKED_AT && !past; i++)
+		past = is_past_mount(doctor, domain, names[i]) ? names[i] : NULL;
+	fix = format_text("'virsh snapshot-delete %s %s --metadata' has libvirt forget it", domain->name,
+			  past ? past : names[0]);
+	if (past)
+		doctor_note(
+			doctor, LEVEL_PROBLEM, fix,
+			"the snapshot '%s' that libvirt has of domain '%s' is from before that was adopted: a revert "
+			"to it would write the real image, past the mount",
+			past, domain->name);
+	else if (is_off(doctor, domain))
+		doctor_note(doctor, LEVEL_WARNING, fix,
+			    "libvirt has snapshots of domain '%s' (%s), which were gone when the disks reverted",
+			    domain->name, list ? list : "");
+}
+
+static void check_checkpoints(struct doctor *doctor, const struct domain *domain, char *const *names)
+{
+	CLEANUP(freep) char *list = virsh_show_names(names);
+	CLEANUP(freep)
+	char *fix = format_text("make full backups; 'virsh checkpoint-delete %s %s --metadata' has libvirt forget it",
+				domain->name, names[0]);
+
+	if (is_off(doctor, domain))
+		doctor_note(
+			doctor, LEVEL_WARNING, fix,
+			"libvirt has checkpoints of domain '%s' (%s), and refuses incremental backups from them after the "
+			"disks have reverted",
+			domain->name, list ? list : "");
+}
+
+void doctor_check_snapshots(struct doctor *doctor, const struct domain *domain)
+{
+	CLEANUP(virsh_free_names) char **snapshots = NULL;
+	CLEANUP(virsh_free_names) char **checkpoints = NULL;
+	struct sentence ignored;
+
+	/* A libvirt that knows no such thing has none. */
+	if (virsh_names_of(&doctor->virsh, "snapshot-list", domain->uuid, &snapshots, &ignored) == 0 && snapshots &&
+	    snapshots[0])
+		check_snapshots(doctor, domain, snapshots);
+	if (virsh_names_of(&doctor->virsh, "checkpoint-list", domain->uuid, &checkpoints, &ignored) == 0 &&
+	    checkpoints && checkpoints[0])
+		check_checkpoints(doctor, domain, checkpoints);
+}
