@@ -6,7 +6,11 @@
 #include "writable.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
 
+#include "beneath.h"
 #include "layer.h"
 #include "lock.h"
 #include "probe.h"
@@ -53,17 +57,44 @@ int writable_check_image(struct layer *root, int fd, bool again, struct sentence
 	return is ? -EBADMSG : 0;
 }
 
-int writable_check_size(const struct layer *layer, int fd, uint64_t size, struct sentence *error)
+/*
+ * How large a file may be, only its filesystem knows: a file without a name is tried. Where none can
+ * be made nobody knows, and nothing is refused.
+ */
+static bool has_files_of(const struct layer *root, uint64_t size)
+{
+	CLEANUP(freep) char *directory = strdup(root->record.image);
+	char *slash = directory ? strrchr(directory, '/') : NULL;
+	CLEANUP(close_fdp) int parent = -1;
+	CLEANUP(close_fdp) int fd = -1;
+
+	if (slash)
+		*slash = '\0';
+	parent = io_open_beneath(root->disks->images_fd, slash ? directory : ".", O_PATH | O_DIRECTORY);
+	if (parent >= 0)
+		fd = openat(parent, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	return fd < 0 || (size <= INT64_MAX && (ftruncate(fd, (off_t)size) == 0 || errno != EFBIG));
+}
+
+static int check_qcow2_size(int fd, struct sentence *error)
 {
 	struct qcow2_header header;
-	struct sentence why;
-	int r;
+	int r = qcow2_read_header(fd, &header, error);
 
-	if (layer->record.format != FORMAT_QCOW2 || size <= layer_virtual_size(layer))
+	return r < 0 ? r : qcow2_check_growable(fd, &header, error);
+}
+
+int writable_check_size(const struct layer *layer, int fd, uint64_t size, struct sentence *error)
+{
+	struct sentence why;
+	int r = 0;
+
+	if (size <= layer_virtual_size(layer))
 		return 0;
-	r = qcow2_read_header(fd, &header, &why);
-	if (r == 0)
-		r = qcow2_check_growable(fd, &header, &why);
+	if (layer->record.format == FORMAT_QCOW2)
+		r = check_qcow2_size(fd, &why);
+	else if (!has_files_of(layer, size))
+		r = report(&why, -EOPNOTSUPP, "its filesystem has no files that large");
 	return r < 0 ? report(error, r, "the %s cannot grow to %llu bytes: %s", kind_of(layer),
 			      (unsigned long long)size, why.text)
 		     : 0;

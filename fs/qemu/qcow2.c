@@ -19,9 +19,11 @@
 #define CLUSTER_BITS_MIN 9
 #define CLUSTER_BITS_MAX 21 /* QEMU's */
 
+#define INCOMPATIBLE_DIRTY (1ULL << 0)
 #define INCOMPATIBLE_DATA_FILE (1ULL << 2)
 #define INCOMPATIBLE_EXTENDED_L2 (1ULL << 4)
 #define INCOMPATIBLE_KNOWN 0x1fULL /* dirty, corrupt, data file, compression type, extended L2 entries */
+#define COMPATIBLE_LAZY_REFCOUNTS (1ULL << 0)
 #define AUTOCLEAR_BITMAPS (1ULL << 0)
 
 enum extension {
@@ -227,6 +229,8 @@ int qcow2_check_alone(const struct qcow2_header *header, struct sentence *error)
 
 int qcow2_check_scratch(const struct qcow2_header *found, const struct qcow2_header *made, struct sentence *error)
 {
+	uint64_t incompatible = found->incompatible;
+
 	if (strcmp(found->backing, made->backing) != 0 || strcmp(found->backing_format, made->backing_format) != 0)
 		return report(error, -EBADMSG,
 			      "its header names another backing file ('%.200s', format '%s') than revertfs wrote",
@@ -243,9 +247,12 @@ int qcow2_check_scratch(const struct qcow2_header *found, const struct qcow2_hea
 	if (found->l1_length < qcow2_l1_entries(found))
 		return report(error, -EBADMSG, "its virtual size of %llu bytes is more than its L1 table reaches",
 			      (unsigned long long)found->virtual_size);
+	/* A QEMU that was killed has left it so; the next one counts the clusters anew. */
+	if (made->compatible & COMPATIBLE_LAZY_REFCOUNTS)
+		incompatible &= ~INCOMPATIBLE_DIRTY;
 	if (found->version != made->version || found->cluster_bits != made->cluster_bits ||
 	    found->header_length != made->header_length || found->refcount_order != made->refcount_order ||
-	    found->compression != made->compression || found->incompatible != made->incompatible ||
+	    found->compression != made->compression || incompatible != made->incompatible ||
 	    found->compatible != made->compatible || found->unknown_extension ||
 	    (found->autoclear & ~(made->autoclear | AUTOCLEAR_BITMAPS)))
 		return report(error, -EBADMSG, "its header was rewritten with features that revertfs did not give it");

@@ -235,3 +235,23 @@ read_only_configuration() {
 	image_reads raw1.img raw 5M 64k 22
 }
 promise "a flag that could not be written back does not commit twice" read_only_configuration
+
+resized_while_it_ran() {
+	local point
+	for point in $(points web1.qcow2); do ctl "delete web1.qcow2 $point"; done
+	write_json true true
+	start_domain web1
+	virsh -q blockresize web1 vda 12M
+	virsh -q blockresize web1 "$MNT/raw1.img" 12M
+	guest_io web1 vda 'write -P 21 5M 64k'
+	shutdown_domain web1
+	json_is false false
+	folded web1.qcow2 qcow2
+	folded raw1.img raw
+	image_reads web1.qcow2 qcow2 5M 64k 21
+	image_reads web1.qcow2 qcow2 8M 4M 0
+	image_reads raw1.img raw 8M 4M 0
+	same "$(stat -c %s "$IMAGES/raw1.img")" $((12 << 20))
+	same "$(find "$STATE/lost" -type f)" ""
+}
+promise "disks that virsh blockresize made larger are committed, and their images grow" resized_while_it_ran

@@ -205,6 +205,22 @@ bitmaps() {
 	same "$(size_of "$IMAGES/bitmap.qcow2")" $((12 << 20))
 }
 
+# Files on this filesystem have 4 TiB at most.
+no_file_is_that_large() {
+	mkdir "$IMAGES/ext4" && small_filesystem "$IMAGES/ext4" 16M || return 0
+	truncate -s 8M "$IMAGES/ext4/huge.img"
+	ctl 'protect ext4/huge.img'
+	ctl_fails EOPNOTSUPP 'set ext4/huge.img size=5T' 'its filesystem has no files that large'
+	qemu-img resize -q -f qcow2 "$MNT/ext4/huge.img" 5T
+	guest_write ext4/huge.img 0 64k 0x22
+	ctl 'commit ext4/huge.img'
+	ctl_fails EOPNOTSUPP 'fold ext4/huge.img' 'its filesystem has no files that large'
+	same "$(status_of ext4/huge.img .folding)" false
+	ctl 'undo ext4/huge.img'
+	ctl 'set ext4/huge.img size=16M'
+	same "$(size_of "$MNT/ext4/huge.img")" $((16 << 20))
+}
+
 # ---- raw images that end within a sector
 
 end_within_a_sector() {
@@ -249,5 +265,6 @@ promise "set size= says at once that an image of compat 0.10 with internal snaps
 promise "where it grew all the same, nothing is lost or touched, and the fold says why it waits" grown_all_the_same
 promise "once the image can grow, it does" mended_as_the_sentence_says
 promise "set size= says that an image with a bitmap in use cannot grow, and one with another bitmap does" bitmaps
+promise "a size that the image's filesystem has no files of is refused in the same way" no_file_is_that_large
 promise "the last sector of a raw image that ends within one can be read and written" end_within_a_sector
 promise "a raw image that ends within a sector keeps its size and its end, until it grows" untouched_end

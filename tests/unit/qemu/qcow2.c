@@ -327,6 +327,20 @@ TEST(a_scratch_may_have_grown_and_not_shrunk)
 	check_int(qcow2_check_scratch(&found, &made, &why), 0);
 }
 
+TEST(only_a_scratch_with_lazy_refcounts_may_be_dirty)
+{
+	struct qcow2_header made = header_of("-o " SAME ",lazy_refcounts=on -b " BACKING " -F raw"), found = made;
+
+	found.incompatible |= 1;
+	check_int(qcow2_check_scratch(&found, &made, &why), 0);
+	found.incompatible |= 2;
+	check_errno(qcow2_check_scratch(&found, &made, &why), EBADMSG);
+	made = header_of("-o " SAME " -b " BACKING " -F raw");
+	found = made;
+	found.incompatible |= 1;
+	check_errno(qcow2_check_scratch(&found, &made, &why), EBADMSG);
+}
+
 TEST(a_scratch_with_other_features_is_refused)
 {
 	refuses("-b " BACKING " -F raw", "features");
