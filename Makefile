@@ -24,6 +24,7 @@ DOCDIR     ?= $(PREFIX)/share/doc/revertfs
 MANDIR     ?= $(PREFIX)/share/man
 SYSCONFDIR ?= /etc
 HOOKDIR    ?= $(SYSCONFDIR)/libvirt/hooks/qemu.d
+GENERATORDIR ?= $(or $(shell pkg-config --variable=systemdsystemgeneratordir systemd 2>/dev/null),/lib/systemd/system-generators)
 UNITDIR    ?= $(or $(shell pkg-config --variable=systemdsystemunitdir systemd 2>/dev/null),/lib/systemd/system)
 
 # The sanitizers of SAN=1, of SAN=thread, and of `make fuzz`; and where each of them builds.
@@ -86,6 +87,7 @@ FOLDERS := $(sort $(DAEMON) $(CTL) $(HOOK))
 UNIT   := $(patsubst tests/%.c,$(BUILD)/%,$(wildcard tests/unit/*/*.c tests/unit/*/*/*.c))
 TOOLS  := $(patsubst tests/tools/%.c,$(BUILD)/tools/%,$(wildcard tests/tools/*.c))
 UNITS  := $(patsubst systemd/%.in,$(BUILD)/systemd/%,$(wildcard systemd/*.in))
+GENERATORS := $(patsubst systemd/%.in,$(BUILD)/systemd/%,$(wildcard systemd/generators/*.in))
 MAN    := $(wildcard fs/*.[1-8] fs/*/*.[1-8] hook/*.[1-8])
 obj     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 archive = $(patsubst %,$(BUILD)/lib/%.a,$(1))
@@ -94,7 +96,7 @@ reverse = $(if $(1),$(call reverse,$(wordlist 2,99,$(1))) $(firstword $(1)))
 PROGRAMS := $(BUILD)/revertfs $(BUILD)/revertfs-hook $(BUILD)/revertctl
 TESTED   := $(PROGRAMS) $(BUILD)/faults/revertfs $(UNIT) $(TOOLS)
 
-all: $(PROGRAMS) $(UNITS)
+all: $(PROGRAMS) $(UNITS) $(GENERATORS)
 
 # A program is its main.c and the archives of its folders, from the top down: the linker takes only what is called.
 $(BUILD)/revertfs: $(BUILD)/obj/fs/daemon/main.o $(call archive,$(call reverse,$(DAEMON)))
@@ -160,7 +162,7 @@ $(BUILD)/obj/%.o: %.c | libs
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -c -o $@ $<
 # Made each time, since PREFIX may have changed, but replaced only where the text differs.
 $(BUILD)/systemd/%: systemd/%.in FORCE
-	$(Q)mkdir -p $(@D) && sed -e 's|@BINDIR@|$(BINDIR)|g; s|@SYSCONFDIR@|$(SYSCONFDIR)|g; s|@DOCDIR@|$(DOCDIR)|g' $< >$@.new
+	$(Q)mkdir -p $(@D) && sed -e 's|@BINDIR@|$(BINDIR)|g; s|@SYSCONFDIR@|$(SYSCONFDIR)|g; s|@DOCDIR@|$(DOCDIR)|g; s|@UNITDIR@|$(UNITDIR)|g' $< >$@.new
 	$(Q)cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 FORCE:
 
@@ -173,7 +175,7 @@ libs: $(filter deps deps-check deps-bench,$(MAKECMDGOALS))
 
 # The long matrices whole, and more rounds, kills and seeds: hours.
 check-slow: whole = STRIDE=1 ROUNDS=10 KILLS=500 SEEDS="$$(seq -s ' ' 40)" STEPS=20000 SECONDS_MAX=900 LIMIT=5400
-check check-slow: $(TESTED) $(UNITS)
+check check-slow: $(TESTED) $(UNITS) $(GENERATORS)
 	$(Q)$(whole) BUILD=$(abspath $(BUILD)) tests/run $(T)
 demo: all
 	$(Q)BUILD=$(abspath $(BUILD)) tests/demo
@@ -194,12 +196,14 @@ install: all
 	install -D -m 755 $(BUILD)/revertfs-hook $(DESTDIR)$(HOOKDIR)/revertfs
 	install -d -m 755 $(DESTDIR)$(SYSCONFDIR)/libvirt/hooks/config $(DESTDIR)$(SYSCONFDIR)/revertfs
 	@$(foreach f,$(UNITS),install -D -m 644 $(f) $(DESTDIR)$(UNITDIR)/$(notdir $(f)) &&) :
+	@$(foreach f,$(GENERATORS),install -D -m 755 $(f) $(DESTDIR)$(GENERATORDIR)/$(notdir $(f)) &&) :
 	install -D -m 644 conf/revertctl.bash $(DESTDIR)$(BASHDIR)/revertctl
 	install -D -m 644 conf/revertctl.zsh $(DESTDIR)$(ZSHDIR)/_revertctl
 	@$(foreach f,$(wildcard README.md conf/*.json),install -D -m 644 $(f) $(DESTDIR)$(DOCDIR)/$(notdir $(f)) &&) :
 	@$(foreach f,$(MAN),install -D -m 644 $(f) $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(f)))/$(notdir $(f)) &&) :
 uninstall:
-	rm -f $(DESTDIR)$(BINDIR)/revertfs $(DESTDIR)$(BINDIR)/revertctl $(DESTDIR)$(HOOKDIR)/revertfs $(patsubst $(BUILD)/systemd/%,$(DESTDIR)$(UNITDIR)/%,$(UNITS))
+	rm -f $(DESTDIR)$(BINDIR)/revertfs $(DESTDIR)$(BINDIR)/revertctl $(DESTDIR)$(HOOKDIR)/revertfs $(patsubst $(BUILD)/systemd/%,$(DESTDIR)$(UNITDIR)/%,$(UNITS)) \
+		$(patsubst $(BUILD)/systemd/generators/%,$(DESTDIR)$(GENERATORDIR)/%,$(GENERATORS))
 	rm -f $(foreach f,$(MAN),$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(f)))/$(notdir $(f)))
 	rm -f $(DESTDIR)$(BASHDIR)/revertctl $(DESTDIR)$(ZSHDIR)/_revertctl
 	rm -rf $(DESTDIR)$(DOCDIR)

@@ -369,6 +369,8 @@ static int read_switch(struct reader *reader, const char *text)
 		options->help = true;
 	else if (strcmp(text, "-V") == 0 || strcmp(text, "--version") == 0)
 		options->version = true;
+	else if (strcmp(text, "--drop-in") == 0)
+		options->drop_in = true;
 	else
 		return report(reader->error, -EINVAL, "unknown option '%s'; 'revertfs -h' lists them", text);
 	return 0;
@@ -576,7 +578,8 @@ char *options_help(void)
 	      "known state. Both may come from the configuration instead (\"images\", \"mount\").\n\n"
 	      "    -f                     stay in the foreground and log to stderr\n"
 	      "    -d                     the same, and say what happens\n"
-	      "    -h, -V                 this text; the version\n",
+	      "    -h, -V                 this text; the version\n"
+	      "    --drop-in              for systemd: the filesystems that the configuration needs\n",
 	      out);
 	for (size_t i = 0; i < ARRAY_SIZE(definitions); i++) {
 		CLEANUP(freep) char *option = format_text("%s=%s", definitions[i].name, definitions[i].argument);

@@ -59,6 +59,7 @@ struct options {
 		[LOCKS_MAX]; /* on the state and the images, which each qemu-img inherits; of disks_new(); 0: none */
 	bool help;           /* -h: print options_help() and end */
 	bool version;        /* -V: print the version and end */
+	bool drop_in;        /* --drop-in: print that (drop_in.h) and end */
 };
 
 /*

@@ -8,6 +8,7 @@
  *                    not used, and nothing is removed
  *   3. headers       (load_layers.c) of layers whose parent's path is another than the header says:
  *                    the mount has moved, or a fold was cut short
+ *      Where not one image of the layers is there, the start ends here (images_directory.c)
  *   4. disks         (load_disks.c, load_scratch.c) records, sessions, scratches. A scratch that is
  *                    the same file as a layer was sealed: it is replaced. At the first start of a
  *                    boot, scratches that may be discarded are replaced too, for they were never
@@ -25,10 +26,12 @@
  */
 #include "load.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 
 #include "entries.h"
+#include "images_directory.h"
 #include "io.h"
 #include "leftovers.h"
 #include "load_disks.h"
@@ -86,6 +89,8 @@ int load_state(struct disks *disks, struct sentence *error)
 	r = entries_visit(disks, disks->intents_fd, complete_intent);
 	if (r == 0)
 		r = load_layers(disks);
+	if (r == 0 && images_directory_check(disks, error) < 0)
+		return -ENOENT;
 	if (r == 0)
 		r = load_disks(disks);
 	if (r < 0)

@@ -8,7 +8,7 @@
  *   paths       are settled (paths.c), or are those of the mount that is taken over. The terminal
  *               is still there for complaints
  *   background  unless -f: everything that follows happens in the child
- *   images      are opened by descriptor: the mount may cover the very path
+ *   images      are opened by descriptor: the mount may cover the very path (images_directory.c)
  *   scratches   how they are made is chosen by the QEMU there is (blank_options.c)
  *   disks       the state directory is loaded and mended (load.c)
  *   mount       the kernel's first message is answered, or an earlier daemon's mount is adopted and
@@ -41,10 +41,12 @@
 #include "blank_options.h"
 #include "channel.h"
 #include "daemonize.h"
+#include "drop_in.h"
 #include "ending.h"
 #include "faults.h"
 #include "fdstore.h"
 #include "handover.h"
+#include "images_directory.h"
 #include "keeper.h"
 #include "layout.h"
 #include "log.h"
@@ -72,6 +74,7 @@ struct revertfs {
 	int fuse_fd; /* /dev/fuse of the mount that is taken over, or -1 */
 	struct handover *handover;
 	int images_fd;
+	bool images_are_others; /* than those that the store has */
 	struct disks *disks;
 	struct autoprotect *autoprotect;
 	struct tree *tree;
@@ -304,11 +307,11 @@ static int settle_paths(struct revertfs *revertfs, struct sentence *error)
 static int load_disks(struct revertfs *revertfs, struct sentence *error)
 {
 	struct options *options = &revertfs->options;
+	int r = images_directory_open(options, &revertfs->images_fd, error);
 
-	if (revertfs->images_fd < 0)
-		revertfs->images_fd = open(options->images, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (revertfs->images_fd < 0)
-		return report(error, -errno, "cannot open the images directory '%s': %m", options->images);
+	if (r < 0)
+		return r;
+	revertfs->images_are_others = r;
 	blank_options_choose(options);
 	return disks_new(options, revertfs->images_fd, revertfs->handover, &revertfs->disks, error);
 }
@@ -327,9 +330,15 @@ static int connect_to_kernel(struct revertfs *revertfs, struct sentence *error)
 	struct wishes wishes;
 	int r;
 
-	if (revertfs->fuse_fd >= 0)
-		return channel_adopt(options, steal_fd(&revertfs->fuse_fd), revertfs->ops, revertfs->handover,
-				     &revertfs->channel, error);
+	if (revertfs->fuse_fd >= 0) {
+		r = channel_adopt(options, steal_fd(&revertfs->fuse_fd), revertfs->ops, revertfs->handover,
+				  &revertfs->channel, error);
+		if (r == 0 && revertfs->images_are_others) {
+			fdstore_drop(FDSTORE_IMAGES);
+			fdstore_put(FDSTORE_IMAGES, revertfs->images_fd);
+		}
+		return r;
+	}
 	wishes = handshake_wishes(options, tree_has_acls(revertfs->tree));
 	r = channel_mount(options, &wishes, revertfs->ops, revertfs->handover, &revertfs->channel, error);
 	if (r == 0)
@@ -523,6 +532,8 @@ static int run(struct revertfs *revertfs, char **argv)
 		return print_and_free(options_help());
 	if (options->version)
 		return print_and_free(format_text("revertfs " REVERTFS_VERSION ", libfuse %s\n", fuse_pkgversion()));
+	if (options->drop_in)
+		return print_and_free(drop_in_text(options));
 	if (options->debug)
 		setenv("REVERTFS_DEBUG", "all", 0);
 	if (options->keeper && !has_keeper)

@@ -433,6 +433,10 @@ TEST(without_its_layer_s_file_a_disk_has_failed_and_comes_back_with_it)
 TEST(without_its_image_a_disk_is_not_served_and_comes_back_with_it)
 {
 	stopped_with_a_layer();
+	world_start();
+	make_raw("e", 5);
+	check_ok("protect e"); /* or none were there, and nothing would start */
+	world_stop();
 	check_int(rename(in_world("images/d"), in_world("away")), 0);
 	world_start();
 	check_str(status_of("d", "state"), "failed");
