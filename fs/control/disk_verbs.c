@@ -18,10 +18,16 @@
 
 static int run_protect(const struct request *request, struct sentence *error)
 {
-	int r = disk_protect(request->disks, request->name, find_setting(request->command, "format"), error);
-	struct disk *disk = r == 0 ? disks_find(request->disks, request->name) : NULL;
+	const char *format = find_setting(request->command, "format");
 	struct sentence trouble;
+	bool force = false;
+	struct disk *disk;
+	int r = find_flag(request->command, "force", &force, error);
 
+	if (r == 0)
+		r = force ? disk_protect_by_force(request->disks, request->name, format, error)
+			  : disk_protect(request->disks, request->name, format, error);
+	disk = r == 0 ? disks_find(request->disks, request->name) : NULL;
 	if (disk && trouble_of_disk(disk, &trouble))
 		json_set_string(request->answer, "warning", trouble.text);
 	disk_put(disk);
@@ -280,7 +286,7 @@ static int run_cancel(const struct request *request, struct sentence *error)
 /* --- the table ------------------------------------------------------------------------------- */
 
 static const char *const no_keys[] = { NULL };
-static const char *const protect_keys[] = { "format", NULL };
+static const char *const protect_keys[] = { "format", "force", NULL };
 static const char *const force_keys[] = { "force", NULL };
 static const char *const commit_keys[] = { "at", "note", NULL };
 static const char *const snapshot_keys[] = { "note", "live", "consistency", NULL };

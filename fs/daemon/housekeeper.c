@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * First of all the housekeeper cleans up behind a daemon that was killed while it made an export.
+ * First of all the housekeeper cleans up behind a daemon that was killed while it made an export,
+ * or before it had taken an image's mark away.
  * From then on it closes old scratches, which frees their blocks, makes the blank for each disk's
  * next layer, and starts write-back.
  *
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "fdstore.h"
+#include "image_mark.h"
 #include "layer.h"
 #include "lock.h"
 #include "log.h"
@@ -133,6 +135,7 @@ void *housekeeper_run(void *context)
 	struct timespec until;
 
 	output_clean_up(disks);
+	image_marks_settle(disks);
 	pthread_mutex_lock(&disks->lock);
 	while (!disks->stopping) {
 		if (close_old_files_locked(disks) || make_blank_locked(disks))

@@ -89,6 +89,7 @@ int disk_unlink(struct disks *disks, const char *name);
 
 /* The control file's verbs; [waits] all of them. */
 int disk_protect(struct disks *disks, const char *name, const char *format, struct sentence *error);
+int disk_protect_by_force(struct disks *disks, const char *name, const char *format, struct sentence *error);
 int disk_unprotect(struct disks *disks, const char *name, bool force, struct sentence *error);
 int disk_set(struct disks *disks, const char *name, const char *key, const char *value, struct sentence *error);
 int disk_reset(struct disks *disks, const char *name, bool force, struct sentence *error);

@@ -16,6 +16,7 @@
 
 #include "claim.h"
 #include "dependants.h"
+#include "image_mark.h"
 #include "image_owner.h"
 #include "image_stamp.h"
 #include "layer.h"
@@ -294,8 +295,11 @@ int image_check(struct disk *disk, bool scratch_depends, struct sentence *error)
 	struct layer *root = disk->root;
 	struct image_stamp now;
 	struct sentence why;
-	int r = scratch_depends && disk->scratch ? scratch_check_image(disk->scratch, &why) : 0;
+	int r = image_mark_check(root, disk->name, error);
 
+	if (r < 0)
+		return r;
+	r = scratch_depends && disk->scratch ? scratch_check_image(disk->scratch, &why) : 0;
 	if (r < 0)
 		return report(error, -EBUSY, "disk '%s': %s; 'reset %s' gives it up", disk->name, why.text, disk->name);
 	if (image_compare(root, is_being_folded(disk->disks, root), &now) == IMAGE_SAME)
@@ -327,15 +331,41 @@ static int bind(struct disk *disk, bool unchanged, struct sentence *error)
 	return record_image(disk, &now, false, error);
 }
 
+/* Whatever layers another state directory has on the image are given up. */
+static int take_mark(const struct disk *disk, struct sentence *error)
+{
+	int r = image_mark_take(disk->root);
+
+	return r < 0 ? report(error, r, "disk '%s': the mark of its image cannot be changed: %s", disk->name,
+			      error_text(r))
+		     : 0;
+}
+
+/* It may be another file than the one that has the mark. */
+static int mark_if_needed(const struct disk *disk, struct sentence *error)
+{
+	int r = image_mark_need(disk->root);
+
+	if (r < 0)
+		return report(error, r, "disk '%s': its image cannot be marked as having commits: %s", disk->name,
+			      error_text(r));
+	image_mark_done(disk->root);
+	return 0;
+}
+
 int image_set(struct disk *disk, const char *value, struct sentence *error)
 {
 	int r;
 
+	if (strcmp(value, "mine") == 0)
+		return take_mark(disk, error);
 	if (strcmp(value, "unchanged") != 0 && strcmp(value, "as-is") != 0)
-		return report(error, -EINVAL, "image must be unchanged, as-is or new");
+		return report(error, -EINVAL, "image must be unchanged, as-is, new or mine");
 	begin_renewing(disk->root);
 	r = bind(disk, strcmp(value, "unchanged") == 0, error);
 	end_renewing(disk->root);
+	if (r == 0)
+		r = mark_if_needed(disk, error);
 	if (r == 0)
 		log_warning("disk '%s': its image is taken as it is, with what stands on it, as 'set image=%s' said",
 			    disk->name, value);

@@ -19,7 +19,8 @@
 /*
  * Whether the image is what revertfs last saw. A change that nothing depends on is taken as the new
  * content, and logged. 0; -EBUSY with the ways out when something stands on what the image was, the
- * disk's own scratch among it with `scratch_depends`, or when the file is another disk's image;
+ * disk's own scratch among it with `scratch_depends`, or when the file is another disk's image,
+ * or has layers of another state directory on it (image_mark.h);
  * another errno when it cannot be reached. The disk is claimed.
  */
 int image_check(struct disk *disk, bool scratch_depends, struct sentence *error);
@@ -46,7 +47,8 @@ int image_claim_file(struct disks *disks, const char *name, const struct layer *
 
 /*
  * `set NAME image=unchanged` and `image=as-is`: the image has the same content as ever, or whatever
- * it has; what stands on it stays. The disk is claimed and idle. (`image=new`: renew.h)
+ * it has; what stands on it stays. `image=mine`: the layers that another state directory has on it
+ * are given up (image_mark.h). The disk is claimed and idle. (`image=new`: renew.h)
  */
 int image_set(struct disk *disk, const char *value, struct sentence *error);
 

@@ -14,6 +14,7 @@
  *      meanwhile                                   the guest may go on
  *   2. check the copy's header, have qemu-img check the copy
  *   3. sync the copy, and the directory
+ *      mark the image (image_mark.h)               a mark without a layer: start-up takes it away
  *   4. write layers/ID.json, with the name         the commit point
  *   5. rename the copy to layers/ID.qcow2          start-up does it if the daemon did not
  */
@@ -28,6 +29,7 @@
 
 #include "disk.h"
 #include "image.h"
+#include "image_mark.h"
 #include "io.h"
 #include "layer.h"
 #include "log.h"
@@ -40,10 +42,12 @@
 
 struct copy {
 	struct disk *disk;
+	bool marked; /* its image (image_mark.h) */
 	struct layer *layer;
 	char *name, *new_name;
 	int fd;
 	bool reflink;
+	bool inserted;
 	bool is_recorded; /* layers/ID.json may be on the medium, although a step failed */
 	double copy_ms;
 	uint64_t bytes;
@@ -165,8 +169,11 @@ static int seal_copy(struct copy *copy, const struct live_request *request)
 
 	if (r == 0)
 		r = fill_record(copy, request);
+	if (r == 0)
+		r = image_mark_need(copy->disk->root);
 	if (r < 0)
 		return r;
+	copy->marked = true;
 	r = record_save_layer(&copy->disk->disks->state_guard, directory, file, &copy->layer->record);
 	if (r == 0)
 		r = io_rename(directory, copy->new_name, directory, copy->name);
@@ -201,6 +208,7 @@ static int make_layer(struct copy *copy, const struct live_request *request, str
 	if (r < 0)
 		return r;
 	r = layer_insert(copy->layer);
+	copy->inserted = r == 0;
 	return r < 0 ? report(error, r, "what it stands on is gone") : 0;
 }
 
@@ -215,6 +223,8 @@ static void describe_copy(const struct copy *copy, struct live_result *ret_resul
 
 static void clear_copy(struct copy *copy)
 {
+	if (copy->marked && (copy->inserted || !copy->is_recorded))
+		image_mark_done(copy->disk->root);
 	close_fdp(&copy->fd);
 	free(copy->name);
 	free(copy->new_name);

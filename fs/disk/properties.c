@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "image.h"
+#include "image_mark.h"
 #include "io.h"
 #include "job.h"
 #include "layer.h"
@@ -52,7 +53,7 @@ static int parse_property(struct disk_record *record, const char *key, const cha
  * File and record of the larger, empty layer: steps 2 and 3 of a seal (seal.c), with a file that
  * qemu-img makes.
  */
-static int make_larger_layer(struct disk *disk, struct layer *layer, struct sentence *error)
+static int make_larger_layer(struct disk *disk, struct layer *layer, bool *ret_marked, struct sentence *error)
 {
 	CLEANUP(freep) char *file = layer_file_name(layer->record.id, LAYER_FILE_SUFFIX);
 	CLEANUP(freep) char *record = layer_file_name(layer->record.id, LAYER_RECORD_SUFFIX);
@@ -83,7 +84,11 @@ static int make_larger_layer(struct disk *disk, struct layer *layer, struct sent
 	if (r == 0)
 		r = io_sync_directory(disks->layers_fd);
 	if (r == 0)
-		r = record_save_layer(&disks->state_guard, disks->layers_fd, record, &layer->record);
+		r = image_mark_need(disk->root);
+	if (r < 0)
+		return report(error, r, "a larger layer cannot be made: %s", error_text(r));
+	*ret_marked = true;
+	r = record_save_layer(&disks->state_guard, disks->layers_fd, record, &layer->record);
 	return r < 0 ? report(error, r, "a larger layer cannot be made: %s", error_text(r)) : 0;
 }
 
@@ -110,6 +115,7 @@ static int grow(struct disk *disk, uint64_t size, struct sentence *error)
 	struct disks *disks = disk->disks;
 	uint64_t old_size = layer_virtual_size(disk->head);
 	struct layer *layer;
+	bool marked = false;
 	int r;
 
 	if (size < old_size || size % 512)
@@ -130,7 +136,7 @@ static int grow(struct disk *disk, uint64_t size, struct sentence *error)
 	strcpy(layer->record.parent, disk->head->record.id);
 	strcpy(after.head, layer->record.id);
 	after.follow = false; /* it has a layer of its own now */
-	r = make_larger_layer(disk, layer, error);
+	r = make_larger_layer(disk, layer, &marked, error);
 	if (r == 0) {
 		r = disk_save(disk, &after);
 		if (r < 0)
@@ -141,8 +147,10 @@ static int grow(struct disk *disk, uint64_t size, struct sentence *error)
 		disk_set_head(disk, layer);
 		r = scratch_replace(disk, layer, error);
 	} else {
-		layer_remove(layer);
+		marked = layer_remove(layer) == 0 && marked;
 	}
+	if (marked)
+		image_mark_done(disk->root);
 	layer_put(layer);
 	return r;
 }

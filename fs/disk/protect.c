@@ -16,6 +16,7 @@
 #include "clone.h"
 #include "image.h"
 #include "image_stamp.h"
+#include "image_mark.h"
 #include "io.h"
 #include "layer.h"
 #include "lock.h"
@@ -86,20 +87,34 @@ static int save_root(const struct layer *root, struct sentence *error)
 	return r < 0 ? report(error, r, "disk '%s' cannot be recorded: %s", root->record.image, error_text(r)) : 0;
 }
 
+static int take_image(struct layer *root, struct sentence *error)
+{
+	int r = image_mark_take(root);
+
+	return r < 0 ? report(error, r, "image '%s': its mark cannot be removed: %s", root->record.image, error_text(r))
+		     : 0;
+}
+
 /* A scratch, and the records, for a disk that is in the table. */
-static int complete_disk(struct disk *disk, struct sentence *error)
+static int complete_disk(struct disk *disk, bool force, struct sentence *error)
 {
 	int r = check_image_is_idle(disk->root, error);
 
 	if (r == 0)
+		r = force ? take_image(disk->root, error) : image_mark_check(disk->root, NULL, error);
+	if (r == 0)
 		r = scratch_replace(disk, disk->root, error);
 	if (r == 0)
 		r = save_root(disk->root, error);
-	return r == 0 ? new_disk_record(disk, false, error) : r;
+	if (r == 0)
+		r = new_disk_record(disk, false, error);
+	if (r == 0)
+		image_mark_drop(disk->root); /* ours, of layers that an unprotect gave up */
+	return r;
 }
 
 /* With its name and its file claimed. */
-static int make_disk(struct disks *disks, const char *name, struct layer *root, struct sentence *error)
+static int make_disk(struct disks *disks, const char *name, struct layer *root, bool force, struct sentence *error)
 {
 	struct disk *disk;
 	int r = image_claim_file(disks, name, root, &root->record.stamp, error);
@@ -110,7 +125,7 @@ static int make_disk(struct disks *disks, const char *name, struct layer *root, 
 	r = new_disk_insert(name, root, root, NULL, &disk, error);
 	if (r < 0)
 		return r;
-	r = complete_disk(disk, error);
+	r = complete_disk(disk, force, error);
 	if (r < 0)
 		new_disk_undo(disk);
 	else
@@ -118,7 +133,7 @@ static int make_disk(struct disks *disks, const char *name, struct layer *root, 
 	return r;
 }
 
-int disk_protect(struct disks *disks, const char *name, const char *format, struct sentence *error)
+static int protect(struct disks *disks, const char *name, const char *format, bool force, struct sentence *error)
 {
 	struct disk *disk = disks_find(disks, name);
 	struct layer *root = NULL;
@@ -142,7 +157,7 @@ int disk_protect(struct disks *disks, const char *name, const char *format, stru
 		layer_put(root);
 		return r;
 	}
-	r = make_disk(disks, name, root, error);
+	r = make_disk(disks, name, root, force, error);
 	if (r < 0)
 		layer_remove(root);
 	else
@@ -151,6 +166,16 @@ int disk_protect(struct disks *disks, const char *name, const char *format, stru
 	name_claim_release(&claim);
 	layer_put(root);
 	return r;
+}
+
+int disk_protect(struct disks *disks, const char *name, const char *format, struct sentence *error)
+{
+	return protect(disks, name, format, false, error);
+}
+
+int disk_protect_by_force(struct disks *disks, const char *name, const char *format, struct sentence *error)
+{
+	return protect(disks, name, format, true, error);
 }
 
 static int check_may_unprotect(struct disk *disk, bool force, struct sentence *error)

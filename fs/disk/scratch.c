@@ -24,6 +24,7 @@
 #include "layer.h"
 #include "lock.h"
 #include "log.h"
+#include "mark.h"
 #include "qcow2_clusters.h"
 #include "session.h"
 #include "table.h"
@@ -105,7 +106,9 @@ static int install(struct disk *disk, struct layer *layer, int fd)
 	return 0;
 }
 
-/* Copy the image's xattrs, except libvirt's. A filesystem without xattrs is no error. */
+/*
+ * Copy the image's xattrs, except libvirt's and our mark. A filesystem without xattrs is no error.
+ */
 static void copy_xattrs(int from, int to)
 {
 	CLEANUP(freep) char *list = malloc(XATTR_LIST_MAX), *value = malloc(XATTR_LIST_MAX);
@@ -114,7 +117,7 @@ static void copy_xattrs(int from, int to)
 	for (char *name = list; length > 0 && name < list + length; name += strlen(name) + 1) {
 		ssize_t size = fgetxattr(from, name, value, XATTR_LIST_MAX);
 
-		if (size >= 0 && strncmp(name, LIBVIRT_XATTRS, strlen(LIBVIRT_XATTRS)) != 0)
+		if (size >= 0 && strncmp(name, LIBVIRT_XATTRS, strlen(LIBVIRT_XATTRS)) != 0 && !mark_is_xattr(name))
 			fsetxattr(to, name, value, (size_t)size, 0);
 	}
 }

@@ -7,6 +7,7 @@
  *                                            and reads as no more than it takes
  *   2. link it as layers/ID.qcow2            an unreached file that is the scratch itself: start-up
  *                                            removes the link
+ *      mark the image (image_mark.h)         a mark without a layer: start-up takes it away
  *   3. write layers/ID.json                  nothing leads to the layer yet; one that is sealed
  *                                            aside has its name in this record: for it this is the
  *                                            commit point
@@ -32,6 +33,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "image_mark.h"
 #include "io.h"
 #include "layer.h"
 #include "lock.h"
@@ -136,6 +138,26 @@ static int link_as_layer(const struct seal *seal, struct sentence *error)
 	return 0;
 }
 
+/* As an image needs it that gets its first layer; the others have it. */
+static int mark_image(struct seal *seal, struct sentence *error)
+{
+	int r = image_mark_need(seal->disk->root);
+
+	seal->marked = r == 0;
+	return r < 0 ? report(error, r,
+			      "disk '%s': its image cannot be marked as having commits, nothing was sealed: %s",
+			      seal->disk->name, error_text(r))
+		     : 0;
+}
+
+/* The layer is in the tree, or on no medium. */
+static void unmark_image(struct seal *seal)
+{
+	if (seal->marked)
+		image_mark_done(seal->disk->root);
+	seal->marked = false;
+}
+
 static int name_layer(struct seal *seal)
 {
 	struct layer_record *record = &seal->layer->record;
@@ -183,16 +205,21 @@ static void drop_layer(struct seal *seal)
 	struct layer *layer = seal->layer;
 	struct disks *disks = seal->disk->disks;
 	static const char *const suffixes[] = { LAYER_RECORD_SUFFIX, LAYER_FILE_SUFFIX, LAYER_BLANK_SUFFIX };
+	bool gone = true;
 
 	if (!layer)
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
 		CLEANUP(freep) char *name = layer_file_name(layer->record.id, suffixes[i]);
 
-		if (name && io_unlink(disks->layers_fd, name) < 0)
-			log_warning("layer %s, which was not sealed, leaves '%s' behind; the next start removes it",
-				    layer->record.id, name);
+		if (name && io_unlink(disks->layers_fd, name) == 0)
+			continue;
+		gone = false;
+		log_warning("layer %s, which was not sealed, leaves '%s' behind; the next start removes it",
+			    layer->record.id, name ? name : "files");
 	}
+	if (gone)
+		unmark_image(seal);
 	layer_put(layer);
 	seal->layer = NULL;
 }
@@ -304,6 +331,8 @@ static void adopt_layer(struct seal *seal)
 	struct sentence why;
 	int r = layer_insert(seal->layer);
 
+	if (r == 0)
+		unmark_image(seal);
 	if (r == 0 && seal->kind == SEAL_COMMIT) {
 		disk_set_head(disk, seal->layer);
 		disk_set_hold(disk, NULL);
@@ -360,6 +389,8 @@ static int do_steps(struct disks *disks, struct seal *seals, size_t count, const
 		r = prepare_layer(&seals[i], error);
 	for (size_t i = 0; i < count && r == 0; i++)
 		r = link_as_layer(&seals[i], error);
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = mark_image(&seals[i], error);
 	for (size_t i = 0; i < count && r == 0; i++)
 		r = record_layer(&seals[i], domain, error);
 	if (r == 0 && promised)

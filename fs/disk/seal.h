@@ -23,6 +23,7 @@ struct seal {
 	const char *note;                 /* why; or NULL */
 	struct disk_record after;         /* disk.json as it is to be; seal_scratches() sets head and hold */
 	uint64_t size;                    /* virtual, of the scratch; seal_scratches() sets it */
+	bool marked;                      /* the image has the mark that the layer needs (image_mark.h) */
 	struct layer *layer;              /* out: the new layer, a reference that the caller puts */
 	char name[SNAPSHOT_NAME_MAX + 1]; /* out, SEAL_ASIDE */
 };

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "beneath.h"
@@ -64,6 +65,22 @@ int io_sync_directory(int directory)
 	int r = fault_before(&step);
 
 	return r < 0 ? r : finish_step(&step, fsync(directory));
+}
+
+int io_set_xattr(int fd, const char *name, const void *value, size_t size)
+{
+	struct io_step step = { IO_SET_XATTR, fd, -1, name, -1, NULL };
+	int r = fault_before(&step);
+
+	return r < 0 ? r : finish_step(&step, fsetxattr(fd, name, value, size, 0));
+}
+
+int io_remove_xattr(int fd, const char *name)
+{
+	struct io_step step = { IO_REMOVE_XATTR, fd, -1, name, -1, NULL };
+	int r = fault_before(&step);
+
+	return r < 0 ? r : finish_step(&step, fremovexattr(fd, name));
 }
 
 void io_start_write_back(int fd)

@@ -24,6 +24,8 @@ enum io_event {
 	IO_RENAME,           /* `name` in `directory` becomes `to_name` in `to_directory` */
 	IO_UNLINK,           /* `name` in `directory` */
 	IO_REMOVE_DIRECTORY, /* `name` in `directory` */
+	IO_SET_XATTR,        /* fd; `name` is the xattr's */
+	IO_REMOVE_XATTR,     /* fd; `name` is the xattr's */
 };
 
 /* One step. A member that its event does not use is -1 or NULL. */
@@ -47,6 +49,10 @@ void fault_after(const struct io_step *step, int result);
 
 int io_sync(int fd);
 int io_sync_directory(int directory);
+
+/* An xattr of an open file; not synced: io_sync() of the file does that. */
+int io_set_xattr(int fd, const char *name, const void *value, size_t size);
+int io_remove_xattr(int fd, const char *name);
 
 /*
  * Have the kernel begin to write the file's dirty pages, so that a later sync is short. Promises

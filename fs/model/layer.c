@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "beneath.h"
+#include "image_mark.h"
 #include "io.h"
 #include "lock.h"
 #include "log.h"
@@ -85,6 +86,13 @@ bool layer_is_below_locked(const struct layer *layer, const struct layer *base)
 	while (base && base != layer)
 		base = base->parent;
 	return base != NULL;
+}
+
+struct layer *layer_root_locked(struct layer *layer)
+{
+	while (layer->parent)
+		layer = layer->parent;
+	return layer;
 }
 
 bool layer_is_torn_locked(const struct layer *layer)
@@ -426,8 +434,11 @@ int layer_remove(struct layer *layer)
 	static const char *const suffixes[] = { LAYER_FILE_SUFFIX, LAYER_BLANK_SUFFIX, LAYER_HEADER_SUFFIX };
 	CLEANUP(freep) char *record = layer_file_name(layer->record.id, LAYER_RECORD_SUFFIX);
 	struct disks *disks = layer->disks;
+	struct layer *root = NULL;
 	int r = record ? state_check(disks, NULL) : -ENOMEM;
 
+	if (r == 0 && layer->record.image)
+		image_mark_forget(layer);
 	if (r == 0)
 		r = io_unlink(disks->layers_fd, record);
 	/* A file without a record means nothing, so the record's removal is made durable first. */
@@ -442,9 +453,14 @@ int layer_remove(struct layer *layer)
 			log_warning("layer %s: %s stays behind in the state directory; the next start removes it",
 				    layer->record.id, name);
 	}
-	LOCKED (&disks->lock)
+	LOCKED (&disks->lock) {
+		root = layer->parent ? layer_get_locked(layer_root_locked(layer)) : NULL;
 		unlist_locked(layer);
+	}
 	log_debug("disk", "layer %s: removed", layer->record.id);
+	if (root)
+		image_mark_drop(root);
+	layer_put(root);
 	return 0;
 }
 

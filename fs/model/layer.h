@@ -28,6 +28,8 @@ int layer_insert_locked(struct layer *layer);
 /* Whether `layer` is `base` or one of its ancestors. */
 bool layer_is_below_locked(const struct layer *layer, const struct layer *base);
 
+struct layer *layer_root_locked(struct layer *layer); /* borrowed; itself when it is one */
+
 /*
  * Whether a child is being folded into the layer, or was before a crash. The layer's file is then
  * half the child's, and reads right through the child alone: nothing may choose it.
@@ -89,8 +91,9 @@ const char *layer_find_name_locked(const struct layer *layer, const char *disk, 
 int layer_to_lost(struct layer *layer);
 
 /*
- * Remove a layer that nothing stands on: the record, then the files, then from the tree. After an
- * error the layer stays in the tree. Blocks for the medium.
+ * Remove a layer that nothing stands on: the record, then the files, then from the tree; the
+ * image's mark goes with the last one (image_mark.h). After an error the layer stays in the tree.
+ * Blocks for the medium.
  */
 int layer_remove(struct layer *layer);
 

@@ -55,7 +55,10 @@ struct layer {
 	struct onlookers onlookers; /* other descriptors on its view */
 	struct patience patience;   /* of its fold */
 	bool removed;               /* out of the list; its record and files are gone */
-	bool given_up;              /* only a fold needs it: gc_given_up() looks at it when the fold has ended */
+	unsigned mark_needs;        /* of a root: layers about to be recorded on it (image_mark.h) */
+	bool marking;               /* ... a thread writes its image's mark, or takes it away */
+	bool copy_told, unmarked_told;
+	bool given_up; /* only a fold needs it: gc_given_up() looks at it when the fold has ended */
 	/*
 	 * Of a root: what its image looked like when it was last looked at, with the read bits that
 	 * its path leaves (access.h); st_nlink is 0 where it never was.
@@ -162,6 +165,8 @@ struct disks {
 	int state_fd, disks_fd, layers_fd, intents_fd, lost_fd, outputs_fd;
 	int scratch_fd; /* -1: scratches lie with their records */
 	char boot[BOOT_ID_SIZE];
+	char id[LAYER_ID_SIZE]; /* of the state directory, for marks; "" until one was needed. Changed with `records`, too */
+	bool marks_settled;    /* image_marks_settle() has begun */
 	bool first_of_boot;    /* of this start: scratches were never synced and may be torn */
 	struct layer *loading; /* at start: layers whose parents have not been loaded yet */
 	struct reach *reach;   /* ... and by which images are looked for */

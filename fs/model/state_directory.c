@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "filesystem.h"
+#include "image_mark.h"
 #include "io.h"
 #include "lock.h"
 #include "table.h"
@@ -108,6 +109,7 @@ int model_open_directories(struct disks *disks, struct sentence *error)
 			return report(error, *fds[i], "'%s/%s' cannot be made: %s", disks->options->state, names[i],
 				      error_text(*fds[i]));
 	}
+	image_mark_read_id(disks);
 	if (disks->options->scratch) {
 		disks->scratch_fd = open_directory(disks->options->scratch);
 		if (disks->scratch_fd < 0)

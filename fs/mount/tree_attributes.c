@@ -10,12 +10,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include "lock.h"
+#include "mark.h"
 #include "name_claim.h"
 #include "node_handover.h"
 #include "tree_internal.h"
@@ -329,16 +331,38 @@ static ssize_t no_xattr(const struct tree *tree, const char *name, int error)
 	return error;
 }
 
+/* An image's mark (mark.h) is for daemons: nobody sees it here, sets it or takes it away. */
 ssize_t tree_get_xattr(struct tree *tree, uint64_t id, const char *name, void *value, size_t size)
 {
 	struct target target;
 	ssize_t r = target_get(tree, id, &target);
 
 	if (r == 0) {
-		r = file_get_xattr(target.fd, name, value, size);
+		r = mark_is_xattr(name) ? -ENODATA : file_get_xattr(target.fd, name, value, size);
 		target_put(tree, &target);
 	}
 	return r < 0 ? no_xattr(tree, name, (int)r) : r;
+}
+
+/* Into `names`, which has room for `size` bytes, or for none when the size alone is asked. */
+static ssize_t list_without_mark(int fd, char *names, size_t size)
+{
+	CLEANUP(freep) char *all = malloc(XATTR_LIST_MAX);
+	ssize_t length = all ? file_list_xattrs(fd, all, XATTR_LIST_MAX) : -ENOMEM;
+	size_t used = 0;
+
+	for (const char *name = all; length > 0 && name < all + length; name += strlen(name) + 1) {
+		size_t bytes = strlen(name) + 1;
+
+		if (mark_is_xattr(name))
+			continue;
+		if (size && used + bytes > size)
+			return -ERANGE;
+		if (size)
+			memcpy(names + used, name, bytes);
+		used += bytes;
+	}
+	return length < 0 ? length : (ssize_t)used;
 }
 
 ssize_t tree_list_xattrs(struct tree *tree, uint64_t id, char *names, size_t size)
@@ -348,7 +372,7 @@ ssize_t tree_list_xattrs(struct tree *tree, uint64_t id, char *names, size_t siz
 
 	if (r < 0)
 		return r;
-	r = file_list_xattrs(target.fd, names, size);
+	r = list_without_mark(target.fd, names, size);
 	target_put(tree, &target);
 	return r;
 }
@@ -411,7 +435,7 @@ int tree_set_xattr(struct tree *tree, struct replay *replay, uint64_t id, const 
 {
 	struct name_claim claim;
 	struct target target;
-	int r = target_claim(tree, id, &target, &claim);
+	int r = mark_is_xattr(name) ? -EPERM : target_claim(tree, id, &target, &claim);
 
 	if (r < 0)
 		return r;
@@ -424,7 +448,7 @@ int tree_remove_xattr(struct tree *tree, struct replay *replay, uint64_t id, con
 {
 	struct name_claim claim;
 	struct target target;
-	int r = target_claim(tree, id, &target, &claim);
+	int r = mark_is_xattr(name) ? -ENODATA : target_claim(tree, id, &target, &claim);
 
 	if (r < 0)
 		return r;

@@ -2,7 +2,7 @@
 /*
  * What a power cut would leave, kept in a directory of its own (the store) while the daemon runs:
  *
- *   KEY.content   a file as it was at its last fsync: data, owner, mode and times
+ *   KEY.content   a file as it was at its last fsync: data, owner, mode, times, and an image's mark
  *   KEY.entries   a directory as it was at its last fsync: a line "f KEY NAME" or "d KEY NAME" for
  *                 each entry
  *
@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #define KEY_SIZE 64
@@ -48,7 +49,24 @@ static int durable_open(const char *store, const char *key, const char *suffix, 
 	return open(path, flags | O_CLOEXEC, 0600);
 }
 
-/* Data (holes kept), owner, mode and times. */
+static int durable_copy_xattr(int from, int to, const char *name)
+{
+	char value[4096];
+	ssize_t size = fgetxattr(from, name, value, sizeof(value));
+
+	if (size >= 0)
+		return fsetxattr(to, name, value, (size_t)size, 0);
+	return fgetxattr(to, name, NULL, 0) < 0 ? 0 : fremovexattr(to, name);
+}
+
+static int durable_copy_mark(int from, int to)
+{
+	int r = durable_copy_xattr(from, to, "trusted.revertfs");
+
+	return r < 0 ? r : durable_copy_xattr(from, to, "trusted.revertfs.where");
+}
+
+/* Data (holes kept), owner, mode, mark and times. */
 static int durable_copy(int from, int to)
 {
 	struct stat stat;
@@ -69,7 +87,8 @@ static int durable_copy(int from, int to)
 			at += n;
 		}
 	}
-	if (fchown(to, stat.st_uid, stat.st_gid) < 0 || fchmod(to, stat.st_mode & 07777) < 0)
+	if (durable_copy_mark(from, to) < 0 || fchown(to, stat.st_uid, stat.st_gid) < 0 ||
+	    fchmod(to, stat.st_mode & 07777) < 0)
 		return -1;
 	return futimens(to, (struct timespec[2]){ stat.st_atim, stat.st_mtim });
 }

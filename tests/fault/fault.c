@@ -21,6 +21,8 @@
  * line for each step: its number (of all steps so far) and its description, such as "rename
  * /state/layers disk.json.new disk.json", and "failed" or "killed".
  *
+ * FAULT_NO_XATTRS, if it is set, lets no xattr be set, as on a filesystem that has none.
+ *
  * FAULT_STORE names the store (durable.h) that is to know what a power cut would leave.
  */
 #include <pthread.h>
@@ -32,8 +34,15 @@
 #include "io.h"
 
 static const char *const event_names[] = {
-	[IO_WRITE] = "write",   [IO_SYNC] = "sync",     [IO_SYNC_DIRECTORY] = "sync-directory",     [IO_LINK] = "link",
-	[IO_RENAME] = "rename", [IO_UNLINK] = "unlink", [IO_REMOVE_DIRECTORY] = "remove-directory",
+	[IO_WRITE] = "write",
+	[IO_SYNC] = "sync",
+	[IO_SYNC_DIRECTORY] = "sync-directory",
+	[IO_LINK] = "link",
+	[IO_RENAME] = "rename",
+	[IO_UNLINK] = "unlink",
+	[IO_REMOVE_DIRECTORY] = "remove-directory",
+	[IO_SET_XATTR] = "set-xattr",
+	[IO_REMOVE_XATTR] = "remove-xattr",
 };
 
 enum action { HEALTHY, KILL, KILL_AFTER, FAIL, CRASH, ABORT, HOLD };
@@ -119,7 +128,7 @@ static void describe(const struct io_step *step, char *text, size_t size)
 {
 	char file[1024], to[1024];
 
-	describe_fd(step->event == IO_SYNC || step->event == IO_LINK ? step->fd : step->directory, file, sizeof(file));
+	describe_fd(step->directory >= 0 && step->event != IO_LINK ? step->directory : step->fd, file, sizeof(file));
 	describe_fd(step->event == IO_LINK ? step->directory : step->to_directory, to, sizeof(to));
 	snprintf(text, size, "%s %s %s %s %s", event_names[step->event], file, step->name ? step->name : "",
 		 step->event == IO_RENAME || step->event == IO_LINK ? to : "", step->to_name ? step->to_name : "");
@@ -168,6 +177,8 @@ int fault_before(const struct io_step *step)
 	bool here;
 	int r = 0;
 
+	if (step->event == IO_SET_XATTR && getenv("FAULT_NO_XATTRS"))
+		return -EOPNOTSUPP;
 	pthread_mutex_lock(&lock);
 	look_at_plan();
 	describe(step, text, sizeof(text));

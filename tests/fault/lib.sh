@@ -9,7 +9,7 @@ export FAULT_PLAN=$PLAN FAULT_TRACE=$TRACE
 power=$BUILD/tools/power
 
 need_fuse
-need jq qemu-img qemu-io
+need jq qemu-img qemu-io getfattr
 [[ -x $REVERTFS_FAULTS && -x $power ]] || { skip "${0##*/}: the build with faults is missing"; exit 0; }
 
 # Power is lost in tests/tools/power.c alone, and syncing thousands of times takes long; DISK=1 looks for what a real filesystem does.
@@ -48,13 +48,51 @@ keep_setup() {
 	cp -a --sparse=always "$IMAGES" "$SETUP/images"
 }
 
-# Images keep their inodes: they are overwritten, and get their old times.
+# Images keep their inodes: they are overwritten, and get their old times and marks.
 put_setup_back() {
 	local image
-	rm -rf "$STATE" "$STATE".* "$STORE"
+	rm -rf "$STATE" "$STATE".* "$STORE" "$IMAGES/.revertfs"
 	cp -a "$SETUP/state" "$STATE"
 	for image in "$SETUP"/images/*; do
-		cp -p "$image" "$IMAGES/"
+		setfattr -x trusted.revertfs "$IMAGES/${image##*/}" 2>/dev/null && setfattr -x trusted.revertfs.where "$IMAGES/${image##*/}" || :
+		cp -a "$image" "$IMAGES/"
+	done
+	[[ ! -e $SETUP/images/.revertfs ]] || cp -a "$SETUP/images/.revertfs" "$IMAGES/"
+}
+
+# ---- marks of images (model/image_mark.h)
+
+# mark_of IMAGE: the state's id that stands in it, or nothing.
+mark_of() {
+	local text
+	text=$(getfattr --absolute-names -n trusted.revertfs --only-values "$IMAGES/$1" 2>/dev/null) ||
+		text=$(cat "$IMAGES"/.revertfs/mark-*.json 2>/dev/null | jq -r .state)
+	echo "${text% *}"
+}
+
+# The images that a head or a hold needs a layer on, as the records say.
+images_beneath() {
+	find "$STATE/layers" "$STATE/disks" -name '*.json' ! -name session.json -exec cat {} + | jq -rs '
+		(map(select(.id)) | INDEX(.id)) as $layers | [.[] | .head // empty, .hold // empty] | unique[] |
+		select($layers[.].parent) | until($layers[.].parent | not; $layers[.].parent) | $layers[.].image'
+}
+
+# At every moment, also while no daemon runs: whatever a head or a hold needs has its mark.
+heads_are_marked() {
+	local image
+	for image in $(images_beneath); do
+		[[ $(mark_of "$image") == "$(cat "$STATE/id")" ]] || { echo "a head is a layer on '$image', which has no mark" >&2; return 1; }
+	done
+}
+
+# What is there of a mark without a layer, the next start takes away.
+marks_are_needed() {
+	local image
+	for image in "$IMAGES"/*; do
+		image=${image##*/}
+		[[ ! $(mark_of "$image") ]] ||
+			status '.disks[].layers' | jq -es --arg file "$MNT/.revertfs/images/$image" 'any(.[]; length > 1 and any(.[]; .file == $file))' >/dev/null ||
+			{ echo "'$image' is marked, and no layer stands on it" >&2; return 1; }
 	done
 }
 
@@ -107,6 +145,7 @@ one_crash() {
 		"$power" cut "$STORE" "$STATE" "$IMAGES" "${seed#:}"
 		another_boot
 	fi
+	heads_are_marked
 }
 
 # each_crash LIVE COMMAND CHECK WAY...: at each step of the command (as STRIDE says), in each way (alternating: kill and power: in turn,
@@ -226,6 +265,8 @@ is_mended() {
 	local id
 	wait_until 5 nothing_is_half_made
 	wait_until 5 layers_have_files || layers_have_files
+	wait_until 5 marks_are_needed || marks_are_needed
+	heads_are_marked
 	while read -r id; do
 		[[ ! -e $STATE/layers/$id.qcow2 ]] || qemu-img check -q -U -f qcow2 "$STATE/layers/$id.qcow2" >&2
 	done <"$WORK/known"

@@ -204,7 +204,10 @@ static void put_directory_back(const char *key, const char *live_path, const cha
 	free(live.list);
 }
 
-/* An image keeps its inode. One whose times and size are what they were was not written. */
+/*
+ * An image keeps its inode. One whose times and size are what they were was not written; it may
+ * have another mark.
+ */
 static void overwrite_image(const char *directory, const struct entry *entry)
 {
 	int medium = durable_open(store, entry->key, "content", O_RDONLY), live, to;
@@ -215,16 +218,54 @@ static void overwrite_image(const char *directory, const struct entry *entry)
 	snprintf(copy, sizeof(copy), "%s/%s.live", store, entry->key);
 	if (medium < 0 || stat(path, &now) < 0 || fstat(medium, &was) < 0)
 		die(path);
+	to = open(path, O_RDWR);
+	if (to < 0 || (!coin() && durable_copy_mark(medium, to) < 0))
+		die(path);
 	close(medium);
 	if (was.st_size == now.st_size && was.st_mtim.tv_sec == now.st_mtim.tv_sec &&
-	    was.st_mtim.tv_nsec == now.st_mtim.tv_nsec)
+	    was.st_mtim.tv_nsec == now.st_mtim.tv_nsec) {
+		close(to);
 		return;
+	}
 	live = open(copy, O_RDWR | O_CREAT | O_TRUNC, 0600);
-	to = open(path, O_RDWR);
-	if (live < 0 || to < 0 || durable_copy(to, live) < 0 || choose_content(entry->key, live, to) < 0)
+	if (live < 0 || durable_copy(to, live) < 0 || choose_content(entry->key, live, to) < 0)
 		die(path);
 	close(live);
 	close(to);
+}
+
+/* A directory of files, none of them a directory. */
+static void remove_directory(const char *path)
+{
+	struct entries live = { 0 };
+	int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	read_live(path, &live);
+	for (size_t i = 0; i < live.count; i++)
+		unlinkat(directory, live.list[i].name, 0);
+	free(live.list);
+	close(directory);
+	if (rmdir(path) < 0)
+		die(path);
+}
+
+/* What the daemon keeps beside the images is made anew, or gone where its name was never synced. */
+static void put_private_back(const char *images, const char *images_key, const struct entry *live)
+{
+	struct entries medium = { 0 };
+	char path[PATH_MAX], fresh[PATH_MAX];
+	const struct entry *was;
+
+	read_durable(images_key, &medium);
+	was = find(&medium, live->name);
+	snprintf(path, sizeof(path), "%s/%s", images, live->name);
+	snprintf(fresh, sizeof(fresh), "%s/%s.cut", images, live->name);
+	if (was)
+		put_directory_back(was->key, path, fresh);
+	remove_directory(path);
+	if (was && rename(fresh, path) < 0)
+		die(path);
+	free(medium.list);
 }
 
 static void cut(const char *state, const char *images)
@@ -241,9 +282,13 @@ static void cut(const char *state, const char *images)
 	if (rename(state, old) < 0 || rename(fresh, state) < 0)
 		die(state);
 	read_live(images, &live);
+	if (durable_key(AT_FDCWD, images, key, &is_directory) < 0)
+		die(images);
 	for (size_t i = 0; i < live.count; i++)
 		if (!live.list[i].is_directory)
 			overwrite_image(images, &live.list[i]);
+		else if (strcmp(live.list[i].name, ".revertfs") == 0)
+			put_private_back(images, key, &live.list[i]);
 	free(live.list);
 }
 

@@ -174,6 +174,7 @@ int verb_run_long(const struct context *context, const struct arguments *argumen
 
 static const struct option_spec protect_options[] = {
 	{ "format", "raw|qcow2", "what the image is, where it begins like both", "format=" },
+	{ "force", NULL, "give up commits that another state directory has on it", "force=yes" },
 	{ 0 },
 };
 const struct subcommand protect_subcommand = {
@@ -192,7 +193,7 @@ const struct subcommand set_subcommand = {
 	"set",
 	"NAME KEY=VALUE...",
 	"change a disk's properties: keep-revisions=N\nleftover=discard|keep durability=relaxed|strict\n"
-	"size=BYTES image=unchanged|as-is|new",
+	"size=BYTES image=unchanged|as-is|new|mine",
 	NULL,
 	verb_run,
 	"set",

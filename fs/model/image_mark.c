@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Whether an image is marked is asked of the file each time: that is two system calls, and no
+ * memory of it can be wrong.
+ *
+ * root->marking is held by one thread, over system calls that wait for the medium: writing a mark
+ * and taking it away come one after the other. root->mark_needs counts layers that are about to be
+ * recorded; together with the children it says whether a mark is needed. It is raised before a mark
+ * is looked for, so who takes one away either sees it or has been before.
+ */
+#include "image_mark.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "file_identity.h"
+#include "io.h"
+#include "layer.h"
+#include "lock.h"
+#include "log.h"
+#include "mark.h"
+#include "state_directory.h"
+
+#define STATE_ID_FILE "id"
+
+enum whose { NOBODYS, OURS, ANOTHERS, UNREADABLE };
+
+struct look {
+	int fd;
+	char file[MARK_FILE_SIZE];
+	enum whose whose;
+	struct mark mark; /* of OURS and ANOTHERS */
+	bool copied;
+};
+
+/* --- the state's id --------------------------------------------------------------------------- */
+
+void image_mark_read_id(struct disks *disks)
+{
+	CLEANUP(close_fdp) int fd = io_open_file(disks->state_fd, STATE_ID_FILE, O_RDONLY);
+	CLEANUP(freep) char *text = NULL;
+
+	io_unlink(disks->state_fd, STATE_ID_FILE ".new"); /* a crash was faster */
+	if (fd == -ENOENT)
+		return;
+	if (fd >= 0 && read_all(fd, LAYER_ID_SIZE, &text, NULL) == 0 && layer_id_is_valid(text))
+		strcpy(disks->id, text);
+	else
+		log_error(
+			"state directory: '%s' cannot be read, so the marks of its images are taken for another state directory's",
+			STATE_ID_FILE);
+}
+
+static bool is_own_id(struct disks *disks, const char *id)
+{
+	bool is = false;
+
+	LOCKED (&disks->lock)
+		is = disks->id[0] && strcmp(id, disks->id) == 0;
+	return is;
+}
+
+/* It is made when it is first needed. */
+static int have_id(struct disks *disks, char id[LAYER_ID_SIZE])
+{
+	int r = 0;
+
+	LOCKED (&disks->records) {
+		strcpy(id, disks->id);
+		if (id[0])
+			break;
+		record_new_id(id);
+		r = state_check(disks, NULL);
+		if (r == 0)
+			r = io_replace(disks->state_fd, STATE_ID_FILE, id, strlen(id), true);
+		if (r == 0)
+			LOCKED (&disks->lock)
+				strcpy(disks->id, id);
+	}
+	return r;
+}
+
+/* --- looking ---------------------------------------------------------------------------------- */
+
+static void close_look(struct look *look)
+{
+	close_fdp(&look->fd);
+}
+
+/* Where a filesystem can tell nothing of its files but their names, a mark is of the name. */
+static int name_file(const struct layer *root, int fd, char file[MARK_FILE_SIZE])
+{
+	char identity[IDENTITY_SIZE];
+	int r = file_identity(fd, identity, sizeof(identity));
+
+	if (r == 0)
+		mark_name_file(identity[0] ? identity : root->record.image, file);
+	return r;
+}
+
+/* Whether the flag was not set before. */
+static bool is_first(struct layer *root, bool *told)
+{
+	bool first = false;
+
+	LOCKED (&root->disks->lock) {
+		first = !*told;
+		*told = true;
+	}
+	return first;
+}
+
+static void judge(struct layer *root, struct look *look, int r)
+{
+	if (r == 1)
+		look->whose = is_own_id(root->disks, look->mark.state) ? OURS : ANOTHERS;
+	else
+		look->whose = r == -EBADMSG ? UNREADABLE : NOBODYS;
+	if (look->copied && is_first(root, &root->copy_told))
+		log_info(
+			"image '%s' is a copy of an image that had commits which were not folded into it: the mark that was copied with it is ignored",
+			root->record.image);
+}
+
+static int look_at(struct layer *root, int flags, struct look *look)
+{
+	struct disks *disks = root->disks;
+	int r;
+
+	*look = (struct look){ .fd = layer_open_file(root, flags) };
+	if (look->fd < 0)
+		return look->fd;
+	r = name_file(root, look->fd, look->file);
+	if (r < 0)
+		return r;
+	r = mark_read(disks->images_fd, look->fd, look->file, &look->mark, &look->copied);
+	judge(root, look, r);
+	return r < 0 && r != -EBADMSG ? r : 0;
+}
+
+int image_mark_check(struct layer *root, const char *disk, struct sentence *error)
+{
+	CLEANUP(close_look) struct look look = { .fd = -1 };
+	const char *image = root->record.image, *name = disk ? disk : image;
+	const char *verb = disk ? "set" : "protect", *setting = disk ? "image=mine" : "force=yes";
+
+	if (look_at(root, O_PATH, &look) < 0 || look.whose == NOBODYS || look.whose == OURS)
+		return 0;
+	if (look.whose == UNREADABLE)
+		return report(
+			error, -EBUSY,
+			"image '%s' has a mark of revertfs that this version cannot read: commits that are not folded into it may be in another state directory; if they are not needed, '%s %s %s' gives them up",
+			image, verb, name, setting);
+	return report(
+		error, -EBUSY,
+		"image '%s' has commits that are not folded into it and are in another state directory, '%.200s' of host '%s' (id %s); start revertfs with that one as state=, or, if it is gone for ever, give them up with '%s %s %s'",
+		image, look.mark.path[0] ? look.mark.path : "?", look.mark.host[0] ? look.mark.host : "?",
+		look.mark.state, verb, name, setting);
+}
+
+/* --- changing --------------------------------------------------------------------------------- */
+
+static void begin(struct layer *root)
+{
+	struct disks *disks = root->disks;
+
+	LOCKED (&disks->lock) {
+		while (root->marking)
+			pthread_cond_wait(&disks->changed, &disks->lock);
+		root->marking = true;
+	}
+}
+
+static void end(struct layer *root)
+{
+	LOCKED (&root->disks->lock) {
+		root->marking = false;
+		pthread_cond_broadcast(&root->disks->changed);
+	}
+}
+
+/*
+ * While the disks are loaded nobody waits for an image's filesystem: image_marks_settle() does
+ * later.
+ */
+static bool is_needed(const struct layer *root)
+{
+	bool needed = false;
+
+	LOCKED (&root->disks->lock)
+		needed = root->children || root->mark_needs || !root->disks->marks_settled;
+	return needed;
+}
+
+static void tell_unmarked(struct layer *root, int error)
+{
+	if (!is_first(root, &root->unmarked_told))
+		return;
+	if (error == -EPERM)
+		log_warning(
+			"image '%s' cannot be marked as having commits of this state directory: '%s/.revertfs' is not root's alone; remove it, for a daemon with another state directory would take the image for the whole disk",
+			root->record.image, root->disks->options->images);
+	else
+		log_warning(
+			"image '%s' cannot be marked as having commits of this state directory: %s; a daemon with another state directory would take the image for the whole disk",
+			root->record.image, error_text(error));
+}
+
+static int write_ours(struct layer *root, const struct look *look)
+{
+	struct disks *disks = root->disks;
+	struct mark mark = { 0 };
+	int r = have_id(disks, mark.state);
+
+	if (r < 0)
+		return r;
+	strcpy(mark.file, look->file);
+	if (gethostname(mark.host, sizeof(mark.host) - 1) < 0 || !text_is_clean(mark.host))
+		strcpy(mark.host, "?");
+	snprintf(mark.path, sizeof(mark.path), "%s",
+		 text_is_clean(disks->options->state) ? disks->options->state : "?");
+	r = mark_write(disks->images_fd, look->fd, &mark);
+	if (r == -EROFS || r == -EPERM) {
+		tell_unmarked(root, r);
+		return 0;
+	}
+	if (r == 0)
+		log_debug("disk", "image '%s' is marked: layers of this state directory stand on it",
+			  root->record.image);
+	return r;
+}
+
+/*
+ * Another's mark stays as it is: it keeps others away as ours would, and what may be refused for
+ * it has been refused. An image that is not there needs none.
+ */
+static int ensure(struct layer *root)
+{
+	CLEANUP(close_look) struct look look = { .fd = -1 };
+	int r = look_at(root, O_RDONLY, &look);
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	return look.whose == NOBODYS ? write_ours(root, &look) : 0;
+}
+
+int image_mark_need(struct layer *root)
+{
+	int r;
+
+	LOCKED (&root->disks->lock)
+		root->mark_needs++;
+	begin(root);
+	r = ensure(root);
+	end(root);
+	if (r < 0)
+		image_mark_done(root);
+	return r;
+}
+
+void image_mark_done(struct layer *root)
+{
+	LOCKED (&root->disks->lock)
+		root->mark_needs--;
+	image_mark_drop(root);
+}
+
+static void drop(struct layer *root)
+{
+	CLEANUP(close_look) struct look look = { .fd = -1 };
+	int r;
+
+	if (look_at(root, O_RDONLY, &look) < 0 || look.whose != OURS)
+		return;
+	r = mark_remove(root->disks->images_fd, look.fd, look.file);
+	if (r < 0)
+		log_warning(
+			"image '%s' has no commits any more, and its mark cannot be removed: %s; the next start tries again",
+			root->record.image, error_text(r));
+	else
+		log_debug("disk", "image '%s' has no mark any more: no layer stands on it", root->record.image);
+}
+
+void image_mark_drop(struct layer *root)
+{
+	if (is_needed(root))
+		return;
+	begin(root);
+	if (!is_needed(root))
+		drop(root);
+	end(root);
+}
+
+void image_mark_forget(struct layer *root)
+{
+	begin(root);
+	drop(root);
+	end(root);
+}
+
+static int take(struct layer *root)
+{
+	CLEANUP(close_look) struct look look = { .fd = -1 };
+	int r = look_at(root, O_RDONLY, &look);
+
+	if (r < 0)
+		return r;
+	if (look.whose == ANOTHERS)
+		log_warning(
+			"image '%s': the commits that are in state directory '%.200s' of host '%s' (id %s) are given up",
+			root->record.image, look.mark.path, look.mark.host, look.mark.state);
+	if (is_needed(root))
+		return look.whose == OURS ? 0 : write_ours(root, &look);
+	return mark_remove(root->disks->images_fd, look.fd, look.file);
+}
+
+int image_mark_take(struct layer *root)
+{
+	int r;
+
+	begin(root);
+	r = take(root);
+	end(root);
+	return r;
+}
+
+/* --- at start --------------------------------------------------------------------------------- */
+
+static void settle(struct layer *root)
+{
+	struct sentence why;
+	int r = 0;
+
+	begin(root);
+	if (is_needed(root))
+		r = ensure(root);
+	else
+		drop(root);
+	end(root);
+	if (r < 0)
+		log_warning("image '%s' cannot be marked as having commits of this state directory: %s",
+			    root->record.image, error_text(r));
+	if (image_mark_check(root, root->record.image, &why) < 0)
+		log_error("%s", why.text);
+}
+
+/* Of each root a reference, up to NULL; NULL where memory runs out. */
+static struct layer **all_roots(struct disks *disks)
+{
+	struct layer **roots = NULL;
+	size_t count = 0;
+
+	LOCKED (&disks->lock) {
+		for (const struct layer *layer = disks->layers; layer; layer = layer->next)
+			count += layer->record.image != NULL;
+		roots = calloc(count + 1, sizeof(*roots));
+		for (struct layer *layer = disks->layers; layer && roots; layer = layer->next)
+			if (layer->record.image)
+				roots[--count] = layer_get_locked(layer);
+	}
+	return roots;
+}
+
+void image_marks_settle(struct disks *disks)
+{
+	CLEANUP(freep) struct layer **roots = all_roots(disks);
+
+	LOCKED (&disks->lock)
+		disks->marks_settled = true;
+	for (size_t i = 0; roots && roots[i]; i++) {
+		settle(roots[i]);
+		layer_put(roots[i]);
+	}
+}
