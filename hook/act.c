@@ -7,8 +7,9 @@
  * nothing is read from stdin.
  *
  * The hook writes false to one-shot-commit after the daemon has committed. Between the two,
- * anything may fail. So the daemon remembers which version of the file (config->token) had its
- * commit, and says so at the next prepare; the hook writes false then. That works only while the
+ * anything may fail; and a session that was to be committed may crash with the host. So the daemon
+ * remembers which version of the file (config->token) is used up, and says so at the next prepare;
+ * the hook writes false then. That works only while the
  * file stays as it is: as long as a daemon with an armed disk has not said how its release ended,
  * the hook does not write to the file.
  */
@@ -188,6 +189,10 @@ static void log_action(const struct settings *settings, const struct event *even
 		point);
 	if (disk->warning)
 		hooklog(settings->log, event->shown, "%s: %s: warning: %s", what, disk->target, disk->warning);
+	if (disk->consumed)
+		hooklog(settings->log, event->shown,
+			"%s: %s: its one-shot-commit was for an earlier session, which was committed or has crashed; this one is not armed by it: 'revertctl commit-once' arms it",
+			what, disk->target);
 }
 
 static void log_actions(const struct settings *settings, const struct event *event, const char *what,

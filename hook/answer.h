@@ -17,7 +17,7 @@ struct answer_disk {
 	const char *action;
 	const char *point;   /* the name of what was sealed aside, or NULL */
 	const char *warning; /* a sentence, or NULL */
-	bool consumed;       /* prepare: its one-shot-commit was done earlier, and is not done again */
+	bool consumed;       /* prepare: its one-shot-commit was for an earlier session, and is used up */
 };
 
 struct answer {

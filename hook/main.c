@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "act.h"
+#include "domain_file.h"
 #include "hooklog.h"
 #include "program.h"
 #include "shown.h"
@@ -40,7 +41,7 @@ static const struct action {
 static const char usage[] = "Usage: revertfs-hook [OPTION...] DOMAIN OPERATION SUB-OPERATION EXTRA < domain.xml\n"
 			    "libvirt calls it, as /etc/libvirt/hooks/qemu.d/revertfs, when a domain starts or ends.\n"
 			    "\n"
-			    "  --config-dir=DIR       where DOMAIN.json is (/etc/libvirt/hooks/config)\n"
+			    "  --config-dir=DIR       where DOMAIN.json is (" DOMAIN_FILES ")\n"
 			    "  --log=FILE             the hook's log (/var/log/libvirt/qemu/hooks.log)\n"
 			    "  --save-dir=DIR         libvirt's managed saves (/var/lib/libvirt/qemu/save)\n"
 			    "  --libvirt-log-dir=DIR  the domains' logs (/var/log/libvirt/qemu)\n"
@@ -50,7 +51,7 @@ static const char usage[] = "Usage: revertfs-hook [OPTION...] DOMAIN OPERATION S
 			    "  --help                 this text\n";
 
 static const struct settings defaults = {
-	.config_dir = "/etc/libvirt/hooks/config",
+	.config_dir = DOMAIN_FILES,
 	.log = "/var/log/libvirt/qemu/hooks.log",
 	.save_dir = "/var/lib/libvirt/qemu/save",
 	.libvirt_log_dir = "/var/log/libvirt/qemu",

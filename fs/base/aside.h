@@ -15,6 +15,7 @@
 #define ASIDE_SAVED "saved"                 /* the hold of a saved guest that was started afresh */
 #define ASIDE_UNCOMMITTED "uncommitted"     /* what was to be committed, and could not be */
 #define ASIDE_UNDONE "undone"               /* the head that an undo or revert left */
+#define ASIDE_UNSYNCED "unsynced"           /* the same, but the host crashed before it was synced */
 #define ASIDE_UNHOOKED "unhooked"           /* written without a session */
 
 /* Whether it begins as one of these names does. */

@@ -45,6 +45,8 @@ const char *control_help(void)
 	       "export NAME to=PATH [point=POINT] [format=qcow2|raw] [compress=yes] [rate=BYTES] [replace=yes] [wait=no]\n"
 	       "                                  a flat copy of the head or of a snapshot, and PATH.json, which describes it\n"
 	       "cancel NAME [job=N|fold]          stop exports and full clones, and the fold, or just one; nothing is lost\n"
+	       "arm UUID VERSION TARGET...        the domain's file, of this version, says that its running session is kept\n"
+	       "disarm UUID VERSION TARGET...     ... that it is not; 'revertctl commit-once' and 'discard-next' say so\n"
 	       "\n"
 	       "announce, prepare, release        what the libvirt hook says\n";
 }

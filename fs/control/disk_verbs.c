@@ -313,6 +313,8 @@ static const struct verb verbs[] = {
 	{ "announce", WORDS_ANY, no_keys, EFFECT_NONE, verb_announce },
 	{ "prepare", WORDS_ANY, NULL, EFFECT_NONE, verb_prepare },
 	{ "release", WORDS_ANY, NULL, EFFECT_NONE, verb_release },
+	{ "arm", WORDS_ANY, no_keys, EFFECT_NONE, verb_arm },
+	{ "disarm", WORDS_ANY, no_keys, EFFECT_NONE, verb_arm },
 };
 
 const struct verb *verb_find(const char *name)

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The hook's verbs: announce, prepare, release.
+ * The hook's verbs, announce, prepare and release; and arm and disarm, which
+ * revertctl writes for root.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "arm.h"
 #include "domain_request.h"
 #include "reply.h"
 #include "session.h"
@@ -145,6 +147,38 @@ int verb_release(const struct request *request, struct sentence *error)
 	if (r < 0)
 		return r;
 	r = session_release(request->disks, &hook.session, &result, error);
+	reply_session(request->answer, &result);
+	return r;
+}
+
+static void clear_items(struct session_request *session)
+{
+	free(session->items);
+}
+
+/* What a session keeps is an administrator's to say: he alone may edit the domain's file. */
+int verb_arm(const struct request *request, struct sentence *error)
+{
+	CLEANUP(session_result_clear) struct session_result result = { 0 };
+	CLEANUP(clear_items) struct session_request session = { 0 };
+	const struct command *command = request->command;
+	int r;
+
+	if (request->caller->who.uid != 0)
+		return report(error, -EPERM, "root alone may arm a session");
+	if (command->count < 3 || !uuid_is_valid(command->words[0].value) ||
+	    strlen(command->words[1].value) >= TOKEN_SIZE)
+		return report(error, -EINVAL, "%s wants a domain's UUID, a version of its file, and targets",
+			      command->verb);
+	session.uuid = command->words[0].value;
+	session.config = command->words[1].value;
+	session.items = calloc(command->count, sizeof(*session.items));
+	if (!session.items)
+		return report(error, -ENOMEM, "out of memory");
+	for (size_t i = 2; i < command->count; i++)
+		session.items[session.count++] = (struct session_item){ .target = command->words[i].value,
+									.armed = strcmp(command->verb, "arm") == 0 };
+	r = session_arm(request->disks, &session, &result, error);
 	reply_session(request->answer, &result);
 	return r;
 }

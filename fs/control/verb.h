@@ -38,6 +38,7 @@ const struct verb *verb_find(const char *name); /* NULL when there is none of th
 int verb_announce(const struct request *request, struct sentence *error);
 int verb_prepare(const struct request *request, struct sentence *error);
 int verb_release(const struct request *request, struct sentence *error);
+int verb_arm(const struct request *request, struct sentence *error);
 
 /* The value of `key=`, borrowed, or NULL. */
 const char *find_setting(const struct command *command, const char *key);

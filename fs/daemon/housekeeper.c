@@ -3,9 +3,9 @@
  * First of all the housekeeper cleans up behind a daemon that was killed while it made an export,
  * or before it had taken an image's mark away.
  * From then on it closes old scratches, which frees their blocks, makes the blank for each disk's
- * next layer, and starts write-back.
+ * next layer, starts write-back, and looks whether files of running domains were edited.
  *
- * It waits for disks->changed; the tick is for write-back, which nothing announces.
+ * It waits for disks->changed; the tick is for write-back and for edits, which nothing announces.
  */
 #include "housekeeper.h"
 
@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "arm.h"
 #include "fdstore.h"
 #include "image_mark.h"
 #include "layer.h"
@@ -129,10 +130,19 @@ static bool make_blank_locked(struct disks *disks)
 	return true;
 }
 
+static struct timespec next_tick(void)
+{
+	struct timespec tick;
+
+	clock_gettime(CLOCK_MONOTONIC, &tick);
+	tick.tv_sec += TICK_S;
+	return tick;
+}
+
 void *housekeeper_run(void *context)
 {
 	struct disks *disks = context;
-	struct timespec until;
+	struct timespec until = next_tick();
 
 	output_clean_up(disks);
 	image_marks_settle(disks);
@@ -140,11 +150,11 @@ void *housekeeper_run(void *context)
 	while (!disks->stopping) {
 		if (close_old_files_locked(disks) || make_blank_locked(disks))
 			continue;
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_sec += TICK_S;
 		if (pthread_cond_timedwait(&disks->changed, &disks->lock, &until) == ETIMEDOUT) {
 			pthread_mutex_unlock(&disks->lock);
 			scratch_write_back(disks);
+			sessions_watch(disks);
+			until = next_tick();
 			pthread_mutex_lock(&disks->lock);
 		}
 	}

@@ -12,7 +12,7 @@
  *   4. disks         (load_disks.c, load_scratch.c) records, sessions, scratches. A scratch that is
  *                    the same file as a layer was sealed: it is replaced. At the first start of a
  *                    boot, scratches that may be discarded are replaced too, for they were never
- *                    synced
+ *                    synced; unless their domain's file may have been edited (crashed.c)
  *   5. outputs       exports and full clones that were being made are noted; the housekeeper cleans
  *                    up behind them, since they may lie on a server that does not answer
  *   6. leftovers     (leftovers.c) names of disks that are gone, layers that nothing reaches, files

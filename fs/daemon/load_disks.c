@@ -20,6 +20,7 @@
 #include "lock.h"
 #include "log.h"
 #include "reach.h"
+#include "session.h"
 #include "table.h"
 
 static void fail_disk(struct disk *disk, int error, const char *what)
@@ -32,18 +33,23 @@ static void fail_disk(struct disk *disk, int error, const char *what)
 
 /* --- what belongs to a disk ------------------------------------------------------------------- */
 
-/* A session of another boot is over. So is a torn one: its record was not synced in this boot. */
-static void load_session(struct disk *disk)
+/*
+ * A session of another boot is over: it is what *ret_crashed becomes. So is a torn one: its record
+ * was not synced in this boot.
+ */
+static void load_session(struct disk *disk, struct session_record *ret_crashed)
 {
 	struct session_record record = { 0 };
 
-	if (record_load_session(disk->directory, "session.json", &record) < 0)
+	if (record_load_session(disk->directory, SESSION_RECORD, &record) < 0)
 		return;
 	if (strcmp(record.boot, disk->disks->boot) == 0)
 		disk->session = malloc(sizeof(*disk->session));
+	else
+		*ret_crashed = record;
 	if (disk->session)
 		*disk->session = record;
-	else
+	else if (!ret_crashed->uuid[0])
 		record_clear_session(&record);
 }
 
@@ -117,12 +123,13 @@ static int refresh_device(struct layer *root)
 /* Of an image whose filesystem does not answer yet, it is not known whether it is there. */
 static void serve_disk(struct disk *disk)
 {
+	CLEANUP(record_clear_session) struct session_record crashed = { 0 };
 	bool answers = refresh_device(disk->root) != -ETIMEDOUT;
 	struct sentence why;
 	int r;
 
-	load_session(disk);
-	load_scratch(disk);
+	load_session(disk, &crashed);
+	load_scratch(disk, &crashed);
 	if (disk->state == DISK_FAILED || !answers)
 		return;
 	r = layer_check_files(disk_base(disk), &why);
@@ -139,7 +146,7 @@ static void remove_unrecorded(struct disks *disks, const char *directory_name)
 {
 	CLEANUP(close_fdp)
 	int directory = openat(disks->disks_fd, directory_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	static const char *const names[] = { "disk.json.new", "session.json", "session.json.new", "scratch.qcow2",
+	static const char *const names[] = { "disk.json.new", SESSION_RECORD, "session.json.new", "scratch.qcow2",
 					     "scratch.qcow2.new" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(names) && directory >= 0; i++)

@@ -5,6 +5,7 @@
  *   there is none           a crash came before the fresh one had its name, or somebody removed it
  *   it has become a layer   a seal was cut off before its step 5 (seal.c)
  *   the host has booted     a scratch that is not to be kept was never synced and may be torn
+ *                           (crashed.c says which may be to be kept)
  *   it is of the layer      and without data: a new size was cut off before its scratch was made
  *   below                   (properties.c)
  *   its header is wrong     and nothing is to be kept of it
@@ -19,6 +20,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "crashed.h"
 #include "layer.h"
 #include "leftovers.h"
 #include "log.h"
@@ -152,18 +154,22 @@ static bool is_open(const struct disk *disk)
 /* --- the whole -------------------------------------------------------------------------------- */
 
 /* Mend what a crash left of a scratch. Why it must be replaced all the same, or NULL. */
-static const char *mend(struct disk *disk)
+static const char *mend(struct disk *disk, const struct session_record *crashed)
 {
 	struct layer *sealed;
 
 	rebase_recover(disk->scratch->fd, disk->directory, SCRATCH_HEADER);
 	sealed = sealed_as(disk);
-	if (sealed) {
+	if (sealed)
 		complete_head(disk, sealed);
+	crashed_decide(disk, crashed, !sealed);
+	if (sealed)
 		return "the old one has become a layer";
-	}
-	if (disk->disks->first_of_boot && is_discarded(disk))
+	if (disk->disks->first_of_boot && is_discarded(disk)) {
+		if (scratch_is_dirty(disk->scratch))
+			crashed_say_discarded(disk, crashed);
 		return "the old one is of an earlier boot";
+	}
 	if (scratch_check(disk->scratch, NULL) == 0)
 		return NULL;
 	if (is_blank_of_parent(disk))
@@ -184,15 +190,17 @@ static const char *why_there_is_none(const struct disk *disk)
 	return "there was none";
 }
 
-void load_scratch(struct disk *disk)
+void load_scratch(struct disk *disk, const struct session_record *crashed)
 {
 	int r = scratch_adopt(disk, disk_base(disk));
 	const char *replaced;
 	struct sentence why;
 
-	if (r == 0 && disk->session)
-		disk->scratch->contents = disk->session->contents;
-	replaced = r == 0 ? mend(disk) : r == -ENOENT ? why_there_is_none(disk) : NULL;
+	if (r == 0 && (disk->session || crashed->uuid[0]))
+		disk->scratch->contents = disk->session ? disk->session->contents : crashed->contents;
+	if (r < 0)
+		crashed_decide(disk, crashed, false);
+	replaced = r == 0 ? mend(disk, crashed) : r == -ENOENT ? why_there_is_none(disk) : NULL;
 	if (replaced) {
 		log_debug("disk", "start: '%s': a fresh scratch: %s", disk->name, replaced);
 		r = scratch_replace(disk, disk_base(disk), &why);

@@ -10,7 +10,8 @@
 /*
  * Give the disk the scratch that lies there, or a fresh one where that may not be used. The disk is
  * claimed by the caller and has its layers and its session; it has failed when it gets no scratch.
+ * `crashed` is the session that a crash of the host has ended (crashed.h).
  */
-void load_scratch(struct disk *disk);
+void load_scratch(struct disk *disk, const struct session_record *crashed);
 
 #endif

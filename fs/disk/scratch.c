@@ -271,6 +271,13 @@ bool scratch_is_dirty(struct scratch *scratch)
 	return true;
 }
 
+uint64_t scratch_allocated(const struct scratch *scratch)
+{
+	struct stat stat;
+
+	return fstat(scratch->fd, &stat) == 0 ? (uint64_t)stat.st_blocks * 512 : 0;
+}
+
 int scratch_check(struct scratch *scratch, struct sentence *error)
 {
 	struct qcow2_header found;
@@ -344,13 +351,20 @@ int scratch_to_lost(struct disk *disk, const char *with, struct sentence *ret_sa
 	if (r < 0)
 		return report(ret_said, r, "disk '%s': its scratch has %s and cannot be moved to lost/: %s", disk->name,
 			      with, error_text(r));
-	report(&said, 0, "disk '%s': its scratch has %s; it was not sealed but moved to lost/%s in the state directory",
-	       disk->name, with, name);
+	report(&said, 0,
+	       "disk '%s': its scratch has %s; it was not sealed but moved to lost/%s in the state directory: %llu bytes",
+	       disk->name, with, name, (unsigned long long)scratch_allocated(disk->scratch));
 	log_warning("%s", said.text);
 	return report(ret_said, 0, "%s", said.text);
 }
 
 /* --- what the mount asks ---------------------------------------------------------------------- */
+
+/* Whether the next prepare may discard it. */
+static bool becomes_unhooked(const struct disk_record *record)
+{
+	return record->fate == FATE_DISCARD || record->fate == FATE_UNSYNCED || record->fate == FATE_EDITED;
+}
 
 /*
  * A scratch that is written without a session must not be discarded, for no session says that it
@@ -360,7 +374,7 @@ static int record_unhooked(struct disk *disk)
 {
 	struct disk_record record = disk->record;
 
-	if (disk->session || record.fate != FATE_DISCARD)
+	if (disk->session || !becomes_unhooked(&record))
 		return 0;
 	record.fate = FATE_UNHOOKED;
 	record.fate_since = time(NULL);
@@ -369,7 +383,7 @@ static int record_unhooked(struct disk *disk)
 
 static bool wants_unhooked_locked(const struct disk *disk, bool writer)
 {
-	return writer && !disk->session && disk->record.fate == FATE_DISCARD;
+	return writer && !disk->session && becomes_unhooked(&disk->record);
 }
 
 /* Wait until the scratch may be opened. 0 with the lock held and the disk idle. */

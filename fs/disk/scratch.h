@@ -28,6 +28,9 @@ int scratch_adopt(struct disk *disk, struct layer *layer);
 /* Whether it has been written to. Looks at the file; makes a disk whose state is PRISTINE DIRTY. */
 bool scratch_is_dirty(struct scratch *scratch);
 
+/* How many bytes it takes on the medium. */
+uint64_t scratch_allocated(const struct scratch *scratch);
+
 /*
  * Whether the header still says what revertfs wrote (qcow2_check_scratch()). 0; -EBADMSG, or an I/O
  * error, with a sentence.

@@ -24,7 +24,7 @@
 static const char *const fate_names[] = {
 	[FATE_DISCARD] = "nothing",         [FATE_LEFTOVER] = "leftover", [FATE_ARMED] = "armed",
 	[FATE_UNCOMMITTED] = "uncommitted", [FATE_UNHOOKED] = "unhooked", [FATE_UNDECIDED] = "undecided",
-	[FATE_SNAPSHOT] = "snapshot",
+	[FATE_SNAPSHOT] = "snapshot",       [FATE_EDITED] = "edited",     [FATE_UNSYNCED] = "unsynced",
 };
 
 static const char *const format_names[] = { [FORMAT_RAW] = "raw", [FORMAT_QCOW2] = "qcow2" };
@@ -245,6 +245,7 @@ int record_load_disk(int directory, const char *file, struct disk_record *ret_re
 	record.fate = (enum fate)read_choice(&reader, "keep", fate_names, ARRAY_SIZE(fate_names));
 	read_text(&reader, "keep-uuid", record.fate_uuid, sizeof(record.fate_uuid), uuid_is_valid, false);
 	record.fate_armed = read_bool(&reader, "keep-armed");
+	record.fate_torn = read_bool(&reader, "keep-torn");
 	record.fate_since = (time_t)read_u64(&reader, "keep-since", false);
 	record.commit_at_release = read_bool(&reader, "commit-at-release");
 	read_text(&reader, "consumed", record.consumed, sizeof(record.consumed), text_is_clean, false);
@@ -280,6 +281,7 @@ int record_save_disk(struct guard *guard, int directory, const char *file, const
 	json_set_string(object, "keep", fate_names[record->fate]);
 	set_text(object, "keep-uuid", record->fate_uuid);
 	json_set_bool(object, "keep-armed", record->fate_armed);
+	json_set_bool(object, "keep-torn", record->fate_torn);
 	json_set_u64(object, "keep-since", (uint64_t)record->fate_since);
 	json_set_bool(object, "commit-at-release", record->commit_at_release);
 	set_text(object, "consumed", record->consumed);
@@ -470,6 +472,9 @@ int record_load_session(int directory, const char *file, struct session_record *
 	record.mount = read_u64(&reader, "mount", false);
 	record.since = (time_t)read_u64(&reader, "since", true);
 	record.armed = read_bool(&reader, "armed");
+	read_text(&reader, "config", record.config, sizeof(record.config), text_is_clean, false);
+	record.is_watched = read_bool(&reader, "watched");
+	record.keeps_leftover = read_bool(&reader, "keeps-leftover");
 	record.on_hold = read_bool(&reader, "on-hold");
 	record.continued = read_bool(&reader, "continued");
 	record.contents = read_u64(&reader, "contents", false);
@@ -498,6 +503,9 @@ int record_save_session(struct guard *guard, int directory, const char *file, co
 	json_set_u64(object, "mount", record->mount);
 	json_set_u64(object, "since", (uint64_t)record->since);
 	json_set_bool(object, "armed", record->armed);
+	set_text(object, "config", record->config);
+	json_set_bool(object, "watched", record->is_watched);
+	json_set_bool(object, "keeps-leftover", record->keeps_leftover);
 	json_set_bool(object, "on-hold", record->on_hold);
 	json_set_bool(object, "continued", record->continued);
 	json_set_u64(object, "contents", record->contents);

@@ -26,7 +26,7 @@
 #define UUID_SIZE 37     /* 8-4-4-4-12 */
 #define DOMAIN_SIZE 512  /* a domain's name, for people */
 #define TARGET_SIZE 64   /* vda */
-#define TOKEN_SIZE 128   /* which config file a commit consumed */
+#define TOKEN_SIZE 128   /* a version of a domain's file (domain_file.h) */
 #define BOOT_ID_SIZE 37
 #define SNAPSHOT_NAME_MAX 128 /* bytes in a snapshot's name */
 #define NOTE_SIZE 256         /* why somebody committed */
@@ -45,6 +45,9 @@ enum fate {
 	FATE_UNHOOKED,    /* written without a session: sealed aside at the next prepare */
 	FATE_UNDECIDED,   /* kept in case a restore follows the session's end; else discarded or sealed aside */
 	FATE_SNAPSHOT,    /* a revert to a libvirt snapshot has begun: kept for the prepare that follows at once */
+	/* Whether it was to be committed, the domain's file says, which the next prepare has read: then it is sealed aside. */
+	FATE_EDITED,   /* the file was edited in the session, and what there was by then has been synced */
+	FATE_UNSYNCED, /* the host crashed in the session, and the file may have been edited: never synced */
 };
 
 struct disk_record {
@@ -56,9 +59,10 @@ struct disk_record {
 	enum fate fate;
 	char fate_uuid[UUID_SIZE]; /* the domain of that session; "" for none */
 	bool fate_armed;           /* FATE_UNDECIDED: seal aside rather than reset */
+	bool fate_torn;            /* FATE_UNSYNCED: qemu-img found errors in it */
 	time_t fate_since;
 	bool commit_at_release;    /* `commit NAME at=release` */
-	char consumed[TOKEN_SIZE]; /* identifies the config file whose one-shot-commit has been done */
+	char consumed[TOKEN_SIZE]; /* the version of the domain's file whose one-shot-commit is used up */
 	uint64_t keep_revisions;
 	bool domain_revisions_set; /* the domain's JSON has a keep-revisions of its own, which counts: */
 	uint64_t domain_revisions;
@@ -123,9 +127,12 @@ struct session_record {
 	uint64_t mount; /* id of the mount that the domain uses (handover_mount()) */
 	time_t since;
 	bool armed;
-	bool on_hold;      /* began on a hold, with a restored guest */
-	bool continued;    /* began with a scratch that was kept */
-	uint64_t contents; /* of the root, which the session's scratch stands on */
+	char config[TOKEN_SIZE]; /* the version of the domain's file that it began with, or was told of since; or "" */
+	bool is_watched;         /* that file is where the daemon finds it, so an edit is seen */
+	bool keeps_leftover;     /* unarmed: what a crash of the host leaves is to be sealed aside */
+	bool on_hold;            /* began on a hold, with a restored guest */
+	bool continued;          /* began with a scratch that was kept */
+	uint64_t contents;       /* of the root, which the session's scratch stands on */
 };
 
 /* What one disk gets in a release of several disks: a new head or hold. */

@@ -46,12 +46,6 @@ void config_freep(struct config **config)
 	config_free(*config);
 }
 
-static void token_text(const struct stat *st, char token[CONFIG_TOKEN_SIZE])
-{
-	snprintf(token, CONFIG_TOKEN_SIZE, "%ju:%ju:%jd.%09ld", (uintmax_t)st->st_dev, (uintmax_t)st->st_ino,
-		 (intmax_t)st->st_mtim.tv_sec, st->st_mtim.tv_nsec);
-}
-
 static bool is_one_of(const char *value, const char *first, const char *second)
 {
 	return strcmp(value, first) == 0 || strcmp(value, second) == 0;
@@ -137,7 +131,7 @@ static int read_file(struct config *config, int fd, struct sentence *error)
 	r = read_all(fd, CONFIG_MAX, &config->text, &length);
 	if (r < 0)
 		return report(error, r, "cannot read '%s': %s", config->shown, error_text(r));
-	token_text(&st, config->token);
+	domain_file_version(&st, config->token);
 	return parse_config(config, length, error);
 }
 
@@ -278,11 +272,11 @@ static int sync_directory(const char *directory)
 
 static int stat_unchanged(const struct config *config, const char *file, struct stat *ret_stat)
 {
-	char token[CONFIG_TOKEN_SIZE];
+	char token[DOMAIN_FILE_VERSION_SIZE];
 
 	if (stat(file, ret_stat) < 0)
 		return errno == ENOENT ? -ESTALE : -errno;
-	token_text(ret_stat, token);
+	domain_file_version(ret_stat, token);
 	return strcmp(token, config->token) == 0 ? 0 : -ESTALE;
 }
 

@@ -10,10 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "domain_file.h"
 #include "util.h"
 
 #define CONFIG_MAX (1 << 20) /* bytes of a file */
-#define CONFIG_TOKEN_SIZE 96
 
 /*
  * An entry of "disks". Strings are borrowed from the configuration; NULL where the key is absent.
@@ -28,11 +28,11 @@ struct config_disk {
 };
 
 struct config {
-	char *path;                    /* holds the domain's name as it is: any bytes but '/' */
-	char *shown;                   /* the path, for sentences */
-	char *text;                    /* the file, as it was read */
-	struct json_object *json;      /* the same, parsed: owns the entries' strings */
-	char token[CONFIG_TOKEN_SIZE]; /* device, inode and mtime: tells this version of the file from others */
+	char *path;                           /* holds the domain's name as it is: any bytes but '/' */
+	char *shown;                          /* the path, for sentences */
+	char *text;                           /* the file, as it was read */
+	struct json_object *json;             /* the same, parsed: owns the entries' strings */
+	char token[DOMAIN_FILE_VERSION_SIZE]; /* tells this version of the file from others */
 	struct config_disk *disks;
 	size_t count;
 };

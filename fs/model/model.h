@@ -134,6 +134,8 @@ struct disk {
 	struct session_record *session;
 	bool session_adopted; /* it began under this daemon, or under an earlier one of this mount */
 	bool session_had_writer;
+	bool session_is_edited; /* the domain's file was: it may be armed (arm.c) */
+	bool session_unsynced;  /* session.json was written or removed, which is not on the medium yet */
 	uint64_t session_since; /* monotonic ms */
 	uint64_t writers_gone;  /* monotonic ms of the last writer's close */
 	struct job job;

@@ -7,6 +7,7 @@
 #include "session.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +41,7 @@ bool session_is_active_locked(const struct disk *disk)
 
 bool session_is_strict_locked(const struct disk *disk)
 {
-	return !disk->session || disk->session->armed || disk->hold || disk->record.strict ||
+	return !disk->session || disk->session->armed || disk->session_is_edited || disk->hold || disk->record.strict ||
 	       disk->record.fate != FATE_DISCARD || disk->record.commit_at_release;
 }
 
@@ -69,12 +70,40 @@ void disks_forget_old_labels(struct disks *disks)
 				layer_forget_labels_locked(disk);
 }
 
+int session_save(struct disk *disk)
+{
+	int r = record_save_session(&disk->disks->state_guard, disk->directory, SESSION_RECORD, disk->session);
+
+	LOCKED (&disk->disks->lock)
+		disk->session_unsynced = true;
+	return r;
+}
+
+int session_sync(struct disk *disk)
+{
+	CLEANUP(close_fdp) int fd = -1;
+	bool unsynced = false;
+	int r;
+
+	LOCKED (&disk->disks->lock) {
+		unsynced = disk->session_unsynced;
+		disk->session_unsynced = false;
+	}
+	if (!unsynced)
+		return 0;
+	fd = io_open_file(disk->directory, SESSION_RECORD, O_RDONLY);
+	r = fd == -ENOENT ? 0 : fd < 0 ? fd : io_sync(fd);
+	return r == 0 ? io_sync_directory(disk->directory) : r;
+}
+
 void session_end(struct disk *disk)
 {
 	struct session_record *session = NULL;
 
 	LOCKED (&disk->disks->lock) {
 		session = steal_pointer(&disk->session);
+		disk->session_is_edited = false;
+		disk->session_unsynced = true;
 		layer_forget_labels_locked(disk);
 		pthread_cond_broadcast(&disk->disks->changed);
 	}
@@ -84,7 +113,8 @@ void session_end(struct disk *disk)
 		free(session);
 	}
 	/*
-	 * Not synced: a record that a host crash brings back is of an earlier boot, so it is over.
+	 * Synced soon (session_sync()): what a host crash brings back meanwhile is of an earlier boot,
+	 * so it is over.
 	 */
 	if (state_check(disk->disks, NULL) == 0)
 		io_unlink(disk->directory, SESSION_RECORD);

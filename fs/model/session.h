@@ -28,6 +28,15 @@ bool session_is_active_locked(const struct disk *disk);
  */
 bool session_is_strict_locked(const struct disk *disk);
 
+/* Write session.json as the session is in memory. Not synced. The caller has claimed the disk. */
+int session_save(struct disk *disk);
+
+/*
+ * Sync what session.json was made or removed by. That it is there tells after a crash of the host
+ * that a domain ran, so it is synced soon after, by who waits for nothing.
+ */
+int session_sync(struct disk *disk);
+
 /* Forget the session, in memory and on disk (not synced). The caller has claimed the disk. */
 void session_end(struct disk *disk);
 

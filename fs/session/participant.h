@@ -21,7 +21,7 @@ struct participant {
 	const char *prefix; /* of the name under which the leftover is sealed aside (aside.h) */
 	bool hold_aside;    /* the hold gets a name before the disk forgets it */
 	bool armed;         /* the session is to be committed */
-	bool consumed;      /* one-shot-commit is true, but was done already for this very config file */
+	bool consumed;      /* one-shot-commit is true, but this version of the domain's file is used up */
 	bool was_continued; /* an earlier daemon chose START_CONTINUE for this same request, and was killed */
 	bool has_session;   /* a prepare has recorded the session */
 	char name[SNAPSHOT_NAME_MAX + 1]; /* under which something was sealed aside, or "" */

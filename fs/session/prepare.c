@@ -21,6 +21,11 @@
  *   written without a session                   sealed aside as unhooked-TIME
  *   undecided                                   sealed aside as uncommitted-TIME if it was armed or
  *                                               is a file's backing
+ *   edited, and armed in the JSON               sealed aside as uncommitted-TIME
+ *   unsynced, and armed in the JSON             sealed aside as unsynced-TIME, or moved to lost/
+ *                                               where qemu-img has found errors
+ *   of a session without an end, whose JSON
+ *   was edited since and is armed               sealed aside as uncommitted-TIME
  *   else                                        discarded, or sealed aside as crash-TIME with
  *                                               leftover=keep
  */
@@ -35,6 +40,7 @@
 #include "clone.h"
 #include "gc.h"
 #include "disk.h"
+#include "domain_file.h"
 #include "foldable.h"
 #include "image.h"
 #include "io.h"
@@ -165,31 +171,86 @@ static bool wants_leftovers_sealed(const struct participant *participant)
 					       : participant->disk->record.leftover_keep;
 }
 
-static void choose_leftover(struct participant *participant)
+/* Of the session no release has come, and the domain's file is another version than it knew. */
+static bool was_edited(const struct disk *disk, const struct session_request *request)
+{
+	return disk->session && disk->session->config[0] && request->config[0] &&
+	       !domain_file_is_same(request->config, disk->session->config);
+}
+
+/* Under which name it is sealed aside; NULL: it is not. */
+static const char *prefix_of_leftover(const struct participant *participant, const struct session_request *request)
 {
 	const struct disk_record *record = &participant->disk->record;
-	bool keep = record->fate == FATE_LEFTOVER || wants_leftovers_sealed(participant);
+	bool armed = participant->item->armed;
+
+	switch (record->fate) {
+	case FATE_ARMED:
+	case FATE_UNCOMMITTED:
+		return ASIDE_UNCOMMITTED;
+	case FATE_UNHOOKED:
+		return ASIDE_UNHOOKED;
+	case FATE_UNDECIDED:
+	case FATE_SNAPSHOT:
+		return record->fate_armed ? ASIDE_UNCOMMITTED : NULL;
+	case FATE_EDITED:
+		if (armed)
+			return ASIDE_UNCOMMITTED;
+		break;
+	case FATE_UNSYNCED:
+		if (armed)
+			return ASIDE_UNSYNCED;
+		break;
+	case FATE_LEFTOVER:
+		return ASIDE_CRASH;
+	case FATE_DISCARD:
+		if (armed && was_edited(participant->disk, request))
+			return ASIDE_UNCOMMITTED;
+		break;
+	}
+	return wants_leftovers_sealed(participant) ? ASIDE_CRASH : NULL;
+}
+
+static void choose_leftover(struct participant *participant, const struct session_request *request)
+{
 	struct scratch *scratch = participant->disk->scratch;
 
 	participant->leftover = LEFT_NOTHING;
 	if (!scratch || participant->start == START_CONTINUE || !scratch_is_dirty(scratch))
 		return;
 	participant->leftover = LEFT_DISCARD;
-	if (record->fate == FATE_ARMED || record->fate == FATE_UNCOMMITTED)
-		participant->prefix = ASIDE_UNCOMMITTED;
-	else if (record->fate == FATE_UNHOOKED)
-		participant->prefix = ASIDE_UNHOOKED;
-	else if (record->fate == FATE_UNDECIDED || record->fate == FATE_SNAPSHOT)
-		participant->prefix = record->fate_armed ? ASIDE_UNCOMMITTED : NULL;
-	else if (keep)
-		participant->prefix = ASIDE_CRASH;
+	participant->prefix = prefix_of_leftover(participant, request);
 	if (!participant->prefix)
 		return;
 	participant->leftover = LEFT_ASIDE;
-	if (scratch_check_sealable(scratch, true, NULL, &participant->warning) == -EBADMSG)
+	if (participant->disk->record.fate == FATE_UNSYNCED && participant->disk->record.fate_torn) {
 		participant->leftover = LEFT_LOST;
-	else
+		report(&participant->warning, 0, "qemu-img found errors in them after the host's crash");
+	} else if (scratch_check_sealable(scratch, true, NULL, &participant->warning) == -EBADMSG) {
+		participant->leftover = LEFT_LOST;
+	} else {
 		participant->warning.text[0] = '\0';
+	}
+}
+
+/*
+ * Whether an earlier session has used up what the domain's file says: its commit was done; or it
+ * ended in a crash, of which no release came. What had been written by then is a leftover, and must
+ * not have the next session committed, which nobody asked for.
+ */
+static bool is_used_up(const struct participant *participant, const struct session_request *request)
+{
+	const struct disk *disk = participant->disk;
+	const struct disk_record *record = &disk->record;
+
+	if (domain_file_is_same(request->config, record->consumed))
+		return true;
+	if (participant->leftover == LEFT_NOTHING)
+		return false;
+	/* Which version the file had when the host crashed is not known: it may have been this one. */
+	if ((record->fate == FATE_UNSYNCED || record->fate == FATE_EDITED) && !record->consumed[0])
+		return true;
+	return disk->session && disk->session->config[0] && request->config[0];
 }
 
 /*
@@ -246,9 +307,8 @@ static int check_participant(struct participant *participant, const struct sessi
 		r = choose_start(participant, request, announced, error);
 	if (r < 0)
 		return r;
-	choose_leftover(participant);
-	participant->consumed = participant->item->armed && request->config[0] &&
-				strcmp(request->config, participant->disk->record.consumed) == 0;
+	choose_leftover(participant, request);
+	participant->consumed = participant->item->armed && is_used_up(participant, request);
 	participant->armed = participant->item->armed && !participant->consumed;
 	r = check_depth(participant, error);
 	if (r < 0)
@@ -264,6 +324,32 @@ static int check_participant(struct participant *participant, const struct sessi
 }
 
 /* --- acting ----------------------------------------------------------------------------------- */
+
+/*
+ * That the flags are used up is told by the leftovers, too, which are put away next. So it is on the
+ * medium before that.
+ */
+static int note_used_up(const struct participants *participants, const struct session_request *request,
+			struct sentence *error)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < participants->count && r == 0; i++) {
+		struct disk *disk = participants->list[i].disk;
+		struct disk_record after = disk->record;
+
+		if (participants->list[i].consumed)
+			snprintf(after.consumed, sizeof(after.consumed), "%s", request->config);
+		if (disk->session && participants->list[i].leftover != LEFT_NOTHING)
+			after.commit_at_release = false;
+		if (!records_differ(&after, &disk->record))
+			continue;
+		r = disk_save(disk, &after);
+		if (r < 0)
+			report(error, r, "disk '%s': its record cannot be written: %s", disk->name, error_text(r));
+	}
+	return r;
+}
 
 static int seal_leftovers(struct disks *disks, struct participants *participants, struct sentence *error)
 {
@@ -341,6 +427,7 @@ static struct disk_record record_in_session(const struct participant *participan
 	after.fate = participant->armed || after.commit_at_release ? FATE_ARMED
 		     : wants_leftovers_sealed(participant)         ? FATE_LEFTOVER
 								   : FATE_DISCARD;
+	after.fate_torn = false;
 	after.domain_revisions_set = participant->item->has_revisions;
 	after.domain_revisions = participant->item->revisions;
 	return after;
@@ -364,11 +451,15 @@ static int save_record(const struct participant *participant, struct sentence *e
 static int prepare_scratch(const struct participant *participant, struct sentence *error)
 {
 	struct disk *disk = participant->disk;
+	uint64_t bytes = participant->leftover == LEFT_DISCARD ? scratch_allocated(disk->scratch) : 0;
 	int r = participant->start == START_FRESH ? clone_catch_up(disk, error) : 0;
 
 	if (r < 0 || participant->start == START_CONTINUE)
 		return r;
 	r = scratch_replace(disk, disk_base(disk), error);
+	if (r == 0 && bytes)
+		log_warning("disk '%s': what an earlier session left is thrown away: %llu bytes", disk->name,
+			    (unsigned long long)bytes);
 	if (r == 0)
 		log_debug("disk", "prepare '%s': fresh scratch on layer %s", disk->name, disk_base(disk)->record.id);
 	return r;
@@ -401,6 +492,7 @@ static int record_session(struct participant *participant, const struct session_
 {
 	struct disk *disk = participant->disk;
 	struct session_record *session = calloc(1, sizeof(*session)), *old;
+	char version[DOMAIN_FILE_VERSION_SIZE];
 	int r;
 
 	if (!session)
@@ -409,10 +501,14 @@ static int record_session(struct participant *participant, const struct session_
 	snprintf(session->domain, sizeof(session->domain), "%s", request->domain);
 	snprintf(session->target, sizeof(session->target), "%s", participant->item->target);
 	snprintf(session->boot, sizeof(session->boot), "%s", disk->disks->boot);
+	snprintf(session->config, sizeof(session->config), "%s", request->config);
+	session->is_watched =
+		domain_file_look(request->domain, version) == 0 && domain_file_is_same(version, request->config);
 	session->mount = handover_mount(disk->disks->handover)->id;
 	session->source = participant->item->source ? strdup(participant->item->source) : NULL;
 	session->since = time(NULL);
 	session->armed = participant->armed;
+	session->keeps_leftover = wants_leftovers_sealed(participant);
 	session->on_hold = participant->start == START_RESUME;
 	session->continued = participant->start == START_CONTINUE;
 	session->contents = disk->scratch ? disk->scratch->contents : 0;
@@ -427,6 +523,8 @@ static int record_session(struct participant *participant, const struct session_
 	disk->session = session;
 	disk->session_adopted = true;
 	disk->session_had_writer = false;
+	disk->session_is_edited = false;
+	disk->session_unsynced = true;
 	disk->session_since = monotonic_ms();
 	disk->wants_next = true;
 	disk->last_error.text[0] = '\0';
@@ -464,8 +562,10 @@ static void warn(struct participant *participant)
 static int act_on_participants(struct disks *disks, struct participants *participants,
 			       const struct session_request *request, struct sentence *error)
 {
-	int r = seal_leftovers(disks, participants, error);
+	int r = note_used_up(participants, request, error);
 
+	if (r == 0)
+		r = seal_leftovers(disks, participants, error);
 	for (size_t i = 0; i < participants->count && r == 0; i++)
 		if (participants->list[i].leftover == LEFT_LOST)
 			r = lose_scratch(&participants->list[i], error);

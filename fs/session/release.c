@@ -13,6 +13,7 @@
 
 #include "aside.h"
 #include "clone.h"
+#include "domain_file.h"
 #include "gc.h"
 #include "image.h"
 #include "job.h"
@@ -89,6 +90,15 @@ static bool has_data(const struct participant *participant)
 	return participant->disk->hold || scratch_is_dirty(participant->disk->scratch);
 }
 
+/* Not by a version of the file that is used up: prepare said so, but the hook could not write false. */
+static bool is_armed(const struct participant *participant, const struct session_request *request)
+{
+	const struct disk_record *record = &participant->disk->record;
+
+	return record->commit_at_release || (participant->item && participant->item->armed &&
+					     !domain_file_is_same(request->config, record->consumed));
+}
+
 /*
  *   reason                          session         what is done
  *   shutdown, destroyed             armed now       COMMIT
@@ -104,12 +114,12 @@ static bool has_data(const struct participant *participant)
  *   shutdown, destroyed             the target is not in the JSON, or has another source now:
  *                                   KEEP, undecided
  */
-static enum outcome outcome_of_session(const struct participant *participant, enum end_reason reason)
+static enum outcome outcome_of_session(const struct participant *participant, const struct session_request *request)
 {
 	const struct session_record *session = participant->disk->session;
-	bool armed_now = (participant->item && participant->item->armed) || participant->disk->record.commit_at_release;
+	bool armed_now = is_armed(participant, request);
 
-	switch (reason) {
+	switch (request->reason) {
 	case REASON_SHUTDOWN:
 	case REASON_DESTROYED:
 		if (!participant->item || became_backing(participant))
@@ -333,7 +343,7 @@ static int end_participants(struct disks *disks, struct participants *participan
 		return report(error, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < participants->count; i++) {
 		participants->list[i].item = find_item(request, participants->list[i].disk->session->target);
-		outcomes[i] = outcome_of_session(&participants->list[i], request->reason);
+		outcomes[i] = outcome_of_session(&participants->list[i], request);
 		log_debug("disk", "release '%s': the domain ended (%s), so it is %s", participants->list[i].disk->name,
 			  end_reason_name(request->reason), outcome_names[outcomes[i]]);
 		sealing[i] = needs_seal(&participants->list[i], outcomes[i]);

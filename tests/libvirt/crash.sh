@@ -109,31 +109,58 @@ leftover_set_by_command() {
 }
 promise "... so it is with 'set NAME leftover=keep'" leftover_set_by_command
 
+# The flag was for the session that crashed: this one is not armed by it.
+is_kept_aside() {
+	start_domain web1
+	hook_log_says "web1: prepare: vda 'web1.qcow2': fresh as $1-"
+	hook_log_says "web1: prepare: vda: its one-shot-commit was for an earlier session, which was committed or has crashed"
+	grep -q '"one-shot-commit":false' "$JSON"
+	guest_io web1 vda 'read -P 1 0 8M'
+	point_reads web1.qcow2 "$1" 1M 64k 7
+	same "$(status_of web1.qcow2 .armed)" false
+	: >"$HOOK_LOG"
+}
+
+armed='{"disks":[{"target":"vda","one-shot-commit":true},{"target":"vdb"}]}'
+unarmed='{"disks":[{"target":"vda","one-shot-commit":false},{"target":"vdb"}]}'
+
 an_armed_session() {
-	local armed='{"disks":[{"target":"vda","one-shot-commit":true},{"target":"vdb"}]}'
 	running_and_written <<<"$armed"
 	crash_host
 	host_comes_back
 	same "$(cat "$JSON")" "$armed"
-	start_domain web1
-	guest_io web1 vda 'read -P 1 0 8M'
-	point_reads web1.qcow2 uncommitted 1M 64k 7
-	same "$(status_of web1.qcow2 .armed)" true
+	is_kept_aside uncommitted
 	guest_io web1 vda 'write -P 8 2M 64k'
 	shutdown_domain web1
-	grep -q '"one-shot-commit":false' "$JSON"
-	start_domain web1
-	guest_io web1 vda 'read -P 8 2M 64k'
-	guest_io web1 vda 'read -P 1 1M 64k'
-	destroy_domain web1
-	# As it was.
 	delete_points
-	guest_write web1.qcow2 2M 64k 1
-	ctl "commit web1.qcow2"
-	wait_until 20 at_rest web1.qcow2
-	remember_images
+	images_are_as_before
 }
-promise "an armed session is not committed by a crash: it is kept as uncommitted-TIME, and the flag still commits the next" an_armed_session
+promise "an armed session is not committed by a crash, but kept as uncommitted-TIME; its flag commits no other session" an_armed_session
+
+armed_while_it_runs() {
+	running_and_written <<<"$unarmed"
+	"$REVERTCTL" commit-once web1 --target vda --reason "updates" >"$WORK/said"
+	grep -q "what the running session writes to vda will be kept, once, when it ends" "$WORK/said"
+	same "$(status_of web1.qcow2 '"\(.armed) \(.kept)"')" "true armed"
+	crash_host
+	host_comes_back
+	is_kept_aside uncommitted
+	destroy_domain web1
+	delete_points
+}
+promise "... so it is where commit-once has armed it while it ran" armed_while_it_runs
+
+edited_right_before() {
+	running_and_written <<<"$unarmed"
+	kill -STOP "$(daemon_pid)"
+	sed -i 's/"one-shot-commit":false/"one-shot-commit":true/' "$JSON"
+	crash_host
+	host_comes_back
+	is_kept_aside unsynced
+	destroy_domain web1
+	delete_points
+}
+promise "an edit that the crash did not leave time for is kept as unsynced-TIME" edited_right_before
 
 autostarted_domains() {
 	domain_json web1 <<<'{"disks":[{"target":"vda"},{"target":"vdb"}]}'

@@ -2,14 +2,17 @@
 /*
  * commit-once and discard-next: the one-shot flag in a domain's file, set and taken back.
  *
- * The flag may be changed at any time: what counts is its value when the session ends. The hook's
- * log has who changed it and why, beside what came of it.
+ * The flag may be changed at any time: what counts is its value when the session ends. The daemons
+ * are told at once, so that a crash of the host does not lose what a running session is to keep. The
+ * hook's log has who changed it and why, beside what came of it.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "ask.h"
+#include "command.h"
 #include "config_text.h"
 #include "defined_domain.h"
 #include "hooklog.h"
@@ -17,6 +20,8 @@
 #include "shown.h"
 #include "subcommands.h"
 #include "verbs.h"
+
+#define TOLD_MS 600000 /* what a guest has written is synced meanwhile */
 
 static char *list_targets(const struct config *config, const bool *which)
 {
@@ -40,7 +45,74 @@ static int write_flag(const struct defined_domain *defined, const bool *which, b
 
 	if (!text)
 		return report(error, -ENOMEM, "out of memory");
-	return strcmp(text, config->text) == 0 ? 0 : config_replace(config, text, error);
+	/* A version that is true may be used up by a session that has crashed. A new one is not. */
+	return !value && strcmp(text, config->text) == 0 ? 0 : config_replace(config, text, error);
+}
+
+static bool is_off(const struct defined_domain *defined)
+{
+	CLEANUP(freep) char *state = NULL;
+	struct sentence ignored;
+
+	return virsh_domain_state(&defined->virsh, defined->domain->uuid, &state, &ignored) < 0 ||
+	       strcmp(state, "shut off") == 0;
+}
+
+/* "arm UUID VERSION vda ...", for the version that is there now. */
+static int make_line(const struct defined_domain *defined, const bool *which, bool value, char **ret_line)
+{
+	CLEANUP(config_freep) struct config *now = NULL;
+	struct sentence ignored;
+	int r;
+
+	if (config_load(HOST_CONFIG_DIR, defined->domain->name, &now, &ignored) <= 0)
+		return -ESTALE;
+	r = command_append(ret_line, NULL, value ? "arm" : "disarm");
+	if (r == 0)
+		r = command_append(ret_line, NULL, defined->domain->uuid);
+	if (r == 0)
+		r = command_append(ret_line, NULL, now->token);
+	for (size_t i = 0; i < defined->config->count && r == 0; i++)
+		if (which[i])
+			r = command_append(ret_line, NULL, defined->config->disks[i].target);
+	return r;
+}
+
+/* Each of them, as at the domain's end: which of its disks a daemon has, that daemon knows. */
+static int tell_mounts(const struct mounts *mounts, const char *line, struct sentence *error)
+{
+	int r = 0;
+
+	for (const struct mount *mount = mounts_next(mounts, NULL); mount; mount = mounts_next(mounts, mount)) {
+		CLEANUP(json_putp) struct json_object *answer = NULL;
+		struct sentence why;
+		int told = ask(mount->point, line, TOLD_MS, &answer, &why);
+
+		if (told < 0 && r == 0)
+			r = report(error, told, "%s", why.text);
+	}
+	return r;
+}
+
+static int tell_daemons(const struct defined_domain *defined, const bool *which, bool value, struct sentence *error)
+{
+	CLEANUP(mounts_freep) struct mounts *mounts = NULL;
+	CLEANUP(freep) char *line = NULL;
+	struct sentence why = { "" };
+	int r = make_line(defined, which, value, &line);
+
+	if (r < 0)
+		report(&why, r, "%s", error_text(r));
+	if (r == 0)
+		r = mounts_read(MOUNTINFO, &mounts, &why);
+	if (r == 0)
+		r = tell_mounts(mounts, line, &why);
+	if (r == 0 || is_off(defined))
+		return 0;
+	return report(
+		error, r,
+		"'%s' says so by now, and counts when the session ends. But should the host crash before, %s: the daemon could not be told: %s",
+		defined->config->shown, value ? "what it wrote may be lost" : "what it wrote may be kept", why.text);
 }
 
 static void note(const struct defined_domain *defined, const char *targets, bool value, const char *reason)
@@ -70,13 +142,8 @@ static void print_answer(const struct defined_domain *defined, const bool *which
 
 static void print_text(const struct defined_domain *defined, const char *targets, bool value)
 {
-	CLEANUP(freep) char *state = NULL;
-	struct sentence ignored;
-	bool off = virsh_domain_state(&defined->virsh, defined->domain->uuid, &state, &ignored) < 0 ||
-		   strcmp(state, "shut off") == 0;
-
 	printf("%s: what %s session writes to %s will be %s when it ends\n", defined->domain->name,
-	       off ? "its next" : "the running", targets, value ? "kept, once," : "discarded");
+	       is_off(defined) ? "its next" : "the running", targets, value ? "kept, once," : "discarded");
 }
 
 static int set_flag(const struct context *context, const struct arguments *arguments, bool value,
@@ -99,6 +166,9 @@ static int set_flag(const struct context *context, const struct arguments *argum
 	if (!targets)
 		return report(error, -ENOMEM, "out of memory");
 	note(&defined, targets, value, reason);
+	r = tell_daemons(&defined, which, value, error);
+	if (r < 0)
+		return r;
 	if (context->json)
 		print_answer(&defined, which, value);
 	else

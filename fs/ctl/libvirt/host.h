@@ -7,11 +7,12 @@
 
 #include <stdint.h>
 
+#include "domain_file.h"
 #include "util.h"
 
 #define HOST_HOOKS "/etc/libvirt/hooks"
 #define HOST_HOOK HOST_HOOKS "/qemu.d/revertfs"
-#define HOST_CONFIG_DIR HOST_HOOKS "/config"
+#define HOST_CONFIG_DIR DOMAIN_FILES
 #define HOST_HOOK_LOG "/var/log/libvirt/qemu/hooks.log"
 
 /*

@@ -1,0 +1,396 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# A running session that is to be kept after all: by `revertctl commit-once` (its line to the daemon, `arm`), or by an editor. After
+# a crash of the host what it had written is there, under a name, and the flag commits no session that it was not meant for.
+. "$TESTLIB"
+need_fuse
+need jq qemu-img qemu-io strace
+
+uuid=11111111-2222-3333-4444-555555555555
+mount -t tmpfs tmpfs /etc/libvirt && mkdir -p /etc/libvirt/hooks/config || fail "/etc/libvirt can be mounted over"
+JSON=/etc/libvirt/hooks/config/dom.json
+make_image d.img raw 2M 1
+cp "$IMAGES/d.img" "$WORK/before.raw"
+start_daemon || fail "the daemon starts"
+
+anew() {
+	stop_daemon
+	rm -rf "$STATE"
+	cp "$WORK/before.raw" "$IMAGES/d.img"
+	: >"$DAEMON_LOG"
+	json false
+	start_daemon
+	ctl 'protect d.img'
+	ctl 'set d.img keep-revisions=9'
+}
+
+# json true|false: another version of the domain's file, as editors write it.
+json() {
+	echo "{\"disks\":[{\"target\":\"vda\",\"one-shot-commit\":$1}]}" >"$JSON.new"
+	mv "$JSON.new" "$JSON"
+}
+
+version() {
+	stat -c '%d:%i:%.9Y' "$JSON"
+}
+
+armed() {
+	grep -q true "$JSON" && echo yes || echo no
+}
+
+# As the hook does it. ACTION is what it was answered.
+prepare() {
+	ctl "prepare $uuid domain=dom config=$(version) d.img target=vda source=$MNT/d.img armed=$(armed)" >"$WORK/answer"
+	same "$(jq -r '.disks[0].action' "$WORK/answer")" fresh
+}
+
+release() {
+	ctl "release $uuid domain=dom config=$(version) reason=$1 vda source=$MNT/d.img armed=$(armed)" >"$WORK/answer"
+	same "$(jq -r '.disks[0].action' "$WORK/answer")" "$2"
+}
+
+# As revertctl does it, in its own order.
+commit_once() {
+	json true
+	arm
+}
+
+arm() {
+	ctl "${1:-arm} $uuid $(version) vda" >"$WORK/answer"
+}
+
+guest() {
+	guest_write d.img "${2:-0}" 64k "$1"
+}
+
+reads() {
+	guest_reads d.img 0 64k "$1"
+	cmp "$IMAGES/d.img" "$WORK/before.raw"
+}
+
+points() {
+	status_of d.img '[.layers[].names[]] | sort | map(sub("-[0-9].*"; "")) | join(" ")'
+}
+
+point_reads() {
+	qemu_io -r -f qcow2 -c "read -q -P $2 0 64k" "$(status_of d.img ".layers[] | select(.names[0] // \"\" | startswith(\"$1-\")) | .file")"
+}
+
+kept() {
+	same "$(status_of d.img .kept)" "$1"
+}
+
+host_crashes() {
+	kill_daemon
+	another_boot
+	start_daemon
+}
+
+logged() {
+	grep -F -- "$1" "$DAEMON_LOG" >&2
+}
+
+# The session that follows is not committed, and the next one that is asked for is.
+asks_for_nothing() {
+	same "$(jq -r '.disks[0].consumed' "$WORK/answer")" true
+	same "$(status_of d.img .armed)" false
+	guest 3
+	release shutdown reset # the hook could not write false
+	reads 1
+	json true
+	prepare
+	same "$(status_of d.img .armed)" true
+	guest 4
+	release shutdown committed
+	reads 4
+}
+
+# ---- by a command
+
+armed_while_it_runs() {
+	anew
+	prepare
+	guest 2
+	commit_once
+	same "$(jq -r '.disks[0].action' "$WORK/answer")" armed
+	same "$(status_of d.img .armed)" true
+	kept armed
+	guest 5 64k
+	host_crashes
+	reads 2
+	prepare
+	reads 1
+	same "$(points)" uncommitted
+	point_reads uncommitted 2
+	asks_for_nothing
+}
+promise "commit-once of a running session: a crash of the host leaves uncommitted-TIME, and the flag commits no other session" armed_while_it_runs
+
+syncs_at_once() {
+	local strace
+	anew
+	prepare
+	guest 2
+	strace -f -qq -e trace=fsync,fdatasync -y -o "$WORK/syncs" -p "$(daemon_pid)" &
+	strace=$!
+	wait_until 10 grep -q "^TracerPid:	$strace" "/proc/$(daemon_pid)/status"
+	commit_once
+	grep -q "scratch.qcow2" "$WORK/syncs"
+	: >"$WORK/syncs"
+	qemu_io -t writeback -f qcow2 -c "write -q -P 2 128k 64k" -c flush "$MNT/d.img"
+	grep -q "scratch.qcow2" "$WORK/syncs"
+	arm disarm
+	: >"$WORK/syncs"
+	qemu_io -t writeback -f qcow2 -c "write -q -P 2 192k 64k" -c flush "$MNT/d.img"
+	kill "$strace"
+	refuses grep "scratch.qcow2" "$WORK/syncs"
+	release shutdown committed # what counts is the file
+}
+promise "... what is there is synced before the answer, and what is flushed from then on; until it is taken back" syncs_at_once
+
+taken_back() {
+	anew
+	prepare
+	guest 2
+	commit_once
+	json false
+	arm disarm
+	same "$(jq -r '.disks[0].action' "$WORK/answer")" disarmed
+	kept null
+	host_crashes
+	reads 1
+	logged "what domain 'dom' had written when the host crashed is thrown away: "
+	prepare
+	same "$(points)" ""
+}
+promise "... discard-next takes it back" taken_back
+
+of_nobody_else() {
+	anew
+	prepare
+	guest 2
+	ctl "arm 99999999-2222-3333-4444-555555555555 $(version) vda" >"$WORK/answer"
+	ctl "arm $uuid $(version) vdb" >>"$WORK/answer"
+	same "$(jq -c .disks "$WORK/answer" | xargs)" "[] []"
+	same "$(status_of d.img .armed)" false
+	release shutdown reset
+	ctl "arm $uuid $(version) vda" >"$WORK/answer"
+	same "$(jq -c .disks "$WORK/answer")" "[]"
+}
+promise "another domain, another target, no session: nothing is armed" of_nobody_else
+
+armed_before() {
+	anew
+	json true
+	prepare
+	guest 2
+	host_crashes
+	prepare
+	same "$(points)" uncommitted
+	point_reads uncommitted 2
+	asks_for_nothing
+}
+promise "a session that began armed: what it wrote is kept, and the flag was for that one alone" armed_before
+
+armed_by_at_release() {
+	anew
+	prepare
+	guest 2
+	ctl 'commit d.img at=release'
+	host_crashes
+	prepare
+	same "$(points)" uncommitted
+	same "$(status_of d.img .armed)" false
+	guest 3
+	release shutdown reset
+	# Said of the next session while none runs, it is meant for that.
+	ctl 'commit d.img at=release'
+	host_crashes
+	prepare
+	same "$(status_of d.img .armed)" true
+}
+promise "commit at=release was for the session that crashed, too; said while none runs, it is for the next" armed_by_at_release
+
+# ---- by an editor
+
+edited_and_noticed() {
+	anew
+	prepare
+	guest 2
+	json true
+	wait_until 10 kept edited
+	host_crashes
+	prepare
+	reads 1
+	same "$(points)" uncommitted
+	point_reads uncommitted 2
+	asks_for_nothing
+}
+promise "an edited file reaches the daemon: what is there is synced, and kept as uncommitted-TIME where the file says so" edited_and_noticed
+
+edited_for_another_reason() {
+	anew
+	prepare
+	guest 2
+	json false
+	wait_until 10 kept edited
+	host_crashes
+	reads 2
+	prepare
+	reads 1
+	same "$(points)" ""
+	logged "what an earlier session left is thrown away: "
+	same "$(status_of d.img .armed)" false
+}
+promise "... and thrown away where it does not, with a line in the log that says how much" edited_for_another_reason
+
+# The daemon does not get to see the edit.
+edited_right_before() {
+	anew
+	prepare
+	guest 2
+	kill -STOP "$(daemon_pid)"
+	json "$1"
+	kill -KILL "$(daemon_pid)"
+	wait_until 20 daemon_is_gone
+	umount -l "$MNT"
+	[[ ${2:-} != tear ]] || tear
+	[[ ${2:-} == same_boot ]] || another_boot
+	start_daemon
+}
+
+unnoticed() {
+	edited_right_before true
+	kept unsynced
+	reads 2
+	prepare
+	reads 1
+	same "$(points)" unsynced
+	point_reads unsynced 2
+	asks_for_nothing
+}
+promise "an edit that was never noticed: what there is of the data is kept as unsynced-TIME" unnoticed
+
+# The host's crash has left a reference count table that is zeros.
+tear() {
+	local scratch=$STATE/disks/d.img/scratch.qcow2 table
+	table=$(od -An -tu8 --endian=big -j 48 -N 8 "$scratch")
+	dd if=/dev/zero of="$scratch" bs=1 seek="$((table))" count=8 conv=notrunc status=none
+	refuses qemu-img check -q "json:{\"driver\":\"qcow2\",\"file\":{\"driver\":\"file\",\"filename\":\"$scratch\"},\"backing\":null}"
+}
+
+unnoticed_and_torn() {
+	edited_right_before true tear
+	kept unsynced
+	prepare
+	reads 1
+	same "$(points)" ""
+	logged "its scratch has a header or tables that no guest writes (qemu-img found errors in them after the host's crash); it was not sealed but moved to lost/"
+	status_of d.img .last_error | grep -qE "in the state directory: [1-9][0-9]* bytes"
+	same "$(find "$STATE/lost" -name 'd.img-scratch-*.qcow2' | wc -l)" 1
+	asks_for_nothing
+}
+promise "... in lost/ where qemu-img finds errors in it, and the log says how much" unnoticed_and_torn
+
+unnoticed_and_unarmed() {
+	edited_right_before false
+	kept unsynced
+	prepare
+	reads 1
+	same "$(points)" ""
+	logged "what an earlier session left is thrown away: "
+}
+promise "... thrown away where the file does not say that it is to be committed" unnoticed_and_unarmed
+
+edited_after_the_crash() {
+	anew
+	prepare
+	guest 2
+	host_crashes
+	kept null # the file is what it was: nothing waits
+	logged "what domain 'dom' had written when the host crashed is thrown away: "
+	json true
+	prepare
+	same "$(points)" ""
+	same "$(jq -r '.disks[0].consumed' "$WORK/answer")" false
+	same "$(status_of d.img .armed)" true
+	guest 3
+	release shutdown committed
+	reads 3
+}
+promise "an edit after the crash is for the next session" edited_after_the_crash
+
+edited_twice() {
+	edited_right_before true
+	json true # once more, after the crash
+	prepare
+	same "$(points)" unsynced
+	same "$(status_of d.img .armed)" true
+}
+promise "... and for both, when there was one before, too" edited_twice
+
+written_unhooked() {
+	edited_right_before true
+	guest 5 64k
+	json false
+	prepare
+	same "$(points)" unhooked
+}
+promise "what somebody writes into a leftover that waits is kept" written_unhooked
+
+crashes_again() {
+	edited_right_before true
+	another_boot
+	restart_daemon
+	another_boot
+	json true # meant for the next session: the one that crashed is over
+	restart_daemon
+	prepare
+	same "$(points)" unsynced
+	same "$(status_of d.img .armed)" true
+}
+promise "a crash is decided about once, however many follow" crashes_again
+
+# Where the daemon does not find the file it cannot look.
+elsewhere() {
+	anew
+	ctl "prepare $uuid domain=dom config=1:2:3.4 d.img target=vda" >"$WORK/answer"
+	guest 2
+	host_crashes
+	kept unsynced
+	ctl "prepare $uuid domain=dom config=1:2:5.6 d.img target=vda armed=yes" >"$WORK/answer"
+	same "$(points)" unsynced
+	same "$(jq -r '.disks[0].consumed' "$WORK/answer")" true
+	same "$(status_of d.img .armed)" false
+	ctl "release $uuid domain=dom config=1:2:5.6 reason=shutdown vda armed=yes" >"$WORK/answer"
+	same "$(jq -r '.disks[0].action' "$WORK/answer")" reset
+	ctl "prepare $uuid domain=dom config=1:2:7.8 d.img target=vda armed=yes" >"$WORK/answer"
+	same "$(status_of d.img .armed)" true
+}
+promise "a file in another directory: the same, and a flag whose time is not known was for the session that crashed" elsewhere
+
+# ---- without a crash of the host: no release has come
+
+its_end_was_lost() {
+	anew
+	json true
+	prepare
+	guest 2
+	kill_daemon
+	start_daemon
+	prepare
+	same "$(points)" uncommitted
+	asks_for_nothing
+	# By an edit that nobody has noticed.
+	edited_right_before true same_boot
+	prepare
+	same "$(points)" uncommitted
+	asks_for_nothing
+	# A start that fails and says nothing is no session.
+	anew
+	json true
+	prepare
+	prepare
+	same "$(status_of d.img .armed)" true
+}
+promise "a session whose end nobody told: as after a crash of the host" its_end_was_lost
