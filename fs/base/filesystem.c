@@ -15,19 +15,20 @@
 
 #include "util.h"
 
-static const struct {
+static const struct filesystem {
 	uint32_t type;
 	const char *name;
+	bool refuses_leases;
 } shared[] = {
-	{ 0x6969, "NFS" },          { 0x65735546, "FUSE" },   { 0x00c36400, "CephFS" },
-	{ 0xff534d42, "SMB" },      { 0xfe534d42, "SMB" },    { 0x517b, "SMB" },
-	{ 0x01161970, "GFS2" },     { 0x7461636f, "OCFS2" },  { 0x0bd00bd0, "Lustre" },
-	{ 0x01021997, "9p" },       { 0x5346414f, "AFS" },    { 0x6b414653, "AFS" },
-	{ 0x73757245, "Coda" },     { 0x47504653, "GPFS" },   { 0x19830326, "BeeGFS" },
-	{ 0x20030528, "OrangeFS" }, { 0x786f4256, "vboxsf" }, { 0xbacbacbc, "VMware's shared folders" },
+	{ 0x6969, "NFS", true },         { 0xff534d42, "SMB", true },       { 0xfe534d42, "SMB", true },
+	{ 0x517b, "SMB", true },         { 0x65735546, "FUSE", false },     { 0x00c36400, "CephFS", false },
+	{ 0x01161970, "GFS2", false },   { 0x7461636f, "OCFS2", false },    { 0x0bd00bd0, "Lustre", false },
+	{ 0x01021997, "9p", false },     { 0x5346414f, "AFS", false },      { 0x6b414653, "AFS", false },
+	{ 0x73757245, "Coda", false },   { 0x47504653, "GPFS", false },     { 0x19830326, "BeeGFS", false },
+	{ 0x786f4256, "vboxsf", false }, { 0x20030528, "OrangeFS", false }, { 0xbacbacbc, "vmhgfs", false },
 };
 
-const char *filesystem_shared(int fd)
+static const struct filesystem *find(int fd)
 {
 	struct statfs statfs;
 	int r;
@@ -36,6 +37,20 @@ const char *filesystem_shared(int fd)
 		;
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(shared); i++)
 		if ((uint32_t)statfs.f_type == shared[i].type)
-			return shared[i].name;
+			return &shared[i];
 	return NULL;
+}
+
+const char *filesystem_shared(int fd)
+{
+	const struct filesystem *filesystem = find(fd);
+
+	return filesystem ? filesystem->name : NULL;
+}
+
+bool filesystem_refuses_leases(int fd)
+{
+	const struct filesystem *filesystem = find(fd);
+
+	return filesystem && filesystem->refuses_leases;
 }

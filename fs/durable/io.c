@@ -267,11 +267,8 @@ int io_check_no_writer(int fd)
 {
 	int r;
 
-	/*
-	 * There a lease says nothing: GlusterFS and CephFS grant it whatever another host does, and
-	 * NFSv4 refuses it, with EAGAIN, where the server has given it no delegation.
-	 */
-	if (filesystem_shared(fd))
+	/* The same errno would mean there that the server has given no delegation or oplock. */
+	if (filesystem_refuses_leases(fd))
 		return 0;
 	r = try_read_lease(fd);
 	/*

@@ -107,7 +107,8 @@ int io_create_file(int directory, const char *name);
 
 /*
  * -EBUSY when a process has the file open for writing and keeps it so for half a second; 0 when
- * none has, or the filesystem cannot tell, as none can that other hosts see. `fd` may be O_PATH.
+ * none has, or the filesystem cannot tell, as NFS and SMB cannot. Processes of other hosts are seen
+ * nowhere. `fd` may be O_PATH.
  */
 int io_check_no_writer(int fd);
 

@@ -129,6 +129,9 @@ stays_above() {
 	local sum
 	make_image gold.img raw 4M 1
 	start_daemon
+	exec 8<>"$IMAGES/gold.img" # a writer of this host is seen
+	ctl_fails EBUSY 'protect gold.img' "is open for writing"
+	exec 8>&-
 	ctl 'protect gold.img'
 	sum=$(checksum "$IMAGES/gold.img")
 	for pattern in 2 3 4; do

@@ -108,6 +108,26 @@ guests_keep_theirs() {
 }
 promise "under guests a restart keeps the directory that they use, and says that it is another" guests_keep_theirs
 
+# A directory within, over which something is mounted later.
+within() {
+	mkdir "$IMAGES/sub"
+	[[ -d $MNT/sub ]]
+	mount -t tmpfs none "$IMAGES/sub"
+	make_image sub/vm.img raw 4M 7
+	cmp "$MNT/sub/vm.img" "$IMAGES/sub/vm.img"
+	ctl 'protect sub/vm.img'
+	guest_write sub/vm.img 0 64k 8
+	kill_serving
+	guest_reads sub/vm.img 0 64k 8
+	ctl 'commit sub/vm.img'
+	ctl 'fold sub/vm.img'
+	image_reads sub/vm.img raw 0 64k 8
+	ctl 'unprotect sub/vm.img'
+	umount -l "$IMAGES/sub"
+	[[ -d $MNT/sub && ! -e $MNT/sub/vm.img ]]
+}
+promise "what is mounted over a directory within is served at once" within
+
 # The mount lies over the directory, which so cannot be looked at.
 over_itself() {
 	stop_daemon
