@@ -5,10 +5,11 @@
  *   0. check the headers of the scratches that 6   what a QEMU has rewritten is never shown to
  *      gives another backing file                  qemu-img; it is kept in lost/, and its disk gets
  *                                                  a fresh scratch
+ *      ... and whether the parent can take it      else nothing begins (writable.h)
  *   1. the layer's record says `folding`           from here on the parent alone means nothing, and
  *                                                  nothing may choose it
- *   2. qemu-img commit, with the chain given       through the layer everything reads the same at
- *                                                  every moment
+ *   2. mend a parent that a QEMU died with;        through the layer everything reads the same at
+ *      qemu-img commit, with the chain given       every moment
  *   3. sync the parent; record what an image looks like now
  *   4. the layer's children get the parent named in their headers (rebase.c) and records
  *   5. the layer's names move to the parent
@@ -41,7 +42,6 @@
 #include "layer.h"
 #include "lock.h"
 #include "log.h"
-#include "qcow2_writable.h"
 #include "rebase.h"
 #include "reserve.h"
 #include "scratch.h"
@@ -209,37 +209,6 @@ static int drop_leaks(const struct disk *disk, const struct layer *parent, const
 	return 0;
 }
 
-/*
- * Whether the parent may be written, asked before that is recorded: then there is no way back.
- */
-static int check_parent(struct layer *layer, int fd, bool again, struct sentence *error)
-{
-	struct layer *parent = layer->parent;
-	int r = parent->record.image ? writable_check_image(parent, fd, again, error) : 0;
-
-	return r == 0 ? writable_check_size(parent, fd, layer->record.virtual_size, error) : r;
-}
-
-/*
- * A parent with lazy_refcounts whose QEMU died, the guest's or that of a fold. `qemu-img commit`
- * would not see it, and would write over data that is not counted.
- */
-static int mend_parent(const struct disk *disk, const struct layer *parent, const struct chain *chain,
-		       const struct program_watch *watch, struct sentence *error)
-{
-	struct qcow2_header header;
-	int r = 0;
-
-	if (parent->record.format != FORMAT_QCOW2)
-		return 0;
-	r = qcow2_read_header(chain->nodes[1].fd, &header, error);
-	if (r < 0 || !qcow2_is_dirty(&header))
-		return r;
-	log_info("disk '%s': a QEMU died with the %s open, whose clusters are counted anew before the fold", disk->name,
-		 parent->record.image ? "image" : "parent layer");
-	return qemu_img_repair(disk->disks->options, chain->nodes + 1, chain->length - 1, "all", watch, error);
-}
-
 static int copy_into_parent(struct disk *disk, struct layer *layer, struct sentence *error)
 {
 	CLEANUP(chain_close) struct chain chain = { 0 };
@@ -254,7 +223,7 @@ static int copy_into_parent(struct disk *disk, struct layer *layer, struct sente
 	r = layer_check_header(layer, chain.nodes[0].fd, layer->parent, error);
 	if (r < 0)
 		return r;
-	r = check_parent(layer, chain.nodes[1].fd, again, error);
+	r = writable_check(layer, chain.nodes[1].fd, again, error);
 	if (r < 0)
 		return r;
 	r = check_space(disk, layer, &chain, error);
@@ -265,7 +234,7 @@ static int copy_into_parent(struct disk *disk, struct layer *layer, struct sente
 	if (r < 0)
 		return report(error, r, "that it begins cannot be recorded: %s", error_text(r));
 	log_debug("job", "fold '%s': 1 layer %s recorded as folding", disk->name, layer->record.id);
-	r = mend_parent(disk, layer->parent, &chain, &watch, error);
+	r = writable_mend(disk, layer->parent, &chain, &watch, error);
 	if (r < 0)
 		return r;
 	r = qemu_img_commit(disk->disks->options, chain.nodes, chain.length, &watch, error);

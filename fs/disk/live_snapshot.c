@@ -119,7 +119,7 @@ static int copy_scratch(struct copy *copy, struct sentence *error)
 static int check_copy(struct copy *copy, struct sentence *error)
 {
 	const struct disk *disk = copy->disk;
-	struct qcow2_header found;
+	struct qcow2_header found = { 0 };
 	struct blank *blank;
 	int r = layer_blank(disk->scratch->layer, &blank, error);
 

@@ -3,8 +3,8 @@
  * Whose bytes are at the start of a raw image? After a fold they are the guest's, who may write any
  * header there: the disk stays raw, and nobody asks. A change outside revertfs may be a download
  * that has put a qcow2 file in the place of an empty one. Taken as raw, the guest would see the
- * file's own bytes, and a fold would write over its header. Nothing in the file tells the two apart,
- * so it is neither taken nor written, and the administrator says what it is.
+ * file's own bytes, and a fold would write over its header. Nothing in the file tells the two
+ * apart, so it is neither taken nor written, and the administrator says what it is.
  */
 #include "other_format.h"
 

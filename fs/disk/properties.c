@@ -92,19 +92,22 @@ static int make_larger_layer(struct disk *disk, struct layer *layer, bool *ret_m
 	return r < 0 ? report(error, r, "a larger layer cannot be made: %s", error_text(r)) : 0;
 }
 
+static int check_growable_layer(const struct layer *layer, uint64_t size, struct sentence *error)
+{
+	CLEANUP(close_fdp) int fd = layer_open_file(layer, O_RDONLY);
+
+	return fd < 0 ? report(error, fd, "the file of layer %s cannot be opened: %s", layer->record.id, error_text(fd))
+		      : writable_check_size(layer, fd, size, error);
+}
+
 /* Whether the fold of a larger layer can go all the way down to the image. */
 static int check_growable(const struct disk *disk, uint64_t size, struct sentence *error)
 {
-	int r = 0;
+	const struct layer *layer = disk->head;
+	int r = check_growable_layer(layer, size, error);
 
-	for (const struct layer *layer = disk->head; layer && r == 0; layer = layer->parent) {
-		CLEANUP(close_fdp) int fd = layer_open_file(layer, O_RDONLY);
-
-		if (fd < 0)
-			return report(error, fd, "disk '%s': the file of layer %s cannot be opened: %s", disk->name,
-				      layer->record.id, error_text(fd));
-		r = writable_check_size(layer, fd, size, error);
-	}
+	while (r == 0 && (layer = layer->parent))
+		r = check_growable_layer(layer, size, error);
 	return r < 0 ? report_context(error, r, "disk '%s': ", disk->name) : 0;
 }
 

@@ -307,7 +307,7 @@ int scratch_check_image(const struct scratch *scratch, struct sentence *error)
 int scratch_check_sealable(struct scratch *scratch, bool torn, uint64_t *ret_size, struct sentence *error)
 {
 	const struct disk *disk = scratch->disk;
-	struct qcow2_header header;
+	struct qcow2_header header = { 0 };
 	struct sentence why;
 	int r = scratch_check_image(scratch, error);
 

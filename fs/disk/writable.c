@@ -13,8 +13,10 @@
 #include "beneath.h"
 #include "layer.h"
 #include "lock.h"
+#include "log.h"
 #include "probe.h"
 #include "qcow2_writable.h"
+#include "qemu_img.h"
 #include "trouble.h"
 
 static const char *kind_of(const struct layer *layer)
@@ -35,7 +37,7 @@ static enum image_trouble trouble_now(const struct layer *root, enum image_troub
 	return found == TROUBLE_BITMAP && (again || before != TROUBLE_BITMAP) ? TROUBLE_NONE : found;
 }
 
-int writable_check_image(struct layer *root, int fd, bool again, struct sentence *error)
+static int check_image(struct layer *root, int fd, bool again, struct sentence *error)
 {
 	enum image_trouble found = TROUBLE_NONE;
 	struct qcow2_header header;
@@ -58,19 +60,20 @@ int writable_check_image(struct layer *root, int fd, bool again, struct sentence
 }
 
 /*
- * How large a file may be, only its filesystem knows: a file without a name is tried. Where none can
- * be made nobody knows, and nothing is refused.
+ * How large a file may be, only its filesystem knows: a file without a name is tried. Where none
+ * can be made nobody knows, and nothing is refused.
  */
 static bool has_files_of(const struct layer *root, uint64_t size)
 {
-	CLEANUP(freep) char *directory = strdup(root->record.image);
+	CLEANUP(freep) char *directory = root->record.image ? strdup(root->record.image) : NULL;
 	char *slash = directory ? strrchr(directory, '/') : NULL;
 	CLEANUP(close_fdp) int parent = -1;
 	CLEANUP(close_fdp) int fd = -1;
 
 	if (slash)
 		*slash = '\0';
-	parent = io_open_beneath(root->disks->images_fd, slash ? directory : ".", O_PATH | O_DIRECTORY);
+	if (directory)
+		parent = io_open_beneath(root->disks->images_fd, slash ? directory : ".", O_PATH | O_DIRECTORY);
 	if (parent >= 0)
 		fd = openat(parent, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	return fd < 0 || (size <= INT64_MAX && (ftruncate(fd, (off_t)size) == 0 || errno != EFBIG));
@@ -98,4 +101,25 @@ int writable_check_size(const struct layer *layer, int fd, uint64_t size, struct
 	return r < 0 ? report(error, r, "the %s cannot grow to %llu bytes: %s", kind_of(layer),
 			      (unsigned long long)size, why.text)
 		     : 0;
+}
+
+int writable_check(const struct layer *layer, int fd, bool again, struct sentence *error)
+{
+	struct layer *parent = layer->parent;
+	int r = parent->record.image ? check_image(parent, fd, again, error) : 0;
+
+	return r == 0 ? writable_check_size(parent, fd, layer->record.virtual_size, error) : r;
+}
+
+int writable_mend(const struct disk *disk, const struct layer *parent, const struct chain *chain,
+		  const struct program_watch *watch, struct sentence *error)
+{
+	struct qcow2_header header = { 0 };
+	int r = parent->record.format == FORMAT_QCOW2 ? qcow2_read_header(chain->nodes[1].fd, &header, error) : 0;
+
+	if (r != 0 || !qcow2_is_dirty(&header))
+		return r;
+	log_info("disk '%s': a QEMU died with the %s open, whose clusters are counted anew before the fold", disk->name,
+		 kind_of(parent));
+	return qemu_img_repair(disk->disks->options, chain->nodes + 1, chain->length - 1, "all", watch, error);
 }

@@ -5,19 +5,31 @@
 #ifndef REVERTFS_DISK_WRITABLE_H
 #define REVERTFS_DISK_WRITABLE_H
 
+#include "chain.h"
 #include "model.h"
+#include "program.h"
 
 /*
- * Whether the image, open as `fd`, may be written. What is found is remembered (trouble.h). With
- * `again` it was begun before, by a fold that was cut short: then a bitmap in use is what that has
- * left. 0; -EBADMSG, or an error of reading, with a sentence.
+ * Whether a layer can be folded into its parent, whose file is open as `fd`: it may be written, and
+ * become as large. What is found of an image is remembered (trouble.h). With `again` the fold was
+ * begun before: then a bitmap in use is what it has left. 0; -EBADMSG, -EOPNOTSUPP, or an error of
+ * reading, with a sentence.
  */
-int writable_check_image(struct layer *root, int fd, bool again, struct sentence *error);
+int writable_check(const struct layer *layer, int fd, bool again, struct sentence *error);
+
+/*
+ * The first thing that is done to the parent, chain->nodes[1], of a fold that is recorded: one with
+ * lazy_refcounts, whose QEMU died, has its clusters counted anew. It may have been the guest's QEMU
+ * or that of a fold.
+ */
+int writable_mend(const struct disk *disk, const struct layer *parent, const struct chain *chain,
+		  const struct program_watch *watch, struct sentence *error);
 
 /*
  * Whether the file of a layer or image, open as `fd`, can get this virtual size: qemu-img does not
- * enlarge every qcow2 file, nor a filesystem a raw one. 0, also where it is as large; -EOPNOTSUPP, or an error of reading, with a
- * sentence that says why. What wants to grow a disk asks this of all that its fold goes through.
+ * enlarge every qcow2 file, nor a filesystem a raw one. 0, also where it is as large; -EOPNOTSUPP,
+ * or an error of reading, with a sentence that says why. What wants to grow a disk asks this of all
+ * that its fold goes through.
  */
 int writable_check_size(const struct layer *layer, int fd, uint64_t size, struct sentence *error);
 

@@ -117,7 +117,7 @@ int magic_format(int fd, const char **ret_format)
 	return r;
 }
 
-/* Letters of all alphabets, tabs, ends of lines and pages, backspaces and the escapes of terminals. */
+/* Letters of all alphabets, tabs, ends of lines and pages, backspaces, escapes of terminals. */
 static bool is_of_text(char byte)
 {
 	unsigned char c = (unsigned char)byte;

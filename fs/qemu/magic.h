@@ -17,9 +17,9 @@
 int magic_format(int fd, const char **ret_format);
 
 /*
- * Whether the file begins with text, as the page of a failed download does: in its first 4 KiB there
- * is something, no control character that texts do not have, above all no NUL, and not one byte
- * alone, with which a disk may have been wiped. A negative errno where it cannot be read.
+ * Whether the file begins with text, as the page of a failed download does: in its first 4 KiB
+ * there is something, no control character that texts do not have, above all no NUL, and not one
+ * byte alone, with which a disk may have been wiped. A negative errno where it cannot be read.
  */
 int magic_is_text(int fd, bool *ret_text);
 

@@ -182,7 +182,7 @@ static int parse_window(const struct window *window, struct qcow2_header *header
 		r = read_version_3(window, header, error);
 	if (r == 0)
 		r = read_extensions(window, header, error);
-	/* What wrote to the file since knew nothing of bitmaps, and QEMU takes none of them for valid. */
+	/* What has written since knew nothing of bitmaps, and QEMU takes none for valid. */
 	if (!(header->autoclear & AUTOCLEAR_BITMAPS))
 		header->bitmaps = 0;
 	return r < 0 ? r : read_backing(window, header, error);

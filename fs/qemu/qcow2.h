@@ -59,8 +59,8 @@ int qcow2_check_alone(const struct qcow2_header *header, struct sentence *error)
 /*
  * Whether a scratch still is what revertfs made of its blank: same backing file and format, no data
  * file, no encryption, no feature that was not there. 0, or -EBADMSG with a sentence that says what
- * was changed. Internal snapshots and bitmaps (libvirt's checkpoints) are allowed: they add data and
- * lead nowhere. So are a larger virtual size (virsh blockresize, vol-resize, qemu-img resize),
+ * was changed. Internal snapshots and bitmaps (libvirt's checkpoints) are allowed: they add data
+ * and lead nowhere. So are a larger virtual size (virsh blockresize, vol-resize, qemu-img resize),
  * and, where the blank has lazy_refcounts, clusters that are not counted.
  */
 int qcow2_check_scratch(const struct qcow2_header *found, const struct qcow2_header *made, struct sentence *error);

@@ -141,7 +141,7 @@ starts_afresh() {
 	prepare >"$WORK/answer"
 	same "$(jq -r '.disks[0].action' "$WORK/answer")" fresh
 	same "$(status_of d.img .last_error)" "$(jq -r '.disks[0].warning' "$WORK/answer")"
-	status_of d.img .last_error | grep -F "moved to lost/$(ls -t "$STATE/lost" | head -n 1)"
+	status_of d.img .last_error | grep -F "moved to lost/$(find "$STATE/lost" -type f -printf '%T@ %f\n' | sort -n | tail -n 1 | cut -d ' ' -f 2)"
 	same "$(find "$STATE/lost" -type f | wc -l)" $((lost + 1))
 	same "$(status_of d.img '[.layers[].names[]] | length')" 0
 	same "$(status_of d.img .state)" pristine

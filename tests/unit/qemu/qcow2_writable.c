@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What qemu-img must not write into, or cannot enlarge, is told from headers that QEMU itself wrote.
+ * What qemu-img must not write into, or cannot enlarge, is told from headers that QEMU wrote.
  */
 #include "test.h"
 
