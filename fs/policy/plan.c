@@ -179,28 +179,46 @@ static int check_kind(const struct domain_disk *disk, struct sentence *refusal)
 }
 
 /*
+ * What the snapshot's file has can be kept by libvirt itself where the file lies in the mount: the
+ * daemon has the domain go on with it (session/left_snapshot.c in the daemon). Elsewhere qemu-img
+ * has to do it, as root, on a file that was the guest's: -b has it refuse one whose header names
+ * another backing file by now.
+ */
+static int refuse_snapshot(const struct situation *s, const struct domain_disk *disk, const char *path,
+			   const struct mount *mount, struct sentence *refusal)
+{
+	const char *domain = s->event->shown;
+	CLEANUP(freep)
+	char *keep =
+		mounts_of_path(s->mounts, disk->path) == mount
+			? format_text("or, to keep it, remove only <backingStore>, start the domain, 'revertctl "
+				      "commit-once %s' and 'virsh blockcommit %s %s --active --pivot --base %s'",
+				      domain, domain, disk->target, path)
+			: format_text("unless you first 'qemu-img commit -f qcow2 -b %s %s' and 'revertctl commit %s'",
+				      path, disk->path, path + strlen(mount->point) + 1);
+
+	return report(
+		refusal, -EINVAL,
+		"disk '%s': its source '%s' is an external snapshot that was left behind, on '%s': set the source "
+		"back to that and remove <backingStore> with 'virsh edit %s', which drops what the snapshot has, %s",
+		disk->target, disk->path, path, domain, keep ? keep : "");
+}
+
+/*
  * An external snapshot that was left behind, as a backup that failed leaves it: libvirt goes on
- * with the snapshot's file, which stands on what a disk serves. Neither way back is taken here: the
- * one drops what was written since the snapshot, the other runs qemu-img on files that were the
- * guest's. -b has qemu-img refuse a file whose header names another backing file by now.
+ * with the snapshot's file, which stands on what a disk serves.
  */
 int plan_refuse_snapshot(const struct situation *s, const struct domain_disk *disk, struct sentence *refusal)
 {
-	for (size_t i = 0; i < disk->chain_length; i++) {
+	for (size_t i = 0; disk->path && i < disk->chain_length; i++) {
 		CLEANUP(freep) char *path = tidy_path(disk->chain[i]);
 		const struct mount *mount = path ? mounts_of_path(s->mounts, path) : NULL;
-		const char *name = mount ? path + strlen(mount->point) + 1 : NULL;
 
 		if (!path)
 			return report(refusal, -ENOMEM, "out of memory");
-		if (!mount || path_is_beneath(name, ".revertfs"))
-			continue;
-		return report(
-			refusal, -EINVAL,
-			"disk '%s': its source '%s' is an external snapshot that was left behind, on '%s': set the source "
-			"back to that and remove <backingStore> with 'virsh edit %s', which drops what the snapshot has, "
-			"unless you first 'qemu-img commit -f qcow2 -b %s %s' and 'revertctl commit %s'",
-			disk->target, disk->path, path, s->event->shown, path, disk->path, name);
+		if (mount && strcmp(path, mount->point) != 0 &&
+		    !path_is_beneath(path + strlen(mount->point), "/.revertfs"))
+			return refuse_snapshot(s, disk, path, mount, refusal);
 	}
 	return 0;
 }

@@ -23,6 +23,7 @@ struct participant {
 	bool armed;         /* the session is to be committed */
 	bool consumed;      /* one-shot-commit is true, but this version of the domain's file is used up */
 	bool was_continued; /* an earlier daemon chose START_CONTINUE for this same request, and was killed */
+	bool on_snapshot;   /* the domain starts on an external snapshot of the disk (left_snapshot.h) */
 	bool has_session;   /* a prepare has recorded the session */
 	char name[SNAPSHOT_NAME_MAX + 1]; /* under which something was sealed aside, or "" */
 	struct sentence warning;          /* LEFT_LOST: why, and then where it is; or "" */

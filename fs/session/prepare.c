@@ -7,6 +7,7 @@
  *                                               scratch on the head
  *   a revert to a libvirt snapshot just ended   CONTINUE  with the scratch that was kept for it
  *   restore announced, scratch left undecided   CONTINUE  it holds the bytes the saved guest left
+ *   on an external snapshot that was left       CONTINUE  with the scratch that it was taken of
  *   restore announced, nothing kept             refuse    the layer that this saved state needs is
  *                                               gone
  * prepare, a hold of this domain:
@@ -45,6 +46,7 @@
 #include "image.h"
 #include "io.h"
 #include "layer.h"
+#include "left_snapshot.h"
 #include "log.h"
 #include "participant.h"
 #include "scratch.h"
@@ -66,11 +68,15 @@ static const char *const leftover_names[] = {
 
 /* --- the disks -------------------------------------------------------------------------------- */
 
-static struct disk *find_or_protect(struct disks *disks, const struct session_item *item, int *ret_error,
-				    struct sentence *error)
+static struct disk *find_or_protect(struct disks *disks, const struct session_item *item, bool *ret_on_snapshot,
+				    int *ret_error, struct sentence *error)
 {
 	struct disk *disk = disks_find(disks, item->name);
 
+	if (disk)
+		return disk;
+	disk = left_snapshot_below(disks, item->name);
+	*ret_on_snapshot = disk;
 	if (disk)
 		return disk;
 	*ret_error = disk_protect(disks, item->name, item->format, error);
@@ -92,7 +98,7 @@ static int find_participants(struct disks *disks, const struct session_request *
 		int r = 0;
 
 		participant->item = &request->items[i];
-		participant->disk = find_or_protect(disks, participant->item, &r, error);
+		participant->disk = find_or_protect(disks, participant->item, &participant->on_snapshot, &r, error);
 		if (!participant->disk) {
 			participants_put(participants);
 			return r;
@@ -142,6 +148,10 @@ static int choose_start(struct participant *participant, const struct session_re
 	participant->start = participant->was_continued ? START_CONTINUE : START_FRESH;
 	if (participant->was_continued)
 		return 0;
+	if (participant->on_snapshot) {
+		participant->start = START_CONTINUE;
+		return left_snapshot_check(participant, request->uuid, error);
+	}
 	if (participant->disk->hold) {
 		if (restoring)
 			participant->start = START_RESUME;
@@ -424,12 +434,15 @@ static struct disk_record record_in_session(const struct participant *participan
 
 	if (participant->start == START_FRESH && participant->disk->hold)
 		record_clear_hold(&after);
+	after.domain_revisions_set = participant->item->has_revisions;
+	after.domain_revisions = participant->item->revisions;
+	/* Whatever ends this session, the snapshot still stands on the scratch. */
+	if (participant->on_snapshot)
+		return after;
 	after.fate = participant->armed || after.commit_at_release ? FATE_ARMED
 		     : wants_leftovers_sealed(participant)         ? FATE_LEFTOVER
 								   : FATE_DISCARD;
 	after.fate_torn = false;
-	after.domain_revisions_set = participant->item->has_revisions;
-	after.domain_revisions = participant->item->revisions;
 	return after;
 }
 
@@ -487,6 +500,16 @@ static int prepare_participant(struct participant *participant, struct sentence 
 	return r < 0 ? report_context(error, r, "disk '%s': ", disk->name) : 0;
 }
 
+/* What the domain's source is when nothing stands between it and the disk. */
+static char *source_of(const struct participant *participant)
+{
+	const struct disk *disk = participant->disk;
+
+	if (participant->on_snapshot)
+		return format_text("%s/%s", disk->disks->options->mount, disk->name);
+	return participant->item->source ? strdup(participant->item->source) : NULL;
+}
+
 static int record_session(struct participant *participant, const struct session_request *request,
 			  struct sentence *error)
 {
@@ -505,7 +528,7 @@ static int record_session(struct participant *participant, const struct session_
 	session->is_watched =
 		domain_file_look(request->domain, version) == 0 && domain_file_is_same(version, request->config);
 	session->mount = handover_mount(disk->disks->handover)->id;
-	session->source = participant->item->source ? strdup(participant->item->source) : NULL;
+	session->source = source_of(participant);
 	session->since = time(NULL);
 	session->armed = participant->armed;
 	session->keeps_leftover = wants_leftovers_sealed(participant);
@@ -535,6 +558,10 @@ static int record_session(struct participant *participant, const struct session_
 		free(old);
 	}
 	log_debug("disk", "prepare '%s': session of domain %s recorded", disk->name, request->uuid);
+	if (participant->on_snapshot)
+		log_info(
+			"disk '%s': domain '%s' goes on with the external snapshot '%s' that was left on it; nothing reverts until 'virsh blockcommit' has taken that back",
+			disk->name, request->domain, participant->item->name);
 	return 0;
 }
 

@@ -65,7 +65,7 @@ promise "a shared disk" misfit "<shareable/>" "" "<shareable/>"
 promise "a disk that is being copied" misfit "being copied elsewhere (<mirror>)" "" "<mirror type='file' job='copy'><source file='/srv/copy'/></mirror>"
 
 chain() {
-	begin "<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/srv/other/b.s1'/>$1<target dev='vdb'/></disk>" vda vdb
+	begin "<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='${2:-/srv/other/b.s1}'/>$1<target dev='vdb'/></disk>" vda vdb
 }
 
 file_of() {
@@ -76,6 +76,8 @@ left_snapshots() {
 	refuses chain "$(file_of /srv/vm/b.qcow2)"
 	says "disk 'vdb': its source '/srv/other/b.s1' is an external snapshot that was left behind, on '/srv/vm/b.qcow2'"
 	says "'qemu-img commit -f qcow2 -b /srv/vm/b.qcow2 /srv/other/b.s1' and 'revertctl commit b.qcow2'"
+	refuses chain "$(file_of /srv/vm/b.qcow2)" /srv/vm/b.s1
+	says "or, to keep it, remove only <backingStore>, start the domain, 'revertctl commit-once d' and 'virsh blockcommit d vdb --active --pivot --base /srv/vm/b.qcow2'"
 	refuses chain "$(file_of /srv/other/b.s0 "$(file_of /srv/vm/b.qcow2)")"
 	says "left behind, on '/srv/vm/b.qcow2'"
 	refuses chain "$(file_of /srv/other/x)"

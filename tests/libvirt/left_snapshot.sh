@@ -62,21 +62,27 @@ dropped() {
 }
 promise "the way that drops a left snapshot: the disk reverts as ever" dropped
 
-outside() {
+# The content from then on, once the session has ended.
+is_kept() {
+	wait_until 20 job_is_done web1.qcow2
+	wait_until 10 at_rest web1.qcow2
+	image_reads web1.qcow2 qcow2 1M 64k 7
+	image_reads web1.qcow2 qcow2 2M 64k 8
+	starts_with web1 vda 2M 64k 8
+}
+
+# A new image, as it was in the beginning.
+anew() {
+	virsh -q undefine web1 >&2
+	ctl "unprotect web1.qcow2"
+	rm "$IMAGES/web1.qcow2"
+	make_image web1.qcow2 qcow2 8M 1
+}
+
+kept_from_outside() {
 	install -d -o libvirt-qemu "$WORK/outside"
 	left_snapshot --diskspec "vda,file=$WORK/outside/s1"
 	named "$WORK/outside/s1"
-	edit_source
-	starts_with web1 vda 0 8M 1
-	rm "$WORK/outside/s1"
-	ctl "delete web1.qcow2 $(points web1.qcow2)"
-	wait_until 10 at_rest web1.qcow2
-}
-promise "a snapshot whose file lies outside the mount is named, too" outside
-
-kept() {
-	left_snapshot
-	named "$MNT/web1.backup"
 	$(command_of 'qemu-img' 1) >&2
 	$(command_of 'revertctl' 1) >&2
 	edit_source
@@ -86,11 +92,118 @@ kept() {
 	guest_io web1 vda 'read -P 1 3M 5M'
 	guest_io web1 vda 'write -P 9 0 8M'
 	destroy_domain web1
-	rm "$MNT/web1.backup"
-	wait_until 20 job_is_done web1.qcow2
-	wait_until 10 at_rest web1.qcow2
-	image_reads web1.qcow2 qcow2 1M 64k 7
-	image_reads web1.qcow2 qcow2 2M 64k 8
-	starts_with web1 vda 2M 64k 8
+	is_kept
 }
-promise "the way that keeps what a left snapshot has: it is the disk's content from then on" kept
+promise "the way that keeps what a left snapshot outside the mount has: it is the disk's content from then on" kept_from_outside
+
+# Without the <backingStore>, with the source as it is.
+edit_chain() {
+	virsh dumpxml --inactive web1 | sed '/<backingStore/,/<.backingStore>/d' >"$WORK/chain.xml"
+	virsh -q define "$WORK/chain.xml" >&2
+}
+
+reads_all() {
+	guest_io web1 vda 'read -P 7 1M 64k'
+	guest_io web1 vda 'read -P 8 2M 64k'
+	guest_io web1 vda 'read -P 1 3M 4M'
+}
+
+goes_on() {
+	anew
+	before=$(image_state web1.qcow2)
+	left_snapshot
+	named "$MNT/web1.backup"
+	edit_chain
+	# Each end leaves it undecided, also a crash of the host, and the domain goes on with it.
+	start_domain web1
+	hook_log_says "web1: prepare: vda 'web1.qcow2': continued"
+	reads_all
+	guest_io web1 vda 'write -P 9 7M 64k'
+	guest_io web1 vda 'flush'
+	destroy_domain web1
+	same "$(status_of web1.qcow2 .kept)" undecided
+	start_domain web1
+	crash_host
+	restart_daemon && start_libvirt
+	start_domain web1
+	reads_all
+	guest_io web1 vda 'read -P 9 7M 64k'
+	same "$(image_state web1.qcow2)" "$before"
+}
+promise "a domain that is started on a left snapshot goes on with it, and with what it stands on" goes_on
+
+committed_back() {
+	$(command_of 'revertctl' 1) >&2
+	$(command_of 'virsh blockcommit' 1) >&2
+	virsh dumpxml web1 | grep -q "<source file='$MNT/web1.qcow2'"
+	reads_all
+	shutdown_domain web1
+	hook_log_says "web1: release (shutdown): vda 'web1.qcow2': committed"
+	rm "$MNT/web1.backup"
+	is_kept
+	image_reads web1.qcow2 qcow2 7M 64k 9
+}
+promise "the way that keeps what a left snapshot has: it is the disk's content from then on" committed_back
+
+committed_back_and_reverted() {
+	anew
+	before=$(image_state web1.qcow2)
+	left_snapshot
+	edit_chain
+	start_domain web1
+	virsh -q blockcommit web1 vda --active --pivot --base "$MNT/web1.qcow2" >&2
+	destroy_domain web1
+	rm "$MNT/web1.backup"
+	at_rest web1.qcow2
+	starts_with web1 vda 0 8M 1
+	same "$(image_state web1.qcow2)" "$before"
+}
+promise "... and without commit-once the disk reverts when that session ends" committed_back_and_reverted
+
+# too_late WORDS: the domain does not start, and one sentence says why.
+too_late() {
+	refuses virsh -q start web1
+	same "$(grep -c 'revertfs: ' "$WORK/refusal")" 1
+	says "revertfs: 'web1.backup' is an external snapshot that was left on the disk 'web1.qcow2', which was reset or started since"
+	says "set the domain's source back to '$MNT/web1.qcow2' with 'virsh edit', and remove the file"
+}
+
+stale() {
+	left_snapshot
+	edit_chain
+	ctl 'reset web1.qcow2'
+	too_late
+	# Another snapshot was left since: not the one that the XML names.
+	mv "$IMAGES/web1.backup" "$WORK/stale"
+	left_snapshot
+	edit_chain
+	rm "$IMAGES/web1.backup"
+	mv "$WORK/stale" "$IMAGES/web1.backup"
+	too_late
+	# Another domain's.
+	virsh -q undefine web1 >&2
+	define_domain web1 "$(uuid_of 2)" "$(disk vda "$MNT/web1.backup")"
+	too_late
+	same "$(status_of web1.qcow2 .kept)" undecided
+	rm "$IMAGES/web1.backup"
+	virsh -q undefine web1 >&2
+	ctl 'reset web1.qcow2'
+}
+promise "a domain does not go on with a snapshot of what is no longer there" stale
+
+# A file that names another one is not started on: libvirt would follow it.
+rewritten() {
+	echo secret >"$WORK/secret"
+	left_snapshot
+	edit_chain
+	cp "$IMAGES/web1.backup" "$WORK/as-it-was"
+	for backing in "raw $WORK/secret" "raw $MNT/web1.qcow2" "qcow2 $MNT/nothing"; do
+		qemu-img rebase -u -f qcow2 -F "${backing%% *}" -b "${backing#* }" "$IMAGES/web1.backup"
+		refuses virsh -q start web1
+		says "revertfs: image 'web1.backup' has a backing file"
+		cat "$WORK/as-it-was" >"$IMAGES/web1.backup"
+	done
+	start_domain web1
+	destroy_domain web1
+}
+promise "a snapshot whose header names another file is not started on" rewritten

@@ -360,6 +360,10 @@ TEST(an_external_snapshot_on_a_served_disk_is_refused_with_both_ways_back)
 						  "<backingStore><source file='/srv/vm//sub/a'/></backingStore>"),
 				  .json = ENTRY("vda") },
 		"'/srv/vm/a.s1' is an external snapshot that was left behind, on '/srv/vm/sub/a': set");
+	refused((struct example){ .disks = DISK_X("type='file'", "type='qcow2'", "file='/srv/vm/a.s1'", "vda",
+						  "<backingStore><source file='/srv/vm/a'/></backingStore>"),
+				  .json = ENTRY("vda") },
+		"'virsh blockcommit win10 vda --active --pivot --base /srv/vm/a'");
 	refused((struct example){ .disks = DISK_X("type='file'", "type='qcow2'", "file='/elsewhere/s1'", "vda",
 						  "<backingStore><source file='/srv/vm/sub/a'/></backingStore>"),
 				  .json = ENTRY("vda") },
