@@ -14,7 +14,7 @@ start_daemon || fail "the daemon starts"
 # Each promise begins with the disk as new, under another image of the same content, and no announcement.
 anew() {
 	stop_daemon
-	rm -rf "$STATE"
+	rm -rf "$STATE" "$IMAGES/d.img"
 	cp "$WORK/before.raw" "$IMAGES/d.img"
 	start_daemon
 	ctl 'protect d.img'
