@@ -289,6 +289,30 @@ static bool is_stuck(struct program *program)
 	return now - program->last_progress_ms > (uint64_t)program->timeout_s * 1000;
 }
 
+static void signal_all(const struct program *program, int signal)
+{
+	kill(program->pid, signal);
+	if (program->box)
+		kill(-program->pid, signal);
+}
+
+/* As the watch's `check` says; negative: the run is to be stopped. */
+static int let_go_on(struct program *program)
+{
+	int r = program->watch && program->watch->check ? program->watch->check(program->watch->context) : 0;
+
+	if (r < 0)
+		return -ECANCELED;
+	if ((r > 0) != program->stands_still) {
+		program->stands_still = r > 0;
+		log_debug("job", "%s (%d) %s", program->title, (int)program->pid, r > 0 ? "stands still" : "goes on");
+		signal_all(program, r > 0 ? SIGSTOP : SIGCONT);
+	}
+	if (program->stands_still)
+		program->last_progress_ms = monotonic_ms();
+	return 0;
+}
+
 /*
  * Read the child's stdout and stderr until it has closed both: 0. After -ECANCELED, -ETIMEDOUT,
  * -ENOMEM or an error of poll(2) the caller must kill the child.
@@ -316,17 +340,12 @@ static int attend(struct program *program)
 		}
 		if (polled[1].revents && take_complaint(program) < 0)
 			polled[1].fd = -1;
+		if (let_go_on(program) < 0)
+			return -ECANCELED;
 		if (is_stuck(program))
 			return -ETIMEDOUT;
 	}
 	return 0;
-}
-
-static void kill_all(const struct program *program)
-{
-	kill(program->pid, SIGKILL);
-	if (program->box)
-		kill(-program->pid, SIGKILL);
 }
 
 /*
@@ -341,7 +360,7 @@ static bool has_ended(const struct program *program, bool wait, int *ret_status)
 		return errno != EINTR;
 	if (info.si_pid == 0)
 		return false;
-	kill_all(program);
+	signal_all(program, SIGKILL);
 	return waitpid(program->pid, ret_status, 0) == program->pid;
 }
 
@@ -363,7 +382,7 @@ static int reap(struct program *program, bool patient, int *ret_status)
 		if (!patient && monotonic_ms() > deadline)
 			break;
 		if (patient && is_stuck(program)) {
-			kill_all(program);
+			signal_all(program, SIGKILL);
 			patient = false;
 			deadline = monotonic_ms() + REAP_MS;
 		}
@@ -437,7 +456,7 @@ static int attend_to_the_end(struct program *program, struct sentence *error)
 	int r = attend(program), status = W_EXITCODE(1, 0);
 
 	if (r < 0)
-		kill_all(program);
+		signal_all(program, SIGKILL);
 	if (reap(program, r == 0, &status) < 0)
 		return report(error, -ETIMEDOUT, "%s (pid %d) hangs and cannot be killed; look at the storage below it",
 			      program->title, (int)program->pid);

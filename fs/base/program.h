@@ -28,10 +28,15 @@
 #define PROGRAM_FIRST_FD 3 /* the number that the first handed-over file has in the child */
 #define PROGRAM_COMPLAINT_MAX 600
 
-/* How a long run reports its progress, and how it is stopped. */
+/*
+ * How a long run reports its progress, and how it is stopped. `check`, or NULL, is asked twice a
+ * second: 0; 1 to have the child stand still until it is 0 again, however long that takes; a
+ * negative errno to stop the run (-ECANCELED).
+ */
 struct program_watch {
 	int stop_fd; /* an eventfd: readable means stop; -1: cannot be stopped */
 	void (*progress)(void *context, double percent);
+	int (*check)(void *context);
 	void *context;
 };
 
@@ -71,6 +76,7 @@ struct program {
 	char complaint[PROGRAM_COMPLAINT_MAX + 1];
 	size_t complaint_length;
 	uint64_t started_ms, last_progress_ms;
+	bool stands_still;
 	unsigned long long work; /* CPU time and bytes, from /proc, when last looked at */
 };
 

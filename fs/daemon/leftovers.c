@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "entries.h"
+#include "image_stamp.h"
 #include "io.h"
 #include "layer.h"
 #include "lock.h"
@@ -102,7 +103,8 @@ static void remove_unrecorded_file(struct disks *disks, const char *name)
 	else if (layer)
 		return;
 	else if (layer_id_is_valid(id) &&
-		 (entry_has_suffix(name, LAYER_BLANK_SUFFIX) || entry_has_suffix(name, LAYER_HEADER_SUFFIX)))
+		 (entry_has_suffix(name, LAYER_BLANK_SUFFIX) || entry_has_suffix(name, LAYER_HEADER_SUFFIX) ||
+		  entry_has_suffix(name, LAYER_SPAN_SUFFIX)))
 		remove_file(disks, name, "there is no such layer");
 	else
 		put_away(disks, name);
@@ -155,6 +157,18 @@ static struct layer *first_unreached(struct disks *disks)
 	return layer;
 }
 
+/*
+ * Then its data is in its parent (fold.c). Over an image that has been changed it was not folded, but
+ * was to be given up (renew.c).
+ */
+static bool was_folded(const struct layer *layer)
+{
+	struct image_stamp now;
+
+	return layer->record.state == LAYER_FOLDING &&
+	       (!layer->parent->record.image || image_compare(layer->parent, false, &now) == IMAGE_SAME);
+}
+
 static void remove_unreached(struct disks *disks)
 {
 	struct layer *layer;
@@ -163,8 +177,7 @@ static void remove_unreached(struct disks *disks)
 		CLEANUP(freep) char *file = layer_file_name(layer->record.id, LAYER_FILE_SUFFIX);
 
 		log_debug("disk", "start: layer %s is removed: nothing reaches it", layer->record.id);
-		/* The data of a layer that was folding is in its parent (fold.c). */
-		if (file && !layer->record.image && layer->record.state == LAYER_SEALED)
+		if (file && !layer->record.image && !was_folded(layer))
 			put_away(disks, file);
 		if (layer_remove(layer) < 0) {
 			log_warning("layer %s is not needed and cannot be removed; the next start tries again",

@@ -30,6 +30,7 @@
 #include "foldable.h"
 #include "gc.h"
 #include "housekeeper.h"
+#include "layer.h"
 #include "lock.h"
 #include "log.h"
 #include "patience.h"
@@ -52,7 +53,8 @@ static void end_job_locked(struct disk *disk)
 
 /*
  * Whether the disk's fold may run now. The job of a disk that has nothing left to fold ends; as
- * long as clones are to be moved on, that is not known.
+ * long as clones are to be moved on, that is not known. One that waited for the beat of its last
+ * run (disk/beat.h) could not yield.
  */
 static bool may_run_locked(struct disk *disk, uint64_t now, struct layer **ret_layer)
 {
@@ -64,7 +66,7 @@ static bool may_run_locked(struct disk *disk, uint64_t now, struct layer **ret_l
 		end_job_locked(disk);
 		return false;
 	}
-	return !fold_has_rival_locked(*ret_layer) && fold_may_begin_locked(*ret_layer);
+	return !(*ret_layer)->beating && !fold_has_rival_locked(*ret_layer) && fold_may_begin_locked(*ret_layer);
 }
 
 static void begin_fold_locked(struct disk *disk, struct layer *layer, uint64_t now)
@@ -351,12 +353,21 @@ static void ask_all_to_stop_locked(struct disks *disks)
 	pthread_cond_broadcast(&disks->queued);
 }
 
+/* A fold has not waited for the thread that renews its span (disk/beat.h). */
+static void await_beats(struct disks *disks)
+{
+	LOCKED (&disks->lock)
+		for (struct layer *layer = disks->layers; layer; layer = layer->next)
+			layer_await_beat_locked(layer);
+}
+
 void workers_stop(struct disks *disks)
 {
 	LOCKED (&disks->lock)
 		ask_all_to_stop_locked(disks);
 	for (unsigned i = 0; i < disks->worker_count; i++)
 		pthread_join(disks->workers[i], NULL);
+	await_beats(disks);
 	free(disks->workers);
 	disks->workers = NULL;
 	disks->worker_count = 0;

@@ -6,10 +6,11 @@
  *      gives another backing file                  qemu-img; it is kept in lost/, and its disk gets
  *                                                  a fresh scratch
  *      ... and whether the parent can take it      else nothing begins (writable.h)
- *   1. the layer's record says `folding`           from here on the parent alone means nothing, and
+ *   1. the span in which an image may be written is recorded (beat.c); the layer's record says
+ *      `folding`                                   from here on the parent alone means nothing, and
  *                                                  nothing may choose it
  *   2. mend a parent that a QEMU died with;        through the layer everything reads the same at
- *      qemu-img commit, with the chain given       every moment
+ *      qemu-img commit, with the chain given       every moment; the span is renewed
  *   3. sync the parent; record what an image looks like now
  *   4. the layer's children get the parent named in their headers (rebase.c) and records
  *   5. the layer's names move to the parent
@@ -17,8 +18,8 @@
  *      has the parent as head or hold; a scratch without data is replaced by one on the parent
  *   7. remove the layer's record, then its file
  *
- * After a crash before 6 is done for all disks, the fold begins again at 2: steps that were done
- * change nothing. After 6 nothing reaches the layer, and start-up removes it: a layer that is
+ * After a crash before 6 is done for all disks, the fold begins again at 1, where nobody else has
+ * written the image: steps that were done change nothing. After 6 nothing reaches the layer, and start-up removes it: a layer that is
  * folding and that nothing stands on has been folded.
  *
  * Exclusion: the disk's job is RUNNING meanwhile, so every open and claim over the two layers
@@ -34,6 +35,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "beat.h"
 #include "chain.h"
 #include "foldable.h"
 #include "gc.h"
@@ -138,9 +140,14 @@ static void note_bytes(struct disk *disk, int fd)
 	pthread_mutex_unlock(&disk->disks->lock);
 }
 
+struct run {
+	struct disk *disk;
+	struct beat *beat; /* NULL where the parent is no image: nobody else writes that */
+};
+
 static void note_progress(void *context, double percent)
 {
-	struct disk *disk = context;
+	struct disk *disk = ((struct run *)context)->disk;
 
 	pthread_mutex_lock(&disk->disks->lock);
 	disk->job.percent = percent;
@@ -209,10 +216,49 @@ static int drop_leaks(const struct disk *disk, const struct layer *parent, const
 	return 0;
 }
 
+static int may_write(void *context)
+{
+	const struct run *run = context;
+
+	return run->beat ? beat_check(run->beat) : 0;
+}
+
+static int begin(struct layer *layer, const struct chain *chain, struct run *run, struct sentence *error)
+{
+	int r = layer->parent->record.image ? beat_new(layer, chain->nodes[1].fd, &run->beat) : 0;
+
+	if (r == 0)
+		r = mark_folding(layer);
+	if (r == 0 && run->beat)
+		r = beat_start(run->beat);
+	if (r < 0)
+		return report(error, r, "that it begins cannot be recorded: %s", error_text(r));
+	log_debug("job", "fold '%s': 1 layer %s recorded as folding", run->disk->name, layer->record.id);
+	return 0;
+}
+
+/* With the beat running, where there is one. */
+static int write_parent(struct run *run, const struct layer *layer, const struct chain *chain, bool again,
+			struct sentence *error)
+{
+	const struct disk *disk = run->disk;
+	struct program_watch watch = {
+		.stop_fd = disk->job.stop_fd, .progress = note_progress, .check = may_write, .context = run
+	};
+	int r = writable_mend(disk, layer->parent, chain, &watch, error), beat;
+
+	if (r == 0)
+		r = qemu_img_commit(disk->disks->options, chain->nodes, chain->length, &watch, error);
+	if (r == 0 && again && layer->parent->record.format == FORMAT_QCOW2)
+		r = drop_leaks(disk, layer->parent, chain, &watch);
+	beat = r < 0 ? may_write(run) : 0;
+	return beat < 0 ? report(error, beat, "that it goes on cannot be recorded: %s", error_text(beat)) : r;
+}
+
 static int copy_into_parent(struct disk *disk, struct layer *layer, struct sentence *error)
 {
 	CLEANUP(chain_close) struct chain chain = { 0 };
-	struct program_watch watch = { .stop_fd = disk->job.stop_fd, .progress = note_progress, .context = disk };
+	struct run run = { .disk = disk };
 	bool again = layer->record.state == LAYER_FOLDING;
 	int r = check_parent_is_idle(layer->parent, error);
 
@@ -230,16 +276,10 @@ static int copy_into_parent(struct disk *disk, struct layer *layer, struct sente
 	if (r < 0)
 		return r;
 	note_bytes(disk, chain.nodes[0].fd);
-	r = mark_folding(layer);
-	if (r < 0)
-		return report(error, r, "that it begins cannot be recorded: %s", error_text(r));
-	log_debug("job", "fold '%s': 1 layer %s recorded as folding", disk->name, layer->record.id);
-	r = writable_mend(disk, layer->parent, &chain, &watch, error);
-	if (r < 0)
-		return r;
-	r = qemu_img_commit(disk->disks->options, chain.nodes, chain.length, &watch, error);
-	if (r == 0 && again && layer->parent->record.format == FORMAT_QCOW2)
-		r = drop_leaks(disk, layer->parent, &chain, &watch);
+	r = begin(layer, &chain, &run, error);
+	if (r == 0)
+		r = write_parent(&run, layer, &chain, again, error);
+	beat_endp(&run.beat);
 	if (r < 0)
 		return r;
 	log_debug("job", "fold '%s': 2 copied into %s", disk->name, layer->parent->record.id);

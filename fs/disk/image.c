@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "beat.h"
+#include "beat.h"
 #include "claim.h"
 #include "dependants.h"
 #include "image_mark.h"
@@ -205,15 +207,41 @@ static int take_content(struct disk *disk, struct layer_record *now, struct sent
 
 /* --- what a verb asks ------------------------------------------------------------------------- */
 
-static bool is_being_folded(struct disks *disks, const struct layer *root)
+/* The layer that is being folded into the image, or was before a crash: a reference, or NULL. */
+static struct layer *find_folding(const struct layer *root)
 {
-	bool folding = false;
+	struct layer *layer;
 
-	pthread_mutex_lock(&disks->lock);
-	for (const struct layer *layer = disks->layers; layer && !folding; layer = layer->next)
-		folding = layer->parent == root && layer->record.state == LAYER_FOLDING;
-	pthread_mutex_unlock(&disks->lock);
-	return folding;
+	pthread_mutex_lock(&root->disks->lock);
+	for (layer = root->disks->layers; layer; layer = layer->next)
+		if (layer->parent == root && layer->record.state == LAYER_FOLDING)
+			break;
+	if (layer)
+		layer_get_locked(layer);
+	pthread_mutex_unlock(&root->disks->lock);
+	return layer;
+}
+
+/*
+ * Through the layer everything reads right over what the image was before, and over any mixture of
+ * that and of the layer; over nothing else.
+ */
+static int refuse_folding(const struct disk *disk, const struct layer *folding, struct sentence *error)
+{
+	return report(
+		error, -EBUSY,
+		"disk '%s': its image was written or put back while layer %s was not yet folded into it, so that fold does not go on; "
+		"'set %s image=unchanged' lets it go on, which is right if the image is as it was before that fold or in the middle of it; "
+		"over any other content 'set %s image=new' gives up what stands on it, which goes to lost/",
+		disk->name, folding->record.id, disk->name, disk->name);
+}
+
+/* As image_compare(); what the fold has written is no change. `folding` may be NULL. */
+static int compare(struct layer *root, const struct layer *folding, struct image_stamp *ret_stamp)
+{
+	int state = image_compare(root, false, ret_stamp);
+
+	return state == IMAGE_CHANGED && folding && beat_explains(folding, &ret_stamp->modified) ? IMAGE_SAME : state;
 }
 
 /*
@@ -258,11 +286,11 @@ int image_take(struct disk *disk, struct sentence *error)
 }
 
 /* Somebody changed it; another disk of the image may have taken it by now. */
-static int look_again(struct disk *disk, bool scratch_depends, struct sentence *error)
+static int look_again(struct disk *disk, const struct layer *folding, bool scratch_depends, struct sentence *error)
 {
 	struct layer *root = disk->root;
 	struct layer_record now = { 0 };
-	int state = image_compare(root, is_being_folded(disk->disks, root), &now.stamp), r;
+	int state = compare(root, folding, &now.stamp), r;
 	bool replaced = state == IMAGE_REPLACED, others = false;
 	struct dependant other;
 
@@ -271,6 +299,8 @@ static int look_again(struct disk *disk, bool scratch_depends, struct sentence *
 			      error_text(state));
 	if (state == IMAGE_SAME)
 		return 0;
+	if (folding)
+		return refuse_folding(disk, folding, error);
 	r = other_format_refuse(disk, error);
 	if (r < 0)
 		return r;
@@ -292,7 +322,7 @@ static int look_again(struct disk *disk, bool scratch_depends, struct sentence *
 
 int image_check(struct disk *disk, bool scratch_depends, struct sentence *error)
 {
-	struct layer *root = disk->root;
+	struct layer *root = disk->root, *folding;
 	struct image_stamp now;
 	struct sentence why;
 	int r = image_mark_check(root, disk->name, error);
@@ -302,11 +332,13 @@ int image_check(struct disk *disk, bool scratch_depends, struct sentence *error)
 	r = scratch_depends && disk->scratch ? scratch_check_image(disk->scratch, &why) : 0;
 	if (r < 0)
 		return report(error, -EBUSY, "disk '%s': %s; 'reset %s' gives it up", disk->name, why.text, disk->name);
-	if (image_compare(root, is_being_folded(disk->disks, root), &now) == IMAGE_SAME)
-		return 0;
-	begin_renewing(root);
-	r = look_again(disk, scratch_depends, error);
-	end_renewing(root);
+	folding = find_folding(root);
+	if (compare(root, folding, &now) != IMAGE_SAME) {
+		begin_renewing(root);
+		r = look_again(disk, folding, scratch_depends, error);
+		end_renewing(root);
+	}
+	layer_put(folding);
 	return r;
 }
 

@@ -9,6 +9,9 @@
  *   changed or replaced, and something  refused: `set image=` has the ways out
  *   does
  *
+ * In the middle of a fold, where it was cut short, what the fold has written is no change (beat.h).
+ * Any other is refused: the layer reads right over what it is folded into and over nothing else.
+ *
  * Verbs of disks that share the image may come to it at the same time; each does the same.
  */
 #ifndef REVERTFS_DISK_IMAGE_H

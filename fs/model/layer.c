@@ -429,14 +429,24 @@ int layer_to_lost(struct layer *layer)
 	return r;
 }
 
+void layer_await_beat_locked(struct layer *layer)
+{
+	while (layer->beating)
+		pthread_cond_wait(&layer->disks->changed, &layer->disks->lock);
+}
+
 int layer_remove(struct layer *layer)
 {
-	static const char *const suffixes[] = { LAYER_FILE_SUFFIX, LAYER_BLANK_SUFFIX, LAYER_HEADER_SUFFIX };
+	static const char *const suffixes[] = { LAYER_FILE_SUFFIX, LAYER_BLANK_SUFFIX, LAYER_HEADER_SUFFIX,
+						LAYER_SPAN_SUFFIX };
 	CLEANUP(freep) char *record = layer_file_name(layer->record.id, LAYER_RECORD_SUFFIX);
 	struct disks *disks = layer->disks;
 	struct layer *root = NULL;
-	int r = record ? state_check(disks, NULL) : -ENOMEM;
+	int r;
 
+	LOCKED (&disks->lock)
+		layer_await_beat_locked(layer);
+	r = record ? state_check(disks, NULL) : -ENOMEM;
 	if (r == 0 && layer->record.image)
 		image_mark_forget(layer);
 	if (r == 0)

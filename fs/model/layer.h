@@ -90,6 +90,9 @@ const char *layer_find_name_locked(const struct layer *layer, const char *disk, 
 /* Move the layer's file to lost/. The caller removes the layer then. */
 int layer_to_lost(struct layer *layer);
 
+/* Wait until no thread renews the layer's span (disk/beat.h): a sync at most. */
+void layer_await_beat_locked(struct layer *layer);
+
 /*
  * Remove a layer that nothing stands on: the record, then the files, then from the tree; the
  * image's mark goes with the last one (image_mark.h). After an error the layer stays in the tree.
@@ -120,6 +123,7 @@ void layer_forget_labels_locked(struct disk *disk);
 #define LAYER_FILE_SUFFIX ".qcow2"
 #define LAYER_BLANK_SUFFIX ".template"
 #define LAYER_HEADER_SUFFIX ".header"
+#define LAYER_SPAN_SUFFIX ".span"
 
 char *layer_file_name(const char *id, const char *suffix);
 

@@ -58,6 +58,7 @@ struct layer {
 	unsigned mark_needs;        /* of a root: layers about to be recorded on it (image_mark.h) */
 	bool marking;               /* ... a thread writes its image's mark, or takes it away */
 	bool copy_told, unmarked_told;
+	bool beating;  /* a thread renews its span (disk/beat.h) */
 	bool given_up; /* only a fold needs it: gc_given_up() looks at it when the fold has ended */
 	/*
 	 * Of a root: what its image looked like when it was last looked at, with the read bits that

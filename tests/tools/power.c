@@ -103,7 +103,7 @@ static const struct entry *find(const struct entries *entries, const char *name)
 	return NULL;
 }
 
-/* A mixture: whole blocks of the live file over what the medium had. */
+/* A mixture: whole blocks of the live file over what the medium had, at the live file's times. */
 static int mix(int live, int to)
 {
 	struct stat now, was;
@@ -118,7 +118,7 @@ static int mix(int live, int to)
 		if (n < 0 || (coin() && pwrite(to, block, (size_t)n, at) != n))
 			return -1;
 	}
-	return 0;
+	return futimens(to, (struct timespec[2]){ now.st_atim, now.st_mtim });
 }
 
 /* What a file is after the cut, written to `to`. `live` is -1 when nothing but the store has it. */
