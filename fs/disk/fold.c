@@ -269,7 +269,7 @@ static int copy_into_parent(struct disk *disk, struct layer *layer, struct sente
 	r = layer_check_header(layer, chain.nodes[0].fd, layer->parent, error);
 	if (r < 0)
 		return r;
-	r = writable_check(layer, chain.nodes[1].fd, again, error);
+	r = writable_check(layer, &chain, again, error);
 	if (r < 0)
 		return r;
 	r = check_space(disk, layer, &chain, error);

@@ -167,6 +167,8 @@ static int set_size(struct disk *disk, const char *value, struct sentence *error
 		r = disk_check_not_held(disk, error);
 	if (r == 0 && parse_size(value, &size) < 0)
 		r = report(error, -EINVAL, "size must be a number of bytes, or one with K, M, G or T");
+	if (r == 0)
+		r = image_check(disk, disk->scratch && scratch_is_dirty(disk->scratch), error);
 	return r < 0 ? r : grow(disk, size, error);
 }
 

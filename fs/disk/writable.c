@@ -103,11 +103,28 @@ int writable_check_size(const struct layer *layer, int fd, uint64_t size, struct
 		     : 0;
 }
 
-int writable_check(const struct layer *layer, int fd, bool again, struct sentence *error)
+/* A file of ours. */
+static int check_layer(const struct layer *layer, int fd, struct sentence *error)
+{
+	struct qcow2_header header = { 0 };
+	int r = qcow2_read_header(fd, &header, error);
+
+	if (r != 0 || !qcow2_is_corrupt(&header))
+		return r;
+	return report(error, -EBADMSG,
+		      "QEMU has marked the file of layer %s corrupt, and does not open it for writing; "
+		      "'export' copies what it reads as",
+		      layer->record.id);
+}
+
+int writable_check(const struct layer *layer, const struct chain *chain, bool again, struct sentence *error)
 {
 	struct layer *parent = layer->parent;
-	int r = parent->record.image ? check_image(parent, fd, again, error) : 0;
+	int fd = chain->nodes[1].fd;
+	int r = check_layer(layer, chain->nodes[0].fd, error);
 
+	if (r == 0)
+		r = parent->record.image ? check_image(parent, fd, again, error) : check_layer(parent, fd, error);
 	return r == 0 ? writable_check_size(parent, fd, layer->record.virtual_size, error) : r;
 }
 

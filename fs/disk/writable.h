@@ -10,12 +10,12 @@
 #include "program.h"
 
 /*
- * Whether a layer can be folded into its parent, whose file is open as `fd`: it may be written, and
- * become as large. What is found of an image is remembered (trouble.h). With `again` the fold was
+ * Whether a layer, chain->nodes[0], can be folded into its parent: that may be written, and become
+ * as large. What is found of an image is remembered (trouble.h). With `again` the fold was
  * begun before: then a bitmap in use is what it has left. 0; -EBADMSG, -EOPNOTSUPP, or an error of
  * reading, with a sentence.
  */
-int writable_check(const struct layer *layer, int fd, bool again, struct sentence *error);
+int writable_check(const struct layer *layer, const struct chain *chain, bool again, struct sentence *error);
 
 /*
  * The first thing that is done to the parent, chain->nodes[1], of a fold that is recorded: one with

@@ -20,6 +20,7 @@
 #define CLUSTER_BITS_MAX 21 /* QEMU's */
 
 #define INCOMPATIBLE_DIRTY (1ULL << 0)
+#define INCOMPATIBLE_CORRUPT (1ULL << 1)
 #define INCOMPATIBLE_DATA_FILE (1ULL << 2)
 #define INCOMPATIBLE_EXTENDED_L2 (1ULL << 4)
 #define INCOMPATIBLE_KNOWN 0x1fULL /* dirty, corrupt, data file, compression type, extended L2 entries */
@@ -247,6 +248,8 @@ int qcow2_check_scratch(const struct qcow2_header *found, const struct qcow2_hea
 	if (found->l1_length < qcow2_l1_entries(found))
 		return report(error, -EBADMSG, "its virtual size of %llu bytes is more than its L1 table reaches",
 			      (unsigned long long)found->virtual_size);
+	if (found->incompatible & INCOMPATIBLE_CORRUPT)
+		return report(error, -EBADMSG, "QEMU has marked it corrupt");
 	/* A QEMU that was killed has left it so; the next one counts the clusters anew. */
 	if (made->compatible & COMPATIBLE_LAZY_REFCOUNTS)
 		incompatible &= ~INCOMPATIBLE_DIRTY;

@@ -14,8 +14,11 @@ new_image() {
 	qemu_io -f qcow2 -c "write -q -P $2 0 1M" "$IMAGES/$1"
 }
 
+# mark_corrupt FILE: the bit that QEMU sets.
 mark_corrupt() {
-	printf '\x02' | dd of="$IMAGES/$1" bs=1 seek=79 conv=notrunc status=none
+	local features
+	features=$(od -An -tu1 -j79 -N1 "$1")
+	printf %b "\\x$(printf %02x $((features | 2)))" | dd of="$1" bs=1 seek=79 conv=notrunc status=none
 }
 
 # A QEMU dies with the image open, after a write.
@@ -58,7 +61,7 @@ folded() {
 
 corrupt_is_said() {
 	new_image corrupt.qcow2 0x11
-	mark_corrupt corrupt.qcow2
+	mark_corrupt "$IMAGES/corrupt.qcow2"
 	ctl 'protect corrupt.qcow2' | jq -r .warning | grep -F 'is marked corrupt'
 	said_everywhere corrupt.qcow2 'marked corrupt'
 	restart_daemon
@@ -85,11 +88,24 @@ marked_later() {
 	ctl 'set later.qcow2 keep-revisions=1'
 	commit later.qcow2
 	touch -r "$IMAGES/later.qcow2" "$WORK/time"
-	mark_corrupt later.qcow2
+	mark_corrupt "$IMAGES/later.qcow2"
 	touch -r "$WORK/time" "$IMAGES/later.qcow2"
 	ctl 'set later.qcow2 keep-revisions=0'
 	unfolded later.qcow2 'is marked corrupt'
 	said_everywhere later.qcow2 'marked corrupt'
+}
+
+# Layers are QEMU's files, too.
+layer_is_marked() {
+	local layer
+	new_image layer.qcow2 0x11
+	ctl 'protect layer.qcow2'
+	ctl 'set layer.qcow2 keep-revisions=1'
+	commit layer.qcow2
+	layer=$(status_of layer.qcow2 .head)
+	mark_corrupt "$STATE/layers/$layer.qcow2"
+	ctl 'set layer.qcow2 keep-revisions=0'
+	unfolded layer.qcow2 "QEMU has marked the file of layer $layer corrupt"
 }
 
 bitmap_in_use() {
@@ -143,6 +159,7 @@ promise "that an image is marked corrupt is said at protect, at a start, in the 
 promise "nothing is folded into an image that is marked corrupt" corrupt_is_kept_away
 promise "what the sentence says mends it, and then the layer is folded" corrupt_is_mended
 promise "an image that was marked later is found by the fold" marked_later
+promise "a layer that is marked corrupt is not folded either" layer_is_marked
 promise "a bitmap in use is said, keeps folds away, and can be removed" bitmap_in_use
 promise "other bitmaps keep nothing away, and stay valid" other_bitmaps_are_fine
 promise "a bitmap that a fold of ours left in use keeps no fold away" bitmap_of_a_fold

@@ -101,6 +101,7 @@ static int save_layer(void)
 		.becomes_head = true,
 		.domain = "win10",
 		.note = "all updates of November",
+		.trouble = TROUBLE_BITMAP,
 		.consistency = "clean",
 	};
 
@@ -264,6 +265,7 @@ TEST(a_layer_is_loaded_as_it_was_saved)
 	check(loaded.becomes_head);
 	check_str(loaded.domain, "win10");
 	check_str(loaded.note, "all updates of November");
+	check_int(loaded.trouble, TROUBLE_BITMAP);
 	check_str(loaded.consistency, "clean");
 	record_clear_layer(&loaded);
 }

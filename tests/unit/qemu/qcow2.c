@@ -335,6 +335,7 @@ TEST(only_a_scratch_with_lazy_refcounts_may_be_dirty)
 	check_int(qcow2_check_scratch(&found, &made, &why), 0);
 	found.incompatible |= 2;
 	check_errno(qcow2_check_scratch(&found, &made, &why), EBADMSG);
+	check_contains(why.text, "marked it corrupt");
 	made = header_of("-o " SAME " -b " BACKING " -F raw");
 	found = made;
 	found.incompatible |= 1;
