@@ -40,6 +40,7 @@ static void keep_unsynced(struct disk *disk, const struct session_record *sessio
 	struct sentence why = { "" };
 
 	after->fate = FATE_UNSYNCED;
+	snprintf(after->fate_uuid, sizeof(after->fate_uuid), "%s", session->uuid);
 	after->fate_torn = qemu_img_check(disk->disks->options, disk->scratch->fd, &why) < 0;
 	log_warning(
 		"disk '%s': the host crashed while domain '%s' ran, whose file may have been edited meanwhile: what it had written, %llu bytes%s%s, waits for its next start, which sees whether that is to be kept",

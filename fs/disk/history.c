@@ -16,7 +16,9 @@
 #include "gc.h"
 #include "disk.h"
 #include "image.h"
+#include "io.h"
 #include "layer.h"
+#include "lock.h"
 #include "log.h"
 #include "scratch.h"
 #include "seal.h"
@@ -118,6 +120,20 @@ static int check_may_seal(struct disk *disk, struct sentence *error)
 	return r < 0 ? r : image_check(disk, scratch_is_dirty(disk->scratch), error);
 }
 
+/*
+ * What a crash of the host has left of a session without a sync may lack any of its writes: it
+ * becomes no head.
+ */
+static int check_synced(const struct disk *disk, struct sentence *error)
+{
+	if (disk->record.fate != FATE_UNSYNCED)
+		return 0;
+	return report(
+		error, -EBUSY,
+		"disk '%s': what is in its scratch was never synced before the host crashed: start its domain, which keeps it as %s-TIME where one-shot-commit is true, or give it up with 'reset %s'",
+		disk->name, ASIDE_UNSYNCED, disk->name);
+}
+
 static int commit_claimed(struct disk *disk, const char *note, struct commit_result *result, struct sentence *error)
 {
 	struct seal seal = { .disk = disk, .kind = SEAL_COMMIT, .note = note, .after = disk->record };
@@ -127,6 +143,9 @@ static int commit_claimed(struct disk *disk, const char *note, struct commit_res
 		return r;
 	if (!scratch_is_dirty(disk->scratch))
 		return 0;
+	r = check_synced(disk, error);
+	if (r < 0)
+		return r;
 	seal.after.fate = FATE_DISCARD;
 	r = seal_scratches(disk->disks, &seal, 1, NULL, NULL, error);
 	if (r < 0)
@@ -158,6 +177,19 @@ int disk_commit(struct disks *disks, const char *name, const char *note, struct 
 	return r;
 }
 
+/*
+ * As arming does (session/arm.c): what the guest has flushed, and so takes for kept, is synced before
+ * disk.json says that it is to be kept.
+ */
+static int sync_session(struct disk *disk)
+{
+	if (!disk->session || !disk->scratch)
+		return 0;
+	LOCKED (&disk->disks->lock)
+		disk->session_may_be_armed = true;
+	return io_sync(scratch_fd(disk->scratch));
+}
+
 int disk_commit_at_release(struct disks *disks, const char *name, struct sentence *error)
 {
 	struct disk_record record;
@@ -168,10 +200,12 @@ int disk_commit_at_release(struct disks *disks, const char *name, struct sentenc
 		return r;
 	record = disk->record;
 	record.commit_at_release = true;
-	if (disk->session && record.fate == FATE_DISCARD)
+	if (disk->session && (record.fate == FATE_DISCARD || record.fate == FATE_EDITED))
 		record.fate = FATE_ARMED;
-	r = disk_save(disk, &record);
+	r = sync_session(disk);
 	if (r < 0)
+		report(error, r, "disk '%s': what its session has written cannot be synced: %s", name, error_text(r));
+	else if ((r = disk_save(disk, &record)) < 0)
 		report(error, r, "disk '%s': its record cannot be written: %s", name, error_text(r));
 	disk_release_claim(disk);
 	return r;
@@ -341,6 +375,9 @@ static int snapshot_claimed(struct disk *disk, const char *snapshot, const char 
 		return r;
 	if (!scratch_is_dirty(disk->scratch))
 		return name_head(disk, snapshot, result, error);
+	r = check_synced(disk, error);
+	if (r < 0)
+		return r;
 	seal.after.fate = FATE_DISCARD;
 	r = seal_scratches(disk->disks, &seal, 1, NULL, NULL, error);
 	if (r < 0)

@@ -135,10 +135,10 @@ struct disk {
 	struct session_record *session;
 	bool session_adopted; /* it began under this daemon, or under an earlier one of this mount */
 	bool session_had_writer;
-	bool session_is_edited; /* the domain's file was: it may be armed (arm.c) */
-	bool session_unsynced;  /* session.json was written or removed, which is not on the medium yet */
-	uint64_t session_since; /* monotonic ms */
-	uint64_t writers_gone;  /* monotonic ms of the last writer's close */
+	bool session_may_be_armed; /* by an edit of the domain's file, or a command that is being done (arm.c) */
+	bool session_unsynced;     /* session.json was written or removed, which is not on the medium yet */
+	uint64_t session_since;    /* monotonic ms */
+	uint64_t writers_gone;     /* monotonic ms of the last writer's close */
 	struct job job;
 	unsigned copies;            /* transfers that read its layers, also those that are not queued yet */
 	const char *copied;         /* the live snapshot that is copied and not yet sealed; NULL: none */

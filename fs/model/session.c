@@ -41,8 +41,8 @@ bool session_is_active_locked(const struct disk *disk)
 
 bool session_is_strict_locked(const struct disk *disk)
 {
-	return !disk->session || disk->session->armed || disk->session_is_edited || disk->hold || disk->record.strict ||
-	       disk->record.fate != FATE_DISCARD || disk->record.commit_at_release;
+	return !disk->session || disk->session->armed || disk->session_may_be_armed || disk->hold ||
+	       disk->record.strict || disk->record.fate != FATE_DISCARD || disk->record.commit_at_release;
 }
 
 static void session_go_on_locked(struct disk *disk)
@@ -102,7 +102,7 @@ void session_end(struct disk *disk)
 
 	LOCKED (&disk->disks->lock) {
 		session = steal_pointer(&disk->session);
-		disk->session_is_edited = false;
+		disk->session_may_be_armed = false;
 		disk->session_unsynced = true;
 		layer_forget_labels_locked(disk);
 		pthread_cond_broadcast(&disk->disks->changed);

@@ -54,7 +54,7 @@ static struct scratch *make_strict(struct disk *disk, const struct note *note)
 		is_there = is_session_of_locked(disk, note->uuid);
 		if (is_there && note->fate == FATE_ARMED)
 			disk->session->armed = true;
-		disk->session_is_edited |= is_there;
+		disk->session_may_be_armed |= is_there;
 	}
 	return is_there ? disk_scratch(disk) : NULL;
 }
@@ -85,8 +85,10 @@ static int keep_claimed(struct disk *disk, const struct scratch *synced, const s
 	*ret_kept = is_session_of_locked(disk, note->uuid) && disk->scratch == synced;
 	if (!*ret_kept)
 		return 0;
-	if (changes_fate(after.fate, note->fate))
+	if (changes_fate(after.fate, note->fate)) {
 		after.fate = note->fate;
+		snprintf(after.fate_uuid, sizeof(after.fate_uuid), "%s", note->uuid);
+	}
 	return write_records(disk, &after, note->version);
 }
 
@@ -120,7 +122,7 @@ static int disarm_claimed(struct disk *disk, const struct session_request *reque
 		after.fate = disk->session->keeps_leftover ? FATE_LEFTOVER : FATE_DISCARD;
 	LOCKED (&disk->disks->lock) {
 		disk->session->armed = false;
-		disk->session_is_edited = false;
+		disk->session_may_be_armed = false;
 	}
 	return write_records(disk, &after, request->config);
 }

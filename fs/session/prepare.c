@@ -181,18 +181,19 @@ static bool wants_leftovers_sealed(const struct participant *participant)
 					       : participant->disk->record.leftover_keep;
 }
 
-/* Of the session no release has come, and the domain's file is another version than it knew. */
-static bool was_edited(const struct disk *disk, const struct session_request *request)
+/* Whether the domain had a session that no release has ended, of which the version of its file is known. */
+static bool had_session(const struct disk *disk, const struct session_request *request)
 {
-	return disk->session && disk->session->config[0] && request->config[0] &&
-	       !domain_file_is_same(request->config, disk->session->config);
+	return disk->session && strcmp(disk->session->uuid, request->uuid) == 0 && disk->session->config[0] &&
+	       request->config[0];
 }
 
 /* Under which name it is sealed aside; NULL: it is not. */
 static const char *prefix_of_leftover(const struct participant *participant, const struct session_request *request)
 {
 	const struct disk_record *record = &participant->disk->record;
-	bool armed = participant->item->armed;
+	/* What the file of another domain says, this domain's does not tell. */
+	bool may_be_armed = participant->item->armed || !is_left_for(participant->disk, request->uuid);
 
 	switch (record->fate) {
 	case FATE_ARMED:
@@ -204,17 +205,18 @@ static const char *prefix_of_leftover(const struct participant *participant, con
 	case FATE_SNAPSHOT:
 		return record->fate_armed ? ASIDE_UNCOMMITTED : NULL;
 	case FATE_EDITED:
-		if (armed)
+		if (may_be_armed)
 			return ASIDE_UNCOMMITTED;
 		break;
 	case FATE_UNSYNCED:
-		if (armed)
+		if (may_be_armed)
 			return ASIDE_UNSYNCED;
 		break;
 	case FATE_LEFTOVER:
 		return ASIDE_CRASH;
 	case FATE_DISCARD:
-		if (armed && was_edited(participant->disk, request))
+		if (participant->item->armed && had_session(participant->disk, request) &&
+		    !domain_file_is_same(request->config, participant->disk->session->config))
 			return ASIDE_UNCOMMITTED;
 		break;
 	}
@@ -258,9 +260,10 @@ static bool is_used_up(const struct participant *participant, const struct sessi
 	if (participant->leftover == LEFT_NOTHING)
 		return false;
 	/* Which version the file had when the host crashed is not known: it may have been this one. */
-	if ((record->fate == FATE_UNSYNCED || record->fate == FATE_EDITED) && !record->consumed[0])
+	if ((record->fate == FATE_UNSYNCED || record->fate == FATE_EDITED) && !record->consumed[0] &&
+	    is_left_for(disk, request->uuid))
 		return true;
-	return disk->session && disk->session->config[0] && request->config[0];
+	return had_session(disk, request);
 }
 
 /*
@@ -546,7 +549,7 @@ static int record_session(struct participant *participant, const struct session_
 	disk->session = session;
 	disk->session_adopted = true;
 	disk->session_had_writer = false;
-	disk->session_is_edited = false;
+	disk->session_may_be_armed = false;
 	disk->session_unsynced = true;
 	disk->session_since = monotonic_ms();
 	disk->wants_next = true;

@@ -35,7 +35,7 @@ static void while_it_is_open(struct disk *disk, const char *name, struct allowed
 		fail("'%s' cannot be written", disk->name);
 	memset(disk->scratch.byte + first, (int)pattern, 8);
 	disk->dirty = true;
-	if (!disk->session.present && disk->fate == FATE_DISCARD)
+	if (!disk->session.present && (disk->fate == FATE_DISCARD || disk->fate == FATE_UNSYNCED))
 		disk->fate = FATE_UNHOOKED;
 	if (expect(allowed, command("snapshot %s %s live=yes", disk->name, name)) == 0)
 		expect_point(disk, name, &disk->scratch);

@@ -51,12 +51,22 @@ struct point {
 	struct content content;
 };
 
-enum fate { FATE_DISCARD, FATE_LEFTOVER, FATE_ARMED, FATE_UNCOMMITTED, FATE_UNHOOKED, FATE_UNDECIDED, FATE_SNAPSHOT };
+enum fate {
+	FATE_DISCARD,
+	FATE_LEFTOVER,
+	FATE_ARMED,
+	FATE_UNCOMMITTED,
+	FATE_UNHOOKED,
+	FATE_UNDECIDED,
+	FATE_SNAPSHOT,
+	FATE_UNSYNCED
+};
 
 struct session {
 	bool present, adopted, had_writer;
 	int domain;
 	bool armed, on_hold, continued;
+	int config; /* which version of the domain's file; 0: not said */
 	int source; /* which path the XML had */
 	double since, writers_gone;
 };

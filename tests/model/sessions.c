@@ -44,12 +44,37 @@ static void plan_start(struct plan *plan, int domain, bool restoring, struct all
 	}
 }
 
-static const char *leftover_prefix(const struct plan *plan)
+static bool has_leftover(const struct plan *plan)
+{
+	return plan->disk->dirty && plan->start != START_CONTINUE;
+}
+
+/* Of the domain's own last session no release has come, and both say which file it was. */
+static bool had_session(const struct plan *plan, int domain, int config)
+{
+	const struct session *session = &plan->disk->session;
+
+	return session->present && session->domain == domain && session->config && config;
+}
+
+static bool is_consumed(const struct plan *plan, int domain, int config)
+{
+	if (!plan->armed)
+		return false;
+	if (config && plan->disk->consumed == config)
+		return true;
+	if (!has_leftover(plan))
+		return false;
+	return had_session(plan, domain, config) ||
+	       (plan->disk->fate == FATE_UNSYNCED && !plan->disk->consumed && plan->disk->fate_domain == domain);
+}
+
+static const char *leftover_prefix(const struct plan *plan, int domain, int config)
 {
 	const struct disk *disk = plan->disk;
 	bool keep = plan->leftover < 0 ? disk->leftover_keep : plan->leftover;
 
-	if (!disk->dirty || plan->start == START_CONTINUE)
+	if (!has_leftover(plan))
 		return NULL;
 	switch (disk->fate) {
 	case FATE_ARMED:
@@ -60,9 +85,15 @@ static const char *leftover_prefix(const struct plan *plan)
 	case FATE_UNDECIDED:
 	case FATE_SNAPSHOT:
 		return disk->fate_armed ? "uncommitted-" : NULL;
+	case FATE_UNSYNCED:
+		if (plan->armed || disk->fate_domain != domain)
+			return "unsynced-";
+		break;
 	case FATE_LEFTOVER:
 		return "crash-";
 	case FATE_DISCARD:
+		if (plan->armed && had_session(plan, domain, config) && disk->session.config != config)
+			return "uncommitted-";
 		break;
 	}
 	return keep ? "crash-" : NULL;
@@ -79,7 +110,7 @@ static const char *action_of(struct disk *disk)
 	return "";
 }
 
-static void started(struct plan *plan, int domain)
+static void started(struct plan *plan, int domain, int config)
 {
 	static const char *const actions[] = { "fresh", "resumed", "continued" };
 	struct disk *disk = plan->disk;
@@ -88,7 +119,12 @@ static void started(struct plan *plan, int domain)
 	if (plan->start == (enum start) - 1)
 		plan->start = strcmp(action_of(disk), "fresh") == 0 ? START_FRESH : START_CONTINUE;
 	same_text(disk, "what prepare did", action_of(disk), actions[plan->start]);
-	prefix = leftover_prefix(plan);
+	plan->consumed = is_consumed(plan, domain, config);
+	if (plan->consumed)
+		disk->consumed = config;
+	if (disk->session.present && has_leftover(plan))
+		disk->commit_at_release = false;
+	prefix = leftover_prefix(plan, domain, config);
 	if (prefix)
 		expect_point(disk, prefix, &disk->scratch);
 	if (plan->start == START_FRESH && disk->hold[0]) {
@@ -109,6 +145,7 @@ static void started(struct plan *plan, int domain)
 					  .armed = plan->armed && !plan->consumed,
 					  .on_hold = plan->start == START_RESUME,
 					  .continued = plan->start == START_CONTINUE,
+					  .config = config,
 					  .source = plan->source,
 					  .since = now() };
 }
@@ -151,14 +188,13 @@ void do_prepare(void)
 		/* Protected first, whatever comes of the rest. */
 		if (!plan->disk->protected)
 			start_model(plan->disk);
-		plan->consumed = plan->armed && config && plan->disk->consumed == config;
 		plan_start(plan, domain, restoring, &allowed);
 	}
 	r = expect(&allowed, command("%s", line.bytes));
 	free(line.bytes);
 	announced[domain] = 0;
 	for (size_t i = 0; i < count && r == 0; i++)
-		started(&plans[i], domain);
+		started(&plans[i], domain, config);
 }
 
 enum outcome {
@@ -274,7 +310,9 @@ void do_release(void)
 		struct disk *disk = &disks[i];
 
 		if (disk->protected && disk->session.present && disk->session.domain == domain)
-			ended(disk, plan_end(disk, reason, named[i], armed[i], moved[i]), domain, config, saved,
-			      moved[i]);
+			ended(disk,
+			      plan_end(disk, reason, named[i], armed[i] && (!config || disk->consumed != config),
+				       moved[i]),
+			      domain, config, saved, moved[i]);
 	}
 }

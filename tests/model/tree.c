@@ -505,8 +505,8 @@ static void take_idle_session(struct disk *disk, struct json_object *entry)
 
 static void compare_disk(struct disk *disk, struct json_object *entry)
 {
-	static const char *const fate_names[] = { "",         "leftover",  "armed",   "uncommitted",
-						  "unhooked", "undecided", "snapshot" };
+	static const char *const fate_names[] = { "",         "leftover",  "armed",    "uncommitted",
+						  "unhooked", "undecided", "snapshot", "unsynced" };
 	struct json_object *session = NULL, *error = NULL;
 
 	take_points(disk, list_of(entry));

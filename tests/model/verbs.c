@@ -44,7 +44,7 @@ void do_write(struct disk *disk)
 	if (!disk->protected)
 		return;
 	disk->dirty |= writes;
-	if (!disk->session.present && disk->fate == FATE_DISCARD)
+	if (!disk->session.present && (disk->fate == FATE_DISCARD || disk->fate == FATE_UNSYNCED))
 		disk->fate = FATE_UNHOOKED;
 	disk->session.had_writer = true;
 	disk->session.writers_gone = now();
@@ -158,12 +158,21 @@ static void want_sealable(struct disk *disk, struct allowed *allowed)
 		must_fail(allowed, EBUSY);
 }
 
+/* What a crash has left of a session that may have been armed becomes no head. */
+static void want_synced(const struct disk *disk, struct allowed *allowed)
+{
+	if (disk->dirty && disk->fate == FATE_UNSYNCED)
+		must_fail(allowed, EBUSY);
+}
+
 void do_commit(struct disk *disk)
 {
 	struct allowed allowed = { 0 };
 
-	if (want_protected(disk, &allowed))
+	if (want_protected(disk, &allowed)) {
 		want_sealable(disk, &allowed);
+		want_synced(disk, &allowed);
+	}
 	if (expect(&allowed, command("commit %s%s", disk->name, one_in(3) ? " note=\"why \\\"not\\\"\"" : "")) != 0)
 		return;
 	if (!disk->dirty) {
@@ -240,6 +249,7 @@ void do_snapshot(struct disk *disk)
 		if (find_point(disk, name))
 			must_fail(&allowed, EEXIST);
 		want_sealable(disk, &allowed);
+		want_synced(disk, &allowed);
 	}
 	if (expect(&allowed, command("snapshot %s %s", disk->name, name)) != 0)
 		return;
@@ -387,7 +397,7 @@ void do_held_open(struct disk *disk)
 	snprintf(line, sizeof(line), verbs[below(5)], disk->name);
 	expect(&allowed, command("%s", line));
 	close(fd);
-	if (!disk->session.present && disk->fate == FATE_DISCARD)
+	if (!disk->session.present && (disk->fate == FATE_DISCARD || disk->fate == FATE_UNSYNCED))
 		disk->fate = FATE_UNHOOKED;
 	disk->session.had_writer = true;
 	disk->session.writers_gone = now();

@@ -23,6 +23,28 @@ double announced[DOMAINS];
 char top[PATH_MAX], images[PATH_MAX + 16], mnt[PATH_MAX + 16], state[PATH_MAX + 16];
 unsigned step;
 
+/*
+ * Nobody knows what the domain's file said when the host crashed: what the session may have been
+ * armed by waits for the next prepare. Which version it was is known of one that was armed.
+ */
+static void after_crash(struct disk *disk)
+{
+	const struct session *session = &disk->session;
+
+	if (session->present && disk->fate == FATE_ARMED)
+		disk->commit_at_release = false;
+	if (session->present && disk->fate == FATE_DISCARD && disk->dirty) {
+		disk->fate = FATE_UNSYNCED;
+		disk->fate_domain = session->domain;
+		disk->consumed = 0;
+	} else if (session->present && session->config) {
+		disk->consumed = session->config;
+	}
+	disk->session.present = false;
+	if (disk->fate == FATE_DISCARD)
+		fresh_scratch(disk);
+}
+
 static void do_restart(void)
 {
 	bool term = one_in(2), boot = !term && one_in(2);
@@ -37,11 +59,8 @@ static void do_restart(void)
 		struct disk *disk = &disks[i];
 
 		disk->session.adopted = false;
-		if (!boot || !disk->protected)
-			continue;
-		disk->session.present = false;
-		if (disk->fate == FATE_DISCARD)
-			fresh_scratch(disk);
+		if (boot && disk->protected)
+			after_crash(disk);
 	}
 }
 
