@@ -20,6 +20,9 @@
  * A state directory that other hosts may see is warned of, and its lock looked after
  * (durable/guard.h). So is that of the images, before a fold writes one.
  *
+ * The descriptor store has the last one as well: while one daemon of a mount follows another, no
+ * other host gets it. The state's is taken anew, which waits for a qemu-img of a dead daemon.
+ *
  * Each qemu-img inherits the locks: what it may write to stays locked until it has ended.
  *
  * A lock file is never removed: who has it open may be about to lock it, and another daemon would
@@ -162,19 +165,34 @@ static int take_images_here(struct disks *disks, const char *taken, struct sente
 	return r == 0 || r == -EBUSY ? r : report(error, r, "'%s/%s' cannot be locked: %s", run, name, error_text(r));
 }
 
+/* Whether a descriptor is of the file that has the name now. */
+static bool is_file(int fd, int directory, const char *name)
+{
+	struct stat own, named;
+
+	return fstat(fd, &own) == 0 && fstatat(directory, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       own.st_dev == named.st_dev && own.st_ino == named.st_ino;
+}
+
 /* -EBUSY: another has it. Any other failure need not matter. */
 static int take_images_lock(struct disks *disks, const char *taken, struct sentence *error)
 {
 	CLEANUP(close_fdp) int directory = private_directory(disks->images_fd, true);
+	CLEANUP(close_fdp) int left = steal_fd(&disks->images_lock);
 	int r;
 
 	if (directory == -EPERM)
 		return report(error, -EPERM, "its '" PRIVATE_DIRECTORY "' is not root's alone");
 	if (directory < 0)
 		return report(error, directory, "%s", error_text(directory));
-	r = take(disks, directory, "lock", taken, &disks->images_lock, error);
-	if (r < 0)
-		return r;
+	if (left >= 0 && is_file(left, directory, "lock") && flock(left, LOCK_EX | LOCK_NB) == 0) {
+		disks->images_lock = steal_fd(&left);
+	} else {
+		close_fdp(&left);
+		r = take(disks, directory, "lock", taken, &disks->images_lock, error);
+		if (r < 0)
+			return r;
+	}
 	r = guard_begin(&disks->images_guard, "images directory", disks->images_lock);
 	return r < 0 ? report(error, -EIO, "%s", error_text(r)) : 0;
 }
@@ -216,6 +234,11 @@ int locks_take(struct disks *disks, struct sentence *error)
 	locks = locks_of(disks);
 	memcpy(disks->options->lock_fds, locks.fds, sizeof(locks.fds));
 	return 0;
+}
+
+int locks_images(const struct disks *disks)
+{
+	return disks->images_lock;
 }
 
 struct locks locks_of(const struct disks *disks)

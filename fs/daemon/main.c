@@ -49,6 +49,7 @@
 #include "images_directory.h"
 #include "keeper.h"
 #include "layout.h"
+#include "locks.h"
 #include "log.h"
 #include "notify.h"
 #include "ops.h"
@@ -74,6 +75,7 @@ struct revertfs {
 	int fuse_fd; /* /dev/fuse of the mount that is taken over, or -1 */
 	struct handover *handover;
 	int images_fd;
+	int left_lock;          /* the lock on the images directory that an earlier daemon has left, or -1 */
 	bool images_are_others; /* than those that the store has */
 	struct disks *disks;
 	struct autoprotect *autoprotect;
@@ -252,6 +254,7 @@ static int inherit(struct revertfs *revertfs, struct sentence *error)
 	CLEANUP(close_fdp) int handover_fd = layout_take(&revertfs->store, error);
 
 	revertfs->images_fd = fdstore_take(&revertfs->store, FDSTORE_IMAGES);
+	revertfs->left_lock = fdstore_take(&revertfs->store, FDSTORE_LOCK);
 	if (fuse_fd >= 0 && handover_fd < 0 && handover_fd != -ENOENT && handover_fd != -EPROTO)
 		return handover_fd;
 	if (fuse_fd >= 0 && handover_fd == -EPROTO)
@@ -304,6 +307,19 @@ static int settle_paths(struct revertfs *revertfs, struct sentence *error)
 	return r;
 }
 
+/* At once: a mount that another daemon left waits, and so the next one may be needed soon. */
+static void store_lock(const struct revertfs *revertfs)
+{
+	int lock = locks_images(revertfs->disks);
+
+	if (lock == revertfs->left_lock)
+		return;
+	if (revertfs->left_lock >= 0)
+		fdstore_drop(FDSTORE_LOCK);
+	if (lock >= 0)
+		fdstore_put(FDSTORE_LOCK, lock);
+}
+
 static int load_disks(struct revertfs *revertfs, struct sentence *error)
 {
 	struct options *options = &revertfs->options;
@@ -313,7 +329,10 @@ static int load_disks(struct revertfs *revertfs, struct sentence *error)
 		return r;
 	revertfs->images_are_others = r;
 	blank_options_choose(options);
-	return disks_new(options, revertfs->images_fd, revertfs->handover, &revertfs->disks, error);
+	r = disks_new(options, revertfs->images_fd, revertfs->left_lock, revertfs->handover, &revertfs->disks, error);
+	if (r == 0)
+		store_lock(revertfs);
+	return r;
 }
 
 /* /dev/fuse last: with that alone in the store, a successor could not take the mount over. */
@@ -543,7 +562,7 @@ static int run(struct revertfs *revertfs, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct revertfs revertfs = { .ready_fd = -1, .stop_fd = -1, .images_fd = -1, .fuse_fd = -1 };
+	struct revertfs revertfs = { .ready_fd = -1, .stop_fd = -1, .images_fd = -1, .left_lock = -1, .fuse_fd = -1 };
 	struct sentence error = { "" };
 	int status;
 

@@ -12,14 +12,17 @@
 #include "state_directory.h"
 #include "workers.h"
 
-int disks_new(struct options *options, int images_fd, struct handover *handover, struct disks **ret_disks,
-	      struct sentence *error)
+int disks_new(struct options *options, int images_fd, int images_lock, struct handover *handover,
+	      struct disks **ret_disks, struct sentence *error)
 {
 	struct disks *disks;
 	int r = model_new(options, images_fd, handover, &disks, error);
 
-	if (r < 0)
+	if (r < 0) {
+		close_fdp(&images_lock);
 		return r;
+	}
+	disks->images_lock = images_lock;
 	r = locks_take(disks, error);
 	if (r == 0)
 		r = model_open_directories(disks, error);

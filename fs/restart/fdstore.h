@@ -5,7 +5,7 @@
  *
  * A stored descriptor stays open however the daemon ends, and the next daemon is started with it.
  * Stored are /dev/fuse, which keeps the mount; the memory of handover.h; the images directory,
- * since the mount may cover its path; and open files that have lost their last name.
+ * since the mount may cover its path, and the lock on it; and open files that have lost their last name.
  */
 #ifndef REVERTFS_RESTART_FDSTORE_H
 #define REVERTFS_RESTART_FDSTORE_H
@@ -18,6 +18,7 @@
 #define FDSTORE_FUSE "fuse"
 #define FDSTORE_HANDOVER "handover-2" /* and its layout (layout.h) */
 #define FDSTORE_IMAGES "images"
+#define FDSTORE_LOCK "lock" /* of the images directory, so that no other host gets it in between */
 
 /* The stored descriptors that this process was started with. Too large for a small stack. */
 struct fdstore {

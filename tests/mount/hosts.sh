@@ -31,14 +31,6 @@ started_there() {
 	second_host bash -c '"$@" && umount "$0"' "$WORK/mnt2" "$REVERTFS" -o state="$WORK/state2" "$@" "$images" "$WORK/mnt2"
 }
 
-holds_lock() {
-	! flock --nonblock "$IMAGES/.revertfs/lock" true
-}
-
-lock_is_free() {
-	! holds_lock
-}
-
 # ---- one daemon
 
 one_daemon() {
@@ -57,6 +49,29 @@ one_daemon() {
 	! grep -F .revertfs "$DAEMON_LOG"
 	stop_daemon
 	started_there "$IMAGES"
+}
+
+# The second host tries again and again, as its systemd does.
+no_gap() {
+	local i
+	: >"$WORK/tries"
+	start_kept
+	(while [[ ! -e $WORK/enough ]]; do
+		! started_there "$IMAGES" >>"$WORK/tries" 2>&1 || touch "$WORK/came-in"
+	done) &
+	for ((i = 0; i < 5; i++)); do
+		wait_until 10 tried_since "$(wc -l <"$WORK/tries")"
+		kill_serving
+	done
+	stop_daemon
+	wait_until 20 test -e "$WORK/came-in"
+	touch "$WORK/enough"
+	wait
+	same "$(grep -vc 'another revertfs serves the images directory\|raise the limit\|is served at\|ending' "$WORK/tries")" 0
+}
+
+tried_since() {
+	(($(wc -l <"$WORK/tries") > $1)) && [[ ! -e $WORK/came-in ]]
 }
 
 # A process that a killed daemon has started may write for a little longer.
@@ -84,6 +99,8 @@ not_while_it_writes() {
 
 for IMAGES in "$WORK/disk" "$WORK/shared"; do
 	promise "${IMAGES##*/}: a second host's daemon is refused, and told by whom, while the first lives; not after its kill or end" one_daemon
+	rm -f "$WORK/enough" "$WORK/came-in"
+	promise "${IMAGES##*/}: ... nor while one daemon of a mount follows another" no_gap
 	promise "${IMAGES##*/}: ... nor while a qemu-img of a killed one may write" not_while_it_writes
 	rm -r "$STATE"
 done

@@ -11,7 +11,7 @@
 
 static int new_disks(struct sentence *error)
 {
-	return disks_new(&world->options, world->images_fd, world->handover, &world->disks, error);
+	return disks_new(&world->options, world->images_fd, -1, world->handover, &world->disks, error);
 }
 
 /* What a start of the daemon does. */

@@ -67,12 +67,12 @@ TEST(a_second_daemon_on_the_same_state_or_images_is_refused)
 	snprintf(pid, sizeof(pid), ": pid %d", (int)getpid());
 	world_new();
 	first = world->disks;
-	check_errno(disks_new(&world->options, world->images_fd, world->handover, &disks, &error), EBUSY);
+	check_errno(disks_new(&world->options, world->images_fd, -1, world->handover, &disks, &error), EBUSY);
 	check_contains(error.text, "another revertfs uses the state directory");
 	check_contains(error.text, pid);
 	state = world->options.state;
 	world->options.state = (char *)in_world("other");
-	check_errno(disks_new(&world->options, world->images_fd, world->handover, &disks, &error), EBUSY);
+	check_errno(disks_new(&world->options, world->images_fd, -1, world->handover, &disks, &error), EBUSY);
 	check_contains(error.text, "another revertfs serves the images directory");
 	check_contains(error.text, pid);
 	world->options.state = state;
