@@ -48,7 +48,7 @@ const char *control_help(void)
 	       "arm UUID VERSION TARGET...        the domain's file, of this version, says that its running session is kept\n"
 	       "disarm UUID VERSION TARGET...     ... that it is not; 'revertctl commit-once' and 'discard-next' say so\n"
 	       "\n"
-	       "announce, prepare, release        what the libvirt hook says\n";
+	       "announce, prepare, release, check what the libvirt hook says, and what the doctor asks\n";
 }
 
 static bool takes_key(const struct verb *verb, const char *key)

@@ -312,6 +312,7 @@ static const struct verb verbs[] = {
 	{ "cancel", 1, cancel_keys, EFFECT_NONE, run_cancel },
 	{ "announce", WORDS_ANY, no_keys, EFFECT_NONE, verb_announce },
 	{ "prepare", WORDS_ANY, NULL, EFFECT_NONE, verb_prepare },
+	{ "check", WORDS_ANY, NULL, EFFECT_NONE, verb_check },
 	{ "release", WORDS_ANY, NULL, EFFECT_NONE, verb_release },
 	{ "arm", WORDS_ANY, no_keys, EFFECT_NONE, verb_arm },
 	{ "disarm", WORDS_ANY, no_keys, EFFECT_NONE, verb_arm },

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The hook's verbs, announce, prepare and release; and arm and disarm, which
- * revertctl writes for root.
+ * The hook's verbs, announce, prepare and release; check, which is the doctor's; and arm and disarm,
+ * which revertctl writes for root.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -122,14 +122,29 @@ int verb_announce(const struct request *request, struct sentence *error)
 	return r < 0 ? report(error, r, "out of memory") : 0;
 }
 
+static int parse_prepare(const struct request *request, struct hook_request *hook, struct sentence *error)
+{
+	int r = parse_hook_request(request, true, hook, error);
+
+	return r == 0 && !hook->session.count ? report(error, -EINVAL, "%s wants a disk", request->command->verb) : r;
+}
+
+int verb_check(const struct request *request, struct sentence *error)
+{
+	CLEANUP(session_result_clear) struct session_result result = { 0 };
+	CLEANUP(clear_hook_request) struct hook_request hook = { 0 };
+	int r = parse_prepare(request, &hook, error);
+
+	hook.session.only_check = true;
+	return r == 0 ? session_prepare(request->disks, &hook.session, &result, error) : r;
+}
+
 int verb_prepare(const struct request *request, struct sentence *error)
 {
 	CLEANUP(session_result_clear) struct session_result result = { 0 };
 	CLEANUP(clear_hook_request) struct hook_request hook = { 0 };
-	int r = parse_hook_request(request, true, &hook, error);
+	int r = parse_prepare(request, &hook, error);
 
-	if (r == 0 && !hook.session.count)
-		r = report(error, -EINVAL, "prepare wants a disk");
 	hook.session.replay = request->caller->replay;
 	if (r == 0)
 		r = session_prepare(request->disks, &hook.session, &result, error);

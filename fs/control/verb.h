@@ -37,6 +37,7 @@ const struct verb *verb_find(const char *name); /* NULL when there is none of th
 
 int verb_announce(const struct request *request, struct sentence *error);
 int verb_prepare(const struct request *request, struct sentence *error);
+int verb_check(const struct request *request, struct sentence *error);
 int verb_release(const struct request *request, struct sentence *error);
 int verb_arm(const struct request *request, struct sentence *error);
 

@@ -87,9 +87,13 @@ int scratch_sync(struct scratch *scratch);
  */
 int disk_unlink(struct disks *disks, const char *name);
 
-/* The control file's verbs; [waits] all of them. */
+/*
+ * The control file's verbs; [waits] all of them. disk_protect_by_force() gives up layers that another
+ * state directory has on the image; disk_check_protect() only says what disk_protect() would refuse.
+ */
 int disk_protect(struct disks *disks, const char *name, const char *format, struct sentence *error);
 int disk_protect_by_force(struct disks *disks, const char *name, const char *format, struct sentence *error);
+int disk_check_protect(struct disks *disks, const char *name, const char *format, struct sentence *error);
 int disk_unprotect(struct disks *disks, const char *name, bool force, struct sentence *error);
 int disk_set(struct disks *disks, const char *name, const char *key, const char *value, struct sentence *error);
 int disk_reset(struct disks *disks, const char *name, bool force, struct sentence *error);

@@ -84,12 +84,11 @@ static int forget_file(struct layer *root, const struct image_stamp *stamp)
 	return r;
 }
 
-int image_claim_file(struct disks *disks, const char *name, const struct layer *root, const struct image_stamp *stamp,
-		     struct sentence *error)
+int image_check_owner(struct disks *disks, const char *name, const struct layer *root, const struct image_stamp *stamp,
+		      struct sentence *error)
 {
 	bool moved;
 	struct disk *other = disks_find_image(disks, stamp, root, &moved);
-	int r = 0;
 
 	if (other && !moved)
 		report(error, -EEXIST, "image '%s' is protected already, as '%s'", name, disk_name(other));
@@ -99,9 +98,17 @@ int image_claim_file(struct disks *disks, const char *name, const struct layer *
 		       "move it back to '%s', or give up what stands on it with 'unprotect %s force=yes'",
 		       name, disk_name(other), disk_name(other), disk_name(other));
 	disk_put(other);
-	if (other)
-		return -EEXIST;
-	for (other = disks_step_identity(disks, stamp, root, NULL); other;
+	return other ? -EEXIST : 0;
+}
+
+int image_claim_file(struct disks *disks, const char *name, const struct layer *root, const struct image_stamp *stamp,
+		     struct sentence *error)
+{
+	int r = image_check_owner(disks, name, root, stamp, error);
+
+	if (r < 0)
+		return r;
+	for (struct disk *other = disks_step_identity(disks, stamp, root, NULL); other;
 	     other = disks_step_identity(disks, stamp, root, other)) {
 		r = forget_file(other->root, stamp);
 		if (r < 0) {
@@ -191,18 +198,26 @@ static int record_image(struct disk *disk, const struct layer_record *now, bool 
 	return r;
 }
 
-/* Take what is there now. What `now` has of the old record is replaced. */
-static int take_content(struct disk *disk, struct layer_record *now, struct sentence *error)
+/* What is there now, if it can be taken; its file is claimed, or only looked at. */
+static int probe_content(struct disk *disk, bool claim, struct layer_record *now, struct sentence *error)
 {
 	struct layer *root = disk->root;
 	int r = probe_image(disk->disks, root->record.image, format_name(root->record.format), now, error);
 
 	if (r == 0)
-		r = image_claim_file(disk->disks, root->record.image, root, &now->stamp, error);
-	if (r < 0)
-		return report_context(
-			error, r, "disk '%s': its image was changed and cannot be taken as it is now: ", disk->name);
-	return record_image(disk, now, true, error);
+		r = (claim ? image_claim_file : image_check_owner)(disk->disks, root->record.image, root, &now->stamp,
+								   error);
+	return r < 0 ? report_context(error, r,
+				      "disk '%s': its image was changed and cannot be taken as it is now: ", disk->name)
+		     : 0;
+}
+
+/* Take what is there now. What `now` has of the old record is replaced. */
+static int take_content(struct disk *disk, struct layer_record *now, struct sentence *error)
+{
+	int r = probe_content(disk, true, now, error);
+
+	return r < 0 ? r : record_image(disk, now, true, error);
 }
 
 /* --- what a verb asks ------------------------------------------------------------------------- */
@@ -286,7 +301,8 @@ int image_take(struct disk *disk, struct sentence *error)
 }
 
 /* Somebody changed it; another disk of the image may have taken it by now. */
-static int look_again(struct disk *disk, const struct layer *folding, bool scratch_depends, struct sentence *error)
+static int look_again(struct disk *disk, const struct layer *folding, bool scratch_depends, bool take,
+		      struct sentence *error)
 {
 	struct layer *root = disk->root;
 	struct layer_record now = { 0 };
@@ -312,6 +328,8 @@ static int look_again(struct disk *disk, const struct layer *folding, bool scrat
 	}
 	if (others || scratch_depends)
 		return refuse_changed(disk, replaced, &other, error);
+	if (!take)
+		return probe_content(disk, false, &now, error);
 	r = take_content(disk, &now, error);
 	if (r == 0)
 		log_warning(
@@ -320,7 +338,7 @@ static int look_again(struct disk *disk, const struct layer *folding, bool scrat
 	return r;
 }
 
-int image_check(struct disk *disk, bool scratch_depends, struct sentence *error)
+static int check(struct disk *disk, bool scratch_depends, bool take, struct sentence *error)
 {
 	struct layer *root = disk->root, *folding;
 	struct image_stamp now;
@@ -335,11 +353,21 @@ int image_check(struct disk *disk, bool scratch_depends, struct sentence *error)
 	folding = find_folding(root);
 	if (compare(root, folding, &now) != IMAGE_SAME) {
 		begin_renewing(root);
-		r = look_again(disk, folding, scratch_depends, error);
+		r = look_again(disk, folding, scratch_depends, take, error);
 		end_renewing(root);
 	}
 	layer_put(folding);
 	return r;
+}
+
+int image_check(struct disk *disk, bool scratch_depends, struct sentence *error)
+{
+	return check(disk, scratch_depends, true, error);
+}
+
+int image_would_be_refused(struct disk *disk, bool scratch_depends, struct sentence *error)
+{
+	return check(disk, scratch_depends, false, error);
 }
 
 /* --- what an administrator says --------------------------------------------------------------- */

@@ -28,6 +28,9 @@
  */
 int image_check(struct disk *disk, bool scratch_depends, struct sentence *error);
 
+/* As image_check() would refuse, and nothing is taken or recorded: for who only wants to know. */
+int image_would_be_refused(struct disk *disk, bool scratch_depends, struct sentence *error);
+
 /*
  * Take what is there now as the content, whatever it was; nothing stands on that any more. 0, or a
  * negative errno with a sentence. The disk is claimed.
@@ -47,6 +50,10 @@ int image_accept(struct layer *root);
  */
 int image_claim_file(struct disks *disks, const char *name, const struct layer *root, const struct image_stamp *stamp,
 		     struct sentence *error);
+
+/* -EEXIST, as image_claim_file() says it, and nothing is recorded. */
+int image_check_owner(struct disks *disks, const char *name, const struct layer *root, const struct image_stamp *stamp,
+		      struct sentence *error);
 
 /*
  * `set NAME image=unchanged` and `image=as-is`: the image has the same content as ever, or whatever

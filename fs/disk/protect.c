@@ -178,6 +178,35 @@ int disk_protect_by_force(struct disks *disks, const char *name, const char *for
 	return protect(disks, name, format, true, error);
 }
 
+/* The image as it is, and whose it is. */
+static int check_image(struct disks *disks, const char *name, const char *format, struct layer *root,
+		       struct sentence *error)
+{
+	int r = probe_image(disks, name, format, &root->record, error);
+
+	if (r == 0)
+		r = image_check_owner(disks, name, root, &root->record.stamp, error);
+	if (r == 0)
+		r = check_image_is_idle(root, error);
+	return r == 0 ? image_mark_check(root, NULL, error) : r;
+}
+
+int disk_check_protect(struct disks *disks, const char *name, const char *format, struct sentence *error)
+{
+	int r = disk_check_new_name(name, error);
+	struct layer *root;
+
+	if (r < 0)
+		return r;
+	root = layer_new(disks);
+	if (root && (root->record.image = strdup(name)))
+		r = check_image(disks, name, format, root, error);
+	else
+		r = report(error, -ENOMEM, "out of memory");
+	layer_put(root);
+	return r;
+}
+
 static int check_may_unprotect(struct disk *disk, bool force, struct sentence *error)
 {
 	const struct disk *clone;

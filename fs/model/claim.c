@@ -240,6 +240,21 @@ int disk_claim(struct disk *disk)
 	return r;
 }
 
+int disk_claim_idle(struct disk *disk)
+{
+	int r = 0;
+
+	LOCKED (&disk->disks->lock) {
+		if (disk->removed)
+			r = -ENOENT;
+		else if (disk->claimed || (disk->head && fold_owns_chain_locked(disk_base(disk))))
+			r = -EAGAIN;
+		else
+			disk->claimed = true;
+	}
+	return r;
+}
+
 void disk_unclaim_locked(struct disk *disk)
 {
 	assert(disk->claimed);

@@ -47,6 +47,7 @@ struct session_request {
 	const char *config; /* which config file this is; "" when not given */
 	bool saved;         /* DOMAIN.save, the file of a managed save, exists */
 	enum end_reason reason;
+	bool only_check;       /* prepare: say whether it would be refused, and change nothing */
 	struct replay *replay; /* of a prepare that an earlier daemon may have begun; or NULL */
 	struct session_item *items;
 	size_t count;

@@ -47,6 +47,7 @@
 #include "io.h"
 #include "layer.h"
 #include "left_snapshot.h"
+#include "lock.h"
 #include "log.h"
 #include "participant.h"
 #include "scratch.h"
@@ -66,17 +67,31 @@ static const char *const leftover_names[] = {
 	[LEFT_NOTHING] = "none", [LEFT_DISCARD] = "discarded", [LEFT_ASIDE] = "sealed aside", [LEFT_LOST] = "lost"
 };
 
+/*
+ * A prepare that is only to be checked goes the same way up to there: it protects nothing, takes no
+ * new content, disturbs no verb and no fold, and an announced restore stays announced. A disk that
+ * the domain itself has in use is not looked at: its next start is not yet to come.
+ */
+
 /* --- the disks -------------------------------------------------------------------------------- */
+
+/* The disk of that name, or that a snapshot of that name was left on; NULL when there is neither. */
+static struct disk *find_disk(struct disks *disks, const char *name, bool *ret_on_snapshot)
+{
+	struct disk *disk = disks_find(disks, name);
+
+	if (disk)
+		return disk;
+	disk = left_snapshot_below(disks, name);
+	*ret_on_snapshot = disk;
+	return disk;
+}
 
 static struct disk *find_or_protect(struct disks *disks, const struct session_item *item, bool *ret_on_snapshot,
 				    int *ret_error, struct sentence *error)
 {
-	struct disk *disk = disks_find(disks, item->name);
+	struct disk *disk = find_disk(disks, item->name, ret_on_snapshot);
 
-	if (disk)
-		return disk;
-	disk = left_snapshot_below(disks, item->name);
-	*ret_on_snapshot = disk;
 	if (disk)
 		return disk;
 	*ret_error = disk_protect(disks, item->name, item->format, error);
@@ -87,12 +102,55 @@ static struct disk *find_or_protect(struct disks *disks, const struct session_it
 	return disk;
 }
 
+/* As find_or_protect(); NULL and 0: there is nothing to check of it now. */
+static struct disk *find_or_check(struct disks *disks, const struct session_request *request,
+				  const struct session_item *item, bool *ret_on_snapshot, int *ret_error,
+				  struct sentence *error)
+{
+	struct disk *disk = find_disk(disks, item->name, ret_on_snapshot);
+	bool in_use = false;
+
+	if (!disk) {
+		*ret_error = disk_check_protect(disks, item->name, item->format, error);
+		return NULL;
+	}
+	LOCKED (&disks->lock)
+		in_use = disk->session && strcmp(disk->session->uuid, request->uuid) == 0 &&
+			 session_is_active_locked(disk);
+	if (!in_use && disk_claim_idle(disk) == 0)
+		return disk;
+	disk_put(disk);
+	return NULL;
+}
+
+/* Each is claimed at once: none of the claims waits. */
+static int find_checked(struct disks *disks, const struct session_request *request, struct participants *participants,
+			struct sentence *error)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < request->count && r == 0; i++) {
+		struct participant *participant = &participants->list[participants->count];
+
+		participant->item = &request->items[i];
+		participant->disk =
+			find_or_check(disks, request, participant->item, &participant->on_snapshot, &r, error);
+		if (participant->disk)
+			participants->count++;
+		else
+			*participant = (struct participant){ 0 };
+	}
+	return r;
+}
+
 static int find_participants(struct disks *disks, const struct session_request *request,
 			     struct participants *participants, struct sentence *error)
 {
 	participants->list = calloc(request->count + 1, sizeof(*participants->list));
 	if (!participants->list)
 		return report(error, -ENOMEM, "out of memory");
+	if (request->only_check)
+		return find_checked(disks, request, participants, error);
 	for (size_t i = 0; i < request->count; i++) {
 		struct participant *participant = &participants->list[participants->count];
 		int r = 0;
@@ -326,8 +384,8 @@ static int check_participant(struct participant *participant, const struct sessi
 	r = check_depth(participant, error);
 	if (r < 0)
 		return r;
-	r = image_check(participant->disk, participant->start == START_CONTINUE || participant->leftover == LEFT_ASIDE,
-			error);
+	r = (request->only_check ? image_would_be_refused : image_check)(
+		participant->disk, participant->start == START_CONTINUE || participant->leftover == LEFT_ASIDE, error);
 	if (r == 0)
 		r = check_standing(participant, error);
 	if (r == 0)
@@ -656,6 +714,8 @@ int session_prepare(struct disks *disks, const struct session_request *request, 
 			before && i < sizeof(before->head) && before->head[i] == '0' + START_CONTINUE;
 		r = check_participant(&participants.list[i], request, announced, error);
 	}
+	if (request->only_check)
+		return r;
 	if (r == 0 && !before)
 		note_choice(disks, request, &participants, announced);
 	/*

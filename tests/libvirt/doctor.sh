@@ -133,6 +133,32 @@ disks_and_layers() {
 }
 promise "layers that nobody needs, and disks with errors, are found" disks_and_layers
 
+# mount/check.sh has each reason.
+what_prepare_would_refuse() {
+	ctl 'set web1.qcow2 keep-revisions=3'
+	guest_write web1.qcow2 0 64k 0x23
+	ctl 'commit web1.qcow2'
+	touch "$IMAGES/web1.qcow2"
+	doctor 2
+	found problem files "domain 'web1' would not start: disk 'web1.qcow2': its image was changed outside revertfs" "set web1.qcow2 image=unchanged"
+	refuses start_domain web1
+	ctl 'set web1.qcow2 image=unchanged'
+	ctl 'reset web1.qcow2'
+	doctor 0
+	start_domain web1
+	mv "$IMAGES/web1.qcow2" "$WORK/away"
+	doctor 0 # it runs, so that is no matter before its next start
+	destroy_domain web1
+	doctor 2
+	found problem files "domain 'web1' would not start" "No such file"
+	mv "$WORK/away" "$IMAGES/web1.qcow2"
+	ctl 'reset web1.qcow2'
+	ctl 'set web1.qcow2 keep-revisions=0'
+	ctl 'fold web1.qcow2'
+	doctor 0
+}
+promise "what the daemon would refuse when the domain starts is found before" what_prepare_would_refuse
+
 rights() {
 	chmod 755 "$STATE"
 	chmod 666 "$CONFIG/web1.json"
@@ -172,6 +198,7 @@ promise "AppArmor and SELinux in the way are found" policy
 space() {
 	stop_daemon
 	small_filesystem "$WORK/small" 64M
+	cp "$IMAGES/web1.qcow2" "$WORK/small/"
 	IMAGES=$WORK/small STATE=$WORK/small-state start_daemon
 	fallocate -l "$(($(stat -f -c '%a*%S' "$WORK/small") * 92 / 100))" "$WORK/small/ballast"
 	doctor 1

@@ -237,7 +237,7 @@ commands_agree() {
 	page revertfs-control.7 | section COMMANDS | words in_man 's/^\\fB([a-z]+)\\fR \\fI.*/\1/p'
 	agree help in_man
 	sed -nE '/ verbs\[\] = \{/,/^\};/s/^\s*\{ "([a-z]+)", .*/\1/p' "$(source_of disk_verbs.c)" >code
-	sed -nE 's/^announce, prepare, release .*/announce prepare release/p' "$MNT/.revertfs/control" | tr ' ' '\n' >>help
+	sed -nE 's/^announce, prepare, release, check .*/announce prepare release check/p' "$MNT/.revertfs/control" | tr ' ' '\n' >>help
 	agree help code
 }
 promise "the commands are the same in the control file, its source and manual page" commands_agree

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * libvirt's domains, and the files that the hook reads for them. The hook's own policy says whether
- * a domain would start.
+ * libvirt's domains, and the files that the hook reads for them. Whether a domain would start is
+ * asked of those who decide it: the hook's own policy, and then the daemons, which check what they
+ * would check at `prepare`.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -35,15 +36,28 @@ static bool is_domain(const struct doctor *doctor, const char *name)
 
 /* ---- the hook's files */
 
+/* One that does not has been noted, and is not waited for once for each domain. */
+static bool all_answer(const struct doctor *doctor)
+{
+	for (size_t i = 0; i < doctor->mount_count; i++)
+		if (!doctor->mounts[i].status)
+			return false;
+	return true;
+}
+
 static void check_entries(struct doctor *doctor, const char *name, const struct config *config)
 {
 	CLEANUP(domain_freep) struct domain *domain = NULL;
 	struct sentence why;
+	int r;
 
 	if (domain_xml_read(&doctor->virsh, name, DOMAIN_XML_DEFINED, NULL, &domain, &why) < 0 || !doctor->mount_table)
 		return;
 	domain_xml_follow(domain, doctor->mount_table);
-	if (defined_domain_ask_hook(domain, config, doctor->mount_table, &why) < 0) {
+	r = defined_domain_ask_hook(domain, config, doctor->mount_table, &why);
+	if (r == 0 && all_answer(doctor))
+		r = defined_domain_ask_daemons(&doctor->virsh, domain, config, doctor->mount_table, &why);
+	if (r < 0) {
 		report_context(&why, 0, "domain '%s' would not start: ", name);
 		doctor_note_sentence(doctor, LEVEL_PROBLEM, &why);
 	}

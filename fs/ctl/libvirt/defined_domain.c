@@ -8,8 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ask.h"
 #include "domain_xml.h"
 #include "host.h"
+#include "json.h"
 #include "plan.h"
 #include "shown.h"
 
@@ -34,28 +36,57 @@ int defined_domain_load(const struct context *context, const char *word, struct 
 	return r < 0 ? r : 0;
 }
 
+static int make_plan(const struct domain *domain, const struct config *config, const struct mounts *mounts, bool saved,
+		     struct plan **ret_plan, struct sentence *error)
+{
+	struct event event = { .domain = domain->name, .extra = "-", .reason = "unknown", .saved = saved };
+	struct situation situation = { .event = &event, .domain = domain, .config = config, .mounts = mounts };
+
+	shown_text(domain->name, event.shown, sizeof(event.shown));
+	return plan_prepare(&situation, ret_plan, error);
+}
+
 int defined_domain_ask_hook(const struct domain *domain, const struct config *config, const struct mounts *mounts,
 			    struct sentence *error)
 {
-	struct event event = { .domain = domain->name, .extra = "-", .reason = "unknown" };
-	struct situation situation = { .event = &event, .domain = domain, .config = config, .mounts = mounts };
 	CLEANUP(plan_freep) struct plan *plan = NULL;
 
-	shown_text(domain->name, event.shown, sizeof(event.shown));
-	return plan_prepare(&situation, &plan, error);
+	return make_plan(domain, config, mounts, false, &plan, error);
 }
 
-static bool has_managed_save(const struct defined_domain *defined)
+static bool has_managed_save(const struct virsh *virsh, const struct domain *domain)
 {
-	const char *words[] = { "dominfo", "--domain", defined->domain->uuid, NULL };
+	const char *words[] = { "dominfo", "--domain", domain->uuid, NULL };
 	CLEANUP(freep) char *text = NULL;
 	const char *line;
 
-	if (virsh_run(&defined->virsh, words, &text, NULL) < 0)
+	if (virsh_run(virsh, words, &text, NULL) < 0)
 		return false;
 	line = strstr(text, "Managed save:");
 	return line &&
 	       strncmp(line + strlen("Managed save:") + strspn(line + strlen("Managed save:"), " "), "yes", 3) == 0;
+}
+
+/* "prepare ..." as "check ..."; a daemon of an older version has no such command. */
+static int ask_daemon(const struct request *request, struct sentence *error)
+{
+	CLEANUP(freep) char *line = format_text("check%s", request->line + strcspn(request->line, " "));
+	CLEANUP(json_putp) struct json_object *answer = NULL;
+	int r = line ? ask(request->mount->point, line, ASK_TIMEOUT_MS, &answer, error)
+		     : report(error, -ENOMEM, "out of memory");
+
+	return r == -EINVAL && strstr(error->text, "is no command") ? 0 : r;
+}
+
+int defined_domain_ask_daemons(const struct virsh *virsh, const struct domain *domain, const struct config *config,
+			       const struct mounts *mounts, struct sentence *error)
+{
+	CLEANUP(plan_freep) struct plan *plan = NULL;
+	int r = make_plan(domain, config, mounts, has_managed_save(virsh, domain), &plan, error);
+
+	for (size_t i = 0; r == 0 && plan && i < plan->count; i++)
+		r = ask_daemon(&plan->requests[i], error);
+	return r;
 }
 
 int defined_domain_check_off(const struct defined_domain *defined, struct sentence *error)
@@ -68,7 +99,7 @@ int defined_domain_check_off(const struct defined_domain *defined, struct senten
 		return r;
 	if (strcmp(state, "shut off") != 0 && strcmp(state, "crashed") != 0)
 		return report(error, -EBUSY, "domain '%s' is %s: shut it down first", name, state);
-	if (has_managed_save(defined))
+	if (has_managed_save(&defined->virsh, defined->domain))
 		return report(
 			error, -EBUSY,
 			"domain '%s' has a managed save, which belongs to its disks as they are: start it and shut it down, "

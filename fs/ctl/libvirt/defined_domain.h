@@ -34,6 +34,13 @@ int defined_domain_ask_hook(const struct domain *domain, const struct config *co
 			    struct sentence *error);
 
 /*
+ * What the daemons would say then to what the hook asks of them: 0, or an errno with the sentence.
+ * They change nothing, and look at no disk that the domain has in use.
+ */
+int defined_domain_ask_daemons(const struct virsh *virsh, const struct domain *domain, const struct config *config,
+			       const struct mounts *mounts, struct sentence *error);
+
+/*
  * -EBUSY with a sentence when the domain runs, or has a saved state, which would come back on other
  * disks.
  */
