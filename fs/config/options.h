@@ -35,6 +35,7 @@ struct options {
 	char *config;                 /* the JSON file; NULL when there is none */
 	char *qemu_img;               /* the program, found in PATH unless it has a slash */
 	char *template_options;       /* `qemu-img create -o` of a scratch; NULL: as qemu/blank_options.h chooses */
+	bool renew_blanks;            /* those with subclusters are made anew; as qemu/blank_options.h chooses */
 	struct text_list protect;     /* globs of names to protect at start */
 	struct text_list export_dirs; /* where callers other than root may export to */
 	gid_t group;                  /* may use the control file; 0 when only root may */

@@ -13,9 +13,10 @@
  *                    the same file as a layer was sealed: it is replaced. At the first start of a
  *                    boot, scratches that may be discarded are replaced too, for they were never
  *                    synced; unless their domain's file may have been edited (crashed.c)
- *   5. outputs       exports and full clones that were being made are noted; the housekeeper cleans
+ *   5. blanks        (load_blanks.c) those that this QEMU had better not have are made anew
+ *   6. outputs       exports and full clones that were being made are noted; the housekeeper cleans
  *                    up behind them, since they may lie on a server that does not answer
- *   6. leftovers     (leftovers.c) names of disks that are gone, layers that nothing reaches, files
+ *   7. leftovers     (leftovers.c) names of disks that are gone, layers that nothing reaches, files
  *                    without a record
  *
  * When any record cannot be read, disks->incomplete is set, and nothing is removed and no fold
@@ -34,6 +35,7 @@
 #include "images_directory.h"
 #include "io.h"
 #include "leftovers.h"
+#include "load_blanks.h"
 #include "load_disks.h"
 #include "load_layers.h"
 #include "log.h"
@@ -93,6 +95,8 @@ int load_state(struct disks *disks, struct sentence *error)
 		return -ENOENT;
 	if (r == 0)
 		r = load_disks(disks);
+	if (r == 0)
+		load_blanks(disks);
 	if (r < 0)
 		return report(error, r, "the state directory '%s' cannot be read: %s", disks->options->state,
 			      error_text(r));

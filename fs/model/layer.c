@@ -173,6 +173,13 @@ static bool blank_fits_locked(const struct layer *layer, const struct blank *bla
 	       header->virtual_size == layer->record.virtual_size;
 }
 
+static int make_blank(const struct layer *layer, const char *name, const char *path, struct blank **ret_blank,
+		      struct sentence *error)
+{
+	return blank_make(layer->disks->options, layer->disks->layers_fd, name, path, format_name(layer->record.format),
+			  layer_virtual_size(layer), ret_blank, error);
+}
+
 /* Read from the state directory, or made. */
 static int find_blank(struct layer *layer, const char *name, const char *path, struct blank **ret_blank,
 		      struct sentence *error)
@@ -191,8 +198,7 @@ static int find_blank(struct layer *layer, const char *name, const char *path, s
 	}
 	if (r == 0)
 		blank_free(blank);
-	return blank_make(disks->options, disks->layers_fd, name, path, format_name(layer->record.format),
-			  layer_virtual_size(layer), ret_blank, error);
+	return make_blank(layer, name, path, ret_blank, error);
 }
 
 int layer_blank(struct layer *layer, struct blank **ret_blank, struct sentence *error)
@@ -221,6 +227,23 @@ int layer_blank(struct layer *layer, struct blank **ret_blank, struct sentence *
 				layer->blank = steal_pointer(&blank);
 			*ret_blank = layer->blank;
 		}
+	}
+	return 0;
+}
+
+int layer_renew_blank(struct layer *layer, struct sentence *error)
+{
+	CLEANUP(freep) char *name = layer_file_name(layer->record.id, LAYER_BLANK_SUFFIX);
+	CLEANUP(freep) char *path = layer_view_path(layer);
+	struct blank *blank;
+	int r = name && path ? make_blank(layer, name, path, &blank, error) : report(error, -ENOMEM, "out of memory");
+
+	if (r < 0)
+		return r;
+	LOCKED (&layer->disks->lock) {
+		if (layer->blank)
+			blank_retire(&layer->old_blanks, layer->blank);
+		layer->blank = blank;
 	}
 	return 0;
 }

@@ -67,6 +67,12 @@ int layer_check_files(const struct layer *layer, struct sentence *error);
 int layer_blank(struct layer *layer, struct blank **ret_blank, struct sentence *error);
 
 /*
+ * Make another one, with the options that there are now. After an error the old one stays. The
+ * scratches on the layer no longer match it: the caller replaces them.
+ */
+int layer_renew_blank(struct layer *layer, struct sentence *error);
+
+/*
  * Replace the record on the medium, then in memory. `record` is a copy of the old one with some
  * members changed; the layer owns its names afterwards, and the caller frees the old ones where
  * they differ. Two disks may share the layer and both change its names, or what their image looks

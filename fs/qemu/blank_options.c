@@ -15,7 +15,9 @@
  * subclusters. And QEMU's cache of tables still reaches over a disk of 64 GiB.
  *
  * What a head has is kept, whatever is chosen later: blanks of both kinds are the same to all but
- * qemu-img, and a newer QEMU takes effect with the next head.
+ * qemu-img, and a newer QEMU takes effect with the next head. But where the QEMU is known to be an
+ * old one, heads that have subclusters lose them at a start at which their scratches are fresh
+ * (daemon/load_blanks.c).
  */
 #include "blank_options.h"
 
@@ -28,25 +30,22 @@
 #define MENDED_MAJOR 8
 #define MENDED_MINOR 2
 
-/* Where no version is to be had, a slower disk is the smaller mistake. */
-static bool can_copy_subclusters(const struct options *options)
+void blank_options_choose(struct options *options)
 {
 	unsigned major = 0, minor = 0;
 	struct sentence why;
+	bool mended;
+	int r;
 
-	if (qemu_img_version(options, &major, &minor, &why) < 0) {
-		log_warning("%s; scratches are made as for an old QEMU, unless template= says otherwise", why.text);
-		return false;
-	}
-	return major > MENDED_MAJOR || (major == MENDED_MAJOR && minor >= MENDED_MINOR);
-}
-
-void blank_options_choose(struct options *options)
-{
 	if (options->template_options)
 		return;
-	options->template_options =
-		strdup(can_copy_subclusters(options) ? BLANK_WITH_SUBCLUSTERS : BLANK_WITHOUT_SUBCLUSTERS);
+	r = qemu_img_version(options, &major, &minor, &why);
+	mended = r == 0 && (major > MENDED_MAJOR || (major == MENDED_MAJOR && minor >= MENDED_MINOR));
+	options->renew_blanks = r == 0 && !mended;
+	/* Where no version is to be had, a slower disk is the smaller mistake. */
+	if (r < 0)
+		log_warning("%s; scratches are made as for an old QEMU, unless template= says otherwise", why.text);
+	options->template_options = strdup(mended ? BLANK_WITH_SUBCLUSTERS : BLANK_WITHOUT_SUBCLUSTERS);
 	log_debug("disk", "start: scratches are made with '%s'",
 		  options->template_options ? options->template_options : "");
 }

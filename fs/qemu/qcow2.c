@@ -205,10 +205,15 @@ int qcow2_read_header(int fd, struct qcow2_header *ret_header, struct sentence *
 	return r;
 }
 
+bool qcow2_has_subclusters(const struct qcow2_header *header)
+{
+	return header->incompatible & INCOMPATIBLE_EXTENDED_L2;
+}
+
 uint64_t qcow2_l1_entries(const struct qcow2_header *header)
 {
 	uint64_t cluster_size = 1ULL << header->cluster_bits;
-	uint64_t entry_size = header->incompatible & INCOMPATIBLE_EXTENDED_L2 ? 16 : 8;
+	uint64_t entry_size = qcow2_has_subclusters(header) ? 16 : 8;
 	uint64_t table_reaches = cluster_size / entry_size * cluster_size;
 
 	return header->virtual_size / table_reaches + (header->virtual_size % table_reaches != 0);

@@ -45,6 +45,9 @@ struct qcow2_header {
  */
 int qcow2_read_header(int fd, struct qcow2_header *ret_header, struct sentence *error);
 
+/* Whether clusters are written in part: extended L2 entries. */
+bool qcow2_has_subclusters(const struct qcow2_header *header);
+
 /* How many entries an L1 table has at least, for the virtual size. */
 uint64_t qcow2_l1_entries(const struct qcow2_header *header);
 

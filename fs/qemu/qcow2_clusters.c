@@ -20,7 +20,6 @@
 #define OFFSET_MASK 0x00fffffffffffe00ULL
 #define ENTRY_COMPRESSED (1ULL << 62)
 #define ENTRY_ZERO (1ULL << 0) /* with extended entries the bitmap says it instead */
-#define INCOMPATIBLE_EXTENDED_L2 (1ULL << 4)
 #define SUBCLUSTERS 32
 
 struct walk {
@@ -131,7 +130,7 @@ static int measure(struct walk *walk, const struct qcow2_header *header, struct 
 		return report(error, -EBADMSG, "its header gives clusters an impossible size");
 	walk->cluster_bits = header->cluster_bits;
 	walk->cluster_size = 1ULL << header->cluster_bits;
-	walk->words = header->incompatible & INCOMPATIBLE_EXTENDED_L2 ? 2 : 1;
+	walk->words = qcow2_has_subclusters(header) ? 2 : 1;
 	walk->file_size = (uint64_t)stat.st_size;
 	walk->file_clusters = (walk->file_size + walk->cluster_size - 1) >> walk->cluster_bits;
 	if (walk->file_clusters == 0 || walk->file_clusters > FILE_CLUSTERS_MAX)

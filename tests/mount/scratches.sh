@@ -90,7 +90,56 @@ else
 	skip "what was written in part is copied on read: qemu-system-x86_64 is missing"
 fi
 
-# A state of an earlier build, or a QEMU that came later: heads keep what they have.
+# A state of an earlier build, or a QEMU that came later: heads keep what they have, but for what an old QEMU dies of.
+old_kind() {
+	restart_as "qemu-img version 8.2.0"
+	new_disk_has "true 131072"
+	ctl 'clone d.img e.img'
+	guest_write e.img 1M 4k 2
+	restart_as "who knows"
+	scratch_has "true 131072"
+	restart_as "qemu-img version 7.2.22" # the clone's has data
+	scratch_has "true 131072"
+	guest_reads e.img 1M 4k 2
+	ctl 'reset e.img'
+	exec {held}<"$MNT/e.img"
+	ctl "prepare $uuid domain=d d.img target=vda"
+	restart_as "qemu-img version 7.2.22" # a session
+	scratch_has "true 131072"
+	ctl "release $uuid domain=d reason=shutdown vda"
+	exec {held}<&-
+	restart_as "qemu-img version 7.2.22"
+	scratch_has "false 16384"
+	same "$(qemu-img info -U --output=json "$MNT/e.img" | jq '."cluster-size"')" 16384
+	same "$(status '[.disks[].state] | join(" ")')" "pristine pristine"
+	guest_write e.img 1M 4k 2
+	ctl 'reset e.img'
+	guest_reads e.img 0 64M 1
+	guest_reads d.img 0 64M 1
+	rm "$MNT/e.img"
+	restart_as "qemu-img version 8.2.0" # what there is does well
+	scratch_has "false 16384"
+}
+promise "heads of an earlier build lose their subclusters on an old QEMU, once nothing is in their scratches" old_kind
+
+# A crash after the blank was made, and before the scratch.
+old_kind_killed() {
+	restart_as "qemu-img version 8.2.0"
+	new_disk_has "true 131072"
+	stop_daemon
+	cp "$STATE/disks/d.img/scratch.qcow2" "$WORK/old-scratch"
+	touch -r "$STATE/disks/d.img/scratch.qcow2" "$WORK/old-scratch"
+	restart_as "qemu-img version 7.2.22"
+	scratch_has "false 16384"
+	stop_daemon
+	cp -p "$WORK/old-scratch" "$STATE/disks/d.img/scratch.qcow2"
+	restart_as "qemu-img version 7.2.22"
+	scratch_has "false 16384"
+	guest_reads d.img 0 64M 1
+	same "$(find "$STATE/lost" -type f | wc -l)" 0
+}
+promise "... also where a crash came in between" old_kind_killed
+
 both_kinds() {
 	restart_as "qemu-img version 8.2.0"
 	new_disk_has "true 131072"
@@ -151,7 +200,7 @@ other_options() {
 	guest_reads d.img 1M 63M 1
 	ctl 'set d.img keep-revisions=0'
 	wait_until 20 job_is_done d.img
-	restart_with
+	restart_as "qemu-img version 8.2.0"
 	scratch_has "true 131072" # the image's, as it was before
 }
 promise "template= says how the scratches of new heads are made" other_options
