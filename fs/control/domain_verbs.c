@@ -79,6 +79,8 @@ static int parse_hook_request(const struct request *request, bool items_are_disk
 	int r = 0;
 
 	session->domain = session->config = "";
+	session->replay = request->caller->replay;
+	session->line = request->line;
 	session->items = calloc(command->count + 1, sizeof(*session->items));
 	hook->names = calloc(command->count + 1, sizeof(*hook->names));
 	if (!session->items || !hook->names)
@@ -145,7 +147,6 @@ int verb_prepare(const struct request *request, struct sentence *error)
 	CLEANUP(clear_hook_request) struct hook_request hook = { 0 };
 	int r = parse_prepare(request, &hook, error);
 
-	hook.session.replay = request->caller->replay;
 	if (r == 0)
 		r = session_prepare(request->disks, &hook.session, &result, error);
 	if (r == 0)

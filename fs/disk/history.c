@@ -245,18 +245,19 @@ static int name_old_head(struct disk *disk, const struct layer *to, struct move_
 
 static int seal_scratch_aside(struct disk *disk, struct move_result *result, struct sentence *error)
 {
-	struct seal aside = { .disk = disk, .kind = SEAL_ASIDE, .prefix = ASIDE_BEFORE_REVERT, .after = disk->record };
+	struct seal aside = { .disk = disk, .kind = SEAL_ASIDE, .snapshot = result->scratch, .after = disk->record };
 	int r;
 
 	if (!scratch_is_dirty(disk->scratch))
 		return 0;
 	aside.after.fate = FATE_DISCARD;
+	disk_unused_snapshot_name(disk, ASIDE_BEFORE_REVERT, result->scratch);
 	r = seal_scratches(disk->disks, &aside, 1, NULL, NULL, error);
 	if (r < 0)
-		return r;
-	strcpy(result->scratch, aside.name);
-	layer_put(aside.layer);
-	return 0;
+		result->scratch[0] = '\0';
+	else
+		layer_put(aside.layer);
+	return r;
 }
 
 static int check_may_leave(struct disk *disk, const struct layer *to, struct sentence *error)

@@ -161,13 +161,8 @@ static void unmark_image(struct seal *seal)
 static int name_layer(struct seal *seal)
 {
 	struct layer_record *record = &seal->layer->record;
-	const char *name = seal->snapshot;
 
-	if (seal->kind == SEAL_ASIDE) {
-		disk_unused_snapshot_name(seal->disk, seal->prefix, seal->name);
-		name = seal->name;
-	}
-	if (!name)
+	if (!seal->snapshot)
 		return 0;
 	/*
 	 * A layer with a name is kept as soon as its record is written, before it is the head. The
@@ -175,7 +170,7 @@ static int name_layer(struct seal *seal)
 	 */
 	record->becomes_head = seal->kind == SEAL_COMMIT;
 	record->names = calloc(2, sizeof(*record->names));
-	return record->names ? record_append_name(record, seal->disk->name, name) : -ENOMEM;
+	return record->names ? record_append_name(record, seal->disk->name, seal->snapshot) : -ENOMEM;
 }
 
 static int record_layer(struct seal *seal, const char *domain, struct sentence *error)
@@ -471,7 +466,7 @@ static int seal_held(struct disks *disks, struct seal *seals, size_t count, cons
 	for (size_t i = 0; i < count; i++) {
 		if (seals[i].kind == SEAL_ASIDE && move_head(&seals[i], error) < 0)
 			log_warning("disk '%s': sealed aside as '%s', but its record could not be updated",
-				    seals[i].disk->name, seals[i].name);
+				    seals[i].disk->name, seals[i].snapshot);
 		adopt_layer(&seals[i]);
 	}
 	return 0;
@@ -522,7 +517,8 @@ static int complete_entry(struct disks *disks, const struct intent_record *inten
 		return 0;
 	}
 	record.fate = FATE_DISCARD;
-	record.commit_at_release = false;
+	record.fate_uuid[0] = '\0';
+	record.fate_armed = false;
 	if (entry->hold) {
 		strcpy(record.hold, entry->layer);
 		strcpy(record.hold_uuid, intent->uuid);
@@ -531,6 +527,7 @@ static int complete_entry(struct disks *disks, const struct intent_record *inten
 	} else {
 		strcpy(record.head, entry->layer);
 		record.follow = false;
+		record.commit_at_release = false;
 		record_clear_hold(&record);
 		strcpy(record.consumed, intent->consumed);
 	}

@@ -18,14 +18,12 @@ enum seal_kind {
 struct seal {
 	struct disk *disk;
 	enum seal_kind kind;
-	const char *prefix;               /* SEAL_ASIDE: the name is PREFIX-TIME */
-	const char *snapshot;             /* SEAL_COMMIT: a name that the layer gets; or NULL */
-	const char *note;                 /* why; or NULL */
-	struct disk_record after;         /* disk.json as it is to be; seal_scratches() sets head and hold */
-	uint64_t size;                    /* virtual, of the scratch; seal_scratches() sets it */
-	bool marked;                      /* the image has the mark that the layer needs (image_mark.h) */
-	struct layer *layer;              /* out: the new layer, a reference that the caller puts */
-	char name[SNAPSHOT_NAME_MAX + 1]; /* out, SEAL_ASIDE */
+	const char *snapshot;     /* a name that the layer gets; NULL: none, but one that is sealed aside needs it */
+	const char *note;         /* why; or NULL */
+	struct disk_record after; /* disk.json as it is to be; seal_scratches() sets head and hold */
+	uint64_t size;            /* virtual, of the scratch; seal_scratches() sets it */
+	bool marked;              /* the image has the mark that the layer needs (image_mark.h) */
+	struct layer *layer;      /* out: the new layer, a reference that the caller puts */
 };
 
 /*

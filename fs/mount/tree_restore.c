@@ -631,14 +631,14 @@ static void settle_slot(struct restore *restore, struct handover_node *noted)
 	node_put(tree->nodes, node);
 }
 
-/* Drop an answer whose handle was not restored. */
+/* Drop an answer whose handle was not restored; what is no answer stays for its request. */
 static void drop_answer(void *context, void *slot)
 {
 	struct tree *tree = context;
 	const struct handover_answer *answer = slot;
 	struct handle *handle = handle_get(tree->handles, answer->handle);
 
-	if (!handle)
+	if (!handle && !(answer->handle & HANDOVER_DECISION))
 		handover_give(tree->handover, HANDOVER_ANSWER, slot);
 	handle_put(tree->handles, handle);
 }

@@ -91,9 +91,8 @@ struct handover_request {
 	uint32_t line;                      /* of a write of several commands: which command (once.h) */
 	uint8_t is_disk;                    /* a disk had the name */
 	uint8_t has_snapshot;               /* the disk had the snapshot that the command names */
-	uint8_t announced;                  /* a prepare: a restore had been announced */
-	uint8_t unused;
-	char head[36]; /* the disk's head; a prepare: how each disk starts */
+	uint8_t unused[2];
+	char head[36]; /* the disk's head */
 };
 
 /* The control file's answer on a handle, which its caller may not have read yet. */
@@ -103,6 +102,31 @@ struct handover_answer {
 	int64_t start; /* the offset in the control file at which it begins */
 	uint32_t length;
 	char text[HANDOVER_ANSWER_MAX];
+};
+
+/*
+ * What was decided for each disk of a prepare or release, before any was changed (replay.h). It
+ * lies in the slot of an answer, whose handle no handle has: daemons that do not know it drop it.
+ */
+#define HANDOVER_DECISION (1ULL << 63)
+#define HANDOVER_DECIDED_MAX 35
+struct handover_decided {
+	uint64_t device, inode; /* of the disk's directory in the state directory */
+	/* What is to be done: numbers of the enums in session/participant.h. */
+	uint8_t start, leftover; /* a prepare */
+	uint8_t outcome;         /* a release */
+	uint8_t failed;          /* ... that could not do it; the session is over nevertheless */
+	uint8_t consumed;        /* a prepare: what arms the session is used up */
+	uint8_t unused[3];
+	char target[64]; /* a release: of the session */
+	char name[136];  /* under which something is sealed aside */
+};
+struct handover_decision {
+	uint64_t request;        /* HANDOVER_DECISION, and the request's number */
+	uint32_t restarts, line; /* as of a request */
+	uint32_t count;
+	uint32_t announced; /* a restore had been announced */
+	struct handover_decided disks[HANDOVER_DECIDED_MAX];
 };
 
 /* A restore that was announced (session.h). */

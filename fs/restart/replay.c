@@ -60,10 +60,58 @@ void replay_note_next(struct handover *handover, struct replay *replay, const st
 		replay->noted = before;
 }
 
+/* --- decisions -------------------------------------------------------------------------------- */
+
+_Static_assert(sizeof(struct handover_decision) <= sizeof(struct handover_answer), "a decision has outgrown its slot");
+
+static void compare_decision(void *context, void *slot)
+{
+	struct replay *replay = context;
+	struct handover_decision *decision = slot;
+
+	if (decision->request == (HANDOVER_DECISION | replay->unique))
+		replay->decision = decision;
+}
+
+struct handover_decision *replay_recall_decision(struct handover *handover, struct replay *replay, unsigned line)
+{
+	struct handover_decision *found;
+
+	if (replay->again && !replay->decision)
+		handover_visit(handover, HANDOVER_ANSWER, compare_decision, replay);
+	found = replay->decision;
+	return found && found->line == line && found->count <= HANDOVER_DECIDED_MAX ? found : NULL;
+}
+
+struct handover_decision *replay_decide(struct handover *handover, struct replay *replay,
+					const struct handover_decision *decision)
+{
+	struct handover_decision *noted =
+		replay->decision ? replay->decision : handover_take(handover, HANDOVER_ANSWER);
+
+	if (!noted)
+		return NULL;
+	handover_publish(&noted->request, 0);
+	*noted = *decision;
+	noted->request = 0;
+	noted->restarts = handover_mount(handover)->restarts;
+	handover_publish(&noted->request, HANDOVER_DECISION | replay->unique);
+	return replay->decision = noted;
+}
+
+/* --- the end ---------------------------------------------------------------------------------- */
+
 void replay_settle(struct handover *handover, struct replay *replay)
 {
 	handover_give(handover, HANDOVER_REQUEST, replay->noted);
+	handover_give(handover, HANDOVER_ANSWER, replay->decision);
 	replay->noted = NULL;
+	replay->decision = NULL;
+}
+
+static bool is_old(struct handover *handover, uint32_t restarts)
+{
+	return restarts + RESTARTS_KEPT < handover_mount(handover)->restarts;
 }
 
 static void forget_if_old(void *context, void *slot)
@@ -71,11 +119,21 @@ static void forget_if_old(void *context, void *slot)
 	struct handover *handover = context;
 	const struct handover_request *noted = slot;
 
-	if (noted->restarts + RESTARTS_KEPT < handover_mount(handover)->restarts)
+	if (is_old(handover, noted->restarts))
 		handover_give(handover, HANDOVER_REQUEST, slot);
+}
+
+static void forget_decision_if_old(void *context, void *slot)
+{
+	struct handover *handover = context;
+	const struct handover_decision *decision = slot;
+
+	if ((decision->request & HANDOVER_DECISION) && is_old(handover, decision->restarts))
+		handover_give(handover, HANDOVER_ANSWER, slot);
 }
 
 void replay_forget_old(struct handover *handover)
 {
 	handover_visit(handover, HANDOVER_REQUEST, forget_if_old, handover);
+	handover_visit(handover, HANDOVER_ANSWER, forget_decision_if_old, handover);
 }

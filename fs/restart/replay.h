@@ -9,6 +9,10 @@
  * compares the note with what it finds itself, and so knows whether the change was made. Nobody in
  * the mount can have changed the names in between: the kernel holds the locks of their directories
  * until it has its answer.
+ *
+ * What a prepare or a release does to several disks depends on what is found, and its answer tells
+ * all of it. So it is decided for all of them first, and the decision noted; the next daemon
+ * carries that out, and does not decide again.
  */
 #ifndef REVERTFS_RESTART_REPLAY_H
 #define REVERTFS_RESTART_REPLAY_H
@@ -16,10 +20,11 @@
 #include "handover.h"
 
 struct replay {
-	uint64_t unique;                /* the kernel's number of the request, the same when it is sent again */
-	bool again;                     /* it was sent again: an earlier daemon may have done it */
-	uid_t uid;                      /* who asks */
-	struct handover_request *noted; /* its slot in the handover, or NULL */
+	uint64_t unique;                    /* the kernel's number of the request, the same when it is sent again */
+	bool again;                         /* it was sent again: an earlier daemon may have done it */
+	uid_t uid;                          /* who asks */
+	struct handover_request *noted;     /* its slot in the handover, or NULL */
+	struct handover_decision *decision; /* the same of what was decided */
 };
 
 /* What an earlier daemon noted before it did this request. NULL: no daemon has begun to do it. */
@@ -37,7 +42,20 @@ void replay_note(struct handover *handover, struct replay *replay, const struct 
  */
 void replay_note_next(struct handover *handover, struct replay *replay, const struct handover_request *found);
 
-/* The kernel has the answer: the note goes. */
+/*
+ * What an earlier daemon decided for this line of the request, and left undone, or done in part.
+ * NULL: nothing. It may be changed.
+ */
+struct handover_decision *replay_recall_decision(struct handover *handover, struct replay *replay, unsigned line);
+
+/*
+ * Note it, before anything is done. It takes the place of what was decided for an earlier line. The
+ * slot, or NULL where there is none: then all is done the same.
+ */
+struct handover_decision *replay_decide(struct handover *handover, struct replay *replay,
+					const struct handover_decision *decision);
+
+/* The kernel has the answer: the notes go. */
 void replay_settle(struct handover *handover, struct replay *replay);
 
 /* Forget notes of requests that were answered long ago. To be called once, at the start. */

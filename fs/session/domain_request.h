@@ -48,7 +48,8 @@ struct session_request {
 	bool saved;         /* DOMAIN.save, the file of a managed save, exists */
 	enum end_reason reason;
 	bool only_check;       /* prepare: say whether it would be refused, and change nothing */
-	struct replay *replay; /* of a prepare that an earlier daemon may have begun; or NULL */
+	struct replay *replay; /* an earlier daemon may have begun it; or NULL */
+	unsigned line;         /* of its write, from 0 */
 	struct session_item *items;
 	size_t count;
 };

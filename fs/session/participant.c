@@ -10,8 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "table.h"
 #include "claim.h"
+#include "layer.h"
+#include "lock.h"
+#include "table.h"
 
 void participants_release(struct participants *participants)
 {
@@ -49,10 +51,20 @@ void participants_put(struct participants *participants)
 	participants->count = 0;
 }
 
-int participants_allocate_result(const struct participants *participants, struct session_result *result,
+bool participant_is_aside(const struct participant *participant)
+{
+	const struct disk *disk = participant->disk;
+	bool is = false;
+
+	LOCKED (&disk->disks->lock)
+		is = participant->name[0] && disk_find_snapshot_locked(disk, participant->name);
+	return is;
+}
+
+int participants_allocate_result(const struct participants *participants, size_t more, struct session_result *result,
 				 struct sentence *error)
 {
-	result->list = calloc(participants->count + 1, sizeof(*result->list));
+	result->list = calloc(participants->count + more + 1, sizeof(*result->list));
 	return result->list ? 0 : report(error, -ENOMEM, "out of memory");
 }
 

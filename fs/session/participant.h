@@ -11,21 +11,31 @@
 
 enum start_kind { START_FRESH, START_RESUME, START_CONTINUE };
 enum leftover { LEFT_NOTHING, LEFT_DISCARD, LEFT_ASIDE, LEFT_LOST };
+enum outcome {
+	OUTCOME_COMMIT,
+	OUTCOME_RESET,
+	OUTCOME_HOLD,
+	OUTCOME_ASIDE,
+	OUTCOME_DROP,
+	OUTCOME_KEEP,
+	OUTCOME_KEEP_SNAPSHOT
+};
 
 /* A claimed disk, and what is to be done with it. */
 struct participant {
 	struct disk *disk;
-	const struct session_item *item; /* NULL at a release that does not name the target */
-	enum start_kind start;
+	const struct session_item *item;  /* NULL at a release that does not name the target */
+	struct handover_decided *decided; /* note of what follows, for a daemon that has to go on; or NULL */
+	enum start_kind start;            /* of a prepare */
 	enum leftover leftover;
-	const char *prefix; /* of the name under which the leftover is sealed aside (aside.h) */
-	bool hold_aside;    /* the hold gets a name before the disk forgets it */
-	bool armed;         /* the session is to be committed */
-	bool consumed;      /* one-shot-commit is true, but this version of the domain's file is used up */
-	bool was_continued; /* an earlier daemon chose START_CONTINUE for this same request, and was killed */
-	bool on_snapshot;   /* the domain starts on an external snapshot of the disk (left_snapshot.h) */
-	bool has_session;   /* a prepare has recorded the session */
-	char name[SNAPSHOT_NAME_MAX + 1]; /* under which something was sealed aside, or "" */
+	enum outcome outcome; /* of a release */
+	bool sealing;         /* ... which seals the scratch */
+	bool hold_aside;      /* the hold gets a name before the disk forgets it */
+	bool armed;           /* the session is to be committed */
+	bool consumed;        /* one-shot-commit is true, but this version of the domain's file is used up */
+	bool on_snapshot;     /* the domain starts on an external snapshot of the disk (left_snapshot.h) */
+	bool has_session;     /* a prepare has recorded the session */
+	char name[SNAPSHOT_NAME_MAX + 1]; /* under which something is sealed aside, or "" */
 	struct sentence warning;          /* LEFT_LOST: why, and then where it is; or "" */
 };
 
@@ -44,11 +54,17 @@ void participants_release(struct participants *participants);
  */
 int participants_claim(struct participants *participants, struct sentence *error);
 
+/*
+ * Whether the disk has the snapshot under which something was to be sealed aside: an earlier daemon
+ * did it.
+ */
+bool participant_is_aside(const struct participant *participant);
+
 /* Drop the references of participants none of which is claimed yet. */
 void participants_put(struct participants *participants);
 
-/* Room for a result of each participant. -ENOMEM with a sentence. */
-int participants_allocate_result(const struct participants *participants, struct session_result *result,
+/* Room for a result of each participant, and `more`. -ENOMEM with a sentence. */
+int participants_allocate_result(const struct participants *participants, size_t more, struct session_result *result,
 				 struct sentence *error);
 
 /* Add what was done to one. There is room for it. */

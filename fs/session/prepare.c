@@ -39,6 +39,7 @@
 
 #include "aside.h"
 #include "clone.h"
+#include "decision.h"
 #include "gc.h"
 #include "disk.h"
 #include "domain_file.h"
@@ -55,7 +56,6 @@
 #include "session.h"
 #include "table.h"
 #include "trouble.h"
-#include "replay.h"
 #include "claim.h"
 
 #define SNAPSHOT_REVERT_S 60 /* a revert to a libvirt snapshot starts the domain at once */
@@ -203,9 +203,7 @@ static int choose_start(struct participant *participant, const struct session_re
 	const struct disk_record *record = &participant->disk->record;
 	bool restoring = announced || request->saved;
 
-	participant->start = participant->was_continued ? START_CONTINUE : START_FRESH;
-	if (participant->was_continued)
-		return 0;
+	participant->start = START_FRESH;
 	if (participant->on_snapshot) {
 		participant->start = START_CONTINUE;
 		return left_snapshot_check(participant, request->uuid, error);
@@ -213,8 +211,6 @@ static int choose_start(struct participant *participant, const struct session_re
 	if (participant->disk->hold) {
 		if (restoring)
 			participant->start = START_RESUME;
-		else
-			participant->hold_aside = !record->hold_managed;
 		return 0;
 	}
 	if (restoring) {
@@ -281,26 +277,43 @@ static const char *prefix_of_leftover(const struct participant *participant, con
 	return wants_leftovers_sealed(participant) ? ASIDE_CRASH : NULL;
 }
 
-static void choose_leftover(struct participant *participant, const struct session_request *request)
+static bool has_leftover(const struct participant *participant)
 {
 	struct scratch *scratch = participant->disk->scratch;
 
+	return scratch && participant->start != START_CONTINUE && scratch_is_dirty(scratch);
+}
+
+/* Whether no layer can be made of it; the warning says why. */
+static bool is_unsealable(struct participant *participant)
+{
+	const struct disk *disk = participant->disk;
+
+	if (disk->record.fate == FATE_UNSYNCED && disk->record.fate_torn) {
+		report(&participant->warning, 0, "qemu-img found errors in them after the host's crash");
+		return true;
+	}
+	if (scratch_check_sealable(disk->scratch, true, NULL, &participant->warning) == -EBADMSG)
+		return true;
+	participant->warning.text[0] = '\0';
+	return false;
+}
+
+static void choose_leftover(struct participant *participant, const struct session_request *request)
+{
+	const char *prefix = prefix_of_leftover(participant, request);
+
 	participant->leftover = LEFT_NOTHING;
-	if (!scratch || participant->start == START_CONTINUE || !scratch_is_dirty(scratch))
+	if (!has_leftover(participant))
 		return;
 	participant->leftover = LEFT_DISCARD;
-	participant->prefix = prefix_of_leftover(participant, request);
-	if (!participant->prefix)
+	if (!prefix)
+		return;
+	participant->leftover = LEFT_LOST;
+	if (is_unsealable(participant))
 		return;
 	participant->leftover = LEFT_ASIDE;
-	if (participant->disk->record.fate == FATE_UNSYNCED && participant->disk->record.fate_torn) {
-		participant->leftover = LEFT_LOST;
-		report(&participant->warning, 0, "qemu-img found errors in them after the host's crash");
-	} else if (scratch_check_sealable(scratch, true, NULL, &participant->warning) == -EBADMSG) {
-		participant->leftover = LEFT_LOST;
-	} else {
-		participant->warning.text[0] = '\0';
-	}
+	disk_unused_snapshot_name(participant->disk, prefix, participant->name);
 }
 
 /*
@@ -322,6 +335,41 @@ static bool is_used_up(const struct participant *participant, const struct sessi
 	    is_left_for(disk, request->uuid))
 		return true;
 	return had_session(disk, request);
+}
+
+/* What an earlier daemon decided, and what is left to be done of it. */
+static void take_decision(struct participant *participant)
+{
+	const struct handover_decided *decided = participant->decided;
+
+	participant->start = decided->start;
+	participant->leftover = decided->leftover;
+	participant->consumed = decided->consumed;
+	strcpy(participant->name, decided->name);
+	if (!has_leftover(participant) || participant_is_aside(participant))
+		participant->leftover = LEFT_NOTHING;
+	if (participant->leftover == LEFT_LOST)
+		is_unsealable(participant);
+}
+
+static int decide(struct participant *participant, const struct session_request *request, bool announced,
+		  struct sentence *error)
+{
+	int r = 0;
+
+	if (participant->decided) {
+		take_decision(participant);
+	} else {
+		r = choose_start(participant, request, announced, error);
+		if (r < 0)
+			return r;
+		choose_leftover(participant, request);
+		participant->consumed = participant->item->armed && is_used_up(participant, request);
+	}
+	participant->hold_aside = participant->start == START_FRESH && participant->disk->hold &&
+				  !participant->disk->record.hold_managed;
+	participant->armed = participant->item->armed && !participant->consumed;
+	return r;
 }
 
 /*
@@ -356,7 +404,7 @@ static int check_depth(const struct participant *participant, struct sentence *e
 	struct sentence why;
 	bool overdue;
 
-	if (!participant->armed)
+	if (!participant->armed || participant->decided)
 		return 0;
 	pthread_mutex_lock(&disks->lock);
 	overdue = fold_is_overdue_locked(participant->disk, 2 * (size_t)disks->options->max_layers + 1, &why);
@@ -371,16 +419,14 @@ static int check_participant(struct participant *participant, const struct sessi
 
 	if (!participant->disk->head)
 		return report(error, -EIO, "%s", participant->disk->failure.text);
-	r = check_owner(participant->disk, request->uuid, error);
+	/* A session that had lapsed goes on with the next daemon, and has lost the disk all the same. */
+	r = participant->decided ? 0 : check_owner(participant->disk, request->uuid, error);
 	if (r == 0)
 		r = disk_wait_for_writers(participant->disk, error);
 	if (r == 0)
-		r = choose_start(participant, request, announced, error);
+		r = decide(participant, request, announced, error);
 	if (r < 0)
 		return r;
-	choose_leftover(participant, request);
-	participant->consumed = participant->item->armed && is_used_up(participant, request);
-	participant->armed = participant->item->armed && !participant->consumed;
 	r = check_depth(participant, error);
 	if (r < 0)
 		return r;
@@ -437,7 +483,7 @@ static int seal_leftovers(struct disks *disks, struct participants *participants
 			continue;
 		seals[count] = (struct seal){ .disk = participant->disk,
 					      .kind = SEAL_ASIDE,
-					      .prefix = participant->prefix,
+					      .snapshot = participant->name,
 					      .after = participant->disk->record };
 		seals[count].after.fate = FATE_DISCARD;
 		count++;
@@ -448,7 +494,6 @@ static int seal_leftovers(struct disks *disks, struct participants *participants
 
 		if (participant->leftover != LEFT_ASIDE)
 			continue;
-		strcpy(participant->name, seals[k].name);
 		log_info("disk '%s': what an earlier session left was sealed aside as '%s'", participant->disk->name,
 			 participant->name);
 		layer_put(seals[k].layer);
@@ -671,60 +716,29 @@ static int act_on_participants(struct disks *disks, struct participants *partici
 	return r;
 }
 
-/*
- * Note in the handover what was chosen, before anything is changed. A daemon that is killed from
- * here on leaves the request to its successor, which cannot choose again: the announcement is used
- * up by then, and the record of a continued scratch no longer says for whom it was kept.
- */
-static void note_choice(struct disks *disks, const struct session_request *request,
-			const struct participants *participants, bool announced)
-{
-	struct handover_request found = { .announced = announced };
-
-	if (!request->replay)
-		return;
-	found.line = request->replay->noted ? request->replay->noted->line : 0;
-	for (size_t i = 0; i < participants->count && i < sizeof(found.head) - 1; i++)
-		found.head[i] = (char)('0' + participants->list[i].start);
-	replay_note_next(disks->handover, request->replay, &found);
-}
-
-/*
- * What an earlier daemon noted for this request, or NULL. The note may be of another line of the
- * same write, and then has no choice in it.
- */
-static const struct handover_request *recall_choice(struct disks *disks, const struct session_request *request)
-{
-	const struct handover_request *before =
-		request->replay ? replay_recall(disks->handover, request->replay) : NULL;
-
-	return before && before->head[0] ? before : NULL;
-}
-
 int session_prepare(struct disks *disks, const struct session_request *request, struct session_result *ret_result,
 		    struct sentence *error)
 {
 	CLEANUP(participants_release) struct participants participants = { 0 };
-	const struct handover_request *before = recall_choice(disks, request);
+	struct handover_decision *before = decision_recall(disks, request);
 	bool announced = before ? before->announced : session_is_announced(disks, request->uuid);
 	int r = find_participants(disks, request, &participants, error);
 
 	for (size_t i = 0; i < participants.count && r == 0; i++) {
-		participants.list[i].was_continued =
-			before && i < sizeof(before->head) && before->head[i] == '0' + START_CONTINUE;
+		participants.list[i].decided = decision_find(before, participants.list[i].disk);
 		r = check_participant(&participants.list[i], request, announced, error);
 	}
 	if (request->only_check)
 		return r;
-	if (r == 0 && !before)
-		note_choice(disks, request, &participants, announced);
+	if (!before)
+		decision_note(disks, request, r == 0 ? &participants : &(struct participants){ 0 }, announced);
 	/*
 	 * An announcement is for one prepare, also where it is refused: the next start is no
 	 * restore.
 	 */
 	session_forget_announcement(disks, request->uuid);
 	if (r == 0)
-		r = participants_allocate_result(&participants, ret_result, error);
+		r = participants_allocate_result(&participants, 0, ret_result, error);
 	if (r == 0)
 		r = act_on_participants(disks, &participants, request, error);
 	for (size_t i = 0; i < participants.count && r == 0; i++)

@@ -13,6 +13,7 @@
 
 #include "aside.h"
 #include "clone.h"
+#include "decision.h"
 #include "domain_file.h"
 #include "gc.h"
 #include "image.h"
@@ -25,16 +26,6 @@
 #include "session.h"
 #include "table.h"
 #include "claim.h"
-
-enum outcome {
-	OUTCOME_COMMIT,
-	OUTCOME_RESET,
-	OUTCOME_HOLD,
-	OUTCOME_ASIDE,
-	OUTCOME_DROP,
-	OUTCOME_KEEP,
-	OUTCOME_KEEP_SNAPSHOT
-};
 
 static const char *const outcome_names[] = {
 	[OUTCOME_COMMIT] = "committed",   [OUTCOME_RESET] = "reset",  [OUTCOME_HOLD] = "held",
@@ -146,10 +137,10 @@ static enum outcome outcome_of_session(const struct participant *participant, co
 }
 
 /* disk.json as it is to be after the release. */
-static struct disk_record record_after(const struct participant *participant, const struct session_request *request,
-				       enum outcome outcome)
+static struct disk_record record_after(const struct participant *participant, const struct session_request *request)
 {
 	struct disk_record after = participant->disk->record;
+	enum outcome outcome = participant->outcome;
 
 	after.fate = FATE_DISCARD;
 	after.fate_uuid[0] = '\0';
@@ -176,14 +167,22 @@ static struct disk_record record_after(const struct participant *participant, co
 }
 
 /*
- * A pristine scratch has nothing to commit or to seal aside. A hold is sealed even then, for the
- * saved guest needs a layer that is its own.
+ * A pristine scratch has nothing to commit or to seal aside. A saved guest that wrote nothing has a
+ * layer of its own nevertheless; one that was resumed from such a layer, or whose release is asked for
+ * again, has it already.
  */
-static bool needs_seal(const struct participant *participant, enum outcome outcome)
+static bool needs_seal(const struct participant *participant)
 {
-	if (outcome == OUTCOME_HOLD)
-		return true;
-	return (outcome == OUTCOME_COMMIT || outcome == OUTCOME_ASIDE) && has_data(participant);
+	switch (participant->outcome) {
+	case OUTCOME_HOLD:
+		return !participant->disk->hold || scratch_is_dirty(participant->disk->scratch);
+	case OUTCOME_COMMIT:
+		return has_data(participant);
+	case OUTCOME_ASIDE:
+		return has_data(participant) && !participant_is_aside(participant);
+	default:
+		return false;
+	}
 }
 
 static enum seal_kind seal_kind_of(enum outcome outcome)
@@ -195,12 +194,12 @@ static enum seal_kind seal_kind_of(enum outcome outcome)
  * Sealing failed: the scratch stays as it is, and the record says that its data is to be kept. When
  * that cannot be written, the record in memory says it.
  */
-static void record_failure(struct participant *participant, const struct session_request *request, enum outcome outcome)
+static void record_failure(struct participant *participant, const struct session_request *request)
 {
 	struct disk *disk = participant->disk;
 	struct disk_record record = disk->record;
 
-	record.fate = outcome == OUTCOME_HOLD ? FATE_UNDECIDED : FATE_UNCOMMITTED;
+	record.fate = participant->outcome == OUTCOME_HOLD ? FATE_UNDECIDED : FATE_UNCOMMITTED;
 	record.fate_armed = true;
 	record.fate_since = time(NULL);
 	snprintf(record.fate_uuid, sizeof(record.fate_uuid), "%s", request->uuid);
@@ -214,39 +213,40 @@ static void record_failure(struct participant *participant, const struct session
 	}
 }
 
-static int seal_outcomes(struct disks *disks, struct participants *participants, const enum outcome *outcomes,
-			 const struct session_request *request, struct sentence *error)
+/*
+ * A commit onto an image that was changed outside the mount would make a head that reads as nothing
+ * ever was. A layer that is held or sealed aside keeps the data, and changes no head, so it is not
+ * refused.
+ */
+static int check_image(const struct participant *participant, struct sentence *error)
+{
+	return participant->outcome == OUTCOME_COMMIT ? image_check(participant->disk, true, error) : 0;
+}
+
+static int seal_outcomes(struct disks *disks, struct participants *participants, const struct session_request *request,
+			 struct sentence *error)
 {
 	CLEANUP(freep) struct seal *seals = calloc(participants->count + 1, sizeof(*seals));
-	CLEANUP(freep) size_t *owner = calloc(participants->count + 1, sizeof(*owner));
 	size_t count = 0;
 	int r = 0;
 
-	if (!seals || !owner)
+	if (!seals)
 		return report(error, -ENOMEM, "out of memory");
-	for (size_t i = 0; i < participants->count; i++) {
-		if (!needs_seal(&participants->list[i], outcomes[i]))
+	for (size_t i = 0; i < participants->count && r == 0; i++) {
+		struct participant *participant = &participants->list[i];
+
+		if (!participant->sealing)
 			continue;
-		/*
-		 * A commit onto an image that was changed outside the mount would make a head that
-		 * reads as nothing ever was. A layer that is held or sealed aside keeps the data,
-		 * and changes no head, so it is not refused.
-		 */
-		r = outcomes[i] == OUTCOME_COMMIT ? image_check(participants->list[i].disk, true, error) : 0;
-		if (r < 0)
-			return r;
-		seals[count] = (struct seal){ .disk = participants->list[i].disk,
-					      .kind = seal_kind_of(outcomes[i]),
-					      .prefix = ASIDE_UNCOMMITTED,
-					      .after = record_after(&participants->list[i], request, outcomes[i]) };
-		owner[count++] = i;
+		r = check_image(participant, error);
+		seals[count++] = (struct seal){ .disk = participant->disk,
+						.kind = seal_kind_of(participant->outcome),
+						.snapshot = participant->name[0] ? participant->name : NULL,
+						.after = record_after(participant, request) };
 	}
-	if (count)
+	if (r == 0 && count)
 		r = seal_scratches(disks, seals, count, request->uuid, request->domain, error);
-	for (size_t k = 0; k < count && r == 0; k++) {
-		strcpy(participants->list[owner[k]].name, seals[k].name);
+	for (size_t k = 0; k < count && r == 0; k++)
 		layer_put(seals[k].layer);
-	}
 	return r;
 }
 
@@ -291,15 +291,16 @@ static int renew_scratch(struct disk *disk, struct sentence *error)
 
 /* Record and scratch of a disk whose session ends; what had to be sealed has been. */
 static int finish_participant(struct participant *participant, const struct session_request *request,
-			      enum outcome outcome, bool was_sealed, struct sentence *error)
+			      struct sentence *error)
 {
 	struct disk *disk = participant->disk;
-	struct disk_record after = record_after(participant, request, outcome);
-	bool keeps_scratch = outcome == OUTCOME_KEEP || outcome == OUTCOME_KEEP_SNAPSHOT;
+	struct disk_record after = record_after(participant, request);
+	enum outcome outcome = participant->outcome;
+	bool keeps_scratch = outcome == OUTCOME_KEEP || outcome == OUTCOME_KEEP_SNAPSHOT || outcome == OUTCOME_HOLD;
 	struct layer *dropped;
 	int r;
 
-	if (outcome == OUTCOME_HOLD || (outcome == OUTCOME_COMMIT && was_sealed))
+	if ((outcome == OUTCOME_HOLD || outcome == OUTCOME_COMMIT) && participant->sealing)
 		return 0;
 	r = save_record(disk, &after, error);
 	if (r < 0)
@@ -331,42 +332,130 @@ static int check_release(struct participants *participants, struct sentence *err
 	return 0;
 }
 
-static int end_participants(struct disks *disks, struct participants *participants,
-			    const struct session_request *request, struct session_result *result,
-			    struct sentence *error)
+static void decide(struct participant *participant, const struct session_request *request)
 {
-	CLEANUP(freep) enum outcome *outcomes = calloc(participants->count + 1, sizeof(*outcomes));
-	CLEANUP(freep) bool *sealing = calloc(participants->count + 1, sizeof(*sealing));
-	int sealed, first_error;
+	struct disk *disk = participant->disk;
 
-	if (!outcomes || !sealing)
-		return report(error, -ENOMEM, "out of memory");
-	for (size_t i = 0; i < participants->count; i++) {
-		participants->list[i].item = find_item(request, participants->list[i].disk->session->target);
-		outcomes[i] = outcome_of_session(&participants->list[i], request);
-		log_debug("disk", "release '%s': the domain ended (%s), so it is %s", participants->list[i].disk->name,
-			  end_reason_name(request->reason), outcome_names[outcomes[i]]);
-		sealing[i] = needs_seal(&participants->list[i], outcomes[i]);
-	}
-	first_error = sealed = seal_outcomes(disks, participants, outcomes, request, error);
+	participant->outcome = outcome_of_session(participant, request);
+	if (participant->outcome == OUTCOME_ASIDE)
+		disk_unused_snapshot_name(disk, ASIDE_UNCOMMITTED, participant->name);
+	log_debug("disk", "release '%s': the domain ended (%s), so it is %s", disk->name,
+		  end_reason_name(request->reason), outcome_names[participant->outcome]);
+}
+
+/* As an earlier daemon decided, where one did. */
+static void decide_all(struct disks *disks, struct participants *participants, const struct session_request *request,
+		       struct handover_decision *before)
+{
 	for (size_t i = 0; i < participants->count; i++) {
 		struct participant *participant = &participants->list[i];
-		char target[TARGET_SIZE];
+
+		participant->item = find_item(request, participant->disk->session->target);
+		participant->decided = decision_find(before, participant->disk);
+		if (participant->decided) {
+			participant->outcome = participant->decided->outcome;
+			strcpy(participant->name, participant->decided->name);
+		} else {
+			decide(participant, request);
+		}
+		participant->sealing = needs_seal(participant);
+	}
+	if (!before)
+		decision_note(disks, request, participants, false);
+}
+
+/* The answer of a daemon that goes on from here says that it failed. */
+static void note_failure(const struct participant *participant)
+{
+	if (participant->decided)
+		participant->decided->failed = true;
+}
+
+/* `sealed`: what sealing all that had to be sealed ended with. */
+static int end_participant(struct participant *participant, const struct session_request *request, int sealed,
+			   struct session_result *result, struct sentence *error)
+{
+	struct disk *disk = participant->disk;
+	char target[TARGET_SIZE];
+	int r = 0;
+
+	strcpy(target, disk->session->target);
+	if (participant->sealing && sealed < 0) {
+		record_failure(participant, request);
+		r = sealed;
+	} else {
+		r = finish_participant(participant, request, error);
+	}
+	if (r < 0)
+		note_failure(participant);
+	else
+		log_info("disk '%s': domain '%s' ended (%s): %s", disk->name, request->domain,
+			 end_reason_name(request->reason), outcome_names[participant->outcome]);
+	session_end(disk);
+	log_debug("disk", "release '%s': session ended", disk->name);
+	participant_add_result(participant, target, outcome_names[participant->outcome], result);
+	return r;
+}
+
+/* A disk whose session an earlier daemon ended for this same request. */
+static int tell_of_ended(struct disk *disk, const struct handover_decided *decided, struct session_result *result,
+			 struct sentence *error)
+{
+	struct participant participant = { .disk = disk };
+
+	strcpy(participant.name, decided->name);
+	participant_add_result(&participant, decided->target, outcome_names[decided->outcome], result);
+	return decided->failed
+		       ? report(error, -EIO,
+				"disk '%s': its session has ended, but what that left could not be dealt with, and revertfs was "
+				"restarted meanwhile: its log says why; what was not sealed is kept, and the next start seals it aside",
+				disk->name)
+		       : 0;
+}
+
+static bool takes_part(const struct participants *participants, const struct disk *disk)
+{
+	for (size_t i = 0; i < participants->count; i++)
+		if (participants->list[i].disk == disk)
+			return true;
+	return false;
+}
+
+static int tell_of_all_ended(struct disks *disks, const struct participants *participants,
+			     const struct handover_decision *before, struct session_result *result,
+			     struct sentence *error)
+{
+	int first_error = 0;
+
+	for (size_t i = 0; before && i < before->count; i++) {
+		struct disk *disk = decision_disk(disks, &before->disks[i]);
 		int r = 0;
 
-		strcpy(target, participant->disk->session->target);
-		if (sealed < 0 && sealing[i])
-			record_failure(participant, request, outcomes[i]);
-		else
-			r = finish_participant(participant, request, outcomes[i], sealing[i], error);
-		session_end(participant->disk);
-		log_debug("disk", "release '%s': session ended", participant->disk->name);
+		if (disk && !takes_part(participants, disk))
+			r = tell_of_ended(disk, &before->disks[i], result, error);
 		if (r < 0 && first_error == 0)
 			first_error = r;
-		participant_add_result(participant, target, outcome_names[outcomes[i]], result);
-		if (r == 0 && !(sealed < 0 && sealing[i]))
-			log_info("disk '%s': domain '%s' ended (%s): %s", participant->disk->name, request->domain,
-				 end_reason_name(request->reason), outcome_names[outcomes[i]]);
+		disk_put(disk);
+	}
+	return first_error;
+}
+
+static int end_participants(struct disks *disks, struct participants *participants,
+			    const struct session_request *request, struct handover_decision *before,
+			    struct session_result *result, struct sentence *error)
+{
+	int sealed, first_error;
+
+	decide_all(disks, participants, request, before);
+	first_error = tell_of_all_ended(disks, participants, before, result, error);
+	sealed = seal_outcomes(disks, participants, request, error);
+	if (first_error == 0)
+		first_error = sealed;
+	for (size_t i = 0; i < participants->count; i++) {
+		int r = end_participant(&participants->list[i], request, sealed, result, error);
+
+		if (r < 0 && first_error == 0)
+			first_error = r;
 	}
 	return first_error;
 }
@@ -375,14 +464,15 @@ static int release_claimed(struct disks *disks, const struct session_request *re
 			   struct sentence *error)
 {
 	CLEANUP(participants_release) struct participants participants = { 0 };
+	struct handover_decision *before = decision_recall(disks, request);
 	int r = find_session_participants(disks, request, &participants, error);
 
 	if (r == 0)
 		r = check_release(&participants, error);
 	if (r == 0)
-		r = participants_allocate_result(&participants, result, error);
+		r = participants_allocate_result(&participants, before ? before->count : 0, result, error);
 	if (r == 0)
-		r = end_participants(disks, &participants, request, result, error);
+		r = end_participants(disks, &participants, request, before, result, error);
 	for (size_t i = 0; i < participants.count && r < 0; i++)
 		disk_set_last_error(participants.list[i].disk, error);
 	return r;

@@ -28,10 +28,16 @@ TEST(slots_lie_where_layout_2_has_them)
 	check_int(offsetof(struct handover_handle, vouched), 176);
 	check_int(sizeof(struct handover_request), 88);
 	check_int(offsetof(struct handover_request, line), 44);
-	check_int(offsetof(struct handover_request, announced), 50);
+	check_int(offsetof(struct handover_request, unused), 50);
 	check_int(offsetof(struct handover_request, head), 52);
 	check_int(sizeof(struct handover_answer), 8024);
 	check_int(offsetof(struct handover_answer, text), 20);
+	check_int(sizeof(struct handover_decision), 7864);
+	check_int(offsetof(struct handover_decision, disks), 24);
+	check_int(sizeof(struct handover_decided), 224);
+	check_int(offsetof(struct handover_decided, outcome), 18);
+	check_int(offsetof(struct handover_decided, target), 24);
+	check_int(offsetof(struct handover_decided, name), 88);
 	check_int(sizeof(struct handover_announcement), 48);
 	check_int(offsetof(struct handover_announcement, uuid), 8);
 	check_int(sizeof(struct handover_fault), 24);
