@@ -197,7 +197,6 @@ void do_full_clone(struct disk *disk)
 	if (point && may_be_torn(disk))
 		may_fail(&allowed, EBUSY);
 	snprintf(path, sizeof(path), "%s/%s", mnt, clone->name);
-	strike_end(); /* asked for again when it is nearly done, it says that there is such a file */
 	check_system(unlink(path), "removing an image");
 	if (expect(&allowed,
 		   command("clone %s %s full=yes format=%s%s%s", disk->name, clone->name,

@@ -4,8 +4,8 @@
  * next is asked the same again by the kernel.
  *
  * What the disks are afterwards is the same as without. What an answer says of how they became so
- * may be less: the daemon that gives it finds some of the work done. Of prepare and release, whose
- * outcome depends on what is found, each step is cut short in mount/crash_*.sh instead.
+ * may be less: the daemon that gives it finds some of the work done. Those of prepare and release say
+ * all of it.
  *
  * FAULT_PLAN in the environment asks for it, and needs the build of the daemon that obeys it
  * (tests/fault/fault.c).

@@ -102,7 +102,7 @@ static void do_verb(struct disk *disk)
 	chosen = below(sum);
 	for (i = 0; chosen >= verbs[i].weight; i++)
 		chosen -= verbs[i].weight;
-	if (verbs[i].on_disk)
+	if (verbs[i].on_all != do_restart)
 		strike_begin();
 	if (verbs[i].on_all)
 		verbs[i].on_all();
@@ -178,7 +178,7 @@ static void play(unsigned steps, double seconds)
 	}
 	printf("%u steps in %.0f s", step, now() - begun);
 	printf(strikes ? ", the daemon was killed %u times\n" : "\n", strike_count());
-	if (strikes && strike_count() < step / 20)
+	if (strikes && step >= 1000 && strike_count() < step / 20)
 		fail("the daemon was killed %u times", strike_count());
 }
 
