@@ -56,11 +56,11 @@ struct options {
 	char *mount_data;              /* SELinux contexts, as mount(2) takes them; NULL: none */
 	struct text_list fuse_options; /* all other options, for libfuse to know or to refuse */
 	const char *run; /* root's directory for the locks of images directories; nobody chooses it, but a unit test */
-	int lock_fds
-		[LOCKS_MAX]; /* on the state and the images, which each qemu-img inherits; of disks_new(); 0: none */
-	bool help;           /* -h: print options_help() and end */
-	bool version;        /* -V: print the version and end */
-	bool drop_in;        /* --drop-in: print that (drop_in.h) and end */
+	/* Locks on state and images, which each qemu-img inherits; of disks_new(); 0: none. */
+	int lock_fds[LOCKS_MAX];
+	bool help;    /* -h: print options_help() and end */
+	bool version; /* -V: print the version and end */
+	bool drop_in; /* --drop-in: print that (drop_in.h) and end */
 };
 
 /*

@@ -16,8 +16,9 @@
 int locks_take(struct disks *disks, struct sentence *error);
 
 /*
- * The one that other hosts see, for the descriptor store; -1: there is none. Where disks->images_lock
- * is what an earlier daemon has left of it, locks_take() goes on with that, if it is of that file.
+ * The one that other hosts see, for the descriptor store; -1: there is none. Where
+ * disks->images_lock is what an earlier daemon has left of it, locks_take() goes on with that, if
+ * it is of that file.
  */
 int locks_images(const struct disks *disks);
 

@@ -14,8 +14,9 @@
  * Open and load the state directory, mend what a crash left, and make scratches ready; the mount
  * may appear after this. `images_fd` is the images directory, `handover` what an earlier daemon may
  * have left; all are borrowed until disks_free(), and options->lock_fds are set. `images_lock` is
- * what an earlier daemon has left of its lock (locks.h), or -1; it is consumed. -EBUSY when another daemon uses the state or images directory, or a qemu-img of a dead one still does. Blocks
- * for the locks (20 s at most for each) and for qemu-img.
+ * what an earlier daemon has left of its lock (locks.h), or -1; it is consumed. -EBUSY when another
+ * daemon uses the state or images directory, or a qemu-img of a dead one still does. Blocks for the
+ * locks (20 s at most for each) and for qemu-img.
  */
 int disks_new(struct options *options, int images_fd, int images_lock, struct handover *handover,
 	      struct disks **ret_disks, struct sentence *error);

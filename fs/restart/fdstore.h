@@ -5,7 +5,8 @@
  *
  * A stored descriptor stays open however the daemon ends, and the next daemon is started with it.
  * Stored are /dev/fuse, which keeps the mount; the memory of handover.h; the images directory,
- * since the mount may cover its path, and the lock on it; and open files that have lost their last name.
+ * since the mount may cover its path, and the lock on it; and open files that have lost their last
+ * name.
  */
 #ifndef REVERTFS_RESTART_FDSTORE_H
 #define REVERTFS_RESTART_FDSTORE_H
