@@ -71,6 +71,15 @@ static bool is_a_scratch(const struct disks *disks, const struct stat *file)
 	return false;
 }
 
+/* Two names of one file: to rename(2), nothing to do. */
+static bool is_in_lost(const struct disks *disks, const char *name, const struct stat *file)
+{
+	struct stat stat;
+
+	return fstatat(disks->lost_fd, name, &stat, AT_SYMLINK_NOFOLLOW) == 0 && stat.st_ino == file->st_ino &&
+	       stat.st_dev == file->st_dev;
+}
+
 static void remove_file(struct disks *disks, const char *name, const char *why)
 {
 	if (io_unlink(disks->layers_fd, name) == 0)
@@ -85,6 +94,8 @@ static void put_away(struct disks *disks, const char *name)
 		return;
 	if (is_a_scratch(disks, &stat))
 		remove_file(disks, name, "it is a disk's scratch, whose seal was cut off");
+	else if (is_in_lost(disks, name, &stat))
+		remove_file(disks, name, "its layer was given up, and lost/ has it");
 	else if (io_rename(disks->layers_fd, name, disks->lost_fd, name) == 0)
 		log_warning("state directory: nothing needs layers/%s any more; it was moved to lost/", name);
 }

@@ -257,6 +257,8 @@ int disk_unprotect(struct disks *disks, const char *name, bool force, struct sen
 		return r;
 	}
 	r = check_may_unprotect(disk, force, error);
+	if (r == 0)
+		r = renew_keep_layers(disk->root, error);
 	if (r == 0) {
 		r = io_unlink(disk->directory, "disk.json");
 		if (r == 0)
@@ -269,7 +271,7 @@ int disk_unprotect(struct disks *disks, const char *name, bool force, struct sen
 		if (disk->scratch && scratch_is_dirty(disk->scratch))
 			scratch_to_lost(disk, "changes that were given up", NULL);
 		job_remove_disk(disk);
-		renew_give_up_layers(disk->root);
+		renew_remove_layers(disk->root);
 		layer_remove(disk->root);
 		disk_remove_files(disk);
 		log_info("disk '%s' is no longer protected; its image is served as it is", name);

@@ -2,9 +2,9 @@
 /*
  * All disks of the image are claimed, in the order of their names, and then
  *
- *   1. each scratch that was to be kept goes to lost/
+ *   1. each scratch that was to be kept goes to lost/, and each layer gets a name there
  *   2. each disk's record has the root as its head, and no hold
- *   3. the layers go to lost/, the names of the root are dropped
+ *   3. the layers are removed, the names of the root are dropped
  *   4. the root's record says what the image looks like now (image.c)
  *   5. each disk gets a fresh scratch
  *
@@ -19,6 +19,7 @@
 
 #include "claim.h"
 #include "image.h"
+#include "io.h"
 #include "image_stamp.h"
 #include "job.h"
 #include "layer.h"
@@ -105,9 +106,12 @@ static int check_idle(struct disk *disk, struct sentence *error)
 
 static int give_up_scratch(struct disk *disk, struct sentence *error)
 {
+	int r;
+
 	if (!disk->scratch || !scratch_is_dirty(disk->scratch) || disk->record.fate == FATE_DISCARD)
 		return 0;
-	return scratch_to_lost(disk, "changes that were given up", error);
+	r = scratch_to_lost(disk, "changes that were given up", error);
+	return r == 0 ? scratch_replace(disk, disk_base(disk), error) : r;
 }
 
 static int move_to_root(struct disk *disk, struct sentence *error)
@@ -142,20 +146,56 @@ static struct layer *find_leaf(struct layer *root)
 	return layer;
 }
 
-int renew_give_up_layers(struct layer *root)
+/* The layer above the root behind `previous` (NULL: the first) in the list: a reference. */
+static struct layer *next_layer(struct layer *root, struct layer *previous)
+{
+	struct layer *layer = NULL;
+
+	LOCKED (&root->disks->lock) {
+		layer = previous ? previous->next : root->disks->layers;
+		while (layer && (layer == root || !layer_is_below_locked(root, layer)))
+			layer = layer->next;
+		if (layer)
+			layer_get_locked(layer);
+		layer_put_locked(previous);
+	}
+	return layer;
+}
+
+int renew_keep_layers(struct layer *root, struct sentence *error)
+{
+	struct layer *layer = next_layer(root, NULL);
+	bool any = layer != NULL;
+	int r = 0;
+
+	for (; layer && r == 0; layer = next_layer(root, layer)) {
+		r = layer_keep_in_lost(layer);
+		if (r < 0)
+			report(error, r, "layer %s of the image '%s' cannot be kept in lost/: %s", layer->record.id,
+			       root->record.image, error_text(r));
+	}
+	layer_put(layer);
+	if (r < 0 || !any)
+		return r;
+	r = io_sync_directory(root->disks->lost_fd);
+	return r < 0 ? report(error, r, "lost/, where layers of the image '%s' are kept, cannot be synced: %s",
+			      root->record.image, error_text(r))
+		     : 0;
+}
+
+int renew_remove_layers(struct layer *root)
 {
 	struct layer *layer;
 	int r = 0;
 
 	while (r == 0 && (layer = find_leaf(root))) {
-		r = layer_to_lost(layer) < 0 || layer_remove(layer) < 0 ? -EIO : 0;
+		r = layer_remove(layer);
 		if (r < 0)
-			log_warning(
-				"layer %s of the image '%s', which was given up, stays behind; the next start moves it to lost/",
-				layer->record.id, root->record.image);
+			log_warning("layer %s of the image '%s', which was given up, stays behind: %s",
+				    layer->record.id, root->record.image, error_text(r));
 		layer_put(layer);
 	}
-	return r;
+	return r < 0 ? -EIO : 0;
 }
 
 static int drop_names(struct layer *root, struct sentence *error)
@@ -177,10 +217,12 @@ static int give_up(struct family *family, struct layer *root, struct sentence *e
 		r = check_idle(family->list[i], error);
 	for (size_t i = 0; i < family->count && r == 0; i++)
 		r = give_up_scratch(family->list[i], error);
+	if (r == 0)
+		r = renew_keep_layers(root, error);
 	for (size_t i = 0; i < family->count && r == 0; i++)
 		r = move_to_root(family->list[i], error);
-	if (r == 0 && renew_give_up_layers(root) < 0)
-		r = report(error, -EIO, "not all layers of the image '%s' can be moved to lost/; see the log",
+	if (r == 0 && renew_remove_layers(root) < 0)
+		r = report(error, -EIO, "not all layers of the image '%s' can be removed; see the log",
 			   root->record.image);
 	return r == 0 ? drop_names(root, error) : r;
 }

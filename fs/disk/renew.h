@@ -17,10 +17,16 @@
 int renew_image(struct disks *disks, const char *name, struct sentence *error);
 
 /*
- * Move the files of all layers above the root to lost/, in case they are needed after all, and
- * remove the layers. Nothing uses them any more. One that cannot be moved stays behind for the next
- * start, which is logged: -EIO.
+ * Give the files of all layers above the root a name in lost/, in case they are needed after all:
+ * before anything is done that leaves a layer without a disk, for then the next start removes it.
+ * 0 or a negative errno with a sentence; doing it again does no harm.
  */
-int renew_give_up_layers(struct layer *root);
+int renew_keep_layers(struct layer *root, struct sentence *error);
+
+/*
+ * Remove all layers above the root; nothing uses them any more. One that cannot be removed stays
+ * behind for the next start, which is logged: -EIO.
+ */
+int renew_remove_layers(struct layer *root);
 
 #endif

@@ -343,6 +343,8 @@ int scratch_to_lost(struct disk *disk, const char *with, struct sentence *ret_sa
 	if (!name)
 		return report(ret_said, -ENOMEM, "out of memory");
 	r = io_rename(disk->scratch_directory, disk->scratch_name, disk->disks->lost_fd, name);
+	if (r == -ENOENT)
+		return 0; /* it was moved before, and no fresh one could be made then */
 	if (r == -EXDEV)
 		return report(ret_said, r,
 			      "disk '%s': its scratch has %s and lies on another filesystem than the state directory; "

@@ -440,16 +440,16 @@ static void unlist_locked(struct layer *layer)
 	layer_put_locked(layer);
 }
 
-int layer_to_lost(struct layer *layer)
+int layer_keep_in_lost(const struct layer *layer)
 {
 	CLEANUP(freep) char *name = layer_file_name(layer->record.id, LAYER_FILE_SUFFIX);
-	int r = name ? io_rename(layer->disks->layers_fd, name, layer->disks->lost_fd, name) : -ENOMEM;
+	CLEANUP(close_fdp) int fd = layer_open_file(layer, O_PATH);
+	int r = !name ? -ENOMEM : fd < 0 ? fd : io_link(fd, layer->disks->lost_fd, name);
 
 	if (r == 0)
-		log_warning(
-			"layer %s is no longer part of any disk; its data was kept as lost/%s in the state directory",
-			layer->record.id, name);
-	return r;
+		log_warning("layer %s is given up; its data is kept as lost/%s in the state directory",
+			    layer->record.id, name);
+	return r == -EEXIST || r == -ENOENT ? 0 : r;
 }
 
 void layer_await_beat_locked(struct layer *layer)

@@ -93,8 +93,11 @@ bool layer_has_name_locked(const struct layer *layer, const char *disk, const ch
 /* The first of the disk's names for the layer that begins with the prefix, or NULL. Borrowed. */
 const char *layer_find_name_locked(const struct layer *layer, const char *disk, const char *prefix);
 
-/* Move the layer's file to lost/. The caller removes the layer then. */
-int layer_to_lost(struct layer *layer);
+/*
+ * Give the layer's file a name in lost/, too, so that it stays there when the layer is removed. 0 also
+ * where it has that name already. Not synced.
+ */
+int layer_keep_in_lost(const struct layer *layer);
 
 /* Wait until no thread renews the layer's span (disk/beat.h): a sync at most. */
 void layer_await_beat_locked(struct layer *layer);

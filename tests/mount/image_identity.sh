@@ -117,9 +117,9 @@ number_given_again() {
 	make_image removed.qcow2 qcow2 8M 1
 	ctl "protect removed.qcow2"
 	inode=$(stat -c %i "$IMAGES/removed.qcow2")
-	umount "$MNT"
+	stop_daemon
 	rm "$IMAGES/removed.qcow2"
-	restart_daemon
+	start_daemon
 	qemu-img create -q -f qcow2 "$MNT/other.qcow2" 8M
 	same "$(stat -c %i "$IMAGES/other.qcow2")" "$inode"
 	qemu-io -f qcow2 -c 'write -P 5 0 64k' "$MNT/other.qcow2" | grep -q wrote
@@ -153,11 +153,11 @@ old_record() {
 	local record
 	make_image old.qcow2 qcow2 8M 1
 	ctl "protect old.qcow2"
-	umount "$MNT"
+	stop_daemon
 	record=$(grep -l '"image": *"old.qcow2"' "$STATE"/layers/*.json)
 	grep -q '"identity"' "$record"
 	jq 'del(.identity)' "$record" >"$WORK/record" && cat "$WORK/record" >"$record"
-	restart_daemon
+	start_daemon
 	grep -q '"identity": *"handle:ext-' "$record"
 	ctl "reset old.qcow2"
 }

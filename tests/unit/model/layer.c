@@ -425,13 +425,14 @@ TEST(what_a_fold_has_is_removed_when_the_fold_has_ended)
 	end();
 }
 
-TEST(a_file_that_goes_to_lost_is_there_when_its_layer_is_gone)
+TEST(a_file_that_is_kept_in_lost_is_there_when_its_layer_is_gone)
 {
 	struct layer *a;
 
 	begin();
 	a = add_layer(add_layer(NULL));
-	check_int(layer_to_lost(a), 0);
+	check_int(layer_keep_in_lost(a), 0);
+	check_int(layer_keep_in_lost(a), 0); /* as after a crash */
 	check_int(layer_remove(a), 0);
 	check(has_file(world.disks.lost_fd, a, LAYER_FILE_SUFFIX));
 	end();
