@@ -20,6 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "file_identity.h"
 #include "in_time.h"
 #include "layer.h"
 #include "log.h"
@@ -125,6 +126,20 @@ int images_directory_open(const struct options *options, int *fd, struct sentenc
 	return 1;
 }
 
+/* Whether the image's last known place was in the filesystem that is there now: it was removed. */
+static bool was_in(int directory, const struct image_stamp *stamp)
+{
+	char identity[IDENTITY_SIZE];
+	struct stat st;
+	int r = file_identity(directory, identity, sizeof(identity));
+
+	if (r == 0)
+		r = file_identity_same_filesystem(identity, stamp->identity);
+	if (r >= 0)
+		return r;
+	return fstat(directory, &st) == 0 && st.st_dev == stamp->device;
+}
+
 int images_directory_check(struct disks *disks, struct sentence *error)
 {
 	const struct options *options = disks->options;
@@ -137,7 +152,7 @@ int images_directory_check(struct disks *disks, struct sentence *error)
 
 		if (!layer->record.image)
 			continue;
-		if (fd != -ENOENT)
+		if (fd != -ENOENT || was_in(disks->images_fd, &layer->record.stamp))
 			return 0;
 		missing = layer->record.image;
 	}

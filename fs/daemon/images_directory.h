@@ -17,8 +17,9 @@ int images_directory_open(const struct options *options, int *fd, struct sentenc
 
 /*
  * Whether it is the one that the records mean, when the layers are loaded: -ENOENT, with a
- * sentence, when there are images in the records and not one of them is there. A mount that is
- * taken over has guests that go on without their images, and is not asked.
+ * sentence, when there are images in the records, not one of them is there, and none was in the
+ * filesystem that is: it is not mounted. A mount that is taken over has guests that go on without
+ * their images, and is not asked.
  */
 int images_directory_check(struct disks *disks, struct sentence *error);
 

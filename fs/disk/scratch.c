@@ -344,7 +344,8 @@ int scratch_to_lost(struct disk *disk, const char *with, struct sentence *ret_sa
 		return report(ret_said, -ENOMEM, "out of memory");
 	r = io_rename(disk->scratch_directory, disk->scratch_name, disk->disks->lost_fd, name);
 	if (r == -ENOENT)
-		return 0; /* it was moved before, and no fresh one could be made then */
+		/* No fresh one could be made when it was moved. */
+		return report(ret_said, 0, "disk '%s': its scratch was moved to lost/ before", disk->name);
 	if (r == -EXDEV)
 		return report(ret_said, r,
 			      "disk '%s': its scratch has %s and lies on another filesystem than the state directory; "

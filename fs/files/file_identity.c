@@ -28,6 +28,7 @@
 #endif
 
 #define UUID_BYTES 16
+#define HANDLE "handle:" /* then the filesystem, the type of the handle, and its bytes */
 
 /* struct xfs_fsop_geom_v1 of xfs_fs.h, which never changes: only what is needed has its name. */
 struct xfs_geometry {
@@ -101,7 +102,7 @@ static int by_handle(int fd, const char *filesystem, char *identity, size_t size
 
 	if (name_to_handle_at(fd, "", &found.handle, &mount, AT_EMPTY_PATH) < 0)
 		return -errno;
-	if (snprintf(identity, size, "handle:%s:%d:", filesystem, found.handle.handle_type) >= (int)size)
+	if (snprintf(identity, size, HANDLE "%s:%d:", filesystem, found.handle.handle_type) >= (int)size)
 		return -ENAMETOOLONG;
 	return append_hex(identity, size, found.handle.f_handle, found.handle.handle_bytes);
 }
@@ -129,4 +130,13 @@ int file_identity(int fd, char *identity, size_t size)
 	if (r < 0)
 		return r;
 	return has_handles ? by_handle(fd, filesystem, identity, size) : by_birth(fd, identity, size);
+}
+
+int file_identity_same_filesystem(const char *a, const char *b)
+{
+	size_t start = strlen(HANDLE);
+
+	if (strncmp(a, HANDLE, start) != 0 || strncmp(b, HANDLE, start) != 0)
+		return -EOPNOTSUPP;
+	return strncmp(a, b, start + strcspn(a + start, ":") + 1) == 0;
 }

@@ -18,10 +18,16 @@
 #include <stddef.h>
 
 /*
- * The identity of a regular file as clean text. `fd` may be O_PATH. 0, also with an empty text; or a
+ * The identity of a regular file or a directory as clean text. `fd` may be O_PATH. 0, also with an empty text; or a
  * negative errno where it cannot be told now: -ENAMETOOLONG where the text would not fit. Blocks as
  * long as the filesystem does.
  */
 int file_identity(int fd, char *identity, size_t size);
+
+/*
+ * Whether two identities are of files in one filesystem. -EOPNOTSUPP where they do not tell: only
+ * those with a handle do.
+ */
+int file_identity_same_filesystem(const char *a, const char *b);
 
 #endif

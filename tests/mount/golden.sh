@@ -87,7 +87,6 @@ discarded() {
 	begins 3-g.qcow2 3
 	guest_write 3-g.qcow2 0 64k 6
 	kill_daemon
-	another_boot
 	golden g.qcow2 7
 	start_daemon
 	begins 1-g.qcow2 1

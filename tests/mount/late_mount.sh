@@ -50,11 +50,28 @@ waits_for_them() {
 }
 promise "where all images that it knows are gone no daemon starts, until they are there" waits_for_them
 
+# In the filesystem that they were in nobody asks whether it is mounted.
+removed() {
+	stop_daemon
+	mv "$IMAGES/vm.img" "$WORK/vm.img"
+	start_daemon
+	same "$(status_of vm.img .state)" failed
+	make_image other.img raw 4M 5
+	ctl 'protect other.img'
+	ctl 'unprotect other.img'
+	rm "$IMAGES/other.img"
+	stop_daemon
+	mv "$WORK/vm.img" "$IMAGES/vm.img"
+	start_daemon
+	guest_reads vm.img 0 64k 2
+}
+promise "where they were removed from their filesystem, it starts, and their disks have failed" removed
+
 # What the refusal says to do.
 removed_for_good() {
 	local way_out
 	stop_daemon
-	mv "$IMAGES/vm.img" "$WORK/vm.img"
+	umount "$IMAGES"
 	refuses timeout 20 "$REVERTFS" -f -o state="$STATE" "$IMAGES" "$MNT"
 	way_out=$(sed -n 's/.*away first: //p' "$WORK/refusal")
 	same "${way_out%% *}" mv
@@ -64,7 +81,7 @@ removed_for_good() {
 	stop_daemon
 	rm -r "$STATE"
 	mv "$STATE.old" "$STATE"
-	mv "$WORK/vm.img" "$IMAGES/vm.img"
+	mount_images
 	start_daemon
 	guest_reads vm.img 0 64k 2
 }
