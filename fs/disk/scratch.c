@@ -306,9 +306,7 @@ int scratch_check_image(const struct scratch *scratch, struct sentence *error)
 
 int scratch_check_sealable(struct scratch *scratch, bool torn, uint64_t *ret_size, struct sentence *error)
 {
-	const struct disk *disk = scratch->disk;
 	struct qcow2_header header = { 0 };
-	struct sentence why;
 	int r = scratch_check_image(scratch, error);
 
 	if (r == 0)
@@ -319,11 +317,7 @@ int scratch_check_sealable(struct scratch *scratch, bool torn, uint64_t *ret_siz
 		return r;
 	if (ret_size)
 		*ret_size = header.virtual_size;
-	r = qcow2_check_clusters(scratch->fd, &header, torn, &why);
-	return r < 0 ? report(error, r,
-			      "%s ('qemu-img convert -f qcow2 -O qcow2 %s/%s COPY' keeps what it reads as, 'reset %s' gives it up)",
-			      why.text, disk->disks->options->mount, disk->name, disk->name)
-		     : 0;
+	return qcow2_check_clusters(scratch->fd, &header, torn, error);
 }
 
 int scratch_to_lost(struct disk *disk, const char *with, struct sentence *ret_said)

@@ -43,6 +43,21 @@
 
 #define INTENT_SUFFIX ".json"
 
+/* Where the header is ours, qemu-img may be shown the scratch: then its tables are to blame. */
+static int refuse_scratch(struct disk *disk, int r, const struct sentence *why, struct sentence *error)
+{
+	struct sentence way = { "" };
+
+	if (scratch_check(disk->scratch, NULL) == 0)
+		report(&way, 0,
+		       " ('qemu-img convert -f qcow2 -O qcow2 %s/%s COPY' keeps what it reads as, 'reset %s' gives it up)",
+		       disk->disks->options->mount, disk->name, disk->name);
+	return report(
+		error, r,
+		"disk '%s': the scratch is not what revertfs made: %s%s; it was not sealed and the image was not touched",
+		disk->name, why->text, way.text);
+}
+
 static int check_and_sync(struct seal *seal, struct sentence *error)
 {
 	struct disk *disk = seal->disk;
@@ -53,10 +68,7 @@ static int check_and_sync(struct seal *seal, struct sentence *error)
 	/* Only what is sealed aside may be a host crash's leftover, which can be torn. */
 	r = scratch_check_sealable(scratch, seal->kind == SEAL_ASIDE, &seal->size, &why);
 	if (r < 0)
-		return report(
-			error, r,
-			"disk '%s': the scratch is not what revertfs made: %s; it was not sealed and the image was not touched",
-			disk->name, why.text);
+		return refuse_scratch(disk, r, &why, error);
 	r = scratch_set_attributes(disk, scratch->fd);
 	if (r == 0)
 		r = io_sync(scratch->fd);

@@ -10,7 +10,7 @@ make_image u/vm.img raw 64M
 qemu_io -f raw -c "write -q -P 1 0 64k" "$IMAGES/u/vm.img" # the rest is a hole
 chown "$USER_A:$USER_A" "$IMAGES/u/vm.img"
 cp --sparse=always "$IMAGES/u/vm.img" "$WORK/before.raw"
-start_attacked && ctl 'protect u/vm.img' >/dev/null || fail "the image can be protected"
+start_attacked -o 'template=extended_l2=on\,cluster_size=128k' && ctl 'protect u/vm.img' >/dev/null || fail "the image can be protected"
 
 # bomb KIND: what the attacker writes through the mount, as the owner of the scratch. A table of 128 KiB clusters with 16-byte entries.
 bomb() {
