@@ -219,7 +219,7 @@ full_clones() {
 	mkdir "$MNT/sub"
 	ctl "clone small.raw sub/full.raw full=yes" >&2
 	guest_reads sub/full.raw 1M 64k 7
-	same "$(find "$IMAGES" -name '.revertfs*')" ""
+	same "$(find "$IMAGES" -name '.revertfs?*')" ""
 	same "$(ls "$STATE/makings")" ""
 }
 promise "a full clone is an independent image with its template's owner and mode, protected at once" full_clones
@@ -256,7 +256,7 @@ full_clone_in_the_background() {
 	ctl_fails EEXIST "clone big.raw slow.raw" "being made"
 	[[ ! -e $MNT/slow.raw ]]
 	ctl "cancel big.raw" >&2
-	same "$(find "$IMAGES" -name '.revertfs*'; ls "$STATE/makings")" ""
+	same "$(find "$IMAGES" -name '.revertfs?*'; ls "$STATE/makings")" ""
 	ctl "clone big.raw slow.raw full=yes rate=1M wait=no" >&2
 	wait_until 10 compgen -G "$IMAGES/.revertfs-*"
 	kill_daemon
@@ -275,6 +275,6 @@ its_name_is_taken_meanwhile() {
 	wait_until 60 job_is_done big.raw
 	same "$(cat "$MNT/late.raw")" mine
 	status_of big.raw .last_error | grep -q "File exists"
-	same "$(find "$IMAGES" -name '.revertfs*'; ls "$STATE/makings")" ""
+	same "$(find "$IMAGES" -name '.revertfs?*'; ls "$STATE/makings")" ""
 }
 promise "a file that got its name meanwhile is not overwritten" its_name_is_taken_meanwhile
