@@ -261,7 +261,7 @@ full_clone_in_the_background() {
 	wait_until 10 compgen -G "$IMAGES/.revertfs-*"
 	kill_daemon
 	start_daemon
-	wait_until 10 eval '[[ -z $(find "$IMAGES" -name ".revertfs*"; ls "$STATE/makings") ]]'
+	wait_until 10 eval '[[ -z $(find "$IMAGES" -name ".revertfs?*"; ls "$STATE/makings") ]]'
 	[[ ! -e $MNT/slow.raw && ! -e $IMAGES/slow.raw ]]
 	ctl "clone big.raw slow.raw full=yes" >&2
 	head -c 48M "$IMAGES/slow.raw" | cmp - "$WORK/random"
