@@ -149,7 +149,11 @@ static int run_command(struct request *request, struct sentence *error)
 		r = settle(request, error);
 	if (r < 0)
 		return r;
-	return was_done(request, verb) ? 0 : verb->run(request, error);
+	r = was_done(request, verb) ? 0 : verb->run(request, error);
+	/* It was lost meanwhile: that says more than where it was noticed. */
+	if (r == -ESTALE)
+		state_check(request->disks, error);
+	return r;
 }
 
 static void note_outcome(const struct request *request, int result, const struct sentence *error)

@@ -118,10 +118,14 @@ static int take_state(struct disks *disks, struct sentence *error)
 
 	if (r == -EBUSY)
 		return r;
-	if (r == 0)
-		r = guard_begin(&disks->state_guard, "state directory", disks->state_lock);
 	if (r < 0)
 		return report(error, r, "the state directory '%s' cannot be locked: %s", path, error_text(r));
+	r = guard_begin(&disks->state_guard, "state directory", disks->state_lock);
+	if (r < 0)
+		return report(
+			error, r,
+			"the state directory '%s' lies on a filesystem (%s) that other hosts may see, and that does not tell whether a lock there is still held (%s): have it on this host",
+			path, disks->state_guard.filesystem, error_text(r));
 	if (disks->state_guard.filesystem)
 		log_warning(
 			"the state directory '%s' lies on a filesystem (%s) that other hosts may see: where the network fails for a minute another host may get its lock, and then this daemon does no more commands; better have it on this host",
@@ -193,8 +197,10 @@ static int take_images_lock(struct disks *disks, const char *taken, struct sente
 		if (r < 0)
 			return r;
 	}
-	r = guard_begin(&disks->images_guard, "images directory", disks->images_lock);
-	return r < 0 ? report(error, -EIO, "%s", error_text(r)) : 0;
+	/* SMB refuses a second lock to its owner too: it is not looked after there. */
+	if (guard_begin(&disks->images_guard, "images directory", disks->images_lock) < 0)
+		disks->images_guard.lock = -1;
+	return 0;
 }
 
 static int take_images(struct disks *disks, struct sentence *error)

@@ -129,6 +129,19 @@ no_lock_there() {
 }
 promise "where other hosts cannot be locked out, no daemon starts unless the administrator says that there are none" no_lock_there
 
+# SMB locks a file once: that another daemon has it is seen there, too.
+locked_once() {
+	touch "$WORK/told/once"
+	start_daemon
+	refuses started_there "$IMAGES"
+	says "another revertfs serves the images directory"
+	stop_daemon
+	refuses timeout 20 "$REVERTFS" -f -o state="$WORK/shared/state" "$WORK/disk" "$WORK/mnt2"
+	says "does not tell whether a lock there is still held (Permission denied): have it on this host"
+	rm -r "$WORK/told/once" "$WORK/shared/state"
+}
+promise "where a lock cannot be looked after images are served, but no state is kept" locked_once
+
 no_lock_here() {
 	chown 64002 "$WORK/disk/.revertfs"
 	started_there "$WORK/disk" 2>"$WORK/warned"

@@ -7,6 +7,7 @@
  *   lost	another host has all locks: flock(2) says EWOULDBLOCK
  *   away	flock(2) fails with EIO
  *   nolocks	flock(2) fails with ENOLCK
+ *   once	flock(2) by a descriptor that has the lock fails with EACCES, as on SMB
  *
  * The options are libfuse's.
  */
@@ -14,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,9 +25,13 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#define FILES_MAX 4096
+
 static struct {
 	int directory, control;
 } served;
+
+static bool locked[FILES_MAX]; /* by descriptor */
 
 /* Paths come with a '/' in front. */
 static const char *beneath(const char *path)
@@ -88,6 +94,7 @@ static int create_file(const char *path, mode_t mode, struct fuse_file_info *inf
 static int close_file(const char *path, struct fuse_file_info *info)
 {
 	(void)path;
+	locked[fd_of(info) % FILES_MAX] = false;
 	return result(close(fd_of(info)));
 }
 
@@ -184,18 +191,29 @@ static int look_at_filesystem(const char *path, struct statvfs *statvfs)
 	return result(fstatvfs(served.directory, statvfs));
 }
 
+static bool is_told(const char *name)
+{
+	return faccessat(served.control, name, F_OK, 0) == 0;
+}
+
 static int lock_file(const char *path, struct fuse_file_info *info, int operation)
 {
 	static const struct {
 		const char *name;
 		int error;
 	} told[] = { { "lost", EWOULDBLOCK }, { "away", EIO }, { "nolocks", ENOLCK } };
+	bool *own = &locked[fd_of(info) % FILES_MAX], unlocks = (operation & ~LOCK_NB) == LOCK_UN;
+	int r;
 
 	(void)path;
 	for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++)
-		if ((operation & ~LOCK_NB) != LOCK_UN && faccessat(served.control, told[i].name, F_OK, 0) == 0)
+		if (!unlocks && is_told(told[i].name))
 			return -told[i].error;
-	return result(flock(fd_of(info), operation));
+	if (!unlocks && *own && is_told("once"))
+		return -EACCES;
+	r = result(flock(fd_of(info), operation));
+	*own = r == 0 ? !unlocks : *own;
+	return r;
 }
 
 /* Nothing is remembered by the kernel, so that each call arrives. */
