@@ -81,17 +81,16 @@ static int find_layers(struct disk *disk)
 
 /*
  * A record of a build that knew no identities gets its own once: where the file is by all other
- * signs what was last seen.
+ * signs what was last seen. Where the filesystem has none, the file may have another number.
  */
 static void take_identity(struct layer *root)
 {
 	struct layer_record record = root->record;
-	struct image_stamp now;
 
-	if (record.stamp.identity[0] || image_compare(root, false, &now) != IMAGE_SAME || !now.identity[0])
+	if (record.stamp.identity[0] || image_compare(root, false, &record.stamp) != IMAGE_SAME)
 		return;
-	record.stamp = now;
-	if (layer_update(root, &record) < 0)
+	root->record.stamp = record.stamp;
+	if (record.stamp.identity[0] && layer_update(root, &record) < 0)
 		log_warning("image '%s': which file it is cannot be recorded; the next start tries again",
 			    record.image);
 }

@@ -72,6 +72,21 @@ const char *image_shared_locked(const struct layer *root)
 	return root->seen.st_nlink ? root->shared : root->disks->images_shared;
 }
 
+static bool looks_alike(const struct image_stamp *a, const struct image_stamp *b)
+{
+	return a->size == b->size && a->modified.tv_sec == b->modified.tv_sec &&
+	       a->modified.tv_nsec == b->modified.tv_nsec;
+}
+
+/*
+ * Where files have no identity, as in most FUSE filesystems, the server may deal out new inode
+ * numbers at each mount: another number alone is no other file.
+ */
+static bool may_be_renumbered(const struct image_stamp *a, const struct image_stamp *b)
+{
+	return !a->identity[0] && !b->identity[0] && looks_alike(a, b);
+}
+
 int image_compare(struct layer *root, bool folding, struct image_stamp *ret_stamp)
 {
 	CLEANUP(close_fdp) int fd = layer_open_file(root, O_PATH);
@@ -84,11 +99,6 @@ int image_compare(struct layer *root, bool folding, struct image_stamp *ret_stam
 	LOCKED (&root->disks->lock)
 		seen = root->record.stamp;
 	if (!image_stamps_same_file(&seen, ret_stamp))
-		return IMAGE_REPLACED;
-	if (folding)
-		return IMAGE_SAME;
-	return ret_stamp->size == seen.size && ret_stamp->modified.tv_sec == seen.modified.tv_sec &&
-			       ret_stamp->modified.tv_nsec == seen.modified.tv_nsec
-		       ? IMAGE_SAME
-		       : IMAGE_CHANGED;
+		return !folding && may_be_renumbered(&seen, ret_stamp) ? IMAGE_SAME : IMAGE_REPLACED;
+	return folding || looks_alike(&seen, ret_stamp) ? IMAGE_SAME : IMAGE_CHANGED;
 }

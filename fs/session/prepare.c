@@ -366,8 +366,8 @@ static int decide(struct participant *participant, const struct session_request 
 		choose_leftover(participant, request);
 		participant->consumed = participant->item->armed && is_used_up(participant, request);
 	}
-	participant->hold_aside = participant->start == START_FRESH && participant->disk->hold &&
-				  !participant->disk->record.hold_managed;
+	participant->hold_aside =
+		participant->start == START_FRESH && participant->disk->hold && !participant->disk->record.hold_managed;
 	participant->armed = participant->item->armed && !participant->consumed;
 	return r;
 }
