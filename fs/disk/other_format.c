@@ -13,6 +13,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "layer.h"
 #include "lock.h"
@@ -50,23 +51,49 @@ static struct stake find_stake(const struct disk *disk)
 	return stake;
 }
 
-static int refuse(const struct disk *disk, const struct probe_look *look, struct sentence *error)
+/* What becomes of the file when the disk is given up. */
+static void say_what_then(const struct probe_look *look, const char *image, struct sentence *ret_what)
+{
+	enum image_format format;
+
+	if (!look->is_disk)
+		report(ret_what, 0, "makes an ordinary file of it");
+	else if (format_parse(look->like, &format) == 0)
+		report(ret_what, 0, "and 'protect %s' begin anew with what is there", image);
+	else
+		report(ret_what, 0,
+		       "lets you convert it with qemu-img convert, or 'protect %s format=raw' if a guest wrote that",
+		       image);
+}
+
+/* `same_size`: the guest of a raw disk may have written it, since no guest changes an image's size. */
+static int refuse(const struct disk *disk, const struct probe_look *look, bool same_size, struct sentence *error)
 {
 	const char *recorded = format_name(disk->root->record.format);
 	const struct stake stake = find_stake(disk);
-	struct sentence clone = { "" }, same = { "" };
-	enum image_format format;
+	struct sentence clone = { "" }, same = { "" }, then;
 
 	if (stake.clone[0])
 		report(&clone, 0, "remove its clones ('%s') with rm, then ", stake.clone);
-	if (disk->root->record.format == FORMAT_RAW)
+	if (disk->root->record.format == FORMAT_RAW && same_size)
 		report(&same, 0, "'set %s image=unchanged' if its guest wrote that; else ", stake.image);
+	say_what_then(look, stake.image, &then);
 	return report(
 		error, -EBUSY,
 		"disk '%s': its image was changed outside revertfs and now looks like %s, but the disk is %s; nothing was done with it: "
-		"%sput the old image back, or %s'unprotect %s%s' and 'protect %s%s' begin anew with what is there",
-		disk->name, look->like, recorded, same.text, clone.text, stake.image, stake.force ? " force=yes" : "",
-		stake.image, format_parse(look->like, &format) == 0 ? "" : " format=raw");
+		"%sput the %s image back, or %s'unprotect %s%s' %s",
+		disk->name, look->like, recorded, same.text, look->is_disk ? "old" : "right", clone.text, stake.image,
+		stake.force ? " force=yes" : "", then.text);
+}
+
+static bool has_recorded_size(const struct layer *root, int fd)
+{
+	struct stat stat;
+	uint64_t size = 0;
+
+	LOCKED (&root->disks->lock)
+		size = root->record.stamp.size;
+	return fstat(fd, &stat) == 0 && (uint64_t)stat.st_size == size;
 }
 
 int other_format_refuse(const struct disk *disk, struct sentence *error)
@@ -77,5 +104,7 @@ int other_format_refuse(const struct disk *disk, struct sentence *error)
 
 	if (r < 0)
 		return report(error, r, "disk '%s': its image cannot be read: %s", disk->name, error_text(r));
-	return strcmp(look.like, format_name(disk->root->record.format)) == 0 ? 0 : refuse(disk, &look, error);
+	if (strcmp(look.like, format_name(disk->root->record.format)) == 0)
+		return 0;
+	return refuse(disk, &look, has_recorded_size(disk->root, fd), error);
 }

@@ -68,7 +68,7 @@ other_formats_are_refused() {
 		fresh "$name"
 		if ((n % 2)); then replace "$name" "$WORK/other"; else overwrite "$name" "$WORK/other"; fi
 		ctl_fails EBUSY "reset $name" 'but the disk is raw'
-		ctl_fails EBUSY "${prepare/NAME/$name}" "'set $name image=unchanged'"
+		ctl_fails EBUSY "${prepare/NAME/$name}" "'unprotect $name'"
 		cmp "$IMAGES/$name" "$WORK/other"
 		typed "$name"
 		cmp "$IMAGES/$name" "$WORK/other"
@@ -81,6 +81,7 @@ text_is_refused() {
 	yes '<p>404</p>' | head -c 1M >"$WORK/other" || :
 	overwrite text.img "$WORK/other"
 	ctl_fails EBUSY "${prepare/NAME/text.img}" 'looks like a text'
+	ctl_fails EBUSY "${prepare/NAME/text.img}" "put the right image back, or 'unprotect text.img' makes an ordinary file of it"
 	truncate -s 8M "$WORK/zeros"
 	overwrite text.img "$WORK/zeros"
 	ctl 'reset text.img'
