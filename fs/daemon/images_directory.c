@@ -160,6 +160,6 @@ int images_directory_check(struct disks *disks, struct sentence *error)
 		return 0;
 	return report(
 		error, -ENOENT,
-		"none of the images that the state directory '%s' knows, such as '%s', is in '%s': is its filesystem mounted? Where all were removed for good, move that state away first: mv %s %s.old",
+		"none of the images that the state directory '%s' knows, such as '%s', is in '%s': is its filesystem mounted? Where all were removed for good, move that state away first: mv '%s' '%s.old'",
 		options->state, missing, options->images, options->state, options->state);
 }

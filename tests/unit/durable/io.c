@@ -6,11 +6,27 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "filesystem.h"
 #include "io.h"
 #include "util.h"
+
+/* What all files lie on, as far as statfs(2) says; 0: what they do. */
+static long filesystem_type;
+
+/* In place of the C library's. */
+int fstatfs(int fd, struct statfs *buffer)
+{
+	long r = syscall(SYS_fstatfs, fd, buffer);
+
+	if (r == 0 && filesystem_type)
+		buffer->f_type = filesystem_type;
+	return (int)r;
+}
 
 /* Another process has the file open, with a lease that it does not give back: its pid. */
 static pid_t hold(const char *path, int flags, int lease)
@@ -67,4 +83,44 @@ TEST(who_has_a_file_open_to_write_is_seen)
 TEST(a_write_lease_is_no_trap)
 {
 	check_errno(ask_while_held(O_RDWR, F_WRLCK), EBUSY);
+}
+
+/*
+ * Without a delegation NFS refuses a lease with the errno that elsewhere means a writer; SMB does
+ * without an oplock. FUSE tells of this host's own.
+ */
+TEST(where_a_lease_is_refused_for_no_reason_there_is_no_writer)
+{
+	static const long types[] = { 0x6969, 0xff534d42, 0xfe534d42 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		filesystem_type = types[i];
+		check_int(ask_while_held(O_RDWR, -1), 0);
+	}
+	filesystem_type = 0x65735546;
+	check_errno(ask_while_held(O_RDWR, -1), EBUSY);
+	filesystem_type = 0;
+}
+
+/* The numbers are linux/magic.h's, and statfs(2)'s of what this host has. */
+TEST(which_filesystems_other_hosts_may_see)
+{
+	static const struct {
+		long type;
+		const char *name;
+	} known[] = { { 0x6969, "NFS" },      { 0x65735546, "FUSE" },  { 0x00c36400, "CephFS" }, { 0xfe534d42, "SMB" },
+		      { 0x01161970, "GFS2" }, { 0x7461636f, "OCFS2" }, { 0xef53, NULL },         { 0x58465342, NULL },
+		      { 0x9123683e, NULL },   { 0x01021994, NULL },    { 0x794c7630, NULL },     { 0x2fc12fc1, NULL } };
+	int fd = open(TEST_DIR, O_PATH | O_CLOEXEC);
+
+	check(!filesystem_shared(fd));
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+		filesystem_type = known[i].type;
+		if (known[i].name)
+			check_str(filesystem_shared(fd), known[i].name);
+		else
+			check(!filesystem_shared(fd));
+	}
+	filesystem_type = 0;
+	close(fd);
 }
