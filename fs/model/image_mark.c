@@ -17,12 +17,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "file_identity.h"
 #include "io.h"
 #include "layer.h"
 #include "lock.h"
 #include "log.h"
 #include "mark.h"
+#include "private.h"
 #include "state_directory.h"
 
 #define STATE_ID_FILE "id"
@@ -160,6 +162,39 @@ int image_mark_check(struct layer *root, const char *disk, struct sentence *erro
 		"image '%s' has commits that are not folded into it and are in another state directory, '%.200s' of host '%s' (id %s); start revertfs with that one as state=, or, if it is gone for ever, give them up with '%s %s %s'",
 		image, look.mark.path[0] ? look.mark.path : "?", look.mark.host[0] ? look.mark.host : "?",
 		look.mark.state, verb, name, setting);
+}
+
+/* Most files have no mark at all, which is two system calls. */
+static bool may_be_marked(const struct disks *disks, int fd)
+{
+	CLEANUP(close_fdp) int directory = -1;
+
+	if (file_get_xattr(fd, MARK_XATTR, NULL, 0) >= 0)
+		return true;
+	directory = private_directory(disks->images_fd, false);
+	return directory >= 0;
+}
+
+bool disks_file_is_anothers(struct disks *disks, int fd)
+{
+	char identity[IDENTITY_SIZE], file[MARK_FILE_SIZE];
+	bool copied, tell = false;
+	struct mark mark;
+
+	if (!may_be_marked(disks, fd) || file_identity(fd, identity, sizeof(identity)) < 0 || !identity[0])
+		return false;
+	mark_name_file(identity, file);
+	if (mark_read(disks->images_fd, fd, file, &mark, &copied) != 1 || is_own_id(disks, mark.state))
+		return false;
+	LOCKED (&disks->lock) {
+		tell = !disks->anothers_told;
+		disks->anothers_told = true;
+	}
+	if (tell)
+		log_warning(
+			"an image that is no disk here cannot be written in the mount, nor can others like it: it has commits in another state directory, '%.200s' of host '%s' (id %s); 'protect NAME' says more",
+			mark.path, mark.host, mark.state);
+	return true;
 }
 
 /* --- changing --------------------------------------------------------------------------------- */

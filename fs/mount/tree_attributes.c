@@ -127,7 +127,11 @@ static int change_file(struct tree *tree, const struct node *node, const struct 
 		r = name_claim_take(disks_names(tree->disks), &claim);
 	if (r != 0)
 		return r;
-	r = tree_is_protected(tree, node) ? -EROFS : file_change(node->fd, change);
+	if (tree_is_protected(tree, node) ||
+	    (change->what & CHANGE_SIZE && disks_file_is_anothers(tree->disks, node->fd)))
+		r = -EROFS;
+	else
+		r = file_change(node->fd, change);
 	name_claim_release(&claim);
 	return r;
 }

@@ -146,6 +146,13 @@ refused_elsewhere() {
 	same "$(status '[.disks[].name] | index("d.img")')" null
 	grep -q "'d.img' matches '-o protect'.*another state directory" "$DAEMON_LOG"
 	cmp -n 65536 "$IMAGES/d.img" "$WORK/d.marked"
+	# Written as a plain file it would be worth nothing to the other state.
+	refuses dd if=/dev/zero of="$MNT/d.img" bs=4k count=1 conv=notrunc
+	says 'Read-only file system'
+	refuses truncate -s 1M "$MNT/d.img"
+	grep -q "cannot be written in the mount.*'$STATE' of host" "$DAEMON_LOG"
+	cmp "$MNT/d.img" "$IMAGES/d.img"
+	echo plain >"$MNT/file" && rm "$MNT/file"
 	# A disk of both.
 	ctl 'set a.img keep-revisions=9'
 	commits a.img 7
