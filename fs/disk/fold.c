@@ -245,7 +245,7 @@ static int write_parent(struct run *run, const struct layer *layer, const struct
 	struct program_watch watch = {
 		.stop_fd = disk->job.stop_fd, .progress = note_progress, .check = may_write, .context = run
 	};
-	int r = writable_mend(disk, layer->parent, chain, &watch, error), beat;
+	int r = writable_mend(disk, layer, chain, &watch, error), beat;
 
 	if (r == 0)
 		r = qemu_img_commit(disk->disks->options, chain->nodes, chain->length, &watch, error);

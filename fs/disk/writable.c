@@ -128,15 +128,34 @@ int writable_check(const struct layer *layer, const struct chain *chain, bool ag
 	return r == 0 ? writable_check_size(parent, fd, layer->record.virtual_size, error) : r;
 }
 
-int writable_mend(const struct disk *disk, const struct layer *parent, const struct chain *chain,
-		  const struct program_watch *watch, struct sentence *error)
+static int mend_counts(const struct disk *disk, const struct layer *parent, const struct chain *chain,
+		       const struct program_watch *watch, struct sentence *error)
 {
-	struct qcow2_header header = { 0 };
-	int r = parent->record.format == FORMAT_QCOW2 ? qcow2_read_header(chain->nodes[1].fd, &header, error) : 0;
-
-	if (r != 0 || !qcow2_is_dirty(&header))
-		return r;
 	log_info("disk '%s': a QEMU died with the %s open, whose clusters are counted anew before the fold", disk->name,
 		 kind_of(parent));
 	return qemu_img_repair(disk->disks->options, chain->nodes + 1, chain->length - 1, "all", watch, error);
+}
+
+static int modernize(const struct disk *disk, const struct layer *parent, const struct chain *chain,
+		     const struct program_watch *watch, struct sentence *error)
+{
+	log_info("disk '%s': the %s, which has internal snapshots, becomes compat 1.1: no older one can grow",
+		 disk->name, kind_of(parent));
+	return qemu_img_modernize(disk->disks->options, chain->nodes + 1, chain->length - 1, watch, error);
+}
+
+int writable_mend(const struct disk *disk, const struct layer *layer, const struct chain *chain,
+		  const struct program_watch *watch, struct sentence *error)
+{
+	const struct layer *parent = layer->parent;
+	struct qcow2_header header = { 0 };
+	int r = parent->record.format == FORMAT_QCOW2 ? qcow2_read_header(chain->nodes[1].fd, &header, error) : 0;
+
+	if (r != 0)
+		return r;
+	if (qcow2_is_dirty(&header))
+		r = mend_counts(disk, parent, chain, watch, error);
+	if (r == 0 && qcow2_is_too_old_to_grow(&header) && layer->record.virtual_size > header.virtual_size)
+		r = modernize(disk, parent, chain, watch, error);
+	return r;
 }

@@ -19,10 +19,10 @@ int writable_check(const struct layer *layer, const struct chain *chain, bool ag
 
 /*
  * The first thing that is done to the parent, chain->nodes[1], of a fold that is recorded: one with
- * lazy_refcounts, whose QEMU died, has its clusters counted anew. It may have been the guest's QEMU
- * or that of a fold.
+ * lazy_refcounts, whose QEMU died, has its clusters counted anew (it may have been the guest's QEMU
+ * or that of a fold); one that must grow and is too old for that becomes compat 1.1.
  */
-int writable_mend(const struct disk *disk, const struct layer *parent, const struct chain *chain,
+int writable_mend(const struct disk *disk, const struct layer *layer, const struct chain *chain,
 		  const struct program_watch *watch, struct sentence *error);
 
 /*

@@ -67,18 +67,18 @@ int qcow2_find_bitmap_in_use(int fd, const struct qcow2_header *header, bool *re
 int qcow2_check_growable(int fd, const struct qcow2_header *header, struct sentence *error)
 {
 	bool in_use = false;
-	int r;
+	int r = qcow2_find_bitmap_in_use(fd, header, &in_use, error);
 
-	if (header->version < 3 && header->snapshots)
-		return report(
-			error, -EOPNOTSUPP,
-			"it is of compat 0.10 and has internal snapshots, so that qemu-img does not resize it; delete them, or convert it ('qemu-img amend -o compat=1.1')");
-	r = qcow2_find_bitmap_in_use(fd, header, &in_use, error);
 	if (r < 0)
 		return r;
 	return in_use ? report(error, -EOPNOTSUPP,
 			       "it has a bitmap that is in use, so that qemu-img does not resize it; 'qemu-img bitmap --remove' removes it")
 		      : 0;
+}
+
+bool qcow2_is_too_old_to_grow(const struct qcow2_header *header)
+{
+	return header->version < 3 && header->snapshots;
 }
 
 bool qcow2_is_corrupt(const struct qcow2_header *header)

@@ -21,11 +21,17 @@ bool qcow2_is_corrupt(const struct qcow2_header *header);
 int qcow2_find_bitmap_in_use(int fd, const struct qcow2_header *header, bool *ret_found, struct sentence *error);
 
 /*
- * Whether qemu-img can give the file a larger virtual size. 0, or -EOPNOTSUPP with a sentence that
- * begins with "it": it is of compat 0.10 and has internal snapshots, or a bitmap is in use. An
- * error of reading, with a sentence.
+ * Whether qemu-img can give the file a larger virtual size, if need be once it is no longer too old
+ * for that. 0, or -EOPNOTSUPP with a sentence that begins with "it": a bitmap is in use. An error of
+ * reading, with a sentence.
  */
 int qcow2_check_growable(int fd, const struct qcow2_header *header, struct sentence *error);
+
+/*
+ * Whether it is of compat 0.10 and has internal snapshots, whose own sizes that format cannot hold:
+ * qemu-img enlarges it as compat 1.1.
+ */
+bool qcow2_is_too_old_to_grow(const struct qcow2_header *header);
 
 /*
  * Whether the counts of its clusters may be wrong: a QEMU that puts them off (lazy_refcounts) died

@@ -205,22 +205,41 @@ int qemu_img_check(const struct options *options, int fd, struct sentence *error
 	return qemu_run(options, &run, &alone, 1, NULL, look_cpu_s(options, &alone, 1), error);
 }
 
+/* What changes the file of chain[0] alone, with the arguments that the caller has added. */
+static int change(const struct options *options, struct program *run, const struct qemu_node *chain, size_t length,
+		  const struct program_watch *watch, struct sentence *error)
+{
+	CLEANUP(freep) char *image = NULL;
+	int r = add_chain(run, chain, length, &image, error);
+
+	if (r < 0)
+		return r;
+	run->watch = watch;
+	run->background = true;
+	program_add(run, image);
+	return qemu_run(options, run, chain, length, NULL, look_cpu_s(options, chain, 1), error);
+}
+
+int qemu_img_modernize(const struct options *options, const struct qemu_node *chain, size_t length,
+		       const struct program_watch *watch, struct sentence *error)
+{
+	CLEANUP(program_clear) struct program run = new_run(options, "qemu-img amend");
+
+	program_add(&run, "-q");
+	program_add(&run, "-o");
+	program_add(&run, "compat=1.1");
+	return change(options, &run, chain, length, watch, error);
+}
+
 int qemu_img_repair(const struct options *options, const struct qemu_node *chain, size_t length, const char *what,
 		    const struct program_watch *watch, struct sentence *error)
 {
 	CLEANUP(program_clear) struct program run = new_run(options, "qemu-img check");
-	CLEANUP(freep) char *image = NULL;
-	int r = add_chain(&run, chain, length, &image, error);
 
-	if (r < 0)
-		return r;
-	run.watch = watch;
-	run.background = true;
 	program_add(&run, "-q");
 	program_add(&run, "-r");
 	program_add(&run, what);
-	program_add(&run, image);
-	return qemu_run(options, &run, chain, length, NULL, look_cpu_s(options, chain, 1), error);
+	return change(options, &run, chain, length, watch, error);
 }
 
 int qemu_img_rebase(const struct options *options, int fd, const char *backing, const char *backing_format,

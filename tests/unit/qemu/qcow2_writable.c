@@ -77,15 +77,19 @@ TEST(a_bitmap_in_use_is_seen_wherever_it_stands)
 	}
 }
 
-TEST(internal_snapshots_keep_the_old_format_from_growing)
+TEST(an_old_file_with_internal_snapshots_grows_when_it_is_no_longer_old)
 {
 	struct qcow2_header header;
 	CLEANUP(close_fdp)
 	int fd = made_by("qemu-img create -f qcow2 -o compat=0.10 $f 4M && qemu-img snapshot -c one $f", &header);
 
 	check(!has_bitmap_in_use(fd, &header));
-	check_errno(qcow2_check_growable(fd, &header, &why), EOPNOTSUPP);
-	check_contains(why.text, "snapshots");
+	check_int(qcow2_check_growable(fd, &header, &why), 0);
+	check(qcow2_is_too_old_to_grow(&header));
+	fd = made_by("qemu-img create -f qcow2 -o compat=0.10 $f 4M", &header);
+	check(!qcow2_is_too_old_to_grow(&header));
+	fd = made_by("qemu-img create -f qcow2 -o compat=1.1 $f 4M && qemu-img snapshot -c one $f", &header);
+	check(!qcow2_is_too_old_to_grow(&header));
 }
 
 TEST(the_marks_corrupt_and_dirty_are_seen)
