@@ -226,6 +226,23 @@ another_boot() {
 	mountpoint -q /proc/sys/kernel/random/boot_id || mount --bind "$WORK/boot_id" /proc/sys/kernel/random/boot_id
 }
 
+# second_host COMMAND...: as on another host: with mounts, a /run, a process table and a name of its own, for 40 s at most.
+second_host() {
+	# shellcheck disable=SC2016 # the other host's shell expands it
+	timeout 40 unshare --mount --uts --pid --fork --kill-child --mount-proc bash -c '
+		hostname h2 && mount -t tmpfs -o mode=755 none /run || exit
+		"$@"' - "$@"
+}
+
+# second_daemon STATE [OPTION...] IMAGES: a daemon there, which ends as soon as it serves.
+second_daemon() {
+	local state=$1
+	shift
+	mkdir -p "$WORK/mnt2"
+	# shellcheck disable=SC2016
+	second_host bash -c '"$@" && umount "$0"' "$WORK/mnt2" "$REVERTFS" -o state="$state" "$@" "$WORK/mnt2"
+}
+
 # ---- the control file
 
 # ctl 'COMMAND': the JSON answer on stdout; fails when the answer is not ok. Both on one descriptor.
@@ -298,6 +315,14 @@ checksum() {
 
 check_scratch() {
 	qemu-img check -q -f qcow2 "$MNT/$1" >&2
+}
+
+# shared_filesystem: $WORK/shared is one that other hosts may see; $WORK/server has its files, and files in $WORK/told say how
+# its server behaves (tests/tools/shared.c).
+shared_filesystem() {
+	mkdir "$WORK/server" "$WORK/told" "$WORK/shared"
+	"$BUILD/tools/shared" "$WORK/server" "$WORK/told" "$WORK/shared" -f -o allow_other >"$WORK/server.log" 2>&1 &
+	wait_until 10 mountpoint -q "$WORK/shared"
 }
 
 # small_filesystem DIR SIZE [MKFS-TYPE]: a filesystem in a file, so that nobody else changes its free space.

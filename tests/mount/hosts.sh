@@ -6,49 +6,27 @@
 need_fuse
 need jq qemu-img qemu-io
 
-mkdir "$WORK/server" "$WORK/told" "$WORK/shared" "$WORK/mnt2"
 small_filesystem "$WORK/disk" 64M || fail "a filesystem on a loop device"
-serve_files() {
-	"$BUILD/tools/shared" "$WORK/server" "$WORK/told" "$WORK/shared" -f -o allow_other >"$WORK/server.log" 2>&1 &
-	echo $! >"$WORK/server.pid"
-	wait_until 10 mountpoint -q "$WORK/shared"
-}
-serve_files || fail "a filesystem that hosts share"
-
-# second_host COMMAND...: runs it there.
-second_host() {
-	# shellcheck disable=SC2016 # the other host's shell expands it
-	timeout 40 unshare --mount --uts --pid --fork --kill-child --mount-proc bash -c '
-		hostname h2 && mount -t tmpfs -o mode=755 none /run || exit
-		"$@"' - "$@"
-}
-
-# started_there IMAGES [OPTION...]: a daemon that ends at once.
-started_there() {
-	local images=$1
-	shift
-	# shellcheck disable=SC2016 # the other host's shell expands it
-	second_host bash -c '"$@" && umount "$0"' "$WORK/mnt2" "$REVERTFS" -o state="$WORK/state2" "$@" "$images" "$WORK/mnt2"
-}
+shared_filesystem || fail "a filesystem that hosts share"
 
 # ---- one daemon
 
 one_daemon() {
 	make_image vm.img raw 4M 1
 	start_daemon -o protect=vm.img
-	refuses started_there "$IMAGES"
+	refuses second_daemon "$WORK/state2" "$IMAGES"
 	says "another revertfs serves the images directory '$IMAGES': pid $(daemon_pid) on host '$(hostname)'"
 	# What it leaves behind locked is its own, and so is what root alone may read.
 	same "$(stat -c '%a %u' "$IMAGES/.revertfs" "$IMAGES/.revertfs/lock" | tr '\n' ' ')" "700 0 600 0 "
 	refuses ls "$MNT/.revertfs/lock"
 	same "$(find "$MNT" -mindepth 1 -name '.rev*' | wc -l)" 0
 	kill_daemon
-	started_there "$IMAGES"
+	second_daemon "$WORK/state2" "$IMAGES"
 	start_daemon -o 'protect=*'
 	same "$(status '[.disks[].name] | tostring')" '["vm.img"]'
 	! grep -F .revertfs "$DAEMON_LOG"
 	stop_daemon
-	started_there "$IMAGES"
+	second_daemon "$WORK/state2" "$IMAGES"
 }
 
 # The second host tries again and again, as its systemd does.
@@ -57,7 +35,7 @@ no_gap() {
 	: >"$WORK/tries"
 	start_kept
 	(while [[ ! -e $WORK/enough ]]; do
-		! started_there "$IMAGES" >>"$WORK/tries" 2>&1 || touch "$WORK/came-in"
+		! second_daemon "$WORK/state2" "$IMAGES" >>"$WORK/tries" 2>&1 || touch "$WORK/came-in"
 	done) &
 	for ((i = 0; i < 3; i++)); do
 		wait_until 10 tried_since "$(wc -l <"$WORK/tries")"
@@ -91,10 +69,10 @@ not_while_it_writes() {
 	ctl 'commit vm.img'
 	ctl 'fold vm.img'
 	kill_daemon
-	refuses started_there "$IMAGES"
+	refuses second_daemon "$WORK/state2" "$IMAGES"
 	says "another revertfs serves the images directory '$IMAGES'"
 	kill "$(cat "$WORK/left")"
-	started_there "$IMAGES"
+	second_daemon "$WORK/state2" "$IMAGES"
 }
 
 for IMAGES in "$WORK/disk" "$WORK/shared"; do
@@ -109,10 +87,10 @@ promise "... nor while one daemon of a mount follows another" no_gap
 
 # cannot_lock WORDS: on the shared filesystem that is refused, but not where the administrator knows.
 cannot_lock() {
-	refuses started_there "$WORK/shared"
+	refuses second_daemon "$WORK/state2" "$WORK/shared"
 	says "'$WORK/shared' lies on a filesystem (FUSE) that other hosts may see, and cannot be locked against them: $1"
 	says "images-are-mine=yes"
-	started_there "$WORK/shared" -o images-are-mine=yes
+	second_daemon "$WORK/state2" -o images-are-mine=yes "$WORK/shared"
 }
 
 no_lock_there() {
@@ -133,7 +111,7 @@ promise "where other hosts cannot be locked out, no daemon starts unless the adm
 locked_once() {
 	touch "$WORK/told/once"
 	start_daemon
-	refuses started_there "$IMAGES"
+	refuses second_daemon "$WORK/state2" "$IMAGES"
 	says "another revertfs serves the images directory"
 	stop_daemon
 	refuses timeout 20 "$REVERTFS" -f -o state="$WORK/shared/state" "$WORK/disk" "$WORK/mnt2"
@@ -144,10 +122,10 @@ promise "where a lock cannot be looked after images are served, but no state is 
 
 no_lock_here() {
 	chown 64002 "$WORK/disk/.revertfs"
-	started_there "$WORK/disk" 2>"$WORK/warned"
+	second_daemon "$WORK/state2" "$WORK/disk" 2>"$WORK/warned"
 	rm -r "$WORK/disk/.revertfs"
 	mount -o remount,ro "$WORK/disk"
-	started_there "$WORK/disk"
+	second_daemon "$WORK/state2" "$WORK/disk"
 	mount -o remount,rw "$WORK/disk"
 }
 promise "on a filesystem of this host alone that is no reason" no_lock_here

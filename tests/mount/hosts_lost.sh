@@ -5,11 +5,9 @@
 . "$TESTLIB"
 DISK=1 . "$TESTS/fault/lib.sh"
 
-mkdir "$WORK/server" "$WORK/told" "$WORK/shared"
 # shellcheck disable=SC2034 # for lib.sh
 HOW="kill" STATE=$WORK/shared/state
-"$BUILD/tools/shared" "$WORK/server" "$WORK/told" "$WORK/shared" -f -o allow_other >"$WORK/server.log" 2>&1 &
-wait_until 10 mountpoint -q "$WORK/shared" || fail "a filesystem that hosts share"
+shared_filesystem || fail "a filesystem that hosts share"
 
 make_image d.img raw 4M 1
 cp "$IMAGES/d.img" "$WORK/before.raw"

@@ -5,10 +5,8 @@
 need_fuse
 need jq qemu-img qemu-io
 
-mkdir "$WORK/server" "$WORK/told" "$WORK/shared"
 STATE=$WORK/shared/state
-"$BUILD/tools/shared" "$WORK/server" "$WORK/told" "$WORK/shared" -f -o allow_other >"$WORK/server.log" 2>&1 &
-wait_until 10 mountpoint -q "$WORK/shared" || fail "a filesystem that hosts share"
+shared_filesystem || fail "a filesystem that hosts share"
 domain=11111111-1111-1111-1111-111111111111
 make_image vm.img raw 4M 1
 make_image other.img raw 4M 1
@@ -33,6 +31,19 @@ with_a_warning() {
 	same "$(status .lost)" false
 }
 promise "a state directory on a filesystem that other hosts may see is used, with a warning" with_a_warning || exit
+
+second_host_waits() {
+	mkdir "$WORK/images2"
+	refuses second_daemon "$STATE" "$WORK/images2"
+	says "another revertfs uses the state directory '$STATE', or a qemu-img that it has started: pid $(daemon_pid) on host '$(hostname)'"
+	guest_write vm.img 0 64k 7
+	kill_daemon
+	second_daemon "$STATE" "$IMAGES"
+	start_daemon
+	ctl 'reset vm.img'
+	guest_reads vm.img 0 64k 3
+}
+promise "a second host's daemon is refused there while the first lives, and comes in when that is killed" second_host_waits || exit
 
 # A guest that stays: its patterns are read back at the end.
 mkfifo "$WORK/guest"
