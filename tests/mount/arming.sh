@@ -16,6 +16,7 @@ start_daemon || fail "the daemon starts"
 anew() {
 	stop_daemon
 	rm -rf "$STATE"
+	rm "$IMAGES/d.img" # a file that has no mark of the other state directory
 	cp "$WORK/before.raw" "$IMAGES/d.img"
 	: >"$DAEMON_LOG"
 	json false
