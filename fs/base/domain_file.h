@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Which version of a domain's JSON file is meant: told without reading it, so that the daemon, which
- * never reads one, can see that it was edited.
+ * Which version of a domain's JSON file is meant: told without reading it, so that the daemon,
+ * which never reads one, can see that it was edited.
  */
 #ifndef REVERTFS_BASE_DOMAIN_FILE_H
 #define REVERTFS_BASE_DOMAIN_FILE_H

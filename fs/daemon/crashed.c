@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A crash of the host ends sessions for which no release comes. Those that were armed have it in
- * disk.json, and their scratches were synced. Of the others nothing was synced, so at the first start
- * of a boot they are replaced. But the administrator may have edited the domain's file right before
- * the crash, unnoticed: where the file is another version now than the session began with, or is not
- * known here, the scratch is kept (FATE_UNSYNCED) until the next prepare, which has read the file.
+ * disk.json, and their scratches were synced. Of the others nothing was synced, so at the first
+ * start of a boot they are replaced. But the administrator may have edited the domain's file
+ * right before the crash, unnoticed: where the file is another version now than the session began
+ * with, or is not known here, the scratch is kept (FATE_UNSYNCED) until the next prepare, which
+ * has read the file.
  *
- * What the file says now was meant for the session that crashed. So this version is used up, whatever
- * it says: the next session is not committed by it, which nobody asked for. Whoever wants that writes
- * the file once more.
+ * What the file says now was meant for the session that crashed. So this version is used up,
+ * whatever it says: the next session is not committed by it, which nobody asked for. Whoever
+ * wants that writes the file once more.
  *
  *   1. qemu-img looks at a scratch that was not synced   it may be torn. prepare starts no process
  *   2. write disk.json
@@ -48,7 +49,10 @@ static void keep_unsynced(struct disk *disk, const struct session_record *sessio
 		after->fate_torn ? " in which qemu-img finds errors: " : "", after->fate_torn ? why.text : "");
 }
 
-/* The version of the domain's file that was there when the host crashed; "" where that is not known. */
+/*
+ * The version of the domain's file that was there when the host crashed; "" where that is not
+ * known.
+ */
 static void find_version(const struct session_record *session, char version[DOMAIN_FILE_VERSION_SIZE])
 {
 	if (!session->is_watched || domain_file_look(session->domain, version) < 0)

@@ -8,9 +8,9 @@
 #include "model.h"
 
 /*
- * Decide what a crash has left of the session of an earlier boot: `session` is what its record says,
- * without a uuid where there is none. `has_scratch`: the scratch is its, and no layer by now. disk.json
- * is written where that says more than it did; the session's record is removed.
+ * Decide what a crash has left of the session of an earlier boot: `session` is what its record
+ * says, without a uuid where there is none. `has_scratch`: the scratch is its, and no layer by
+ * now. disk.json is written where that says more than it did; the session's record is removed.
  */
 void crashed_decide(struct disk *disk, const struct session_record *session, bool has_scratch);
 

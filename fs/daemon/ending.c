@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * SIGUSR1 asks for another daemon in this one's place. SIGTERM and SIGINT are orders to unmount,
- * with one exception: where systemd keeps our descriptors, it is process 1 that stops the service. A
- * SIGTERM of anybody else (`pkill revertfs`) is then no reason to take the disks from the guests,
- * and systemd starts the next daemon. A sender outside this pid namespace, as a container's manager,
- * has the number 0; it stands above process 1, and its SIGTERM is an order too.
+ * with one exception: where systemd keeps our descriptors, it is process 1 that stops the
+ * service. A SIGTERM of anybody else (`pkill revertfs`) is then no reason to take the disks from
+ * the guests, and systemd starts the next daemon. A sender outside this pid namespace, as a
+ * container's manager, has the number 0; it stands above process 1, and its SIGTERM is an order
+ * too.
  */
 #include "ending.h"
 

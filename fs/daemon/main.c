@@ -17,9 +17,10 @@
  *   ready       systemd, the keeper and the waiting command are told; then requests are answered
  *   end         SIGTERM, SIGINT or umount(8): requests are finished, then the mount goes, then
  *               background work is stopped
- *   or          SIGUSR1, and SIGTERM where it is no order (ending.c): as after a SIGKILL, but the reading threads have answered what they had
- *               read. The kernel sends commands that still run again; where it cannot, they are
- *               interrupted and answered. The mount and all that is open wait for the next daemon
+ *   or          SIGUSR1, and SIGTERM where it is no order (ending.c): as after a SIGKILL, but the
+ *               reading threads have answered what they had read. The kernel sends commands that
+ *               still run again; where it cannot, they are interrupted and answered. The mount and
+ *               all that is open wait for the next daemon
  *
  * Signals are blocked in all threads and read from a descriptor.
  */

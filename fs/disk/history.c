@@ -178,8 +178,8 @@ int disk_commit(struct disks *disks, const char *name, const char *note, struct 
 }
 
 /*
- * As arming does (session/arm.c): what the guest has flushed, and so takes for kept, is synced before
- * disk.json says that it is to be kept.
+ * As arming does (session/arm.c): what the guest has flushed, and so takes for kept, is synced
+ * before disk.json says that it is to be kept.
  */
 static int sync_session(struct disk *disk)
 {

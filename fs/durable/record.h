@@ -45,7 +45,10 @@ enum fate {
 	FATE_UNHOOKED,    /* written without a session: sealed aside at the next prepare */
 	FATE_UNDECIDED,   /* kept in case a restore follows the session's end; else discarded or sealed aside */
 	FATE_SNAPSHOT,    /* a revert to a libvirt snapshot has begun: kept for the prepare that follows at once */
-	/* Whether it was to be committed, the domain's file says, which the next prepare has read: then it is sealed aside. */
+	/*
+	 * Whether it was to be committed, the domain's file says, which the next prepare has
+	 * read: then it is sealed aside.
+	 */
 	FATE_EDITED,   /* the file was edited in the session, and what there was by then has been synced */
 	FATE_UNSYNCED, /* the host crashed in the session, and the file may have been edited: never synced */
 };
@@ -84,8 +87,8 @@ enum image_trouble {
 
 /*
  * What a real image looked like when revertfs last used it, to see changes outside the mount. The
- * identity proves that it is the same file (file_identity.h); it is "" in records of builds that had
- * none, and where the filesystem has nothing of the kind.
+ * identity proves that it is the same file (file_identity.h); it is "" in records of builds that
+ * had none, and where the filesystem has nothing of the kind.
  */
 struct image_stamp {
 	uint64_t device, inode, size;

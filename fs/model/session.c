@@ -113,8 +113,8 @@ void session_end(struct disk *disk)
 		free(session);
 	}
 	/*
-	 * Synced soon (session_sync()): what a host crash brings back meanwhile is of an earlier boot,
-	 * so it is over.
+	 * Synced soon (session_sync()): what a host crash brings back meanwhile is of an earlier
+	 * boot, so it is over.
 	 */
 	if (state_check(disk->disks, NULL) == 0)
 		io_unlink(disk->directory, SESSION_RECORD);

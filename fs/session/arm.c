@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A session that begins armed is strict, and disk.json says so. Where it is armed later, this is made
- * up for:
+ * A session that begins armed is strict, and disk.json says so. Where it is armed later, this is
+ * made up for:
  *
- *   1. the session is strict                 what its guest flushes from here on reaches the medium
- *   2. sync the scratch                      so has what it flushed before
- *   3. write disk.json: armed, or edited     from here on the next prepare finds the data after a crash
- *   4. write and sync session.json           which version of the domain's file was meant for this session
+ *   1. the session is strict               what its guest flushes from here on reaches the medium
+ *   2. sync the scratch                    so has what it flushed before
+ *   3. write disk.json: armed, or edited   from here on a crash leaves it to the next prepare
+ *   4. write and sync session.json         which version of the domain's file meant this session
  *
- * A crash before step 3 leaves what an edit leaves that nobody has noticed (daemon/crashed.c). The
- * sync may take long; nothing is claimed meanwhile, so that the session may end, and then its end has
- * decided.
+ * A crash before step 3 leaves what an edit leaves that nobody has noticed (daemon/crashed.c).
+ * The sync may take long; nothing is claimed meanwhile, so that the session may end, and then its
+ * end has decided.
  *
- * `revertctl commit-once` asks for that. An editor does not. But the daemon, which reads no domain's
- * file, sees that there is another version: what is there is synced in case, and the next prepare,
- * which knows what the file says, decides about it.
+ * `revertctl commit-once` asks for that. An editor does not. But the daemon, which reads no
+ * domain's file, sees that there is another version: what is there is synced in case, and the
+ * next prepare, which knows what the file says, decides about it.
  */
 #include "arm.h"
 

@@ -75,7 +75,9 @@ static const char *const leftover_names[] = {
 
 /* --- the disks -------------------------------------------------------------------------------- */
 
-/* The disk of that name, or that a snapshot of that name was left on; NULL when there is neither. */
+/*
+ * The disk of that name, or that a snapshot of that name was left on; NULL when there is neither.
+ */
 static struct disk *find_disk(struct disks *disks, const char *name, bool *ret_on_snapshot)
 {
 	struct disk *disk = disks_find(disks, name);
@@ -235,7 +237,10 @@ static bool wants_leftovers_sealed(const struct participant *participant)
 					       : participant->disk->record.leftover_keep;
 }
 
-/* Whether the domain had a session that no release has ended, of which the version of its file is known. */
+/*
+ * Whether the domain had a session that no release has ended, of which the version of its file is
+ * known.
+ */
 static bool had_session(const struct disk *disk, const struct session_request *request)
 {
 	return disk->session && strcmp(disk->session->uuid, request->uuid) == 0 && disk->session->config[0] &&
@@ -330,7 +335,10 @@ static bool is_used_up(const struct participant *participant, const struct sessi
 		return true;
 	if (participant->leftover == LEFT_NOTHING)
 		return false;
-	/* Which version the file had when the host crashed is not known: it may have been this one. */
+	/*
+	 * Which version the file had when the host crashed is not known: it may have been this
+	 * one.
+	 */
 	if ((record->fate == FATE_UNSYNCED || record->fate == FATE_EDITED) && !record->consumed[0] &&
 	    is_left_for(disk, request->uuid))
 		return true;
@@ -443,8 +451,8 @@ static int check_participant(struct participant *participant, const struct sessi
 /* --- acting ----------------------------------------------------------------------------------- */
 
 /*
- * That the flags are used up is told by the leftovers, too, which are put away next. So it is on the
- * medium before that.
+ * That the flags are used up is told by the leftovers, too, which are put away next. So it is on
+ * the medium before that.
  */
 static int note_used_up(const struct participants *participants, const struct session_request *request,
 			struct sentence *error)

@@ -81,7 +81,10 @@ static bool has_data(const struct participant *participant)
 	return participant->disk->hold || scratch_is_dirty(participant->disk->scratch);
 }
 
-/* Not by a version of the file that is used up: prepare said so, but the hook could not write false. */
+/*
+ * Not by a version of the file that is used up: prepare said so, but the hook could not write
+ * false.
+ */
 static bool is_armed(const struct participant *participant, const struct session_request *request)
 {
 	const struct disk_record *record = &participant->disk->record;

@@ -96,6 +96,8 @@ promise "... and may do what he may" answers ok "" "$member" "$root" "reset vm.q
 promise "two users do not speak for each other" answers EPERM "user $MEMBER opened the control file and user $USER_A writes" \
 	"$member" "$mate" "reset vm.qcow2"
 promise "root's descriptor gives a member his own rights" answers EPERM "export-dirs" "$root" "$member" "$export_private"
+promise "... with which no session is armed" answers EPERM "root alone may arm a session" "$root" "$member" \
+	"arm 11111111-2222-3333-4444-555555555555 1:2:3 vda"
 promise "... with which he may reset" answers ok "" "$root" "$member" "reset vm.qcow2"
 promise "... and gives somebody else none" answers EPERM "may not use it" "$root" "$stranger" "reset vm.qcow2"
 nothing_was_exported() {

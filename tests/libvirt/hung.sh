@@ -171,6 +171,9 @@ killed_under_an_armed_guest() {
 	guest_io web1 vda 'write -P 7 1M 64k'
 	guest_io web1 vda flush
 	kill_daemon
+	# Nobody can be told of a running session: the file says it, and the command that this is not all.
+	refuses "$REVERTCTL" commit-once web1
+	says "and that counts when the session ends; but what is written may be lost in a crash of the host before that"
 	destroy_domain web1
 	start_daemon
 	grep -q true /etc/libvirt/hooks/config/web1.json

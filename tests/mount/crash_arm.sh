@@ -5,6 +5,8 @@
 . "$TESTLIB"
 . "$TESTS/fault/lib.sh"
 
+options=() # as there
+
 UUID=11111111-2222-3333-4444-555555555555
 mount -t tmpfs tmpfs /etc/libvirt && mkdir -p /etc/libvirt/hooks/config || fail "/etc/libvirt can be mounted over"
 JSON=/etc/libvirt/hooks/config/d.json
@@ -108,7 +110,7 @@ is_unsynced_once() {
 
 starts() {
 	local n
-	HOW=kill
+	HOW='kill'
 	for ((n = 1 + RANDOM % STRIDE; ; n += STRIDE)); do
 		crashed_right_after_an_edit
 		plan kill "$n"

@@ -2,9 +2,9 @@
 /*
  * commit-once and discard-next: the one-shot flag in a domain's file, set and taken back.
  *
- * The flag may be changed at any time: what counts is its value when the session ends. The daemons
- * are told at once, so that a crash of the host does not lose what a running session is to keep. The
- * hook's log has who changed it and why, beside what came of it.
+ * The flag may be changed at any time: what counts is its value when the session ends. The
+ * daemons are told at once, so that a crash of the host does not lose what a running session is
+ * to keep. The hook's log has who changed it and why, beside what came of it.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -84,10 +84,14 @@ static int tell_mounts(const struct mounts *mounts, const char *line, struct sen
 	int r = 0;
 
 	for (const struct mount *mount = mounts_next(mounts, NULL); mount; mount = mounts_next(mounts, mount)) {
+		CLEANUP(json_putp) struct json_object *status = NULL;
 		CLEANUP(json_putp) struct json_object *answer = NULL;
 		struct sentence why;
-		int told = ask(mount->point, line, TOLD_MS, &answer, &why);
+		/* A daemon that hangs is not waited for as long as one that syncs. */
+		int told = ask_status(mount->point, &status, &why);
 
+		if (told == 0)
+			told = ask(mount->point, line, TOLD_MS, &answer, &why);
 		if (told < 0 && r == 0)
 			r = report(error, told, "%s", why.text);
 	}
@@ -104,15 +108,16 @@ static int tell_daemons(const struct defined_domain *defined, const bool *which,
 	if (r < 0)
 		report(&why, r, "%s", error_text(r));
 	if (r == 0)
-		r = mounts_read(MOUNTINFO, &mounts, &why);
+		r = ask_mounts(&mounts, &why);
 	if (r == 0)
 		r = tell_mounts(mounts, line, &why);
 	if (r == 0 || is_off(defined))
 		return 0;
 	return report(
 		error, r,
-		"'%s' says so by now, and counts when the session ends. But should the host crash before, %s: the daemon could not be told: %s",
-		defined->config->shown, value ? "what it wrote may be lost" : "what it wrote may be kept", why.text);
+		"'%s' says so by now, and that counts when the session ends; but %s a crash of the host before that: %s",
+		defined->config->shown, value ? "what is written may be lost in" : "what is written may be kept after",
+		why.text);
 }
 
 static void note(const struct defined_domain *defined, const char *targets, bool value, const char *reason)

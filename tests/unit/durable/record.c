@@ -142,6 +142,9 @@ static int save_session(void)
 		.boot = "22b4b1f4-2d6b-4c1e-9a53-6f1b0c7d8e90",
 		.since = 1795197469,
 		.armed = true,
+		.config = "64512:17:1795197469.5",
+		.is_watched = true,
+		.keeps_leftover = true,
 		.on_hold = true,
 		.continued = true,
 	};
@@ -314,7 +317,8 @@ TEST(a_session_is_loaded_as_it_was_saved)
 	check_str(loaded.source, "/srv/vm/win 10.img");
 	check_str(loaded.boot, "22b4b1f4-2d6b-4c1e-9a53-6f1b0c7d8e90");
 	check_int(loaded.since, 1795197469);
-	check(loaded.armed && loaded.on_hold && loaded.continued);
+	check_str(loaded.config, "64512:17:1795197469.5");
+	check(loaded.armed && loaded.on_hold && loaded.continued && loaded.is_watched && loaded.keeps_leftover);
 	record_clear_session(&loaded);
 }
 
