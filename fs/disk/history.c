@@ -202,6 +202,11 @@ int disk_commit_at_release(struct disks *disks, const char *name, struct sentenc
 	record.commit_at_release = true;
 	if (disk->session && (record.fate == FATE_DISCARD || record.fate == FATE_EDITED))
 		record.fate = FATE_ARMED;
+	r = disk->session && disk->scratch ? image_check(disk, true, error) : 0;
+	if (r < 0) {
+		disk_release_claim(disk);
+		return r;
+	}
 	r = sync_session(disk);
 	if (r < 0)
 		report(error, r, "disk '%s': what its session has written cannot be synced: %s", name, error_text(r));

@@ -30,6 +30,7 @@
 #include "lock.h"
 #include "log.h"
 #include "participant.h"
+#include "scratch.h"
 #include "session.h"
 #include "table.h"
 
@@ -154,14 +155,28 @@ static struct disk *find_target(struct disks *disks, const char *uuid, const cha
 	return found;
 }
 
+/* Nothing of a session can be kept that stands on what its image was. */
+static int check_image(struct disk *disk, struct sentence *error)
+{
+	struct scratch *scratch = disk_scratch(disk);
+	int r = scratch ? scratch_check_image(scratch, error) : 0;
+
+	scratch_put(scratch);
+	return r;
+}
+
 static int arm_target(struct disk *disk, const struct session_item *item, const struct session_request *request,
 		      struct session_result *result, struct sentence *error)
 {
 	const struct note note = { .uuid = request->uuid, .version = request->config, .fate = FATE_ARMED };
 	const struct participant participant = { .disk = disk };
-	bool found;
-	int r = item->armed ? keep_session(disk, &note, &found) : disarm(disk, request, &found);
+	struct sentence why;
+	bool found = false;
+	int r = item->armed ? check_image(disk, &why) : 0;
 
+	if (r < 0)
+		return report(error, r, "disk '%s': its session cannot be armed: %s", disk->name, why.text);
+	r = item->armed ? keep_session(disk, &note, &found) : disarm(disk, request, &found);
 	if (r < 0)
 		return report(
 			error, r,

@@ -199,6 +199,8 @@ running_keeps_nothing() {
 	golden s.qcow2 7
 	ctl "reset 1-s.qcow2"
 	ctl_fails EBUSY "snapshot 3-s.qcow2 now live=yes" "its image was replaced"
+	ctl_fails EBUSY "commit 3-s.qcow2 at=release" "its image was replaced"
+	ctl_fails EBADMSG "arm $(uuid 3) 1:2:3.4 vda" "its image was replaced"
 	guest_stops
 	ctl_fails EBADMSG "release $(uuid 3) domain=d3 reason=saved vda source=$MNT/3-s.qcow2" "its image was replaced"
 	ctl_fails EBUSY "commit 3-s.qcow2" "its image was replaced" "'reset 3-s.qcow2'"
