@@ -16,6 +16,7 @@
 #include "due.h"
 #include "json.h"
 #include "log.h"
+#include "output.h"
 #include "reply.h"
 #include "state_directory.h"
 #include "table.h"
@@ -118,6 +119,8 @@ static bool was_done(const struct request *request, const struct verb *verb)
 	if (is_clone && relative_name(request->disks, command->words[1].value, &new_name, NULL) == 0)
 		once.name = new_name;
 	once.file = verb->effect == EFFECT_MAKES_FILE ? find_setting(command, "to") : NULL;
+	if (request->caller->replay->again && (is_clone || once.file))
+		output_await_clean_up(request->disks);
 	if (!once_was_done(request->disks, request->caller->replay, &once, &result))
 		return false;
 	reply_restarted(request->answer, &result);

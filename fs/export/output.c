@@ -28,8 +28,10 @@
 #include "beneath.h"
 #include "disk.h"
 #include "io.h"
+#include "lock.h"
 #include "log.h"
 
+#define CLEAN_UP_S 20 /* a directory may lie on a server that does not answer */
 #define TEMPORARY_PREFIX ".revertfs-"
 #define SIDECAR_SUFFIX ".json"
 #define RECORD_SUFFIX ".json"
@@ -271,4 +273,20 @@ void output_clean_up(struct disks *disks)
 		free(first->file);
 		free(first);
 	}
+	LOCKED (&disks->lock) {
+		disks->outputs_are_clean = true;
+		pthread_cond_broadcast(&disks->changed);
+	}
+}
+
+void output_await_clean_up(struct disks *disks)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += CLEAN_UP_S;
+	LOCKED (&disks->lock)
+		while (!disks->outputs_are_clean && !disks->stopping)
+			if (pthread_cond_timedwait(&disks->changed, &disks->lock, &until) == ETIMEDOUT)
+				break;
 }

@@ -52,4 +52,10 @@ const char *output_name(const struct output *output);
 void output_note_unfinished(struct disks *disks, const char *file);
 void output_clean_up(struct disks *disks);
 
+/*
+ * Wait, some seconds at most, until that is done: for who is asked again for what the killed daemon
+ * was making, and has to see whether it was made.
+ */
+void output_await_clean_up(struct disks *disks);
+
 #endif

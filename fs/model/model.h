@@ -189,6 +189,7 @@ struct disks {
 	struct transfer *transfers; /* queued and running, in the order they came (transfer.h) */
 	uint64_t last_transfer;
 	struct unfinished *unfinished;
+	bool outputs_are_clean; /* nothing is unfinished any more */
 	struct due *due;  /* disk/due.h, which has a lock of its own; set before the mount answers; NULL: none */
 	unsigned running; /* folds */
 	bool stopping;
