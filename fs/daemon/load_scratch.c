@@ -8,6 +8,8 @@
  *                           (crashed.c says which may be to be kept)
  *   it is of the layer      and without data: a new size was cut off before its scratch was made
  *   below                   (properties.c)
+ *   it is of a layer that   and without data: the fold was cut off before it had made the scratch anew
+ *   is being folded         (fold.c, step 6)
  *   its header is wrong     and nothing is to be kept of it
  *
  * A wrong header of a scratch that is to be kept is mended when it only names another layer.
@@ -102,17 +104,26 @@ static bool names_another_view(const struct scratch *scratch)
 	return qcow2_check_scratch(&found, blank_header(blank), NULL) == 0;
 }
 
-/* As it was made, for the layer that the disk's base stands on. */
-static bool is_blank_of_parent(const struct disk *disk)
+/* As it was made, for this layer. */
+static bool is_blank_of(const struct disk *disk, struct layer *layer)
 {
-	struct layer *parent = disk->scratch->layer->parent;
 	struct qcow2_header found;
 	struct blank *blank;
 	struct stat stat;
 
-	return parent && layer_blank(parent, &blank, NULL) == 0 && fstat(disk->scratch->fd, &stat) == 0 &&
+	return layer && layer_blank(layer, &blank, NULL) == 0 && fstat(disk->scratch->fd, &stat) == 0 &&
 	       blank_matches(blank, &stat) && qcow2_read_header(disk->scratch->fd, &found, NULL) == 0 &&
 	       qcow2_check_scratch(&found, blank_header(blank), NULL) == 0;
+}
+
+/* Of one that is being folded into the disk's base, which the disk's record names already. */
+static bool is_blank_of_folded(const struct disk *disk)
+{
+	for (struct layer *layer = disk->disks->layers; layer; layer = layer->next)
+		if (layer->parent == disk->scratch->layer && layer->record.state == LAYER_FOLDING &&
+		    is_blank_of(disk, layer))
+			return true;
+	return false;
 }
 
 /*
@@ -172,8 +183,10 @@ static const char *mend(struct disk *disk, const struct session_record *crashed)
 	}
 	if (scratch_check(disk->scratch, NULL) == 0)
 		return NULL;
-	if (is_blank_of_parent(disk))
+	if (is_blank_of(disk, disk->scratch->layer->parent))
 		return "the old one is of the layer below, and without data";
+	if (is_blank_of_folded(disk))
+		return "the old one is of a layer that was folded, and without data";
 	if (is_open(disk))
 		return NULL;
 	if (!scratch_is_dirty(disk->scratch) || is_discarded(disk))

@@ -515,12 +515,6 @@ static void compare_disk(struct disk *disk, struct json_object *entry)
 	same_text(disk, "its hold", hold_in(entry), disk->hold);
 	same_text(disk, "its template", member(entry, "template"), disk->origin ? disk->origin->name : "");
 	same_text(disk, "that it follows", member(entry, "follow"), disk->follow ? "true" : "false");
-	/*
-	 * A scratch without data that a fold was about to make anew was given its new parent
-	 * instead, and counts as written.
-	 */
-	if (!disk->dirty && was_struck() && strcmp(member(entry, "state"), "dirty") == 0)
-		disk->dirty = true;
 	same_text(disk, "its state", member(entry, "state"), disk->dirty ? "dirty" : "pristine");
 	same_text(disk, "what is kept", member(entry, "kept"), fate_names[disk->fate]);
 	same_text(disk, "its session", present(entry, "session", &session) ? member(session, "uuid") : "",
