@@ -131,6 +131,17 @@ static void build_tree(struct disks *disks)
 
 /* --- headers ---------------------------------------------------------------------------------- */
 
+/*
+ * Whether a start that was killed had moved its file there, and not got to its record: nothing reached
+ * the layer, so it is removed (leftovers.c). Where something does, that cannot be used.
+ */
+static bool is_in_lost(const struct layer *layer)
+{
+	CLEANUP(freep) char *name = layer_file_name(layer->record.id, LAYER_FILE_SUFFIX);
+
+	return name && faccessat(layer->disks->lost_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static void mend_header(struct layer *layer)
 {
 	CLEANUP(freep) char *saved = layer_file_name(layer->record.id, LAYER_HEADER_SUFFIX);
@@ -139,6 +150,8 @@ static void mend_header(struct layer *layer)
 	struct sentence why;
 	int r = fd < 0 ? fd : !saved ? -ENOMEM : rebase_recover(fd, disks->layers_fd, saved);
 
+	if (fd == -ENOENT && is_in_lost(layer))
+		return;
 	if (r == 0)
 		r = rebase_header(disks, fd, disks->layers_fd, saved, layer->parent, &why);
 	else
