@@ -174,7 +174,7 @@ deps deps-check deps-bench:
 libs: $(filter deps deps-check deps-bench,$(MAKECMDGOALS))
 
 # The long matrices whole, and more rounds, kills and seeds: hours.
-check-slow: whole = STRIDE=1 ROUNDS=10 KILLS=500 SEEDS="$$(seq -s ' ' 40)" STEPS=20000 SECONDS_MAX=900 LIMIT=5400
+check-slow: whole = STRIDE=1 ROUNDS=10 KILLS=500 SEEDS="$$(seq -s ' ' 40)" STEPS=20000 SECONDS_MAX=900 RUNS=1000 LIMIT=7200
 check check-slow: $(TESTED) $(UNITS) $(GENERATORS)
 	$(Q)$(whole) BUILD=$(abspath $(BUILD)) tests/run $(T)
 demo: all

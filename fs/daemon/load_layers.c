@@ -132,8 +132,8 @@ static void build_tree(struct disks *disks)
 /* --- headers ---------------------------------------------------------------------------------- */
 
 /*
- * Whether a start that was killed had moved its file there, and not got to its record: nothing reached
- * the layer, so it is removed (leftovers.c). Where something does, that cannot be used.
+ * Whether a start that was killed had moved its file there, and not got to its record: nothing
+ * reached the layer, so it is removed (leftovers.c). Where something does, that cannot be used.
  */
 static bool is_in_lost(const struct layer *layer)
 {

@@ -8,8 +8,8 @@
  *                           (crashed.c says which may be to be kept)
  *   it is of the layer      and without data: a new size was cut off before its scratch was made
  *   below                   (properties.c)
- *   it is of a layer that   and without data: the fold was cut off before it had made the scratch anew
- *   is being folded         (fold.c, step 6)
+ *   it is of a layer that   and without data: the fold was cut off before it had made the scratch
+ *   is being folded         anew (fold.c, step 6)
  *   its header is wrong     and nothing is to be kept of it
  *
  * A wrong header of a scratch that is to be kept is mended when it only names another layer.

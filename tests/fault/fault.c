@@ -16,6 +16,7 @@
  *
  * A plan that kills is removed before the step is done: the daemon that a keeper starts next lives,
  * and whoever finds it gone knows that the kill comes. One that somebody else removes first is off.
+ * Where there is a file PLAN.next, that is the plan from then on: the next daemon's.
  *
  * With WORDS only steps whose description holds them count. FAULT_TRACE names a file that gets a
  * line for each step: its number (of all steps so far) and its description, such as "rename
@@ -64,6 +65,7 @@ static struct {
 	char words[256];
 } plan;
 static unsigned steps;
+static bool is_dying;                   /* a plan that kills has been taken */
 static _Thread_local bool is_last_step; /* the one that the thread is doing, or one within that */
 
 static int parse_error(const char *name)
@@ -160,7 +162,12 @@ static void wait_for_another_plan(void)
 
 static bool take_plan(void)
 {
-	return unlink(getenv("FAULT_PLAN")) == 0;
+	const char *path = getenv("FAULT_PLAN");
+	char next[4096];
+
+	snprintf(next, sizeof(next), "%s.next", path);
+	is_dying = rename(next, path) == 0 || unlink(path) == 0;
+	return is_dying;
 }
 
 /* In the middle of the step, as a bug would; the sanitizers would see it before it happens. */
@@ -183,7 +190,7 @@ int fault_before(const struct io_step *step)
 	look_at_plan();
 	describe(step, text, sizeof(text));
 	steps++;
-	here = plan.action != HEALTHY && strstr(text, plan.words) && (++plan.count == plan.at || plan.at == 0);
+	here = !is_dying && plan.action != HEALTHY && strstr(text, plan.words) && (++plan.count == plan.at || plan.at == 0);
 	if (plan.action == KILL || plan.action == KILL_AFTER)
 		here = here && take_plan();
 	trace(text, !here ? "" : plan.action == KILL ? ": killed" : plan.action == FAIL ? ": failed" : ": here");

@@ -167,7 +167,10 @@ enum maybe session_is_active(const struct disk *disk)
 		return NO;
 	age = now() - (session->had_writer ? session->writers_gone : session->since);
 	limit = session->had_writer ? 10 : 60;
-	return age < limit - 2 ? YES : age > limit + 5 ? NO : PERHAPS;
+	if (age < limit - 2)
+		return YES;
+	/* One that has lapsed goes on with the next daemon, which may be the one that answers. */
+	return age > limit + 5 && !strikes ? NO : PERHAPS;
 }
 
 /* What commit, undo, reset and the like want. */

@@ -88,7 +88,7 @@ __attribute__((format(printf, 1, 2))) int command(const char *format, ...)
 	check_system(fd, "opening the control file");
 	if (write(fd, line, strlen(line)) < 0)
 		r = errno;
-	n = pread(fd, text, sizeof(text) - 1, (off_t)strlen(line));
+	n = r ? 0 : pread(fd, text, sizeof(text) - 1, (off_t)strlen(line)); /* behind what was written */
 	if (n <= 0)
 		n = pread(fd, text, sizeof(text) - 1, 0);
 	check_system((int)n, "reading the answer");
