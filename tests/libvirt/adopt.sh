@@ -92,10 +92,8 @@ other_kinds() {
 promise "disks of kinds that cannot be protected are not adopted" other_kinds
 
 misfits() {
-	local secret="secret,id=s,data=pw"
-	qemu-img create -q -f luks --object "$secret" -o key-secret=s,iter-time=10 "$IMAGES/luks.img" 8M
 	define_web1 "<disk type='file' device='disk'><driver name='qemu' type='raw'/>
-		<source file='$IMAGES/luks.img'><encryption format='luks'><secret type='passphrase' uuid='$(uuid_of 9)'/></encryption></source>
+		<source file='$IMAGES/data1.img'><encryption format='luks'><secret type='passphrase' uuid='$(uuid_of 9)'/></encryption></source>
 		<target dev='vda' bus='virtio'/></disk>"
 	refused 1 "disk 'vda' is decrypted by QEMU (<encryption>), and what revertfs serves is not encrypted: leave this disk out with --target" revertctl adopt web1
 	define_web1 "<disk type='file' device='disk'><driver name='qemu' type='raw'/>
@@ -358,3 +356,29 @@ disowns() {
 	image_reads web1.qcow2 qcow2 0 64k 0x66
 }
 promise "a disowned domain is defined as it was before it was adopted, and its images have what was kept" disowns
+
+# Where the mount lies over the images the paths stay, so that a revert finds the mount, and nothing to revert to.
+over_the_images() {
+	stop_daemon
+	stop_libvirt
+	IMAGES=$WORK/over MNT=$WORK/over STATE=$WORK/over-state
+	mkdir "$WORK/over" "$WORK/beneath"
+	mount --bind "$WORK/over" "$WORK/beneath"
+	make_image web3.qcow2 qcow2 8M 1
+	start_daemon
+	start_libvirt
+	define_domain web3 "$(uuid_of 3)" "$(disk vda "$MNT/web3.qcow2")"
+	virsh -q snapshot-create-as web3 before >&2
+	revertctl adopt web3 >"$WORK/said"
+	grep -qF "libvirt has snapshots of it ('before'), which are not in what is served: a revert to one fails." "$WORK/said"
+	ctl 'set web3.qcow2 keep-revisions=1' # no fold
+	guest_write web3.qcow2 1M 64k 7
+	ctl 'snapshot web3.qcow2 mine'
+	sha256sum "$WORK/beneath/web3.qcow2" >"$WORK/sum"
+	refuses virsh -q snapshot-revert web3 before
+	sha256sum -c "$WORK/sum" >&2
+	$(grep -o "'virsh snapshot-delete [^']*'" "$WORK/said" | tr -d "'") >&2
+	starts_with web3 vda 1M 64k 7
+	sha256sum -c "$WORK/sum" >&2
+}
+promise "where the mount lies over the images, adopt warns of snapshots, and a revert to one hurts nothing" over_the_images
