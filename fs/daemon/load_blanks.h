@@ -8,8 +8,8 @@
 #include "model.h"
 
 /*
- * Make blanks with subclusters anew, where options->renew_blanks, with the scratches that are copies
- * of them. Starts a process for each, once in the life of a state directory.
+ * Make blanks with subclusters anew, where options->renew_blanks, with the scratches that are
+ * copies of them. Starts a process for each, once in the life of a state directory.
  */
 void load_blanks(struct disks *disks);
 

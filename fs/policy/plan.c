@@ -225,8 +225,8 @@ int plan_refuse_snapshot(const struct situation *s, const struct domain_disk *di
 
 /*
  * libvirt would use the chain that is written there, and not the one that the mount serves. (At a
- * restore the hook removes it, see act.c.) This is checked after the path: where that is wrong, too,
- * it is what the administrator must correct.
+ * restore the hook removes it, see act.c.) This is checked after the path: where that is wrong,
+ * too, it is what the administrator must correct.
  */
 static int check_no_chain(const struct domain_disk *disk, struct sentence *refusal)
 {

@@ -11,8 +11,8 @@
 #define BLANK_WITHOUT_SUBCLUSTERS "cluster_size=16k"
 
 /*
- * Fill in options->template_options and renew_blanks, unless somebody chose. Before any thread runs.
- * Starts a process, and waits five seconds for it at most.
+ * Fill in options->template_options and renew_blanks, unless somebody chose. Before any thread
+ * runs. Starts a process, and waits five seconds for it at most.
  */
 void blank_options_choose(struct options *options);
 

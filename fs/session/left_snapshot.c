@@ -3,8 +3,8 @@
  * When an external snapshot is taken, libvirt goes on with the snapshot's file, and the scratch is
  * its backing file from then on. A session that ends so leaves the scratch undecided (release.c).
  * The domain may then be started on the snapshot's file, which lies in the mount, but is no disk:
- * the session goes on, with the scratch below as it is, so that `virsh blockcommit` can bring all of
- * it into the scratch. Once it has, the domain's source is the disk again, and its end is that of
+ * the session goes on, with the scratch below as it is, so that `virsh blockcommit` can bring all
+ * of it into the scratch. Once it has, the domain's source is the disk again, and its end is that of
  * any session. Until then each end leaves the disk undecided.
  *
  * The file was the guest's: its header must name the disk, and nothing else, since libvirt follows

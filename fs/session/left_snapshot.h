@@ -8,8 +8,8 @@
 #include "participant.h"
 
 /*
- * The disk of this mount that the file `name`, which is none, stands on, if it does: a reference, to
- * be put with disk_put(). NULL: it stands on none.
+ * The disk of this mount that the file `name`, which is none, stands on, if it does: a reference,
+ * to be put with disk_put(). NULL: it stands on none.
  */
 struct disk *left_snapshot_below(struct disks *disks, const char *name);
 

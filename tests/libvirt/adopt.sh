@@ -131,10 +131,9 @@ snapshots_from_before() {
 	virsh -q snapshot-create-as web1 before >&2
 	virsh -q snapshot-create-as web1 later >&2
 	refused 4 "libvirt has snapshots of domain 'web1' ('before', 'later'), and a revert to one would write the real image past the mount" revertctl adopt web1
-	for name in before later; do
-		# As the sentence says it, once for each.
-		$(grep -o "'virsh snapshot-delete [^']*'" "$WORK/refusal" | tr -d "'" | sed "s/ before / $name /") >&2
-	done
+	typed "$WORK/refusal" 'virsh snapshot-delete'
+	refused 4 "libvirt has snapshots of domain 'web1' ('later')" revertctl adopt web1
+	typed "$WORK/refusal" 'virsh snapshot-delete'
 	same "$(qemu-img snapshot -l "$IMAGES/web1.qcow2" | grep -c 'before\|later')" 2
 	revertctl adopt web1 >&2
 	starts_with web1 vda 0 8M 0x11
@@ -151,7 +150,7 @@ snapshot_left_behind() {
 	destroy_domain web1
 	refused 1 "disk 'vda': its source '$IMAGES/web1.backup' is an overlay on '$IMAGES/web1.qcow2'" revertctl adopt web1
 	start_domain web1
-	$(grep -o "'virsh blockcommit [^']*'" "$WORK/refusal" | tr -d "'") >&2
+	typed "$WORK/refusal" 'virsh blockcommit'
 	destroy_domain web1
 	revertctl adopt web1 --dry-run >&2
 	rm "$IMAGES/web1.backup"
@@ -377,7 +376,7 @@ over_the_images() {
 	sha256sum "$WORK/beneath/web3.qcow2" >"$WORK/sum"
 	refuses virsh -q snapshot-revert web3 before
 	sha256sum -c "$WORK/sum" >&2
-	$(grep -o "'virsh snapshot-delete [^']*'" "$WORK/said" | tr -d "'") >&2
+	typed "$WORK/said" 'virsh snapshot-delete'
 	starts_with web3 vda 1M 64k 7
 	sha256sum -c "$WORK/sum" >&2
 }

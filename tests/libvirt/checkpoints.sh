@@ -87,7 +87,7 @@ adopted() {
 	define_domain web1 "$(uuid_of 1)" "$(disk vda "$IMAGES/web1.qcow2")"
 	"$REVERTCTL" adopt web1 >"$WORK/said"
 	grep -q "libvirt has checkpoints of it ('third'): an incremental backup from one is refused from now on" "$WORK/said"
-	$(grep -o "'virsh checkpoint-delete [^']*'" "$WORK/said" | tr -d "'") >&2
+	typed "$WORK/said" 'virsh checkpoint-delete'
 	same "$(virsh -q checkpoint-list web1 --name)" ""
 	starts_with web1 vda 3M 64k 9
 }

@@ -24,11 +24,6 @@ left_snapshot() {
 	same "$(status_of web1.qcow2 .kept)" undecided
 }
 
-# The sentence's N-th command that begins so, as it stands there.
-command_of() {
-	grep -o "'$1[^']*'" "$WORK/refusal" | sed "$2!d" | tr -d "'"
-}
-
 named() {
 	refuses virsh -q start web1
 	same "$(grep -c 'revertfs: ' "$WORK/refusal")" 1
@@ -45,7 +40,7 @@ edit_source() {
 		sed -i -e "/<backingStore/,/<.backingStore>/d" -e "s|<source file=.*|<source file='$MNT/web1.qcow2'/>|" "\$1"
 	END
 	chmod +x "$WORK/editor"
-	VISUAL=$WORK/editor $(command_of 'virsh edit' 1) >&2
+	VISUAL=$WORK/editor typed "$WORK/refusal" 'virsh edit'
 }
 
 dropped() {
@@ -83,8 +78,8 @@ kept_from_outside() {
 	install -d -o libvirt-qemu "$WORK/outside"
 	left_snapshot --diskspec "vda,file=$WORK/outside/s1"
 	named "$WORK/outside/s1"
-	$(command_of 'qemu-img' 1) >&2
-	$(command_of 'revertctl' 1) >&2
+	typed "$WORK/refusal" 'qemu-img'
+	typed "$WORK/refusal" 'revertctl'
 	edit_source
 	start_domain web1
 	guest_io web1 vda 'read -P 7 1M 64k'
@@ -133,8 +128,8 @@ goes_on() {
 promise "a domain that is started on a left snapshot goes on with it, and with what it stands on" goes_on
 
 committed_back() {
-	$(command_of 'revertctl' 1) >&2
-	$(command_of 'virsh blockcommit' 1) >&2
+	typed "$WORK/refusal" 'revertctl'
+	typed "$WORK/refusal" 'virsh blockcommit'
 	virsh dumpxml web1 | grep -q "<source file='$MNT/web1.qcow2'"
 	reads_all
 	shutdown_domain web1

@@ -179,6 +179,18 @@ define_domain() {
 	virsh -q define "$LV/define.xml" >&2
 }
 
+# command_in FILE 'virsh edit': the command that a sentence in the file has, from these words on. typed FILE WORDS: done as it stands.
+command_in() {
+	grep -o "'$2 [^']*'" "$1" | head -n 1 | tr -d "'"
+}
+
+typed() {
+	local words
+	read -ra words < <(command_in "$1" "$2")
+	((${#words[@]})) || { echo "'$(cat "$1")' has no '$2'" >&2; return 1; }
+	"${words[@]}" >&2
+}
+
 uuid_of() {
 	printf '00000000-0000-4000-8000-%012d' "$1"
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Snapshots and checkpoints that libvirt has of a domain whose disks revert. A snapshot from before
- * the domain was adopted names the real image, and a revert to it writes there, past the mount. What
- * was taken in a session is gone when that has ended, but libvirt goes on listing it.
+ * the domain was adopted names the real image, and a revert to it writes there, past the mount.
+ * What was taken in a session is gone when that has ended, but libvirt goes on listing it.
  */
 #include <string.h>
 
