@@ -66,7 +66,7 @@ static void say_what_then(const struct probe_look *look, const char *image, stru
 		       image);
 }
 
-/* `same_size`: the guest of a raw disk may have written it, since no guest changes an image's size. */
+/* `same_size`: the guest of a raw disk may have written it; a guest changes no image's size. */
 static int refuse(const struct disk *disk, const struct probe_look *look, bool same_size, struct sentence *error)
 {
 	const char *recorded = format_name(disk->root->record.format);
