@@ -190,7 +190,8 @@ int fault_before(const struct io_step *step)
 	look_at_plan();
 	describe(step, text, sizeof(text));
 	steps++;
-	here = !is_dying && plan.action != HEALTHY && strstr(text, plan.words) && (++plan.count == plan.at || plan.at == 0);
+	here = !is_dying && plan.action != HEALTHY && strstr(text, plan.words) &&
+	       (++plan.count == plan.at || plan.at == 0);
 	if (plan.action == KILL || plan.action == KILL_AFTER)
 		here = here && take_plan();
 	trace(text, !here ? "" : plan.action == KILL ? ": killed" : plan.action == FAIL ? ": failed" : ": here");

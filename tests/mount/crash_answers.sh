@@ -17,7 +17,7 @@ done
 ask() {
 	local control answer
 	exec {control}<>"$MNT/.revertfs/control"
-	printf '%s\n' "$1" >&"$control" 2>/dev/null || : # refused: the answer says so
+	printf '%s\n' "$1" 1>&"$control" 2>/dev/null || : # refused: the answer says so
 	read -r answer <&"$control"
 	exec {control}>&-
 	printf '%s\n' "$answer"
@@ -68,6 +68,7 @@ clean_up() {
 		ask "reset $disk force=yes"
 		ask "undo $disk"
 	done
+	# shellcheck disable=SC2016 # of jq
 	status '.disks[] | .name as $disk | .layers[].names[] | "\($disk) \(.)"' >"$WORK/names"
 	while read -r disk name; do ask "delete $disk $name"; done <"$WORK/names"
 }
