@@ -111,6 +111,7 @@ static bool was_done(const struct request *request, const struct verb *verb)
 	};
 	CLEANUP(freep) char *new_name = NULL;
 	struct once_result result;
+	bool is_live = false;
 
 	if (!request->caller->replay)
 		return false;
@@ -123,7 +124,8 @@ static bool was_done(const struct request *request, const struct verb *verb)
 		output_await_clean_up(request->disks);
 	if (!once_was_done(request->disks, request->caller->replay, &once, &result))
 		return false;
-	reply_restarted(request->answer, &result);
+	find_flag(command, "live", &is_live, NULL);
+	reply_restarted(request->answer, &result, is_live);
 	return true;
 }
 

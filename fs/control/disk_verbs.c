@@ -137,6 +137,7 @@ static int run_revert(const struct request *request, struct sentence *error)
 	if (r < 0)
 		return r;
 	r = disk_revert(request->disks, request->name, snapshot_of(request), discard, &result, error);
+	once_add_kept(request->disks, request->caller->replay, request->name, &result);
 	reply_move(request->answer, &result);
 	return r;
 }
@@ -212,6 +213,7 @@ static int run_undo(const struct request *request, struct sentence *error)
 	struct move_result result;
 	int r = disk_undo(request->disks, request->name, &result, error);
 
+	once_add_kept(request->disks, request->caller->replay, request->name, &result);
 	reply_move(request->answer, &result);
 	return r;
 }
@@ -279,6 +281,9 @@ static int run_cancel(const struct request *request, struct sentence *error)
 	if (r < 0)
 		return r;
 	r = job_cancel(disk, number, error);
+	/* No job outlives its daemon, so one that was to be stopped has ended with it. */
+	if (r == -ENOENT && request->caller->replay && request->caller->replay->again)
+		r = 0;
 	disk_put(disk);
 	return r;
 }
@@ -304,7 +309,7 @@ static const struct verb verbs[] = {
 	{ "commit", 1, commit_keys, EFFECT_NEW_SCRATCH, run_commit },
 	{ "undo", 1, no_keys, EFFECT_NEW_HEAD, run_undo },
 	{ "snapshot", 2, snapshot_keys, EFFECT_MAKES_SNAPSHOT, run_snapshot },
-	{ "revert", 2, revert_keys, EFFECT_NONE, run_revert },
+	{ "revert", 2, revert_keys, EFFECT_KEEPS, run_revert },
 	{ "delete", 2, no_keys, EFFECT_REMOVES_SNAPSHOT, run_delete },
 	{ "clone", 2, clone_keys, EFFECT_MAKES_DISK, run_clone },
 	{ "fold", 1, fold_keys, EFFECT_NONE, run_fold },

@@ -12,9 +12,11 @@
 
 #include "aside.h"
 #include "destination.h"
+#include "job.h"
 #include "layer.h"
 #include "lock.h"
 #include "model.h"
+#include "newest_aside.h"
 #include "scratch.h"
 #include "table.h"
 
@@ -34,12 +36,21 @@ static void look_at_scratch(struct disk *disk, struct handover_request *ret)
 	scratch_put(scratch);
 }
 
-static void look_at_history(struct disk *disk, const char *snapshot, struct handover_request *ret)
+static bool moves_head(enum effect effect)
+{
+	return effect == EFFECT_NEW_HEAD || effect == EFFECT_KEEPS;
+}
+
+/* Of a verb that moves the head, not the snapshot counts but whether the head has a name. */
+static void look_at_history(struct disk *disk, const struct once_command *command, struct handover_request *ret)
 {
 	pthread_mutex_lock(&disk->disks->lock);
 	if (disk->head)
 		snprintf(ret->head, sizeof(ret->head), "%s", disk->head->record.id);
-	ret->has_snapshot = snapshot && disk_find_snapshot_locked(disk, snapshot);
+	if (moves_head(command->effect))
+		ret->has_snapshot = disk->head && disk->head->record.name_count;
+	else
+		ret->has_snapshot = command->snapshot && disk_find_snapshot_locked(disk, command->snapshot);
 	pthread_mutex_unlock(&disk->disks->lock);
 }
 
@@ -66,7 +77,7 @@ static struct handover_request look(struct disks *disks, const struct once_comma
 
 	if (disk) {
 		look_at_scratch(disk, &found);
-		look_at_history(disk, command->snapshot, &found);
+		look_at_history(disk, command, &found);
 	}
 	look_at_file(disks, command, &found);
 	disk_put(disk);
@@ -94,6 +105,7 @@ static bool has_changed(struct disks *disks, enum effect effect, const struct ha
 {
 	switch (effect) {
 	case EFFECT_NONE:
+	case EFFECT_KEEPS:
 		return false;
 	case EFFECT_NEW_SCRATCH:
 		return before->inode && (before->inode != now->inode || before->device != now->device);
@@ -119,24 +131,68 @@ unsigned once_lines_done(struct disks *disks, struct replay *replay)
 	return before ? before->line : 0;
 }
 
-static void find_what_was_made_locked(struct disk *disk, const struct once_command *command,
-				      const struct handover_request *before, struct once_result *result)
+static void find_what_was_made_locked(struct disk *disk, const struct once_command *command, struct once_result *result)
 {
 	const struct layer *layer = NULL;
-	const char *snapshot = NULL;
 
 	if (command->effect == EFFECT_NEW_SCRATCH)
 		layer = disk->head;
 	else if (command->effect == EFFECT_MAKES_SNAPSHOT)
 		layer = disk_find_snapshot_locked(disk, command->snapshot);
-	if (layer)
-		strcpy(result->layer, layer->record.id);
-	if (command->effect == EFFECT_NEW_HEAD)
-		layer = layer_find_locked(disk->disks, before->head);
-	if (command->effect == EFFECT_NEW_HEAD && layer)
-		snapshot = layer_find_name_locked(layer, disk->name, ASIDE_UNDONE "-");
+	if (!layer)
+		return;
+	strcpy(result->layer, layer->record.id);
+	strcpy(result->consistency, layer->record.consistency);
+}
+
+/* Whether the layer's file is what was the scratch when the command was noted. */
+static bool was_the_scratch(struct disks *disks, const char *id, const struct handover_request *before)
+{
+	CLEANUP(freep) char *file = layer_file_name(id, LAYER_FILE_SUFFIX);
+	struct stat st;
+
+	return file && before->inode && fstatat(disks->layers_fd, file, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       st.st_ino == before->inode && st.st_dev == before->device;
+}
+
+/* The old head had no name. */
+static void find_kept_head_locked(struct disk *disk, const struct handover_request *before, struct move_result *result)
+{
+	const struct layer *head = before->has_snapshot ? NULL : layer_find_locked(disk->disks, before->head);
+	const char *snapshot = head ? layer_find_name_locked(head, disk->name, ASIDE_UNDONE "-") : NULL;
+
 	if (snapshot)
-		strcpy(result->snapshot, snapshot);
+		strcpy(result->head, snapshot);
+}
+
+static void find_kept(struct disk *disk, const struct handover_request *before, struct move_result *result)
+{
+	static const char *const prefixes[] = { ASIDE_BEFORE_REVERT, NULL };
+	char snapshot[SNAPSHOT_NAME_MAX + 1] = "", id[LAYER_ID_SIZE] = "";
+
+	LOCKED (&disk->disks->lock) {
+		const struct layer *layer;
+		const char *found = newest_aside_locked(disk, prefixes, &layer);
+
+		if (found) {
+			strcpy(snapshot, found);
+			strcpy(id, layer->record.id);
+		}
+		if (!result->head[0])
+			find_kept_head_locked(disk, before, result);
+	}
+	if (!result->scratch[0] && id[0] && was_the_scratch(disk->disks, id, before))
+		strcpy(result->scratch, snapshot);
+}
+
+void once_add_kept(struct disks *disks, struct replay *replay, const char *name, struct move_result *result)
+{
+	const struct handover_request *before = replay && replay->again ? replay_recall(disks->handover, replay) : NULL;
+	struct disk *disk = before ? disks_find(disks, name) : NULL;
+
+	if (disk)
+		find_kept(disk, before, result);
+	disk_put(disk);
 }
 
 static void find_what_was_made(struct disks *disks, const struct once_command *command,
@@ -145,9 +201,14 @@ static void find_what_was_made(struct disks *disks, const struct once_command *c
 	struct disk *disk = disks_find(disks, command->name);
 
 	*ret_result = (struct once_result){ 0 };
-	if (disk)
+	if (disk) {
 		LOCKED (&disks->lock)
-			find_what_was_made_locked(disk, command, before, ret_result);
+			find_what_was_made_locked(disk, command, ret_result);
+		if (command->effect == EFFECT_NEW_HEAD)
+			find_kept(disk, before, &ret_result->kept);
+		if (command->effect == EFFECT_NEW_SCRATCH || command->effect == EFFECT_MAKES_SNAPSHOT)
+			job_warn(disk, &ret_result->warning);
+	}
 	disk_put(disk);
 }
 

@@ -18,6 +18,7 @@
 /* What tells that a command was done. */
 enum effect {
 	EFFECT_NONE,           /* nothing: it may be done again */
+	EFFECT_KEEPS,          /* revert: it may be done again, and then once_add_kept() says what was kept */
 	EFFECT_NEW_SCRATCH,    /* commit: the scratch has become a layer */
 	EFFECT_NEW_HEAD,       /* undo: another layer is the head; the old head is there still, and not folding */
 	EFFECT_MAKES_DISK,     /* protect, clone */
@@ -43,9 +44,17 @@ unsigned once_lines_done(struct disks *disks, struct replay *replay);
 
 /* What can still be told of what was made: "" where it is not known, or nothing was. */
 struct once_result {
-	char layer[LAYER_ID_SIZE];            /* commit, snapshot */
-	char snapshot[SNAPSHOT_NAME_MAX + 1]; /* undo: under which the old head is kept */
+	char layer[LAYER_ID_SIZE];     /* commit, snapshot */
+	char consistency[TARGET_SIZE]; /* snapshot */
+	struct move_result kept;       /* undo */
+	struct sentence warning;       /* commit, snapshot */
 };
+
+/*
+ * Where an undo or a revert comes again: what an earlier daemon has kept for it, if it is not in the
+ * result already.
+ */
+void once_add_kept(struct disks *disks, struct replay *replay, const char *name, struct move_result *result);
 
 /*
  * Whether an earlier daemon did this line: then *ret_result is set. Else what the line is about to

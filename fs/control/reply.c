@@ -70,11 +70,14 @@ void reply_session(struct json_object *answer, const struct session_result *resu
 	json_object_object_add(answer, "disks", list);
 }
 
-void reply_restarted(struct json_object *answer, const struct once_result *result)
+void reply_restarted(struct json_object *answer, const struct once_result *result, bool is_live)
 {
 	json_set_bool(answer, "restarted", true);
 	if (result->layer[0])
 		json_set_string(answer, "layer", result->layer);
-	if (result->snapshot[0])
-		json_set_string(answer, "point", result->snapshot);
+	if (is_live)
+		json_set_string(answer, "consistency", result->consistency[0] ? result->consistency : "clean");
+	if (result->warning.text[0])
+		json_set_string(answer, "warning", result->warning.text);
+	reply_move(answer, &result->kept);
 }

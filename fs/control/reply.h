@@ -20,6 +20,6 @@ void reply_live(struct json_object *answer, const struct live_result *result);
 void reply_move(struct json_object *answer, const struct move_result *result);
 void reply_export(struct json_object *answer, const struct export_request *request, const struct export_result *result);
 void reply_session(struct json_object *answer, const struct session_result *result);
-void reply_restarted(struct json_object *answer, const struct once_result *result);
+void reply_restarted(struct json_object *answer, const struct once_result *result, bool is_live);
 
 #endif

@@ -90,7 +90,7 @@ struct handover_request {
 	uint32_t restarts;                  /* of the daemon that noted it */
 	uint32_t line;                      /* of a write of several commands: which command (once.h) */
 	uint8_t is_disk;                    /* a disk had the name */
-	uint8_t has_snapshot;               /* the disk had the snapshot that the command names */
+	uint8_t has_snapshot;               /* the disk had the snapshot that the command names; its head had a name */
 	uint8_t unused[2];
 	char head[36]; /* the disk's head */
 };
