@@ -26,8 +26,8 @@
  *     server, later than the span's end: then a fold is refused that could go on.
  *   - When the clock is set, qemu-img stops at its next look, half a second later, until a renewal
  *     has taken the new time into the span. A crash within that half second may have a fold refused
- *     that could go on. Between two runs the clock may be set as anybody likes. When it was set back,
- *     a change is not noticed before the old time comes again.
+ *     that could go on. Between two runs the clock may be set as anybody likes. When it was set
+ *     back, a change is not noticed before the old time comes again.
  */
 #include "beat.h"
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # A fold that a crash has cut short goes on only over the image that it was writing. One that was put back or written since, by whatever
 # tool, is left as it is; both ways out do what they say. A fold that nobody has disturbed goes on by itself.
+# shellcheck disable=SC2154 # $power is the library's
 . "$TESTLIB"
 . "$TESTS/fault/lib.sh"
 need rsync
@@ -151,7 +152,7 @@ folds_end() {
 given_up_at_last() {
 	local name=$1
 	plan kill 1 "rename $STATE/layers"
-	! ctl "set $name.img image=new"
+	refuses ctl "set $name.img image=new"
 	wait_until 20 daemon_is_gone
 	umount -l "$MNT"
 	start_daemon "${options[@]}"
