@@ -317,7 +317,7 @@ tells_systemd() {
 	stop_daemon
 	wait $pid
 	same "$(grep -v FD "$WORK/notified")" $'READY=1\nSTOPPING=1'
-	same "$(sed -n 's/^FDNAME=//p' "$WORK/notified" | sort | xargs)" "fuse handover-2 images"
+	same "$(sed -n 's/^FDNAME=//p' "$WORK/notified" | sort | xargs)" "fuse handover-2 images lock"
 }
 promise "systemd is told when the mount answers and when it ends" tells_systemd
 
