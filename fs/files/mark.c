@@ -20,6 +20,7 @@
 #include "private.h"
 
 #define MARK_SIZE_MAX 4096
+#define NEW_SUFFIX ".new" /* io_replace() */
 #define FILE_NAME_SIZE 64
 #define TEXT_SIZE (LAYER_ID_SIZE + MARK_FILE_SIZE) /* of MARK_XATTR, with a NUL */
 
@@ -200,15 +201,24 @@ static int remove_xattr(int fd, const char *name)
 	return file_get_xattr(fd, name, NULL, 0) >= 0 ? io_remove_xattr(fd, name) : 0;
 }
 
+static int remove_name(int directory, const char *name)
+{
+	return faccessat(directory, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? io_unlink(directory, name) : 0;
+}
+
+/* With what a crash has left of the writing of it. */
 static int remove_file(int images_fd, const char *file)
 {
 	CLEANUP(close_fdp) int directory = private_directory(images_fd, false);
-	char name[FILE_NAME_SIZE];
+	char name[FILE_NAME_SIZE], new_name[FILE_NAME_SIZE + sizeof(NEW_SUFFIX)];
+	int r;
 
 	if (directory < 0)
 		return directory == -ENOENT || directory == -EPERM ? 0 : directory;
 	file_name(file, name);
-	return faccessat(directory, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? io_unlink(directory, name) : 0;
+	snprintf(new_name, sizeof(new_name), "%s" NEW_SUFFIX, name);
+	r = remove_name(directory, name);
+	return r == 0 ? remove_name(directory, new_name) : r;
 }
 
 int mark_remove(int images_fd, int fd, const char *file)

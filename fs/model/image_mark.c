@@ -309,7 +309,8 @@ static void drop(struct layer *root)
 	CLEANUP(close_look) struct look look = { .fd = -1 };
 	int r;
 
-	if (look_at(root, O_RDONLY, &look) < 0 || look.whose != OURS)
+	/* Where there is none, a crash may have left half of one. */
+	if (look_at(root, O_RDONLY, &look) < 0 || look.whose == ANOTHERS || look.whose == UNREADABLE)
 		return;
 	r = mark_remove(root->disks->images_fd, look.fd, look.file);
 	if (r < 0)

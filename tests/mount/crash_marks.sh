@@ -21,6 +21,10 @@ commit_and_fold() {
 	ctl 'commit d.img' && ctl 'fold d.img'
 }
 
+is_unmarked() {
+	same "$(find "$IMAGES/.revertfs" -name 'mark*' 2>/dev/null)" ""
+}
+
 old_or_new() {
 	local found
 	ctl 'reset d.img' >&2
@@ -30,7 +34,7 @@ old_or_new() {
 	is_mended
 	ctl 'fold d.img' >&2
 	is_mended
-	same "$(find "$IMAGES/.revertfs" -name 'mark*' 2>/dev/null)" ""
+	wait_until 5 is_unmarked
 }
 
 start_faulty || fail "the daemon starts"
@@ -56,7 +60,4 @@ bears_it() {
 	[[ $AGAIN == no ]] || wait_until 5 is_unmarked
 }
 
-is_unmarked() {
-	same "$(find "$IMAGES/.revertfs" -name 'mark*' 2>/dev/null)" ""
-}
 promise "an I/O error at any step of the first commit, where a file is the mark" each_failure a_guest_writes commits bears_it EIO
