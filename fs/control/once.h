@@ -51,8 +51,8 @@ struct once_result {
 };
 
 /*
- * Where an undo or a revert comes again: what an earlier daemon has kept for it, if it is not in the
- * result already.
+ * Where an undo or a revert comes again: what an earlier daemon has kept for it, if it is not in
+ * the result already.
  */
 void once_add_kept(struct disks *disks, struct replay *replay, const char *name, struct move_result *result);
 

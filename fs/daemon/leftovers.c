@@ -169,8 +169,8 @@ static struct layer *first_unreached(struct disks *disks)
 }
 
 /*
- * Then its data is in its parent (fold.c). Over an image that has been changed it was not folded, but
- * was to be given up (renew.c).
+ * Then its data is in its parent (fold.c). Over an image that has been changed it was not folded,
+ * but was to be given up (renew.c).
  */
 static bool was_folded(const struct layer *layer)
 {

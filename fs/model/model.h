@@ -190,8 +190,8 @@ struct disks {
 	uint64_t last_transfer;
 	struct unfinished *unfinished;
 	bool outputs_are_clean; /* nothing is unfinished any more */
-	struct due *due;  /* disk/due.h, which has a lock of its own; set before the mount answers; NULL: none */
-	unsigned running; /* folds */
+	struct due *due;        /* disk/due.h, which has a lock of its own; set before the mount answers; NULL: none */
+	unsigned running;       /* folds */
 	bool stopping;
 	pthread_t *workers;
 	unsigned worker_count;
