@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Scratch files: made fresh, opened, counted, synced. The part that the mount sees is in disk.h.
+ * Scratch files: made fresh, checked, given up. The part that the mount sees is in disk.h
+ * (scratch_open.c).
  *
  * All functions want the disk claimed by the caller, but for those that end in _locked,
  * scratch_write_back() and scratch_set_attributes().
