@@ -491,9 +491,9 @@ int record_load_session(int directory, const char *file, struct session_record *
 	return 0;
 }
 
-int record_save_session(struct guard *guard, int directory, const char *file, const struct session_record *record)
+static struct json_object *describe_session(const struct session_record *record)
 {
-	CLEANUP(json_putp) struct json_object *object = new_record();
+	struct json_object *object = new_record();
 
 	set_text(object, "uuid", record->uuid);
 	set_text(object, "domain", record->domain);
@@ -509,7 +509,21 @@ int record_save_session(struct guard *guard, int directory, const char *file, co
 	json_set_bool(object, "on-hold", record->on_hold);
 	json_set_bool(object, "continued", record->continued);
 	json_set_u64(object, "contents", record->contents);
+	return object;
+}
+
+int record_save_session(struct guard *guard, int directory, const char *file, const struct session_record *record)
+{
+	CLEANUP(json_putp) struct json_object *object = describe_session(record);
+
 	return save(guard, directory, file, object, false);
+}
+
+int record_sync_session(struct guard *guard, int directory, const char *file, const struct session_record *record)
+{
+	CLEANUP(json_putp) struct json_object *object = describe_session(record);
+
+	return save(guard, directory, file, object, true);
 }
 
 /* --- intents ---------------------------------------------------------------------------------- */

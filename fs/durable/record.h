@@ -185,6 +185,8 @@ int record_append_name(struct layer_record *record, const char *disk, const char
 int record_load_session(int directory, const char *file, struct session_record *ret_record);
 int record_save_session(struct guard *guard, int directory, const char *file,
 			const struct session_record *record); /* not synced */
+int record_sync_session(struct guard *guard, int directory, const char *file,
+			const struct session_record *record); /* the same, synced */
 void record_clear_session(struct session_record *record);
 
 int record_load_intent(int directory, const char *file, struct intent_record *ret_record);

@@ -72,11 +72,7 @@ void disks_forget_old_labels(struct disks *disks)
 
 int session_save(struct disk *disk)
 {
-	int r = record_save_session(&disk->disks->state_guard, disk->directory, SESSION_RECORD, disk->session);
-
-	LOCKED (&disk->disks->lock)
-		disk->session_unsynced = true;
-	return r;
+	return record_sync_session(&disk->disks->state_guard, disk->directory, SESSION_RECORD, disk->session);
 }
 
 int session_sync(struct disk *disk)

@@ -75,8 +75,7 @@ static int write_records(struct disk *disk, const struct disk_record *after, con
 		return r;
 	LOCKED (&disk->disks->lock)
 		snprintf(disk->session->config, sizeof(disk->session->config), "%s", version);
-	r = session_save(disk);
-	return r == 0 ? session_sync(disk) : r;
+	return session_save(disk);
 }
 
 static int keep_claimed(struct disk *disk, const struct scratch *synced, const struct note *note, bool *ret_kept)
