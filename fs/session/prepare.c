@@ -1,77 +1,38 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a disk does when a domain starts.
+ * A domain starts: its disks are found or protected, what each does is chosen and checked
+ * (choice.h), and then done for all of them, in an order that a crash cannot hurt:
  *
- * prepare, no hold of the disk:
- *   no restore is announced                     FRESH     the leftover's policy, then a fresh
- *                                               scratch on the head
- *   a revert to a libvirt snapshot just ended   CONTINUE  with the scratch that was kept for it
- *   restore announced, scratch left undecided   CONTINUE  it holds the bytes the saved guest left
- *   on an external snapshot that was left       CONTINUE  with the scratch that it was taken of
- *   restore announced, nothing kept             refuse    the layer that this saved state needs is
- *                                               gone
- * prepare, a hold of this domain:
- *   restore announced, or DOMAIN.save exists    RESUME    a fresh scratch on the hold
- *   managed save is gone                        FRESH     the hold is dropped
- *   saved to a file of the user's               FRESH     the hold is sealed aside, the file may
- *                                               still come back
- * prepare, a hold or an active session of another domain: refuse.
+ *   1. that flags are used up is recorded   the leftovers, which also tell it, go next
+ *   2. leftovers are sealed aside, or moved to lost/
+ *   3. each disk has its record and its scratch as the session is to find them
+ *   4. each session is recorded
  *
- * leftover: data in a scratch whose session is over
- *   armed, or a commit that failed              sealed aside as uncommitted-TIME
- *   written without a session                   sealed aside as unhooked-TIME
- *   undecided                                   sealed aside as uncommitted-TIME if it was armed or
- *                                               is a file's backing
- *   edited, and armed in the JSON               sealed aside as uncommitted-TIME
- *   unsynced, and armed in the JSON             sealed aside as unsynced-TIME, or moved to lost/
- *                                               where qemu-img has found errors
- *   of a session without an end, whose JSON
- *   was edited since and is armed               sealed aside as uncommitted-TIME
- *   else                                        discarded, or sealed aside as crash-TIME with
- *                                               leftover=keep
+ * A prepare that is only to be checked goes the same way up to there: it protects nothing, takes no
+ * new content, disturbs no verb and no fold, and an announced restore stays announced. A disk that
+ * the domain itself has in use is not looked at: its next start is not yet to come.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "aside.h"
+#include "choice.h"
 #include "clone.h"
 #include "decision.h"
 #include "gc.h"
-#include "disk.h"
 #include "domain_file.h"
-#include "foldable.h"
-#include "image.h"
-#include "io.h"
 #include "layer.h"
 #include "left_snapshot.h"
 #include "lock.h"
 #include "log.h"
-#include "participant.h"
 #include "scratch.h"
 #include "seal.h"
 #include "session.h"
 #include "table.h"
 #include "trouble.h"
 #include "claim.h"
-
-#define SNAPSHOT_REVERT_S 60 /* a revert to a libvirt snapshot starts the domain at once */
-
-static const char *const start_names[] = {
-	[START_FRESH] = "fresh", [START_RESUME] = "resumed", [START_CONTINUE] = "continued"
-};
-static const char *const leftover_names[] = {
-	[LEFT_NOTHING] = "none", [LEFT_DISCARD] = "discarded", [LEFT_ASIDE] = "sealed aside", [LEFT_LOST] = "lost"
-};
-
-/*
- * A prepare that is only to be checked goes the same way up to there: it protects nothing, takes no
- * new content, disturbs no verb and no fold, and an announced restore stays announced. A disk that
- * the domain itself has in use is not looked at: its next start is not yet to come.
- */
 
 /* --- the disks -------------------------------------------------------------------------------- */
 
@@ -172,280 +133,6 @@ static int find_participants(struct disks *disks, const struct session_request *
 			}
 	}
 	return participants_claim(participants, error);
-}
-
-/* --- checking --------------------------------------------------------------------------------- */
-
-static int check_owner(const struct disk *disk, const char *uuid, struct sentence *error)
-{
-	struct disks *disks = disk->disks;
-	int r = 0;
-
-	pthread_mutex_lock(&disks->lock);
-	if (disk->session && strcmp(disk->session->uuid, uuid) != 0 && session_is_active_locked(disk))
-		r = report(error, -EBUSY, "disk '%s' is in use by domain '%s'; stop that first", disk->name,
-			   disk->session->domain);
-	else if (disk->hold && strcmp(disk->record.hold_uuid, uuid) != 0)
-		r = report(
-			error, -EBUSY,
-			"disk '%s' is held for the saved domain '%s'; restore that, or give its saved state up with 'reset %s force=yes'",
-			disk->name, disk->record.hold_domain, disk->name);
-	pthread_mutex_unlock(&disks->lock);
-	return r;
-}
-
-static bool is_left_for(const struct disk *disk, const char *uuid)
-{
-	return disk->record.fate_uuid[0] && strcmp(disk->record.fate_uuid, uuid) == 0;
-}
-
-static int choose_start(struct participant *participant, const struct session_request *request, bool announced,
-			struct sentence *error)
-{
-	const struct disk_record *record = &participant->disk->record;
-	bool restoring = announced || request->saved;
-
-	participant->start = START_FRESH;
-	if (participant->on_snapshot) {
-		participant->start = START_CONTINUE;
-		return left_snapshot_check(participant, request->uuid, error);
-	}
-	if (participant->disk->hold) {
-		if (restoring)
-			participant->start = START_RESUME;
-		return 0;
-	}
-	if (restoring) {
-		if (!is_left_for(participant->disk, request->uuid) || record->fate != FATE_UNDECIDED)
-			return report(
-				error, -ENOENT,
-				"disk '%s': the layer that the saved state of domain '%s' needs is gone (it was reset or committed since); "
-				"remove the saved state to start it afresh",
-				participant->disk->name, request->domain);
-		participant->start = START_CONTINUE;
-	} else if (record->fate == FATE_SNAPSHOT && is_left_for(participant->disk, request->uuid) &&
-		   time(NULL) - record->fate_since <= SNAPSHOT_REVERT_S) {
-		participant->start = START_CONTINUE;
-	}
-	return 0;
-}
-
-/* leftover= in the domain's JSON has precedence over `set leftover=`. */
-static bool wants_leftovers_sealed(const struct participant *participant)
-{
-	return participant->item->has_leftover ? participant->item->leftover_keep
-					       : participant->disk->record.leftover_keep;
-}
-
-/*
- * Whether the domain had a session that no release has ended, of which the version of its file is
- * known.
- */
-static bool had_session(const struct disk *disk, const struct session_request *request)
-{
-	return disk->session && strcmp(disk->session->uuid, request->uuid) == 0 && disk->session->config[0] &&
-	       request->config[0];
-}
-
-/* Under which name it is sealed aside; NULL: it is not. */
-static const char *prefix_of_leftover(const struct participant *participant, const struct session_request *request)
-{
-	const struct disk_record *record = &participant->disk->record;
-	/* What the file of another domain says, this domain's does not tell. */
-	bool may_be_armed = participant->item->armed || !is_left_for(participant->disk, request->uuid);
-
-	switch (record->fate) {
-	case FATE_ARMED:
-	case FATE_UNCOMMITTED:
-		return ASIDE_UNCOMMITTED;
-	case FATE_UNHOOKED:
-		return ASIDE_UNHOOKED;
-	case FATE_UNDECIDED:
-	case FATE_SNAPSHOT:
-		return record->fate_armed ? ASIDE_UNCOMMITTED : NULL;
-	case FATE_EDITED:
-		if (may_be_armed)
-			return ASIDE_UNCOMMITTED;
-		break;
-	case FATE_UNSYNCED:
-		if (may_be_armed)
-			return ASIDE_UNSYNCED;
-		break;
-	case FATE_LEFTOVER:
-		return ASIDE_CRASH;
-	case FATE_DISCARD:
-		if (participant->item->armed && had_session(participant->disk, request) &&
-		    !domain_file_is_same(request->config, participant->disk->session->config))
-			return ASIDE_UNCOMMITTED;
-		break;
-	}
-	return wants_leftovers_sealed(participant) ? ASIDE_CRASH : NULL;
-}
-
-static bool has_leftover(const struct participant *participant)
-{
-	struct scratch *scratch = participant->disk->scratch;
-
-	return scratch && participant->start != START_CONTINUE && scratch_is_dirty(scratch);
-}
-
-/* Whether no layer can be made of it; the warning says why. */
-static bool is_unsealable(struct participant *participant)
-{
-	const struct disk *disk = participant->disk;
-
-	if (disk->record.fate == FATE_UNSYNCED && disk->record.fate_torn) {
-		report(&participant->warning, 0, "qemu-img found errors in them after the host's crash");
-		return true;
-	}
-	if (scratch_check_sealable(disk->scratch, true, NULL, &participant->warning) == -EBADMSG)
-		return true;
-	participant->warning.text[0] = '\0';
-	return false;
-}
-
-static void choose_leftover(struct participant *participant, const struct session_request *request)
-{
-	const char *prefix = prefix_of_leftover(participant, request);
-
-	participant->leftover = LEFT_NOTHING;
-	if (!has_leftover(participant))
-		return;
-	participant->leftover = LEFT_DISCARD;
-	if (!prefix)
-		return;
-	participant->leftover = LEFT_LOST;
-	if (is_unsealable(participant))
-		return;
-	participant->leftover = LEFT_ASIDE;
-	disk_unused_snapshot_name(participant->disk, prefix, participant->name);
-}
-
-/*
- * Whether an earlier session has used up what the domain's file says: its commit was done; or it
- * ended in a crash, of which no release came. What had been written by then is a leftover, and must
- * not have the next session committed, which nobody asked for.
- */
-static bool is_used_up(const struct participant *participant, const struct session_request *request)
-{
-	const struct disk *disk = participant->disk;
-	const struct disk_record *record = &disk->record;
-
-	if (domain_file_is_same(request->config, record->consumed))
-		return true;
-	if (participant->leftover == LEFT_NOTHING)
-		return false;
-	/*
-	 * Which version the file had when the host crashed is not known: it may have been this
-	 * one.
-	 */
-	if ((record->fate == FATE_UNSYNCED || record->fate == FATE_EDITED) && !record->consumed[0] &&
-	    is_left_for(disk, request->uuid))
-		return true;
-	return had_session(disk, request);
-}
-
-/* What an earlier daemon decided, and what is left to be done of it. */
-static void take_decision(struct participant *participant)
-{
-	const struct handover_decided *decided = participant->decided;
-
-	participant->start = decided->start;
-	participant->leftover = decided->leftover;
-	participant->consumed = decided->consumed;
-	strcpy(participant->name, decided->name);
-	if (!has_leftover(participant) || participant_is_aside(participant))
-		participant->leftover = LEFT_NOTHING;
-	if (participant->leftover == LEFT_LOST)
-		is_unsealable(participant);
-}
-
-static int decide(struct participant *participant, const struct session_request *request, bool announced,
-		  struct sentence *error)
-{
-	int r = 0;
-
-	if (participant->decided) {
-		take_decision(participant);
-	} else {
-		r = choose_start(participant, request, announced, error);
-		if (r < 0)
-			return r;
-		choose_leftover(participant, request);
-		participant->consumed = participant->item->armed && is_used_up(participant, request);
-	}
-	participant->hold_aside =
-		participant->start == START_FRESH && participant->disk->hold && !participant->disk->record.hold_managed;
-	participant->armed = participant->item->armed && !participant->consumed;
-	return r;
-}
-
-/*
- * A saved guest is to be resumed on this file, so the header must still be what revertfs wrote, and
- * name no other file.
- */
-static int check_standing(const struct participant *participant, struct sentence *error)
-{
-	struct disk *disk = participant->disk;
-	CLEANUP(close_fdp) int fd = -1;
-	struct sentence why;
-	int r = 0;
-
-	if (participant->start == START_CONTINUE && disk->scratch) {
-		r = scratch_check(disk->scratch, &why);
-	} else if (participant->start == START_RESUME) {
-		fd = layer_open_file(disk->hold, O_RDONLY);
-		r = fd < 0 ? report(&why, fd, "%s", error_text(fd))
-			   : layer_check_header(disk->hold, fd, disk->hold->parent, &why);
-	}
-	return r < 0 ? report(error, r, "disk '%s' cannot resume the saved guest: %s", disk->name, why.text) : 0;
-}
-
-/*
- * A hook never waits for a fold. So where commits are not folded, the chain would grow with each
- * session, and each start would take longer: at twice max-layers a session that is to be committed
- * is refused.
- */
-static int check_depth(const struct participant *participant, struct sentence *error)
-{
-	struct disks *disks = participant->disk->disks;
-	struct sentence why;
-	bool overdue;
-
-	if (!participant->armed || participant->decided)
-		return 0;
-	pthread_mutex_lock(&disks->lock);
-	overdue = fold_is_overdue_locked(participant->disk, 2 * (size_t)disks->options->max_layers + 1, &why);
-	pthread_mutex_unlock(&disks->lock);
-	return overdue ? report(error, -EBUSY, "no session that is to be committed begins: %s", why.text) : 0;
-}
-
-static int check_participant(struct participant *participant, const struct session_request *request, bool announced,
-			     struct sentence *error)
-{
-	int r;
-
-	if (!participant->disk->head)
-		return report(error, -EIO, "%s", participant->disk->failure.text);
-	/* A session that had lapsed goes on with the next daemon, and has lost the disk all the same. */
-	r = participant->decided ? 0 : check_owner(participant->disk, request->uuid, error);
-	if (r == 0)
-		r = disk_wait_for_writers(participant->disk, error);
-	if (r == 0)
-		r = decide(participant, request, announced, error);
-	if (r < 0)
-		return r;
-	r = check_depth(participant, error);
-	if (r < 0)
-		return r;
-	r = (request->only_check ? image_would_be_refused : image_check)(
-		participant->disk, participant->start == START_CONTINUE || participant->leftover == LEFT_ASIDE, error);
-	if (r == 0)
-		r = check_standing(participant, error);
-	if (r == 0)
-		log_debug("disk", "prepare '%s': checked, it is %s, its leftover is %s", participant->disk->name,
-			  start_names[participant->start], leftover_names[participant->leftover]);
-	return r;
 }
 
 /* --- acting ----------------------------------------------------------------------------------- */
@@ -554,7 +241,7 @@ static struct disk_record record_in_session(const struct participant *participan
 	if (participant->on_snapshot)
 		return after;
 	after.fate = participant->armed || after.commit_at_release ? FATE_ARMED
-		     : wants_leftovers_sealed(participant)         ? FATE_LEFTOVER
+		     : choice_keeps_leftover(participant)          ? FATE_LEFTOVER
 								   : FATE_DISCARD;
 	after.fate_torn = false;
 	return after;
@@ -645,7 +332,7 @@ static int record_session(struct participant *participant, const struct session_
 	session->source = source_of(participant);
 	session->since = time(NULL);
 	session->armed = participant->armed;
-	session->keeps_leftover = wants_leftovers_sealed(participant);
+	session->keeps_leftover = choice_keeps_leftover(participant);
 	session->on_hold = participant->start == START_RESUME;
 	session->continued = participant->start == START_CONTINUE;
 	session->contents = disk->scratch ? disk->scratch->contents : 0;
@@ -734,7 +421,7 @@ int session_prepare(struct disks *disks, const struct session_request *request, 
 
 	for (size_t i = 0; i < participants.count && r == 0; i++) {
 		participants.list[i].decided = decision_find(before, participants.list[i].disk);
-		r = check_participant(&participants.list[i], request, announced, error);
+		r = choice_make(&participants.list[i], request, announced, error);
 	}
 	if (request->only_check)
 		return r;
@@ -751,6 +438,6 @@ int session_prepare(struct disks *disks, const struct session_request *request, 
 		r = act_on_participants(disks, &participants, request, error);
 	for (size_t i = 0; i < participants.count && r == 0; i++)
 		participant_add_result(&participants.list[i], participants.list[i].item->target,
-				       start_names[participants.list[i].start], ret_result);
+				       choice_start_name(participants.list[i].start), ret_result);
 	return r;
 }
