@@ -37,8 +37,8 @@ const struct mount *mounts_of_path(const struct mounts *mounts, const char *path
 
 /*
  * Replace a path (malloc()ed, or NULL) that lies in no revertfs mount by one that lies in a mount
- * or an images directory, where symbolic links of root's lead there. All others, and paths with "..",
- * stay as they are.
+ * or an images directory, where symbolic links of root's lead there. All others, and paths with
+ * "..", stay as they are.
  */
 void mounts_follow(const struct mounts *mounts, char **path);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The hook's verbs, announce, prepare and release; check, which is the doctor's; and arm and disarm,
- * which revertctl writes for root.
+ * The hook's verbs, announce, prepare and release; check, which is the doctor's; and arm and
+ * disarm, which revertctl writes for root.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * An earlier build, or a QEMU that was taken back, left blanks with subclusters;
- * qemu/blank_options.c says why this QEMU is not to have them. The image's own blank would stay for as long as the disk
- * reverts to it.
+ * qemu/blank_options.c says why this QEMU is not to have them. The image's own blank would stay for
+ * as long as the disk reverts to it.
  *
  * A blank is made anew only where each scratch on the layer is as it was made, nobody has it open
  * and nothing in it is to be kept: then nothing is lost with the scratch. Any other start may find

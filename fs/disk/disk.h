@@ -88,8 +88,9 @@ int scratch_sync(struct scratch *scratch);
 int disk_unlink(struct disks *disks, const char *name);
 
 /*
- * The control file's verbs; [waits] all of them. disk_protect_by_force() gives up layers that another
- * state directory has on the image; disk_check_protect() only says what disk_protect() would refuse.
+ * The control file's verbs; [waits] all of them. disk_protect_by_force() gives up layers that
+ * another state directory has on the image; disk_check_protect() only says what disk_protect()
+ * would refuse.
  */
 int disk_protect(struct disks *disks, const char *name, const char *format, struct sentence *error);
 int disk_protect_by_force(struct disks *disks, const char *name, const char *format, struct sentence *error);

@@ -19,8 +19,8 @@
  *   7. remove the layer's record, then its file
  *
  * After a crash before 6 is done for all disks, the fold begins again at 1, where nobody else has
- * written the image: steps that were done change nothing. After 6 nothing reaches the layer, and start-up removes it: a layer that is
- * folding and that nothing stands on has been folded.
+ * written the image: steps that were done change nothing. After 6 nothing reaches the layer, and
+ * start-up removes it: a layer that is folding and that nothing stands on has been folded.
  *
  * Exclusion: the disk's job is RUNNING meanwhile, so every open and claim over the two layers
  * waits, and asks the fold to stop; it stops only within step 2.

@@ -82,7 +82,10 @@ static int family_claim(struct family *family, const struct layer *root, struct 
 		if (disk_claim(family->list[family->claimed]) < 0)
 			return report(error, -EBUSY, "disk '%s' was removed meanwhile; try again",
 				      family->list[family->claimed]->name);
-	/* A clone is made with a claim on another disk of the family, so that there are no more from here on. */
+	/*
+	 * A clone is made with a claim on another disk of the family, so that there are no more
+	 * from here on.
+	 */
 	LOCKED (&root->disks->lock)
 		now = count_locked(root);
 	return now == family->count ? 0 : report(error, -EBUSY, "a clone of it was made meanwhile; try again");

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the mount asks of scratches: they are opened, counted, written and synced. Who opens one waits
- * for the verb that has its disk, and for a fold of what it stands on. The declarations are in disk.h.
+ * What the mount asks of scratches: they are opened, counted, written and synced. Who opens one
+ * waits for the verb that has its disk, and for a fold of what it stands on. The declarations are
+ * in disk.h.
  */
 #include "disk.h"
 

@@ -2,9 +2,9 @@
 /*
  * The UUID of ext2 to ext4 and of btrfs is asked as statfs(2)'s f_fsid, which both have always made
  * of it (fs/ext4/super.c, fs/btrfs/super.c; btrfs mixes the subvolume's number in), so that the
- * answer is the same under every kernel. XFS puts a device number there, which changes, and is asked
- * by an ioctl that it has had since its beginning. An NFS client's handle has the server's in it,
- * which names the filesystem.
+ * answer is the same under every kernel. XFS puts a device number there, which changes, and is
+ * asked by an ioctl that it has had since its beginning. An NFS client's handle has the server's in
+ * it, which names the filesystem.
  */
 #include "file_identity.h"
 

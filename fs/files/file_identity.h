@@ -4,13 +4,11 @@
  * another file once the first is gone, and size and modification time can be equal by chance or by
  * `cp -p`. What proves that a file is the one that was seen before, after any restart, is
  *
- *   ext2, ext3, ext4, XFS, btrfs, NFS   its file handle (name_to_handle_at(2)), which holds the inode
- *                                       number and a generation, together with the filesystem's UUID
- *   elsewhere                           its inode number and the time of its birth, where statx(2)
- *                                       gives one
- *   where there is neither              nothing: the text is empty. A FUSE filesystem's handle is
- *                                       such a case: its server deals them out anew at each mount, so
- *                                       they come to match other files
+ *   ext2 to ext4, XFS,   its file handle (name_to_handle_at(2)), which holds the inode number and
+ *   btrfs, NFS           a generation, together with the filesystem's UUID
+ *   elsewhere            its inode number and the time of its birth, where statx(2) gives one
+ *   where is neither     nothing: the text is empty. So it is with most FUSE filesystems, whose handles
+ *                        are dealt out anew at each mount and come to match other files
  */
 #ifndef REVERTFS_FILES_FILE_IDENTITY_H
 #define REVERTFS_FILES_FILE_IDENTITY_H
@@ -18,9 +16,9 @@
 #include <stddef.h>
 
 /*
- * The identity of a regular file or a directory as clean text. `fd` may be O_PATH. 0, also with an empty text; or a
- * negative errno where it cannot be told now: -ENAMETOOLONG where the text would not fit. Blocks as
- * long as the filesystem does.
+ * The identity of a regular file or a directory as clean text. `fd` may be O_PATH. 0, also with an
+ * empty text; or a negative errno where it cannot be told now: -ENAMETOOLONG where the text would
+ * not fit. Blocks as long as the filesystem does.
  */
 int file_identity(int fd, char *identity, size_t size);
 

@@ -68,7 +68,8 @@ struct domain_disk *domain_find(const struct domain *domain, const char *target)
 
 /*
  * What a served disk cannot be: it is a whole qcow2 file of its own, whatever the image is, and
- * QEMU is told nothing else of it. libvirt writes <encryption> into <source>; it used to be beside it.
+ * QEMU is told nothing else of it. libvirt writes <encryption> into <source>; it used to be beside
+ * it.
  */
 static const char *find_misfit(xmlNodePtr disk)
 {

@@ -19,7 +19,9 @@
 int disk_claim(struct disk *disk);
 void disk_unclaim(struct disk *disk);
 
-/* Claim it where that disturbs nobody: -EAGAIN while a verb has it, or a fold runs over its layers. */
+/*
+ * Claim it where that disturbs nobody: -EAGAIN while a verb has it, or a fold runs over its layers.
+ */
 int disk_claim_idle(struct disk *disk);
 void disk_unclaim_locked(struct disk *disk);
 void disk_release_claim(struct disk *disk); /* disk_unclaim() and disk_put() */

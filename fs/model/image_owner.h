@@ -3,9 +3,9 @@
  * Which disk a file is the image of. A disk has its image by name, and the file is protected, not
  * the name: a hard link that was made outside the mount is no way around. So a file is the disk's
  *
- *   that the disk's name leads to now            and whose identity is not another one
- *   whose identity is the one that was recorded  where something stands on its content (dependants.h):
- *                                                it was moved, and is needed
+ *   that the disk's name leads to      and whose identity is not another one
+ *   whose identity was recorded         where something stands on its content (dependants.h): it was
+ *                                       moved, and is needed
  *
  * A record alone proves nothing about another file that was given the inode number, and a file that
  * was moved away and is not needed belongs to nobody.

@@ -94,8 +94,8 @@ bool layer_has_name_locked(const struct layer *layer, const char *disk, const ch
 const char *layer_find_name_locked(const struct layer *layer, const char *disk, const char *prefix);
 
 /*
- * Give the layer's file a name in lost/, too, so that it stays there when the layer is removed. 0 also
- * where it has that name already. Not synced.
+ * Give the layer's file a name in lost/, too, so that it stays there when the layer is removed. 0
+ * also where it has that name already. Not synced.
  */
 int layer_keep_in_lost(const struct layer *layer);
 

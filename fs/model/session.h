@@ -29,8 +29,8 @@ bool session_is_active_locked(const struct disk *disk);
 bool session_is_strict_locked(const struct disk *disk);
 
 /*
- * Write session.json as the session is in memory; synced, for a power cut while it is replaced would
- * leave none. The caller has claimed the disk.
+ * Write session.json as the session is in memory; synced, for a power cut while it is replaced
+ * would leave none. The caller has claimed the disk.
  */
 int session_save(struct disk *disk);
 

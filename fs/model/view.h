@@ -71,8 +71,8 @@ void view_close(struct view *view, int fd, const struct onlooker *onlooker);
 /*
  * After a restart, for what the daemon before had looked up and open: give the view back its serial
  * and the contents that it was made of. Pin the layer again, which waits for nothing, since no fold
- * runs yet, until view_close(). And open it: a descriptor, or a negative errno; -ESTALE when another
- * file has the image's name. *ret_seen is what an onlooker has `seen` of the file.
+ * runs yet, until view_close(). And open it: a descriptor, or a negative errno; -ESTALE when
+ * another file has the image's name. *ret_seen is what an onlooker has `seen` of the file.
  */
 void view_restore(struct view *view, uint64_t serial, uint64_t contents);
 void view_pin_again(struct view *view, struct onlooker *onlooker);

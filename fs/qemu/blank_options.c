@@ -10,9 +10,9 @@
  *
  * Those are of 16 KiB. Measured with QEMU 7.2, over a raw image on ext4, against subclusters: 4 KiB
  * scattered writes take 1.8 to 2.5 times as long and four times the space; with QEMU's own 64 KiB
- * it is 3 to 4 times and 15 times, with 4 KiB 3.5 times and 1.4 times, since each new table costs more
- * than the copying that it saves. Sequential writes, and a flush after each, are as fast as with
- * subclusters. And QEMU's cache of tables still reaches over a disk of 64 GiB.
+ * it is 3 to 4 times and 15 times, with 4 KiB 3.5 times and 1.4 times, since each new table costs
+ * more than the copying that it saves. Sequential writes, and a flush after each, are as fast as
+ * with subclusters. And QEMU's cache of tables still reaches over a disk of 64 GiB.
  *
  * What a head has is kept, whatever is chosen later: blanks of both kinds are the same to all but
  * qemu-img, and a newer QEMU takes effect with the next head. But where the QEMU is known to be an

@@ -22,8 +22,8 @@ int qcow2_find_bitmap_in_use(int fd, const struct qcow2_header *header, bool *re
 
 /*
  * Whether qemu-img can give the file a larger virtual size, if need be once it is no longer too old
- * for that. 0, or -EOPNOTSUPP with a sentence that begins with "it": a bitmap is in use. An error of
- * reading, with a sentence.
+ * for that. 0, or -EOPNOTSUPP with a sentence that begins with "it": a bitmap is in use. An error
+ * of reading, with a sentence.
  */
 int qcow2_check_growable(int fd, const struct qcow2_header *header, struct sentence *error);
 

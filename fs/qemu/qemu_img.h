@@ -58,8 +58,8 @@ int qemu_img_measure(const struct options *options, const struct qemu_node *chai
 int qemu_img_check(const struct options *options, int fd, struct sentence *error);
 
 /*
- * Have the file of chain[0] become compat 1.1. What it reads as stays, and its snapshots. As long as
- * qemu_img_check(). Background work.
+ * Have the file of chain[0] become compat 1.1. What it reads as stays, and its snapshots. As long
+ * as qemu_img_check(). Background work.
  */
 int qemu_img_modernize(const struct options *options, const struct qemu_node *chain, size_t length,
 		       const struct program_watch *watch, struct sentence *error);

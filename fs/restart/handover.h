@@ -45,7 +45,10 @@ struct handover_node {
 	uint64_t lookups;
 	uint64_t serial;
 	uint64_t device, inode; /* of a file or a scratch */
-	/* Of a file: the nodeid of the directory in which it was last seen. Of a view: view_contents(). */
+	/*
+	 * Of a file: the nodeid of the directory in which it was last seen. Of a view:
+	 * view_contents().
+	 */
 	uint64_t parent;
 	uint32_t kind;
 	uint32_t fixed; /* enum node_fixed; of a view or scratch: 1 when it is for onlookers */

@@ -82,7 +82,8 @@ static int keep_claimed(struct disk *disk, const struct scratch *synced, const s
 {
 	struct disk_record after = disk->record;
 
-	*ret_kept = is_session_of_locked(disk, note->uuid) && disk->scratch == synced;
+	LOCKED (&disk->disks->lock)
+		*ret_kept = is_session_of_locked(disk, note->uuid) && disk->scratch == synced;
 	if (!*ret_kept)
 		return 0;
 	if (changes_fate(after.fate, note->fate)) {
@@ -115,7 +116,8 @@ static int disarm_claimed(struct disk *disk, const struct session_request *reque
 {
 	struct disk_record after = disk->record;
 
-	*ret_found = is_session_of_locked(disk, request->uuid);
+	LOCKED (&disk->disks->lock)
+		*ret_found = is_session_of_locked(disk, request->uuid);
 	if (!*ret_found)
 		return 0;
 	if ((after.fate == FATE_ARMED || after.fate == FATE_EDITED) && !after.commit_at_release)

@@ -31,7 +31,9 @@ const char *choice_start_name(enum start_kind start)
 	return start_names[start];
 }
 
-/* --- the start ---------------------------------------------------------------------------------- */
+/*
+ * --- the start ----------------------------------------------------------------------------------
+ */
 
 static int check_owner(const struct disk *disk, const char *uuid, struct sentence *error)
 {
@@ -284,7 +286,10 @@ int choice_make(struct participant *participant, const struct session_request *r
 
 	if (!participant->disk->head)
 		return report(error, -EIO, "%s", participant->disk->failure.text);
-	/* A session that had lapsed goes on with the next daemon, and has lost the disk all the same. */
+	/*
+	 * A session that had lapsed goes on with the next daemon, and has lost the disk all the
+	 * same.
+	 */
 	r = participant->decided ? 0 : check_owner(participant->disk, request->uuid, error);
 	if (r == 0)
 		r = disk_wait_for_writers(participant->disk, error);

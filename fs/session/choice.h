@@ -36,10 +36,10 @@
 #include "participant.h"
 
 /*
- * Choose what the participant's disk does, or take what an earlier daemon has chosen, and check that
- * it can be done. `announced`: a restore was. 0, or a negative errno with a sentence that refuses
- * the start. Changes nothing, but that another content of its image may be taken (image.h), which a
- * request that is only to be checked does not. The disk is claimed.
+ * Choose what the participant's disk does, or take what an earlier daemon has chosen, and check
+ * that it can be done. `announced`: a restore was. 0, or a negative errno with a sentence that
+ * refuses the start. Changes nothing, but that another content of its image may be taken (image.h),
+ * which a request that is only to be checked does not. The disk is claimed.
  */
 int choice_make(struct participant *participant, const struct session_request *request, bool announced,
 		struct sentence *error);

@@ -4,8 +4,8 @@
  * its backing file from then on. A session that ends so leaves the scratch undecided (release.c).
  * The domain may then be started on the snapshot's file, which lies in the mount, but is no disk:
  * the session goes on, with the scratch below as it is, so that `virsh blockcommit` can bring all
- * of it into the scratch. Once it has, the domain's source is the disk again, and its end is that of
- * any session. Until then each end leaves the disk undecided.
+ * of it into the scratch. Once it has, the domain's source is the disk again, and its end is that
+ * of any session. Until then each end leaves the disk undecided.
  *
  * The file was the guest's: its header must name the disk, and nothing else, since libvirt follows
  * it. And a snapshot of an earlier life would give the guest a mixture: the scratch must be the one

@@ -171,8 +171,8 @@ static struct disk_record record_after(const struct participant *participant, co
 
 /*
  * A pristine scratch has nothing to commit or to seal aside. A saved guest that wrote nothing has a
- * layer of its own nevertheless; one that was resumed from such a layer, or whose release is asked for
- * again, has it already.
+ * layer of its own nevertheless; one that was resumed from such a layer, or whose release is asked
+ * for again, has it already.
  */
 static bool needs_seal(const struct participant *participant)
 {

@@ -16,10 +16,10 @@ exec setpriv --bounding-set=-sys_resource "${PROGRAM:-$REVERTFS}" "\$@"
 END
 chmod 755 "$WORK/limited"
 
-# Empty files are raw images.
+# The smallest raw images.
 some_files() {
 	local i
-	for ((i = 0; i < 2 * GETS; i++)); do as_user touch "$IMAGES/u/$1$i.qcow2"; done
+	for ((i = 0; i < 2 * GETS; i++)); do as_user truncate -s 512 "$IMAGES/u/$1$i.qcow2"; done
 }
 
 his_disks() {

@@ -23,7 +23,7 @@ known() {
 	first=$(identity)
 	[[ $first =~ ^$3$ ]] || { echo "'$first' is not $3" >&2; return 1; }
 	stop_daemon
-	"$2"
+	"$2" "$1"
 	start_daemon
 	ctl 'reset vm.img'
 	same "$(identity)" "$first"
@@ -45,7 +45,7 @@ on() {
 ext4() { truncate -s 64M "$WORK/ext4" && mkfs.ext4 -q "$WORK/ext4" && on ext4; }
 xfs() { truncate -s 320M "$WORK/xfs" && mkfs.xfs -q "$WORK/xfs" && on xfs; }
 btrfs() { truncate -s 160M "$WORK/btrfs" && mkfs.btrfs -q "$WORK/btrfs" && on btrfs; }
-again() { umount "$IMAGES" && on "$(ls -t "$WORK" | grep -m1 -xE 'ext4|xfs|btrfs')"; }
+again() { umount "$IMAGES" && on "$1"; }
 in_memory() { mount -t tmpfs -o size=64M tmpfs "$IMAGES"; }
 
 promise "ext4: by file handle and filesystem" known ext4 again 'handle:ext-[0-9a-f]{16}:[0-9]+:[0-9a-f]+'

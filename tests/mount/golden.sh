@@ -170,7 +170,7 @@ guest() {
 	return 1
 }
 guest_stops() {
-	exec {GUEST[1]}>&-
+	eval "exec ${GUEST[1]}>&-"
 	wait "$GUEST_PID"
 }
 guest_runs() {

@@ -48,7 +48,7 @@ commits() {
 refused_elsewhere() {
 	other_state "$@"
 	ctl_fails EBUSY 'protect d.img' "'$STATE' of host '$(hostname)'"
-	[[ $(find "$MNT" -mindepth 1 -maxdepth 1) != *revertfs* && $(status '.disks[].name') != *revertfs* ]]
+	[[ $(ls "$MNT") != *revertfs* && $(status '.disks[].name') != *revertfs* ]]
 	first_state "$@"
 }
 
