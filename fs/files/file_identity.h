@@ -7,8 +7,8 @@
  *   ext2 to ext4, XFS,   its file handle (name_to_handle_at(2)), which holds the inode number and
  *   btrfs, NFS           a generation, together with the filesystem's UUID
  *   elsewhere            its inode number and the time of its birth, where statx(2) gives one
- *   where is neither     nothing: the text is empty. So it is with most FUSE filesystems, whose handles
- *                        are dealt out anew at each mount and come to match other files
+ *   where is neither     nothing: the text is empty. So it is with most FUSE filesystems, whose
+ *                        handles are dealt out anew at each mount, and then match other files
  */
 #ifndef REVERTFS_FILES_FILE_IDENTITY_H
 #define REVERTFS_FILES_FILE_IDENTITY_H

@@ -4,8 +4,8 @@
  * the name: a hard link that was made outside the mount is no way around. So a file is the disk's
  *
  *   that the disk's name leads to      and whose identity is not another one
- *   whose identity was recorded         where something stands on its content (dependants.h): it was
- *                                       moved, and is needed
+ *   whose identity was recorded         where something stands on its content (dependants.h): it
+ *                                       was moved, and is needed
  *
  * A record alone proves nothing about another file that was given the inode number, and a file that
  * was moved away and is not needed belongs to nobody.
