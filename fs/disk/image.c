@@ -15,7 +15,6 @@
 #include <string.h>
 
 #include "beat.h"
-#include "beat.h"
 #include "claim.h"
 #include "dependants.h"
 #include "image_mark.h"
@@ -131,8 +130,8 @@ struct others {
 
 static bool is_idle_locked(const struct disk *disk)
 {
-	return !disk->claimed && disk_base(disk) == disk->root && disk->state == DISK_PRISTINE &&
-	       !disk_is_kept_open_locked(disk) && !session_is_active_locked(disk);
+	return !disk->claimed && disk_base(disk) == disk->root && !fold_owns_chain_locked(disk->root) &&
+	       disk->state == DISK_PRISTINE && !disk_is_kept_open_locked(disk) && !session_is_active_locked(disk);
 }
 
 /* The other disks of the image that are idle and have no data: claimed, with references. */
@@ -358,6 +357,16 @@ static int check(struct disk *disk, bool scratch_depends, bool take, struct sent
 	}
 	layer_put(folding);
 	return r;
+}
+
+bool image_was_changed(struct disk *disk)
+{
+	struct layer *folding = find_folding(disk->root);
+	struct image_stamp now;
+	bool changed = compare(disk->root, folding, &now) != IMAGE_SAME;
+
+	layer_put(folding);
+	return changed;
 }
 
 int image_check(struct disk *disk, bool scratch_depends, struct sentence *error)

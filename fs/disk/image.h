@@ -31,6 +31,9 @@ int image_check(struct disk *disk, bool scratch_depends, struct sentence *error)
 /* As image_check() would refuse, and nothing is taken or recorded: for who only wants to know. */
 int image_would_be_refused(struct disk *disk, bool scratch_depends, struct sentence *error);
 
+/* Whether it is not what revertfs last saw, or cannot be reached. What a fold writes is no change. */
+bool image_was_changed(struct disk *disk);
+
 /*
  * Take what is there now as the content, whatever it was; nothing stands on that any more. 0, or a
  * negative errno with a sentence. The disk is claimed.

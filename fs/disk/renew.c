@@ -18,9 +18,9 @@
 #include <string.h>
 
 #include "claim.h"
+#include "dependants.h"
 #include "image.h"
 #include "io.h"
-#include "image_stamp.h"
 #include "job.h"
 #include "layer.h"
 #include "lock.h"
@@ -242,12 +242,25 @@ static int begin_anew(struct family *family, struct disk *first, struct sentence
 	return r;
 }
 
-/* The disk keeps its format: for an image of another one it has to be protected anew. */
-static int check_format(const struct disk *disk, struct sentence *error)
+/*
+ * Nothing is given up for an image that is no other; where nothing is left to be given up, an earlier
+ * try may have been cut short. The disk keeps its format: for an image of another one it has to be
+ * protected anew.
+ */
+static int check_image(struct disk *disk, struct sentence *error)
 {
-	struct image_stamp stamp;
+	struct dependant needs;
+	bool needed = false;
 
-	return image_compare(disk->root, false, &stamp) == IMAGE_SAME ? 0 : other_format_refuse(disk, error);
+	if (image_was_changed(disk))
+		return other_format_refuse(disk, error);
+	LOCKED (&disk->disks->lock)
+		needed = image_has_dependants_locked(disk->root, NULL, true, &needs);
+	return needed ? report(error, -EINVAL,
+			       "disk '%s': its image is what revertfs last saw, and %s on it: that is not given up so; "
+			       "'unprotect %s force=yes' gives it up",
+			       disk->name, needs.what.text, disk->root->record.image)
+		      : 0;
 }
 
 int renew_image(struct disks *disks, const char *name, struct sentence *error)
@@ -266,7 +279,7 @@ int renew_image(struct disks *disks, const char *name, struct sentence *error)
 	else
 		r = family_claim(&family, disk->root, error);
 	if (r == 0)
-		r = check_format(disk, error);
+		r = check_image(disk, error);
 	if (r == 0)
 		r = give_up(&family, disk->root, error);
 	if (r == 0)

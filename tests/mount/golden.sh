@@ -97,6 +97,18 @@ discarded() {
 	ends 3-g.qcow2 3
 }
 
+# Nothing is given up by mistake.
+not_given_up() {
+	with_clones k.qcow2
+	ctl "set k.qcow2 keep-revisions=3"
+	guest_write k.qcow2 0 64k 2
+	ctl "commit k.qcow2"
+	ctl_fails EINVAL "set k.qcow2 image=new" "its image is what revertfs last saw" "layers of the disk 'k.qcow2'"
+	guest_reads k.qcow2 0 64k 2
+	ctl "set 1-k.qcow2 image=unchanged"
+	guest_reads k.qcow2 0 64k 2
+}
+
 layers_refuse() {
 	with_clones l.qcow2
 	ctl "set l.qcow2 keep-revisions=3"
@@ -266,6 +278,7 @@ promise "clones without data begin with the golden image that took the old one's
 promise "... and with one that was written over the old one" in_place
 promise "... and with one of another size, all of them" of_another_size
 promise "data that is to be discarded stands in nobody's way" discarded
+promise "for an image that was not replaced nothing is given up" not_given_up
 promise "layers on the old image refuse, and the refusal's command gives them up, to lost/" layers_refuse
 promise "a clone's layers refuse, and go with it" clones_layers_refuse
 promise "a snapshot of the image itself refuses, and never comes to mean other bytes" names_refuse
