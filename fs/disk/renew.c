@@ -21,7 +21,6 @@
 #include "dependants.h"
 #include "image.h"
 #include "io.h"
-#include "job.h"
 #include "layer.h"
 #include "lock.h"
 #include "log.h"
