@@ -65,9 +65,13 @@ put_setup_back() {
 # mark_of IMAGE: the state's id that stands in it, or nothing.
 mark_of() {
 	local text
-	text=$(getfattr --absolute-names -n trusted.revertfs --only-values "$IMAGES/$1" 2>/dev/null) ||
-		text=$(cat "$IMAGES"/.revertfs/mark-*.json 2>/dev/null | jq -r .state)
+	text=$(getfattr --absolute-names -n trusted.revertfs --only-values "$IMAGES/$1" 2>/dev/null) || :
 	echo "${text% *}"
+}
+
+# The state's id of each mark that is a file, where there was no room in the image, or no xattrs; its name does not tell the image's.
+marks_beside() {
+	cat "$IMAGES"/.revertfs/mark-*.json 2>/dev/null | jq -r .state
 }
 
 # The images that a head or a hold needs a layer on, as the records say.
@@ -81,19 +85,23 @@ images_beneath() {
 heads_are_marked() {
 	local image
 	for image in $(images_beneath); do
-		[[ $(mark_of "$image") == "$(cat "$STATE/id")" ]] || { echo "a head is a layer on '$image', which has no mark" >&2; return 1; }
+		{ mark_of "$image"; marks_beside; } | grep -qxF "$(cat "$STATE/id")" || { echo "a head is a layer on '$image', which has no mark" >&2; return 1; }
 	done
 }
 
 # What is there of a mark without a layer, the next start takes away.
 marks_are_needed() {
-	local image
+	local image needed=0
 	for image in "$IMAGES"/*; do
 		image=${image##*/}
-		[[ ! $(mark_of "$image") ]] ||
-			status '.disks[].layers' | jq -es --arg file "$MNT/.revertfs/images/$image" 'any(.[]; length > 1 and any(.[]; .file == $file))' >/dev/null ||
-			{ echo "'$image' is marked, and no layer stands on it" >&2; return 1; }
+		if status '.disks[].layers' | jq -es --arg file "$MNT/.revertfs/images/$image" 'any(.[]; length > 1 and any(.[]; .file == $file))' >/dev/null; then
+			needed=$((needed + 1))
+		elif [[ $(mark_of "$image") ]]; then
+			echo "'$image' is marked, and no layer stands on it" >&2
+			return 1
+		fi
 	done
+	(($(marks_beside | wc -l) <= needed)) || { echo "a mark beside the images is of one on which no layer stands" >&2; return 1; }
 }
 
 # ---- crashes
