@@ -62,6 +62,21 @@ works_as_the_control_file() {
 }
 promise "its verbs do what they do in the control file" works_as_the_control_file
 
+settings_are_options() {
+	revertctl reset vm.qcow2 force=yes
+	guest_write vm.qcow2 0 64k 0x55
+	revertctl commit vm.qcow2 note='as typed'
+	same "$(status_of vm.qcow2 '[.layers[].note | select(. == "as typed")] | length')" 1
+	revertctl undo vm.qcow2
+	revertctl export vm.qcow2 --to="$WORK/typed.qcow2"
+	exits 1 revertctl export vm.qcow2 --to="$WORK/typed.qcow2"
+	says "replace=yes overwrites it"
+	revertctl export vm.qcow2 --to="$WORK/typed.qcow2" replace=yes
+	exits 2 revertctl reset vm.qcow2 force=maybe
+	says "nothing more"
+}
+promise "what its sentences offer in the words of the control file can be typed" settings_are_options
+
 refusals() {
 	exits 1 revertctl protect no-such-image
 	says "no-such-image"

@@ -49,6 +49,15 @@ static void take_common(const struct option_spec *spec, const char *value, struc
 		arguments->help = true;
 }
 
+static int add_option(struct arguments *arguments, const struct option_spec *spec, const char *value,
+		      struct sentence *error)
+{
+	if (arguments->option_count == ARGUMENTS_MAX)
+		return report(error, -E2BIG, "too many options");
+	arguments->options[arguments->option_count++] = (struct given_option){ spec, value };
+	return 0;
+}
+
 /*
  * `argument` is "--name" or "--name=value". **next is the argument behind it, which is taken when
  * it is the value.
@@ -72,24 +81,9 @@ static int take_option(const char *argument, const char *const **next, struct co
 		value = *(*next) ? *(*next)++ : NULL;
 	if (spec->value && !value && spec->value[0] != '[')
 		return report(error, -EINVAL, "'--%s' wants a value: --%s=%s", spec->name, spec->name, spec->value);
-	if (common)
-		take_common(spec, value, context, arguments);
-	else if (arguments->option_count < ARGUMENTS_MAX)
-		arguments->options[arguments->option_count++] = (struct given_option){ spec, value };
-	else
-		return report(error, -E2BIG, "too many options");
-	return 0;
-}
-
-static int take_word(const char *word, struct context *context, struct arguments *arguments, struct sentence *error)
-{
-	if (!arguments->subcommand) {
-		arguments->subcommand = find_subcommand(context, word);
-		return arguments->subcommand ? 0 : report(error, -EINVAL, "'%s' is no subcommand", word);
-	}
-	if (arguments->word_count == ARGUMENTS_MAX)
-		return report(error, -E2BIG, "too many words");
-	arguments->words[arguments->word_count++] = word;
+	if (!common)
+		return add_option(arguments, spec, value, error);
+	take_common(spec, value, context, arguments);
 	return 0;
 }
 
@@ -112,6 +106,48 @@ static size_t words_wanted(const char *usage, size_t *ret_most)
 		p += strspn(p, " ");
 	}
 	return least;
+}
+
+/*
+ * The option that is spelt as the control file has it: "force=yes", or "format=" in front of a
+ * value. NULL: none.
+ */
+static const struct option_spec *find_setting(const struct option_spec *options, const char *word,
+					      const char **ret_value)
+{
+	for (; options && options->name; options++) {
+		size_t length = options->setting ? strlen(options->setting) : 0;
+
+		if (length == 0 || strncmp(word, options->setting, length) != 0)
+			continue;
+		*ret_value = options->value ? word + length : NULL;
+		if (options->value || word[length] == '\0')
+			return options;
+	}
+	return NULL;
+}
+
+/* The daemon's sentences offer commands of the control file: a setting behind the words is taken. */
+static int take_word(const char *word, bool may_be_setting, struct context *context, struct arguments *arguments,
+		     struct sentence *error)
+{
+	const struct option_spec *spec = NULL;
+	const char *value;
+	size_t most;
+
+	if (!arguments->subcommand) {
+		arguments->subcommand = find_subcommand(context, word);
+		return arguments->subcommand ? 0 : report(error, -EINVAL, "'%s' is no subcommand", word);
+	}
+	words_wanted(arguments->subcommand->words, &most);
+	if (may_be_setting && arguments->word_count >= most)
+		spec = find_setting(arguments->subcommand->options, word, &value);
+	if (spec)
+		return add_option(arguments, spec, value, error);
+	if (arguments->word_count == ARGUMENTS_MAX)
+		return report(error, -E2BIG, "too many words");
+	arguments->words[arguments->word_count++] = word;
+	return 0;
 }
 
 static int check_words(const struct arguments *arguments, struct sentence *error)
@@ -147,7 +183,7 @@ int arguments_parse(int argc, const char *const *argv, struct context *context, 
 		else if (!options_end && argument[0] == '-' && argument[1])
 			r = report(error, -EINVAL, "'%s' is no option; options are long, as --help", argument);
 		else
-			r = take_word(argument, context, ret_arguments, error);
+			r = take_word(argument, !options_end, context, ret_arguments, error);
 	}
 	if (r < 0 || ret_arguments->help || ret_arguments->version)
 		return r;

@@ -26,7 +26,8 @@ struct arguments {
 
 /*
  * Parse argv. --mount, --connect and --json go into the context; words and options are checked
- * against the subcommand's row. What follows "--" is a word, also where it looks like an option.
+ * against the subcommand's row. An option may also be spelt as its setting, behind all words:
+ * "force=yes". What follows "--" is a word, also where it looks like an option.
  * -EINVAL or -E2BIG with a sentence that says what is wrong.
  */
 int arguments_parse(int argc, const char *const *argv, struct context *context, struct arguments *ret_arguments,

@@ -69,6 +69,26 @@ TEST(what_is_wrong_is_said)
 	check_contains(why.text, "a subcommand is missing");
 }
 
+TEST(a_setting_of_the_control_file_is_its_option)
+{
+	check_int(PARSE("snapshot", "vm", "p", "force=yes", "note=a=b"), 0);
+	check_int(given.word_count, 2);
+	check(arguments_has(&given, "force"));
+	check_str(arguments_value(&given, "note"), "a=b");
+	/* A word that is wanted stays one, whatever it is called. */
+	check_int(PARSE("snapshot", "vm", "force=yes"), 0);
+	check_str(given.words[1], "force=yes");
+	check(!arguments_has(&given, "force"));
+	check_int(PARSE("set", "vm", "force=yes"), 0);
+	check_int(given.word_count, 2);
+	check_errno(PARSE("snapshot", "vm", "p", "force=no"), EINVAL);
+	check_errno(PARSE("snapshot", "vm", "p", "force=yes!"), EINVAL);
+	check_errno(PARSE("snapshot", "vm", "p", "forc"), EINVAL);
+	check_errno(PARSE("snapshot", "vm", "p", "target=vda"), EINVAL);
+	check_errno(PARSE("snapshot", "vm", "p", "--", "force=yes"), EINVAL);
+	check_contains(why.text, "nothing more");
+}
+
 TEST(what_follows_two_dashes_is_a_word)
 {
 	check_int(PARSE("snapshot", "--", "--json", "-p"), 0);
