@@ -124,7 +124,7 @@ disks_and_layers() {
 	wait_until 20 job_is_done web1.qcow2
 	: >"$STATE/lost/something"
 	doctor 1
-	found warning layers "1 files in '$STATE/lost'" "strings"
+	found warning layers "1 files in '$STATE/lost': layers and scratches that were given up" "when they are not needed"
 	rm "$STATE/lost/something"
 	ctl_fails ENOENT "delete web1.qcow2 no-such-point"
 	doctor 1

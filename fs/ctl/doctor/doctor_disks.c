@@ -152,8 +152,11 @@ static void check_lost(struct doctor *doctor, const char *state)
 		closedir(directory);
 	if (count)
 		doctor_note(doctor, LEVEL_WARNING,
-			    "look at them with strings, not with what follows a qcow2 header; then remove them",
-			    "%zu files in '%s', which start-up could not place", count, path);
+			    "remove them when they are not needed; look at scratches with strings(1), not with what "
+			    "follows their header",
+			    "%zu files in '%s': layers and scratches that were given up or could not be used; the log "
+			    "says which",
+			    count, path);
 }
 
 void doctor_check_layers(struct doctor *doctor)
