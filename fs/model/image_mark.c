@@ -218,17 +218,27 @@ static void end(struct layer *root)
 	}
 }
 
-/*
- * While the disks are loaded nobody waits for an image's filesystem: image_marks_settle() does
- * later.
- */
 static bool is_needed(const struct layer *root)
 {
 	bool needed = false;
 
 	LOCKED (&root->disks->lock)
-		needed = root->children || root->mark_needs || !root->disks->marks_settled;
+		needed = root->children || root->mark_needs;
 	return needed;
+}
+
+/*
+ * While the disks are loaded nobody waits for an image's filesystem: image_marks_settle() does
+ * later. Where a record could not be read, it may be that of a layer on the image: the mark that
+ * there is stays as the layers do, and none is made, for the image may well be a whole disk.
+ */
+static bool may_go(const struct layer *root)
+{
+	bool settled = false;
+
+	LOCKED (&root->disks->lock)
+		settled = root->disks->marks_settled && !root->disks->incomplete;
+	return settled && !is_needed(root);
 }
 
 static void tell_unmarked(struct layer *root, int error)
@@ -323,10 +333,10 @@ static void drop(struct layer *root)
 
 void image_mark_drop(struct layer *root)
 {
-	if (is_needed(root))
+	if (!may_go(root))
 		return;
 	begin(root);
-	if (!is_needed(root))
+	if (may_go(root))
 		drop(root);
 	end(root);
 }
@@ -349,7 +359,7 @@ static int take(struct layer *root)
 		log_warning(
 			"image '%s': the commits that are in state directory '%.200s' of host '%s' (id %s) are given up",
 			root->record.image, look.mark.path, look.mark.host, look.mark.state);
-	if (is_needed(root))
+	if (!may_go(root))
 		return look.whose == OURS ? 0 : write_ours(root, &look);
 	return mark_remove(root->disks->images_fd, look.fd, look.file);
 }
@@ -374,7 +384,7 @@ static void settle(struct layer *root)
 	begin(root);
 	if (is_needed(root))
 		r = ensure(root);
-	else
+	else if (may_go(root))
 		drop(root);
 	end(root);
 	if (r < 0)

@@ -45,7 +45,8 @@ int image_mark_take(struct layer *root);
 
 /*
  * At start, when the mount answers already: every image gets the mark that an older build did not
- * make, or loses the one that a crash has left. Blocks for the images' filesystems.
+ * make, or loses the one that a crash has left; that one not while disks->incomplete. Blocks for
+ * the images' filesystems.
  */
 void image_marks_settle(struct disks *disks);
 

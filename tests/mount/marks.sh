@@ -217,6 +217,36 @@ taken_back() {
 promise "protect by force gives layers up that are gone for ever" given_up
 promise "set image=mine does that for a disk of this state directory" taken_back
 
+# ---- records that cannot be read
+
+# The layer is not in the tree, but nothing of it is removed, and the image is as little the whole disk as before.
+unreadable_layer() {
+	local record
+	setup u.img
+	ls "$STATE/layers" >"$WORK/records"
+	commits u.img 2
+	stop_daemon
+	record=$STATE/layers/$(ls "$STATE/layers" | grep -vxFf "$WORK/records" | grep 'json$')
+	mv "$record" "$WORK/record"
+	echo '{' >"$record"
+	start_daemon
+	sleep 1 # the housekeeper looks at the marks
+	is_marked u.img
+	setup v.img
+	is_unmarked v.img
+	other_state
+	ctl_fails EBUSY 'protect u.img' 'are in another state directory'
+	first_state
+	is_marked u.img
+	stop_daemon
+	mv "$WORK/record" "$record"
+	start_daemon
+	guest_reads u.img 0 64k 2
+	folds u.img
+	is_unmarked u.img
+}
+promise "the mark stays while the record of a layer cannot be read" unreadable_layer
+
 # ---- copies
 
 a_copy() {
