@@ -233,9 +233,10 @@ static int check_may_unprotect(struct disk *disk, bool force, struct sentence *e
 			"disk '%s' has layers that are not folded into its image, and the image lies on a filesystem (%s) that other hosts may see: 'export' it, or have revertfs started with images-are-mine=yes where no other host uses the images; force=yes gives the layers up",
 			disk->name, image_shared_locked(disk->root));
 	else if (disk->root->children && !force)
-		r = report(error, -EBUSY,
-			   "disk '%s' has layers that are not folded into its image; 'fold' or delete them first",
-			   disk->name);
+		r = report(
+			error, -EBUSY,
+			"disk '%s' has layers that are not folded into its image; 'fold' it, or 'unprotect %s force=yes' keeps them in lost/",
+			disk->name, disk->name);
 	pthread_mutex_unlock(&disk->disks->lock);
 	if (r == 0 && !force && disk->scratch && scratch_is_dirty(disk->scratch))
 		r = report(error, -EBUSY, "disk '%s' has changes in its scratch; 'reset' or 'commit' it first",

@@ -319,6 +319,21 @@ gone_images() {
 }
 promise "an image that is gone is missed, and welcome when it is back" gone_images
 
+gone_for_good() {
+	make_image g.img raw 4M 1
+	ctl 'protect g.img'
+	ctl 'set g.img keep-revisions=5'
+	guest_write g.img 0 64k 2
+	ctl 'commit g.img'
+	rm "$IMAGES/g.img"
+	find "$STATE/lost" -name '*.qcow2' | sort >"$WORK/before"
+	ctl_fails EBUSY 'unprotect g.img' "'unprotect g.img force=yes' keeps them in lost/"
+	ctl 'unprotect g.img force=yes'
+	same "$(find "$STATE/lost" -name '*.qcow2' | sort | comm -13 "$WORK/before" - | wc -l)" 1
+	same "$(status '[.disks[] | select(.name == "g.img")] | length')" 0
+}
+promise "what stood on an image that is gone for good can be given up as unprotect offers it, and is kept" gone_for_good
+
 another_place() {
 	guest_write d.img 1M 64k 30
 	stop_daemon
