@@ -154,7 +154,7 @@ static bool is_unsealable(struct participant *participant)
 	const struct disk *disk = participant->disk;
 
 	if (disk->record.fate == FATE_UNSYNCED && disk->record.fate_torn) {
-		report(&participant->warning, 0, "qemu-img found errors in them after the host's crash");
+		report(&participant->warning, 0, "qemu-img found errors in its tables after the host's crash");
 		return true;
 	}
 	if (scratch_check_sealable(disk->scratch, true, NULL, &participant->warning) == -EBADMSG)

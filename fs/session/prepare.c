@@ -369,7 +369,7 @@ static int record_session(struct participant *participant, const struct session_
 static int lose_scratch(struct participant *participant, struct sentence *error)
 {
 	CLEANUP(freep)
-	char *with = format_text("a header or tables that no guest writes (%.300s)", participant->warning.text);
+	char *with = format_text("changes that no layer can be made of (%.300s)", participant->warning.text);
 	int r = with ? scratch_to_lost(participant->disk, with, &participant->warning) : -ENOMEM;
 
 	return r < 0 ? report(error, r, "%s", with ? participant->warning.text : "out of memory") : 0;

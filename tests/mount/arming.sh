@@ -286,7 +286,7 @@ unnoticed_and_torn() {
 	prepare
 	reads 1
 	same "$(points)" ""
-	logged "its scratch has a header or tables that no guest writes (qemu-img found errors in them after the host's crash); it was not sealed but moved to lost/"
+	logged "its scratch has changes that no layer can be made of (qemu-img found errors in its tables after the host's crash); it was not sealed but moved to lost/"
 	status_of d.img .last_error | grep -qE "in the state directory: [1-9][0-9]* bytes"
 	same "$(find "$STATE/lost" -name 'd.img-scratch-*.qcow2' | wc -l)" 1
 	asks_for_nothing
