@@ -41,6 +41,7 @@ static void keep_unsynced(struct disk *disk, const struct session_record *sessio
 	struct sentence why = { "" };
 
 	after->fate = FATE_UNSYNCED;
+	after->contents = scratch_contents(disk);
 	snprintf(after->fate_uuid, sizeof(after->fate_uuid), "%s", session->uuid);
 	after->fate_torn = qemu_img_check(disk->disks->options, disk->scratch->fd, &why) < 0;
 	log_warning(

@@ -203,14 +203,24 @@ static const char *why_there_is_none(const struct disk *disk)
 	return "there was none";
 }
 
+/* What its data stands on: of the session that wrote it, if it is known, else as disk.json says. */
+static uint64_t contents_of_scratch(const struct disk *disk, const struct session_record *crashed)
+{
+	if (disk->session)
+		return disk->session->contents;
+	if (crashed->uuid[0])
+		return crashed->contents;
+	return is_discarded(disk) ? disk->scratch->contents : disk->record.contents;
+}
+
 void load_scratch(struct disk *disk, const struct session_record *crashed)
 {
 	int r = scratch_adopt(disk, disk_base(disk));
 	const char *replaced;
 	struct sentence why;
 
-	if (r == 0 && (disk->session || crashed->uuid[0]))
-		disk->scratch->contents = disk->session ? disk->session->contents : crashed->contents;
+	if (r == 0 && scratch_is_dirty(disk->scratch))
+		disk->scratch->contents = contents_of_scratch(disk, crashed);
 	if (r < 0)
 		crashed_decide(disk, crashed, false);
 	replaced = r == 0 ? mend(disk, crashed) : r == -ENOENT ? why_there_is_none(disk) : NULL;

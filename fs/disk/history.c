@@ -200,8 +200,10 @@ int disk_commit_at_release(struct disks *disks, const char *name, struct sentenc
 		return r;
 	record = disk->record;
 	record.commit_at_release = true;
-	if (disk->session && (record.fate == FATE_DISCARD || record.fate == FATE_EDITED))
+	if (disk->session && (record.fate == FATE_DISCARD || record.fate == FATE_EDITED)) {
 		record.fate = FATE_ARMED;
+		record.contents = scratch_contents(disk);
+	}
 	r = disk->session && disk->scratch ? image_check(disk, true, error) : 0;
 	if (r < 0) {
 		disk_release_claim(disk);

@@ -11,6 +11,7 @@
 #include "image.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +21,7 @@
 #include "image_mark.h"
 #include "image_owner.h"
 #include "image_stamp.h"
+#include "io.h"
 #include "layer.h"
 #include "lock.h"
 #include "log.h"
@@ -30,6 +32,19 @@
 #include "table.h"
 
 /* --- the record ------------------------------------------------------------------------------- */
+
+/*
+ * Views of the image are other files from here on (view.h). A scratch without data that nobody has
+ * open stands on the new content: what is written to it will read that.
+ */
+static void begin_with_it_locked(struct layer *root)
+{
+	root->serial = ++root->disks->last_serial;
+	for (struct disk *disk = root->disks->first; disk; disk = disk->next_disk)
+		if (disk->root == root && disk->scratch && !disk_is_kept_open_locked(disk) &&
+		    !scratch_looks_dirty_locked(disk->scratch))
+			disk->scratch->contents = root->record.contents;
+}
 
 /* Another disk of the image may have changed names or stamp since the caller looked. */
 static int record_content(struct layer *root, const struct layer_record *now, bool another)
@@ -45,10 +60,9 @@ static int record_content(struct layer *root, const struct layer_record *now, bo
 		record.trouble = now->trouble;
 		r = layer_update(root, &record);
 	}
-	/* Views of it are other files from here on (view.h). */
 	if (r == 0 && another)
 		LOCKED (&root->disks->lock)
-			root->serial = ++root->disks->last_serial;
+			begin_with_it_locked(root);
 	return r;
 }
 
@@ -197,12 +211,24 @@ static int record_image(struct disk *disk, const struct layer_record *now, bool 
 	return r;
 }
 
+/* A copy that is not complete yet would be booted as it is. */
+static int check_no_writer(const struct layer *root, struct sentence *error)
+{
+	CLEANUP(close_fdp) int fd = layer_open_file(root, O_RDONLY);
+
+	return fd >= 0 && io_check_no_writer(fd) == -EBUSY
+		       ? report(error, -EBUSY, "image '%s' is open for writing; close it first", root->record.image)
+		       : 0;
+}
+
 /* What is there now, if it can be taken; its file is claimed, or only looked at. */
 static int probe_content(struct disk *disk, bool claim, struct layer_record *now, struct sentence *error)
 {
 	struct layer *root = disk->root;
-	int r = probe_image(disk->disks, root->record.image, format_name(root->record.format), now, error);
+	int r = check_no_writer(root, error);
 
+	if (r == 0)
+		r = probe_image(disk->disks, root->record.image, format_name(root->record.format), now, error);
 	if (r == 0)
 		r = (claim ? image_claim_file : image_check_owner)(disk->disks, root->record.image, root, &now->stamp,
 								   error);
@@ -306,7 +332,7 @@ static int look_again(struct disk *disk, const struct layer *folding, bool scrat
 	struct layer *root = disk->root;
 	struct layer_record now = { 0 };
 	int state = compare(root, folding, &now.stamp), r;
-	bool replaced = state == IMAGE_REPLACED, others = false;
+	bool replaced = state == IMAGE_REPLACED, others = false, is_written = false;
 	struct dependant other;
 
 	if (state < 0)
@@ -319,8 +345,16 @@ static int look_again(struct disk *disk, const struct layer *folding, bool scrat
 	r = other_format_refuse(disk, error);
 	if (r < 0)
 		return r;
-	LOCKED (&disk->disks->lock)
+	LOCKED (&disk->disks->lock) {
 		others = image_has_dependants_locked(root, disk, replaced, &other);
+		is_written = disk->scratch && disk->scratch->writers;
+	}
+	/* As of the disks that are not asked about; but it is this one's own guest. */
+	if (!others && is_written)
+		return report(
+			error, -EBUSY,
+			"disk '%s': its image was %s outside revertfs while a guest has the disk open; stop that first",
+			disk->name, replaced ? "replaced" : "changed");
 	if (!others && scratch_depends) {
 		report(&other.what, 0, "changes in the scratch stand");
 		report(&other.way, 0, "'reset %s' gives them up", disk->name);
@@ -359,14 +393,40 @@ static int check(struct disk *disk, bool scratch_depends, bool take, struct sent
 	return r;
 }
 
-bool image_was_changed(struct disk *disk)
+static int check_new(struct disk *disk, const struct layer *folding, struct sentence *error)
 {
-	struct layer *folding = find_folding(disk->root);
-	struct image_stamp now;
-	bool changed = compare(disk->root, folding, &now) != IMAGE_SAME;
+	struct layer_record now = { 0 };
+	struct dependant needs;
+	bool needed = false;
+	int state = compare(disk->root, folding, &now.stamp), r;
 
+	if (state < 0)
+		return report(error, state, "disk '%s': its image cannot be reached: %s", disk->name,
+			      error_text(state));
+	if (state != IMAGE_SAME) {
+		r = other_format_refuse(disk, error);
+		return r == 0 ? probe_content(disk, false, &now, error) : r;
+	}
+	LOCKED (&disk->disks->lock)
+		needed = image_has_dependants_locked(disk->root, NULL, true, &needs);
+	return needed ? report(error, -EINVAL,
+			       "disk '%s': its image is what revertfs last saw, and %s on it: that is not given up so; "
+			       "'unprotect %s force=yes' gives it up",
+			       disk->name, needs.what.text, disk->root->record.image)
+		      : 0;
+}
+
+int image_check_new(struct disk *disk, struct sentence *error)
+{
+	struct layer *folding;
+	int r = image_mark_check(disk->root, disk->name, error);
+
+	if (r < 0)
+		return r;
+	folding = find_folding(disk->root);
+	r = check_new(disk, folding, error);
 	layer_put(folding);
-	return changed;
+	return r;
 }
 
 int image_check(struct disk *disk, bool scratch_depends, struct sentence *error)
@@ -388,7 +448,12 @@ static int bind(struct disk *disk, bool unchanged, struct sentence *error)
 	struct layer_record now = { 0 };
 	int r = probe_image(disk->disks, root->record.image, format_name(root->record.format), &now, error);
 
-	if (r == 0 && unchanged && now.virtual_size != layer_virtual_size(root))
+	/* A guest changes no image's size: such bytes are no guest's. */
+	if (r == 0 && now.virtual_size != layer_virtual_size(root))
+		r = other_format_refuse(disk, error);
+	if (r < 0)
+		return r;
+	if (unchanged && now.virtual_size != layer_virtual_size(root))
 		r = report(
 			error, -EINVAL,
 			"its image has %llu bytes now and had %llu, so its content is not the same; 'set %s image=as-is' takes it all the same",

@@ -31,8 +31,12 @@ int image_check(struct disk *disk, bool scratch_depends, struct sentence *error)
 /* As image_check() would refuse, and nothing is taken or recorded: for who only wants to know. */
 int image_would_be_refused(struct disk *disk, bool scratch_depends, struct sentence *error);
 
-/* Whether it is not what revertfs last saw, or cannot be reached. What a fold writes is no change. */
-bool image_was_changed(struct disk *disk);
+/*
+ * Whether what is there now may be taken by `set image=new`, once nothing stands on what it was: 0,
+ * or a negative errno with a sentence, and nothing has changed. -EINVAL where it is what revertfs
+ * last saw (what a fold writes is no change), and something stands on it.
+ */
+int image_check_new(struct disk *disk, struct sentence *error);
 
 /*
  * Take what is there now as the content, whatever it was; nothing stands on that any more. 0, or a

@@ -117,7 +117,7 @@ static int complete_disk(struct disk *disk, bool force, struct sentence *error)
 static int make_disk(struct disks *disks, const char *name, struct layer *root, bool force, struct sentence *error)
 {
 	struct disk *disk;
-	int r = image_claim_file(disks, name, root, &root->record.stamp, error);
+	int r = image_check_owner(disks, name, root, &root->record.stamp, error);
 
 	if (r < 0)
 		return r;
@@ -126,6 +126,9 @@ static int make_disk(struct disks *disks, const char *name, struct layer *root, 
 	if (r < 0)
 		return r;
 	r = complete_disk(disk, force, error);
+	/* What had the file before forgets it when this one has it for certain. */
+	if (r == 0)
+		r = image_claim_file(disks, name, root, &root->record.stamp, error);
 	if (r < 0)
 		new_disk_undo(disk);
 	else

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * All disks of the image are claimed, in the order of their names, and then
+ * All disks of the image are claimed, in the order of their names. Whether the new image can be
+ * taken is asked first; where nothing is left to be given up, an earlier try was cut short. Then
  *
  *   1. each scratch that was to be kept goes to lost/, and each layer gets a name there
  *   2. each disk's record has the root as its head, and no hold
@@ -18,13 +19,11 @@
 #include <string.h>
 
 #include "claim.h"
-#include "dependants.h"
 #include "image.h"
 #include "io.h"
 #include "layer.h"
 #include "lock.h"
 #include "log.h"
-#include "other_format.h"
 #include "scratch.h"
 #include "session.h"
 #include "table.h"
@@ -241,27 +240,6 @@ static int begin_anew(struct family *family, struct disk *first, struct sentence
 	return r;
 }
 
-/*
- * Nothing is given up for an image that is no other; where nothing is left to be given up, an earlier
- * try may have been cut short. The disk keeps its format: for an image of another one it has to be
- * protected anew.
- */
-static int check_image(struct disk *disk, struct sentence *error)
-{
-	struct dependant needs;
-	bool needed = false;
-
-	if (image_was_changed(disk))
-		return other_format_refuse(disk, error);
-	LOCKED (&disk->disks->lock)
-		needed = image_has_dependants_locked(disk->root, NULL, true, &needs);
-	return needed ? report(error, -EINVAL,
-			       "disk '%s': its image is what revertfs last saw, and %s on it: that is not given up so; "
-			       "'unprotect %s force=yes' gives it up",
-			       disk->name, needs.what.text, disk->root->record.image)
-		      : 0;
-}
-
 int renew_image(struct disks *disks, const char *name, struct sentence *error)
 {
 	CLEANUP(family_release) struct family family = { 0 };
@@ -278,7 +256,7 @@ int renew_image(struct disks *disks, const char *name, struct sentence *error)
 	else
 		r = family_claim(&family, disk->root, error);
 	if (r == 0)
-		r = check_image(disk, error);
+		r = image_check_new(disk, error);
 	if (r == 0)
 		r = give_up(&family, disk->root, error);
 	if (r == 0)

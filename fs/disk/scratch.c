@@ -250,6 +250,15 @@ int scratch_check(struct scratch *scratch, struct sentence *error)
 	return qcow2_check_scratch(&found, blank_header(blank), error);
 }
 
+uint64_t scratch_contents(const struct disk *disk)
+{
+	uint64_t contents = 0;
+
+	LOCKED (&disk->disks->lock)
+		contents = disk->scratch ? disk->scratch->contents : disk->root->record.contents;
+	return contents;
+}
+
 int scratch_check_image(const struct scratch *scratch, struct sentence *error)
 {
 	const struct disk *disk = scratch->disk;

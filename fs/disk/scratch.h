@@ -38,6 +38,9 @@ uint64_t scratch_allocated(const struct scratch *scratch);
  */
 int scratch_check(struct scratch *scratch, struct sentence *error);
 
+/* What of the root (layer_record.contents) the disk's scratch stands on. */
+uint64_t scratch_contents(const struct disk *disk);
+
 /*
  * Whether its image still has the content that it was made on. -EBADMSG with a sentence where
  * another one was taken for the image since, while its guest ran.

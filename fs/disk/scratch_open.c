@@ -79,6 +79,7 @@ static int record_unhooked(struct disk *disk)
 	if (disk->session || !becomes_unhooked(&record))
 		return 0;
 	record.fate = FATE_UNHOOKED;
+	record.contents = scratch_contents(disk);
 	record.fate_since = time(NULL);
 	return disk_save(disk, &record);
 }

@@ -243,6 +243,7 @@ int record_load_disk(int directory, const char *file, struct disk_record *ret_re
 	read_text(&reader, "hold-domain", record.hold_domain, sizeof(record.hold_domain), text_is_clean, false);
 	record.hold_managed = read_bool(&reader, "hold-managed");
 	record.fate = (enum fate)read_choice(&reader, "keep", fate_names, ARRAY_SIZE(fate_names));
+	record.contents = read_u64(&reader, "contents", false);
 	read_text(&reader, "keep-uuid", record.fate_uuid, sizeof(record.fate_uuid), uuid_is_valid, false);
 	record.fate_armed = read_bool(&reader, "keep-armed");
 	record.fate_torn = read_bool(&reader, "keep-torn");
@@ -281,6 +282,7 @@ int record_save_disk(struct guard *guard, int directory, const char *file, const
 	json_set_string(object, "keep", fate_names[record->fate]);
 	set_text(object, "keep-uuid", record->fate_uuid);
 	json_set_bool(object, "keep-armed", record->fate_armed);
+	json_set_u64(object, "contents", record->contents);
 	json_set_bool(object, "keep-torn", record->fate_torn);
 	json_set_u64(object, "keep-since", (uint64_t)record->fate_since);
 	json_set_bool(object, "commit-at-release", record->commit_at_release);

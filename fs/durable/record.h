@@ -64,6 +64,7 @@ struct disk_record {
 	bool fate_armed;           /* FATE_UNDECIDED: seal aside rather than reset */
 	bool fate_torn;            /* FATE_UNSYNCED: qemu-img found errors in it */
 	time_t fate_since;
+	uint64_t contents;         /* of the root, which a scratch that is to be kept stands on */
 	bool commit_at_release;    /* `commit NAME at=release` */
 	char consumed[TOKEN_SIZE]; /* the version of the domain's file whose one-shot-commit is used up */
 	uint64_t keep_revisions;

@@ -20,14 +20,16 @@ static const struct disk *find_layers_locked(const struct layer *root)
 	return found;
 }
 
-static bool is_kept_locked(const struct disk *disk)
-{
-	return disk->record.fate != FATE_DISCARD && disk->scratch && scratch_looks_dirty_locked(disk->scratch);
-}
-
 static bool is_in_use_locked(const struct disk *disk)
 {
 	return disk_is_kept_open_locked(disk) || session_is_active_locked(disk);
+}
+
+/* Also what a session that is to be kept has not written yet. */
+static bool is_kept_locked(const struct disk *disk)
+{
+	return disk->record.fate != FATE_DISCARD && disk->scratch &&
+	       (scratch_looks_dirty_locked(disk->scratch) || is_in_use_locked(disk));
 }
 
 static const struct disk *find_hold_locked(const struct layer *root)
@@ -73,10 +75,24 @@ static bool tell_layers_locked(const struct layer *root, struct dependant *ret)
 	return true;
 }
 
-static bool tell_scratch(const struct disk *disk, struct dependant *ret)
+static size_t count_kept_locked(const struct layer *root)
+{
+	size_t count = 0;
+
+	for (const struct disk *disk = root->disks->first; disk; disk = disk->next_disk)
+		count += disk->root == root && is_kept_locked(disk);
+	return count;
+}
+
+/* A reset of one of several is refused for the others. */
+static bool tell_scratch_locked(const struct disk *disk, struct dependant *ret)
 {
 	report(&ret->what, 0, "changes in the scratch of the disk '%s' stand", disk->name);
-	report(&ret->way, 0, "'reset %s' gives them up", disk->name);
+	if (count_kept_locked(disk->root) > 1)
+		report(&ret->way, 0, "'set %s image=new' gives up all that stands on it, which goes to lost/",
+		       disk->root->record.image);
+	else
+		report(&ret->way, 0, "'reset %s' gives them up", disk->name);
 	return true;
 }
 
@@ -106,7 +122,7 @@ bool image_has_dependants_locked(const struct layer *root, const struct disk *ex
 		return tell_layers_locked(root, ret);
 	disk = find_scratch_locked(root, except, is_kept_locked);
 	if (disk)
-		return tell_scratch(disk, ret);
+		return tell_scratch_locked(disk, ret);
 	disk = replaced ? NULL : find_scratch_locked(root, except, is_in_use_locked);
 	if (disk)
 		return tell_use(disk, ret);

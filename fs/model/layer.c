@@ -130,6 +130,15 @@ char *layer_view_path(const struct layer *layer)
 	return format_text("%s/.revertfs/layers/%s", mount, layer->record.id);
 }
 
+uint64_t layer_contents(const struct layer *root)
+{
+	uint64_t contents = 0;
+
+	LOCKED (&root->disks->lock)
+		contents = root->record.contents;
+	return contents;
+}
+
 uint64_t layer_virtual_size(const struct layer *layer)
 {
 	uint64_t size = 0;

@@ -45,6 +45,9 @@ size_t layer_count_images_locked(const struct disks *disks, uid_t owner);
  */
 char *layer_view_path(const struct layer *layer);
 
+/* How many times another content was taken for a root's image. */
+uint64_t layer_contents(const struct layer *root);
+
 /*
  * How large it is for a guest, in bytes. Of a root that changes when another image is taken for it,
  * so that only a fold, which owns the layer, reads the record's member without the lock.

@@ -88,6 +88,7 @@ static int keep_claimed(struct disk *disk, const struct scratch *synced, const s
 		return 0;
 	if (changes_fate(after.fate, note->fate)) {
 		after.fate = note->fate;
+		after.contents = scratch_contents(disk);
 		snprintf(after.fate_uuid, sizeof(after.fate_uuid), "%s", note->uuid);
 	}
 	return write_records(disk, &after, note->version);

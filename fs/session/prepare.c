@@ -243,6 +243,9 @@ static struct disk_record record_in_session(const struct participant *participan
 	after.fate = participant->armed || after.commit_at_release ? FATE_ARMED
 		     : choice_keeps_leftover(participant)          ? FATE_LEFTOVER
 								   : FATE_DISCARD;
+	/* A fresh scratch is made next, on what the image is now. */
+	after.contents = participant->start == START_CONTINUE ? scratch_contents(participant->disk)
+							      : layer_contents(participant->disk->root);
 	after.fate_torn = false;
 	return after;
 }

@@ -154,6 +154,7 @@ static struct disk_record record_after(const struct participant *participant, co
 	}
 	if (outcome == OUTCOME_KEEP || outcome == OUTCOME_KEEP_SNAPSHOT) {
 		after.fate = outcome == OUTCOME_KEEP ? FATE_UNDECIDED : FATE_SNAPSHOT;
+		after.contents = scratch_contents(participant->disk);
 		after.fate_armed =
 			participant->disk->session->armed || after.commit_at_release || became_backing(participant);
 		after.fate_since = time(NULL);
@@ -203,6 +204,7 @@ static void record_failure(struct participant *participant, const struct session
 	struct disk_record record = disk->record;
 
 	record.fate = participant->outcome == OUTCOME_HOLD ? FATE_UNDECIDED : FATE_UNCOMMITTED;
+	record.contents = scratch_contents(disk);
 	record.fate_armed = true;
 	record.fate_since = time(NULL);
 	snprintf(record.fate_uuid, sizeof(record.fate_uuid), "%s", request->uuid);

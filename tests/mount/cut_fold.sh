@@ -74,6 +74,8 @@ folds_run() {
 	touch "$WORK/slow"
 	for name in "${all[@]}"; do ctl "set $name.img keep-revisions=0"; done
 	for name in "${all[@]}"; do wait_until 20 is_half_written "$name"; done
+	# Without its layer it would be torn.
+	ctl_fails EINVAL 'set untouched.img image=new' 'its image is what revertfs last saw' "'unprotect untouched.img force=yes'"
 }
 
 # The last moment at which any of the folds may have written.

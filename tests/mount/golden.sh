@@ -42,6 +42,21 @@ way_out() {
 	ctl "$(cat "$WORK/way")" >&2
 }
 
+# In one process that has the disk open, as a QEMU has.
+guest() {
+	local line
+	echo "$1" >&"${GUEST[1]}"
+	while read -r line <&"${GUEST[0]}"; do
+		[[ $line != *failed* ]] || return 1
+		[[ $line != *bytes\ at* ]] || return 0
+	done
+	return 1
+}
+guest_stops() {
+	eval "exec ${GUEST[1]}>&-"
+	wait "$GUEST_PID"
+}
+
 clones_follow() {
 	with_clones g.qcow2
 	golden g.qcow2 2
@@ -109,7 +124,65 @@ not_given_up() {
 	guest_reads k.qcow2 0 64k 2
 }
 
+# More of what stands on the old content.
+two_scratches() {
+	with_clones t.qcow2
+	guest_write 1-t.qcow2 0 64k 2
+	guest_write 2-t.qcow2 0 64k 2
+	golden t.qcow2 3
+	refused_with "reset 1-t.qcow2" "the scratch of the disk '2-t.qcow2'" "set [^']* image=new"
+	way_out
+	for name in t.qcow2 1-t.qcow2 2-t.qcow2 3-t.qcow2; do guest_reads $name 0 1M 3; done
+}
+
+# A session that is to be kept and has written nothing yet.
+armed_and_silent() {
+	ctl "prepare $(uuid 1) domain=d1 $MNT/1-t.qcow2 target=vda armed=yes" >&2
+	golden t.qcow2 4
+	ctl_fails EBUSY "reset 2-t.qcow2" "the disk '1-t.qcow2'" || ctl_fails EBUSY "reset 2-t.qcow2" "the scratch of the disk '1-t.qcow2'"
+	ends 1-t.qcow2 1
+	ctl "reset 2-t.qcow2"
+	guest_reads 1-t.qcow2 0 1M 4
+}
+
+# What is written to a scratch that was there when the content was taken, and empty, stands on that.
+written_afterwards() {
+	golden t.qcow2 5
+	ctl "reset t.qcow2"
+	guest_write 2-t.qcow2 0 64k 6
+	ctl "commit 2-t.qcow2"
+	guest_reads 2-t.qcow2 0 64k 6
+	guest_reads 2-t.qcow2 64k 64k 5
+	rm "$MNT/2-t.qcow2"
+}
+
+# A copy that an export asks for takes no other content under the guest that runs.
+exported() {
+	begins 1-t.qcow2 1
+	coproc GUEST { exec qemu-io -f qcow2 "$MNT/1-t.qcow2" 2>&1; }
+	guest 'read -P 5 0 1M'
+	golden t.qcow2 6 12M
+	ctl_fails EBUSY "export 1-t.qcow2 to=$WORK/copy.qcow2" "while a guest has the disk open"
+	guest 'write -P 7 1M 64k'
+	guest_stops
+	ends 1-t.qcow2 1
+	ctl "reset 1-t.qcow2"
+	guest_reads 1-t.qcow2 0 1M 6
+}
+
+# While it is being copied to its place nobody begins with it.
+half_copied() {
+	make_image t.half qcow2 12M 7
+	exec {copying}<>"$IMAGES/t.half"
+	mv "$IMAGES/t.half" "$IMAGES/t.qcow2"
+	ctl_fails EBUSY "reset t.qcow2" "is open for writing"
+	exec {copying}>&-
+	ctl "reset t.qcow2"
+	guest_reads t.qcow2 0 1M 7
+}
+
 layers_refuse() {
+	rm -f "$STATE"/lost/*
 	with_clones l.qcow2
 	ctl "set l.qcow2 keep-revisions=3"
 	guest_write l.qcow2 0 64k 2
@@ -171,20 +244,6 @@ scratches_refuse() {
 	guest_reads 1-s.qcow2 0 1M 5
 }
 
-# In one process that has the disk open, as a QEMU has.
-guest() {
-	local line
-	echo "$1" >&"${GUEST[1]}"
-	while read -r line <&"${GUEST[0]}"; do
-		[[ $line != *failed* ]] || return 1
-		[[ $line != *bytes\ at* ]] || return 0
-	done
-	return 1
-}
-guest_stops() {
-	eval "exec ${GUEST[1]}>&-"
-	wait "$GUEST_PID"
-}
 guest_runs() {
 	begins "$1" 3
 	coproc GUEST { exec qemu-io -f qcow2 "$MNT/$1" 2>&1; }
@@ -237,6 +296,21 @@ running_restart() {
 	guest_reads 3-s.qcow2 0 2M 8
 }
 
+# A refused commit leaves data that stands on what is gone; nor does a restart make it good.
+refused_commit_restart() {
+	guest_runs 3-s.qcow2
+	golden s.qcow2 9
+	ctl "reset 1-s.qcow2"
+	guest_stops
+	ctl_fails EBUSY "release $(uuid 3) domain=d3 reason=shutdown vda source=$MNT/3-s.qcow2 armed=yes" "its image was replaced"
+	for _ in 1 2; do
+		ctl_fails EBUSY "commit 3-s.qcow2" "its image was replaced" "'reset 3-s.qcow2'"
+		restart_daemon
+	done
+	ctl "reset 3-s.qcow2"
+	guest_reads 3-s.qcow2 0 2M 9
+}
+
 armed_refuse() {
 	ctl "prepare $(uuid 3) domain=d3 $MNT/3-s.qcow2 target=vda armed=yes" >&2
 	guest_write 3-s.qcow2 0 64k 1
@@ -278,6 +352,11 @@ promise "clones without data begin with the golden image that took the old one's
 promise "... and with one that was written over the old one" in_place
 promise "... and with one of another size, all of them" of_another_size
 promise "data that is to be discarded stands in nobody's way" discarded
+promise "two clones with changes: one command gives up both" two_scratches
+promise "a session that is to be kept refuses, though it has written nothing yet" armed_and_silent
+promise "what is written after a content was taken stands on it" written_afterwards
+promise "an export changes nothing under a guest that runs" exported
+promise "a copy that somebody still writes is not taken" half_copied
 promise "for an image that was not replaced nothing is given up" not_given_up
 promise "layers on the old image refuse, and the refusal's command gives them up, to lost/" layers_refuse
 promise "a clone's layers refuse, and go with it" clones_layers_refuse
@@ -286,6 +365,7 @@ promise "a clone's data that is kept refuses, and both ways out work" scratches_
 promise "a running clone reads what it began with, and follows at its next start" running_follow
 promise "what a running clone wrote on the old image cannot be kept any more" running_keeps_nothing
 promise "... nor after a restart" running_restart
+promise "... nor after a commit that was refused, and a restart" refused_commit_restart
 promise "a session that is to be committed refuses" armed_refuse
 promise "a running clone refuses where the file itself was changed" running_in_place
 promise "a saved clone refuses" held_refuse

@@ -107,6 +107,9 @@ nothing_is_folded_into_it() {
 	ctl 'set layers.img keep-revisions=0'
 	ctl_fails EBUSY 'fold layers.img' 'looks like qcow2'
 	ctl_fails EBUSY 'set layers.img image=new' 'looks like qcow2'
+	# Its size says that no guest has written it.
+	ctl_fails EBUSY 'set layers.img image=unchanged' 'looks like qcow2'
+	ctl_fails EBUSY 'set layers.img image=as-is' 'looks like qcow2'
 	ctl_fails EBUSY 'set layers.img size=16M' 'looks like qcow2'
 	restart_daemon
 	ctl_fails EBUSY 'fold layers.img' 'looks like qcow2'

@@ -111,6 +111,36 @@ swapped_with_layers() {
 	guest_reads b.qcow2 0 64k 3
 }
 
+# Before anything is given up it is known that the other file can be taken.
+both_needed() {
+	local name
+	for name in p q; do
+		make_image "$name.qcow2" qcow2 8M "$([ $name = p ] && echo 1 || echo 2)"
+		ctl "protect $name.qcow2"
+		ctl "set $name.qcow2 keep-revisions=3"
+		commits "$name.qcow2" 0 3
+	done
+	mv "$IMAGES/p.qcow2" "$IMAGES/t" && mv "$IMAGES/q.qcow2" "$IMAGES/p.qcow2" && mv "$IMAGES/t" "$IMAGES/q.qcow2"
+	ctl_fails EEXIST "set p.qcow2 image=new" "that of the disk 'q.qcow2'"
+	mv "$IMAGES/p.qcow2" "$IMAGES/t" && mv "$IMAGES/q.qcow2" "$IMAGES/p.qcow2" && mv "$IMAGES/t" "$IMAGES/q.qcow2"
+	guest_reads p.qcow2 0 64k 3
+	guest_reads p.qcow2 64k 64k 1
+	ctl "reset p.qcow2"
+}
+
+# A protect that is refused changes nothing for the disk that had the file.
+refused_protect() {
+	make_image r.qcow2 qcow2 8M 1
+	ctl "protect r.qcow2"
+	mv "$IMAGES/r.qcow2" "$IMAGES/r2.qcow2"
+	exec {writer}<>"$IMAGES/r2.qcow2"
+	ctl_fails EBUSY "protect r2.qcow2" "open for writing"
+	exec {writer}>&-
+	mv "$IMAGES/r2.qcow2" "$IMAGES/r.qcow2"
+	guest_write r.qcow2 0 64k 2
+	ctl "commit r.qcow2"
+}
+
 # The number of a removed image is given to the next file, which nobody has protected.
 number_given_again() {
 	local inode
@@ -168,6 +198,8 @@ promise "an image that comes back from another disk is noticed, and the other di
 promise "an image that was moved and is needed is nobody else's" moved_with_layers
 promise "two images that are swapped are swapped" swapped
 promise "two images that are swapped are not, where layers stand on one" swapped_with_layers
+promise "... and neither is given up where both are needed" both_needed
+promise "a protect of a moved image that is refused leaves the other disk as it was" refused_protect
 promise "a new file with the inode number of a removed image belongs to nobody" number_given_again
 promise "a restored backup is bound again, with what stands on it" restored
 promise "the record of an older build gets an identity at its first start" old_record
