@@ -183,3 +183,22 @@ int command_append(char **line, const char *key, const char *value)
 	*p = '\0';
 	return 0;
 }
+
+const char *quote_name(const char *name, struct sentence *buffer)
+{
+	char *p = buffer->text, *end = buffer->text + sizeof(buffer->text) - 3; /* an escape, the quote, NUL */
+
+	if (*name && !strpbrk(name, " \"\\'=$`;&|<>()*?[]{}#~!"))
+		return name;
+	*p++ = '"';
+	for (const char *n = name; *n; n++) {
+		if (p >= end)
+			return name;
+		if (*n == '"' || *n == '\\')
+			*p++ = '\\';
+		*p++ = *n;
+	}
+	*p++ = '"';
+	*p = '\0';
+	return buffer->text;
+}

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "command.h"
 #include "layer.h"
 #include "lock.h"
 #include "probe.h"
@@ -51,7 +52,7 @@ static struct stake find_stake(const struct disk *disk)
 	return stake;
 }
 
-/* What becomes of the file when the disk is given up. */
+/* What becomes of the file when the disk is given up. The image's name is quoted. */
 static void say_what_then(const struct probe_look *look, const char *image, struct sentence *ret_what)
 {
 	enum image_format format;
@@ -71,18 +72,19 @@ static int refuse(const struct disk *disk, const struct probe_look *look, bool s
 {
 	const char *recorded = format_name(disk->root->record.format);
 	const struct stake stake = find_stake(disk);
-	struct sentence clone = { "" }, same = { "" }, then;
+	struct sentence clone = { "" }, same = { "" }, then, quoted;
+	const char *image = quote_name(stake.image, &quoted);
 
 	if (stake.clone[0])
 		report(&clone, 0, "remove its clones ('%s') with rm, then ", stake.clone);
 	if (disk->root->record.format == FORMAT_RAW && same_size)
-		report(&same, 0, "'set %s image=unchanged' if its guest wrote that; else ", stake.image);
-	say_what_then(look, stake.image, &then);
+		report(&same, 0, "'set %s image=unchanged' if its guest wrote that; else ", image);
+	say_what_then(look, image, &then);
 	return report(
 		error, -EBUSY,
 		"disk '%s': its image was changed outside revertfs and now looks like %s, but the disk is %s; nothing was done with it: "
 		"%sput the %s image back, or %s'unprotect %s%s' %s",
-		disk->name, look->like, recorded, same.text, look->is_disk ? "old" : "right", clone.text, stake.image,
+		disk->name, look->like, recorded, same.text, look->is_disk ? "old" : "right", clone.text, image,
 		stake.force ? " force=yes" : "", then.text);
 }
 

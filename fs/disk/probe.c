@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "beneath.h"
+#include "command.h"
 #include "image_stamp.h"
 #include "magic.h"
 #include "qcow2_writable.h"
@@ -56,6 +57,7 @@ static int find_format(int fd, const char *name, const char *given, enum image_f
 		       struct sentence *error)
 {
 	struct probe_look look = { .like = given, .is_disk = true };
+	struct sentence quoted;
 	int r;
 
 	if (given && format_parse(given, ret_format) < 0)
@@ -67,7 +69,7 @@ static int find_format(int fd, const char *name, const char *given, enum image_f
 		return report(
 			error, -EINVAL,
 			"image '%s' looks like %s (was its download cut off?); put the right file in its place, or 'protect %s format=raw' if it is a disk",
-			name, look.like, name);
+			name, look.like, quote_name(name, &quoted));
 	if (format_parse(look.like, ret_format) < 0)
 		return report(
 			error, -EINVAL,

@@ -29,6 +29,7 @@
 
 #include "io.h"
 #include "claim.h"
+#include "command.h"
 #include "layer.h"
 #include "lock.h"
 #include "log.h"
@@ -351,12 +352,14 @@ int disk_check_idle(struct disk *disk, struct sentence *error)
 
 int disk_check_not_held(const struct disk *disk, struct sentence *error)
 {
+	struct sentence quoted;
+
 	if (!disk->hold)
 		return 0;
 	return report(
 		error, -EBUSY,
 		"disk '%s' is held for the saved domain '%s'; restore that, or give its saved state up with 'reset %s force=yes'",
-		disk->name, disk->record.hold_domain, disk->name);
+		disk->name, disk->record.hold_domain, quote_name(disk->name, &quoted));
 }
 
 /* --- state and record ------------------------------------------------------------------------- */

@@ -4,25 +4,28 @@
  */
 #include "trouble.h"
 
+#include "command.h"
 #include "layer.h"
 #include "lock.h"
 
 bool trouble_of_image_locked(const struct layer *root, struct sentence *ret_what)
 {
-	const char *images = root->disks->options->images, *image = root->record.image;
+	const char *image = root->record.image;
+	struct sentence path, quoted_path, quoted;
 
+	report(&path, 0, "%s/%s", root->disks->options->images, image);
 	switch (root->record.trouble) {
 	case TROUBLE_CORRUPT:
 		report(ret_what, 0,
 		       "image '%s' is marked corrupt: QEMU does not open it for writing, and nothing is folded into it; "
-		       "mend it ('qemu-img check -r all %s/%s'), then 'set %s image=unchanged'",
-		       image, images, image, image);
+		       "mend it ('qemu-img check -r all %s'), then 'set %s image=unchanged'",
+		       image, quote_name(path.text, &quoted_path), quote_name(image, &quoted));
 		return true;
 	case TROUBLE_BITMAP:
 		report(ret_what, 0,
 		       "image '%s' has a bitmap in use: a QEMU writes to it, or died with it; nothing is folded into it; "
-		       "remove the bitmap ('qemu-img info' names it, 'qemu-img bitmap --remove %s/%s BITMAP'), then 'set %s image=unchanged'",
-		       image, images, image, image);
+		       "remove the bitmap ('qemu-img info' names it, 'qemu-img bitmap --remove %s BITMAP'), then 'set %s image=unchanged'",
+		       image, quote_name(path.text, &quoted_path), quote_name(image, &quoted));
 		return true;
 	case TROUBLE_NONE:
 		break;

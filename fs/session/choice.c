@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "aside.h"
+#include "command.h"
 #include "domain_file.h"
 #include "foldable.h"
 #include "image.h"
@@ -38,6 +39,7 @@ const char *choice_start_name(enum start_kind start)
 static int check_owner(const struct disk *disk, const char *uuid, struct sentence *error)
 {
 	struct disks *disks = disk->disks;
+	struct sentence quoted;
 	int r = 0;
 
 	pthread_mutex_lock(&disks->lock);
@@ -48,7 +50,7 @@ static int check_owner(const struct disk *disk, const char *uuid, struct sentenc
 		r = report(
 			error, -EBUSY,
 			"disk '%s' is held for the saved domain '%s'; restore that, or give its saved state up with 'reset %s force=yes'",
-			disk->name, disk->record.hold_domain, disk->name);
+			disk->name, disk->record.hold_domain, quote_name(disk->name, &quoted));
 	pthread_mutex_unlock(&disks->lock);
 	return r;
 }

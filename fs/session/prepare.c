@@ -20,6 +20,7 @@
 #include "aside.h"
 #include "choice.h"
 #include "clone.h"
+#include "command.h"
 #include "decision.h"
 #include "gc.h"
 #include "domain_file.h"
@@ -214,6 +215,7 @@ static bool is_aside(const struct layer *hold, const struct disk *disk)
 static int name_hold_aside(struct disk *disk, struct sentence *error)
 {
 	char snapshot[SNAPSHOT_NAME_MAX + 1];
+	struct sentence quoted;
 	int r;
 
 	disk_unused_snapshot_name(disk, ASIDE_SAVED, snapshot);
@@ -222,7 +224,8 @@ static int name_hold_aside(struct disk *disk, struct sentence *error)
 		return report(error, r,
 			      "disk '%s': what the saved state of domain '%s' needs cannot be kept as '%s': %s; "
 			      "restore that, or give it up with 'reset %s force=yes'",
-			      disk->name, disk->record.hold_domain, snapshot, error_text(r), disk->name);
+			      disk->name, disk->record.hold_domain, snapshot, error_text(r),
+			      quote_name(disk->name, &quoted));
 	log_info("disk '%s': domain '%s' was started afresh; what its saved state needs was sealed aside as '%s'",
 		 disk->name, disk->record.hold_domain, snapshot);
 	return 0;

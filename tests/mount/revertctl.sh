@@ -77,6 +77,18 @@ settings_are_options() {
 }
 promise "what its sentences offer in the words of the control file can be typed" settings_are_options
 
+names_are_quoted() {
+	local offered
+	yes '<p>404</p>' | head -c 1M >"$IMAGES/a page.img" || :
+	exits 1 revertctl protect 'a page.img'
+	offered=$(grep -o "'protect .*format=raw'" "$WORK/refusal") || { cat "$WORK/refusal" >&2; return 1; }
+	same "$offered" "'protect \"a page.img\" format=raw'"
+	ctl 'protect "a page.img" format=raw'
+	ctl 'unprotect "a page.img"'
+	rm "$IMAGES/a page.img"
+}
+promise "a name with a blank is in quotes in a command that is offered" names_are_quoted
+
 refusals() {
 	exits 1 revertctl protect no-such-image
 	says "no-such-image"

@@ -12,6 +12,7 @@
 
 #include "aside.h"
 #include "ask.h"
+#include "command.h"
 #include "doctor.h"
 #include "status_json.h"
 
@@ -119,10 +120,12 @@ static void check_layer(struct doctor *doctor, const char *disk, struct json_obj
 	size_text(number_of(layer, "bytes"), size);
 	for (size_t i = 0; (name = element_of(layer, "names", i)); i++) {
 		const char *point = json_object_get_string(name);
+		struct sentence quoted_disk, quoted_point;
+		const char *d = quote_name(disk, &quoted_disk), *p = quote_name(point, &quoted_point);
 		CLEANUP(freep)
 		char *fix = format_text(
-			"'revertctl revert %s %s' to have it back, 'revertctl delete %s %s' to be rid of it", disk,
-			point, disk, point);
+			"'revertctl revert %s %s' to have it back, 'revertctl delete %s %s' to be rid of it", d, p, d,
+			p);
 
 		if (aside_is_name(point))
 			doctor_note(doctor, days > OLD_DAYS ? LEVEL_WARNING : LEVEL_NOTE, fix,

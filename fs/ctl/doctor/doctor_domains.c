@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "ask.h"
+#include "command.h"
 #include "doctor.h"
 #include "domain_xml.h"
 #include "host.h"
@@ -133,8 +134,10 @@ static void check_disk(struct doctor *doctor, const char *domain, const struct c
 {
 	const struct mount *mount = mounts_of_path(doctor->mount_table, disk->path);
 	const struct mount *images = mount ? NULL : mounts_of_image(doctor->mount_table, disk->path);
+	struct sentence quoted;
 	CLEANUP(freep)
-	char *adopt = format_text("'revertctl adopt %s --target %s', while it is off", domain, disk->target);
+	char *adopt = format_text("'revertctl adopt %s --target %s', while it is off", quote_name(domain, &quoted),
+				  disk->target);
 
 	if (images && doctor_is_served(doctor, images, name_beneath(disk->path, images->images)))
 		doctor_note(

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "ask.h"
+#include "command.h"
 #include "config_text.h"
 #include "conversion.h"
 #include "domain_xml.h"
@@ -393,6 +394,7 @@ static const struct transaction_step transaction[] = {
 static int run_adopt(const struct context *context, const struct arguments *arguments, struct sentence *error)
 {
 	CLEANUP(conversion_clear) struct conversion conversion = { 0 };
+	struct sentence quoted;
 	int r = check(&conversion, context, arguments, error);
 
 	if (r < 0)
@@ -405,7 +407,7 @@ static int run_adopt(const struct context *context, const struct arguments *argu
 	conversion_print(context, &conversion, "adopted");
 	if (!context->json)
 		printf("Its disks revert whenever it ends. 'revertctl commit-once %s' keeps what one session writes.\n",
-		       conversion.defined.domain->name);
+		       quote_name(conversion.defined.domain->name, &quoted));
 	return 0;
 }
 

@@ -81,6 +81,7 @@ static size_t list_points(struct json_object *status, char *out, size_t size)
 static int check_status(const struct conversion_disk *disk, struct json_object *status, struct sentence *error)
 {
 	struct json_object *session = object_of(status, "session"), *hold = object_of(status, "hold");
+	struct sentence quoted;
 	char points[256];
 
 	if (flag_of(session, "active"))
@@ -90,7 +91,7 @@ static int check_status(const struct conversion_disk *disk, struct json_object *
 		return report(error, -EBUSY,
 			      "disk '%s' is held for the saved domain '%s': restore it, or give its state up with "
 			      "'revertctl reset %s --force'",
-			      disk->name, string_of(hold, "domain", "?"), disk->name);
+			      disk->name, string_of(hold, "domain", "?"), quote_name(disk->name, &quoted));
 	if (string_of(status, "template", NULL))
 		return report(error, -EINVAL,
 			      "disk '%s' is a clone of '%s' and has no image of its own: make one with "

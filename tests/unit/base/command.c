@@ -254,3 +254,25 @@ TEST(what_cannot_stand_in_a_line_is_not_appended)
 	check(!line);
 	parse("");
 }
+
+TEST(a_name_is_quoted_where_it_has_to_be)
+{
+	static const char *const plain[] = { "h.qcow2", "dir/vm-1_a.img", "\xc3\xa4" };
+	static const char *const quoted[] = { "a b", "a=b", "\"", "\\", "it's", "", "a;b" };
+	struct sentence buffer;
+	char longest[sizeof(buffer.text)] = " ";
+
+	for (size_t i = 0; i < ARRAY_SIZE(plain); i++)
+		check(quote_name(plain[i], &buffer) == plain[i]);
+	check_str(quote_name("a \"b\\", &buffer), "\"a \\\"b\\\\\"");
+	for (size_t i = 0; i < ARRAY_SIZE(quoted); i++) {
+		char line[64];
+
+		snprintf(line, sizeof(line), "reset %s force=yes", quote_name(quoted[i], &buffer));
+		check_int(parse(line), 0);
+		check_word(0, NULL, quoted[i]);
+	}
+	memset(longest + 1, '"', sizeof(longest) - 2);
+	check(quote_name(longest, &buffer) == longest);
+	parse("");
+}
