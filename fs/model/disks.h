@@ -31,10 +31,11 @@ void disk_put(struct disk *disk); /* NULL is fine */
 const char *disk_name(const struct disk *disk);
 
 /*
- * Whether layers of another state directory stand on the file (image_mark.h): who wrote it would
- * make them worthless. The first of them is told to the log. Asks its filesystem.
+ * Whether a file that is no disk may be written. -EROFS where layers of another state directory
+ * stand on it (image_mark.h), which would be worthless then; another negative errno where that
+ * cannot be told. The first of them is told to the log. Asks its filesystem.
  */
-bool disks_file_is_anothers(struct disks *disks, int fd);
+int disks_check_plain_write(struct disks *disks, int fd);
 
 /*
  * Where a change of a name in the tree, or of what a real file's attributes say, is claimed

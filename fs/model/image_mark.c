@@ -144,13 +144,27 @@ static int look_at(struct layer *root, int flags, struct look *look)
 	return r < 0 && r != -EBADMSG ? r : 0;
 }
 
+/* There is no file, as whoever goes on will say, or no mark can be made of it. */
+static bool has_none(const struct look *look, int error)
+{
+	if (look->fd < 0)
+		return error == -ENOENT || error == -ENOTDIR || error == -ELOOP || error == -EXDEV;
+	return error == -EOPNOTSUPP;
+}
+
 int image_mark_check(struct layer *root, const char *disk, struct sentence *error)
 {
 	CLEANUP(close_look) struct look look = { .fd = -1 };
 	const char *image = root->record.image, *name = disk ? disk : image;
 	const char *verb = disk ? "set" : "protect", *setting = disk ? "image=mine" : "force=yes";
+	int r = look_at(root, O_PATH, &look);
 
-	if (look_at(root, O_PATH, &look) < 0 || look.whose == NOBODYS || look.whose == OURS)
+	if (r < 0 && !has_none(&look, r))
+		return report(
+			error, -EIO,
+			"image '%s': its mark, which says whether it has commits in another state directory, cannot be read, so nothing was done: %s; see to the filesystem of the images, then give the command again",
+			image, error_text(r));
+	if (r < 0 || look.whose == NOBODYS || look.whose == OURS)
 		return 0;
 	if (look.whose == UNREADABLE)
 		return report(
@@ -168,33 +182,62 @@ int image_mark_check(struct layer *root, const char *disk, struct sentence *erro
 static bool may_be_marked(const struct disks *disks, int fd)
 {
 	CLEANUP(close_fdp) int directory = -1;
+	ssize_t n = file_get_xattr(fd, MARK_XATTR, NULL, 0);
 
-	if (file_get_xattr(fd, MARK_XATTR, NULL, 0) >= 0)
+	if (n != -ENODATA && n != -EOPNOTSUPP && n != -EPERM && n != -EACCES)
 		return true;
 	directory = private_directory(disks->images_fd, false);
-	return directory >= 0;
+	return directory != -ENOENT && directory != -EPERM;
 }
 
-bool disks_file_is_anothers(struct disks *disks, int fd)
+/* Of a file that is no disk here: 1, 0 or an error, as mark_read(). */
+static int read_plain(struct disks *disks, int fd, struct mark *ret_mark)
 {
 	char identity[IDENTITY_SIZE], file[MARK_FILE_SIZE];
-	bool copied, tell = false;
-	struct mark mark;
+	bool copied;
+	int r;
 
-	if (!may_be_marked(disks, fd) || file_identity(fd, identity, sizeof(identity)) < 0 || !identity[0])
-		return false;
+	if (!may_be_marked(disks, fd))
+		return 0;
+	r = file_identity(fd, identity, sizeof(identity));
+	if (r < 0 || !identity[0])
+		return r == -EOPNOTSUPP ? 0 : r;
 	mark_name_file(identity, file);
-	if (mark_read(disks->images_fd, fd, file, &mark, &copied) != 1 || is_own_id(disks, mark.state))
-		return false;
-	LOCKED (&disks->lock) {
-		tell = !disks->anothers_told;
-		disks->anothers_told = true;
-	}
-	if (tell)
+	r = mark_read(disks->images_fd, fd, file, ret_mark, &copied);
+	return r == 1 && is_own_id(disks, ret_mark->state) ? 0 : r;
+}
+
+static void tell_unwritable(int r, const struct mark *mark)
+{
+	if (r == 1)
 		log_warning(
 			"an image that is no disk here cannot be written in the mount, nor can others like it: it has commits in another state directory, '%.200s' of host '%s' (id %s); 'protect NAME' says more",
-			mark.path, mark.host, mark.state);
-	return true;
+			mark->path, mark->host, mark->state);
+	else if (r == -EBADMSG)
+		log_warning(
+			"an image that is no disk here cannot be written in the mount, nor can others like it: it has a mark of revertfs that this version cannot read; 'protect NAME' says more");
+	else
+		log_error(
+			"a file that is no disk here cannot be written in the mount, nor can others like it: whether it is an image with commits in another state directory cannot be read: %s; see to the filesystem of the images",
+			error_text(r));
+}
+
+int disks_check_plain_write(struct disks *disks, int fd)
+{
+	struct mark mark;
+	int r = read_plain(disks, fd, &mark);
+	bool anothers = r == 1 || r == -EBADMSG, *told = anothers ? &disks->anothers_told : &disks->unread_told;
+	bool tell = false;
+
+	if (r == 0)
+		return 0;
+	LOCKED (&disks->lock) {
+		tell = !*told;
+		*told = true;
+	}
+	if (tell)
+		tell_unwritable(r, &mark);
+	return anothers ? -EROFS : r;
 }
 
 /* --- changing --------------------------------------------------------------------------------- */

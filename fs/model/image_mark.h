@@ -15,8 +15,8 @@
 /*
  * Whether layers of another state directory stand on the image of a root, which need not be in the
  * tree: -EBUSY with a sentence that ends in the command that gives them up, for the disk of that
- * name, or for an image that is none yet (NULL). 0 too where it cannot be told, as of an image that
- * is not there. Syncs nothing.
+ * name, or for an image that is none yet (NULL). -EIO with a sentence where
+ * that cannot be read; 0 of an image that is not there. Syncs nothing.
  */
 int image_mark_check(struct layer *root, const char *disk, struct sentence *error);
 

@@ -170,7 +170,8 @@ struct disks {
 	char boot[BOOT_ID_SIZE];
 	char id[LAYER_ID_SIZE]; /* of the state directory, for marks; "" until one was needed. Changed with `records`, too */
 	bool marks_settled;    /* image_marks_settle() has begun */
-	bool anothers_told;    /* disks_file_is_anothers() has found one */
+	bool anothers_told;    /* disks_check_plain_write() has refused one that is another's */
+	bool unread_told;      /* ... and one whose mark could not be read */
 	bool first_of_boot;    /* of this start: scratches were never synced and may be torn */
 	struct layer *loading; /* at start: layers whose parents have not been loaded yet */
 	struct reach *reach;   /* ... and by which images are looked for */

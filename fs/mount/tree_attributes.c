@@ -127,10 +127,11 @@ static int change_file(struct tree *tree, const struct node *node, const struct 
 		r = name_claim_take(disks_names(tree->disks), &claim);
 	if (r != 0)
 		return r;
-	if (tree_is_protected(tree, node) ||
-	    (change->what & CHANGE_SIZE && disks_file_is_anothers(tree->disks, node->fd)))
+	if (tree_is_protected(tree, node))
 		r = -EROFS;
-	else
+	else if (change->what & CHANGE_SIZE)
+		r = disks_check_plain_write(tree->disks, node->fd);
+	if (r == 0)
 		r = file_change(node->fd, change);
 	name_claim_release(&claim);
 	return r;

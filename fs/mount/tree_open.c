@@ -41,8 +41,8 @@ static int open_file(struct tree *tree, struct node *node, int flags, struct han
 
 	if (r == 0)
 		r = check_protection(tree, node, handle->writer);
-	if (r == 0 && (handle->writer || flags & O_TRUNC) && disks_file_is_anothers(tree->disks, node->fd))
-		r = -EROFS;
+	if (r == 0 && (handle->writer || flags & O_TRUNC))
+		r = disks_check_plain_write(tree->disks, node->fd);
 	if (r != 0)
 		return r;
 	handle->fd = file_open(node->fd, flags);

@@ -98,9 +98,22 @@ without_xattrs() {
 	refuses setfattr -n trusted.revertfs -v x "$IMAGES/e.img"
 	commits
 	refused_elsewhere -o images-are-mine=yes -o protect='*'
+	unreadable
 	gone
 }
-promise "where the filesystem has no xattrs, a file beside the images is the mark" without_xattrs
+
+# Where the mark cannot be read, nobody is known not to need the image.
+unreadable() {
+	touch "$WORK/shared.control/unread"
+	guest_write d.img 0 64k 2
+	ctl_fails EIO 'commit d.img' "image 'd.img': its mark" 'cannot be read, so nothing was done'
+	other_state -o images-are-mine=yes
+	ctl_fails EIO 'protect d.img' 'see to the filesystem of the images'
+	rm "$WORK/shared.control/unread"
+	first_state -o images-are-mine=yes
+	ctl 'commit d.img'
+}
+promise "where the filesystem has no xattrs, a file beside the images is the mark, and nothing is done where it cannot be read" without_xattrs
 
 # ---- one image
 

@@ -8,6 +8,7 @@
  *   away	flock(2) fails with EIO
  *   nolocks	flock(2) fails with ENOLCK
  *   once	flock(2) by a descriptor that has the lock fails with EACCES, as on SMB
+ *   unread	no mark of an image can be read: EIO
  *
  * The options are libfuse's.
  */
@@ -47,6 +48,11 @@ static int result(long r)
 static int fd_of(const struct fuse_file_info *info)
 {
 	return (int)info->fh;
+}
+
+static bool is_told(const char *name)
+{
+	return faccessat(served.control, name, F_OK, 0) == 0;
 }
 
 static int look(const char *path, struct stat *stat, struct fuse_file_info *info)
@@ -100,7 +106,8 @@ static int close_file(const char *path, struct fuse_file_info *info)
 
 static int read_file(const char *path, char *buffer, size_t length, off_t offset, struct fuse_file_info *info)
 {
-	(void)path;
+	if (strstr(path, "/mark-") && is_told("unread"))
+		return -EIO;
 	return result(pread(fd_of(info), buffer, length, offset));
 }
 
@@ -189,11 +196,6 @@ static int look_at_filesystem(const char *path, struct statvfs *statvfs)
 {
 	(void)path;
 	return result(fstatvfs(served.directory, statvfs));
-}
-
-static bool is_told(const char *name)
-{
-	return faccessat(served.control, name, F_OK, 0) == 0;
 }
 
 static int lock_file(const char *path, struct fuse_file_info *info, int operation)
