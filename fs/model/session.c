@@ -11,12 +11,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "domain_file.h"
 #include "io.h"
 #include "layer.h"
 #include "lock.h"
 #include "log.h"
 #include "state_directory.h"
+#include "table.h"
 
 #define FIRST_WRITER_MS 60000 /* a domain whose QEMU has not opened the disk by then has failed to start */
 #define WRITERS_GONE_MS 10000 /* libvirt's labelling opens and closes a disk before QEMU opens it */
@@ -92,7 +95,58 @@ int session_sync(struct disk *disk)
 	return r == 0 ? io_sync_directory(disk->directory) : r;
 }
 
+bool session_may_have_run(const struct disk *disk)
+{
+	bool may_have_run = false;
+
+	LOCKED (&disk->disks->lock)
+		may_have_run = disk->session && (!disk->session_adopted || disk->session_had_writer);
+	return may_have_run;
+}
+
+/*
+ * The version of the domain's file that an ended session uses up, of which no release came: the
+ * present one, or the last that is known.
+ */
+static void used_up_version(const struct session_record *session, char version[TOKEN_SIZE])
+{
+	if (!session->is_watched || domain_file_look(session->domain, version) < 0)
+		snprintf(version, TOKEN_SIZE, "%s", session->config);
+}
+
+/* Not of a disk that has just been given up. */
+static bool has_record(const struct disk *disk)
+{
+	return faccessat(disk->directory, DISK_RECORD, F_OK, 0) == 0;
+}
+
+static void use_up_flag(struct disk *disk)
+{
+	struct disk_record after = disk->record;
+	char version[TOKEN_SIZE];
+	int r;
+
+	if (!session_may_have_run(disk) || !has_record(disk))
+		return;
+	used_up_version(disk->session, version);
+	if (!version[0] || domain_file_is_same(version, after.consumed))
+		return;
+	snprintf(after.consumed, sizeof(after.consumed), "%s", version);
+	r = disk_save(disk, &after);
+	if (r < 0)
+		log_error(
+			"disk '%s': that one-shot-commit of domain '%s' was for the session that has ended cannot be recorded: %s; its next session may be committed",
+			disk->name, disk->session->domain, error_text(r));
+}
+
 void session_end(struct disk *disk)
+{
+	/* First: what a kill leaves of the session's record says the same. */
+	use_up_flag(disk);
+	session_forget(disk);
+}
+
+void session_forget(struct disk *disk)
 {
 	struct session_record *session = NULL;
 

@@ -40,7 +40,19 @@ int session_save(struct disk *disk);
  */
 int session_sync(struct disk *disk);
 
+/*
+ * Whether the disk has a session that may have run by now: a start that failed and said nothing is
+ * none, but of one whose mount ended with its daemon that is not known.
+ */
+bool session_may_have_run(const struct disk *disk);
+
 /* Forget the session, in memory and on disk (not synced). The caller has claimed the disk. */
+void session_forget(struct disk *disk);
+
+/*
+ * The same for a session, if there is one, that a command ends, no release: what the domain's file
+ * says was meant for it, so the version is used up, durably, as by a crash of the host.
+ */
 void session_end(struct disk *disk);
 
 #endif

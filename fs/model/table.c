@@ -35,7 +35,6 @@
 #include "log.h"
 #include "session.h"
 
-#define DISK_RECORD "disk.json"
 #define SCRATCH_NAME "scratch.qcow2"
 
 /* allowed[from][to] */

@@ -10,6 +10,8 @@
 
 #include "model.h"
 
+#define DISK_RECORD "disk.json" /* in the disk's directory */
+
 /*
  * A disk in memory, claimed by the caller and not yet in the table; its directory in the state
  * directory is made. NULL with a sentence and a negative errno in *ret_error.

@@ -184,8 +184,8 @@ static void choose_leftover(struct participant *participant, const struct sessio
 
 /*
  * Whether an earlier session has used up what the domain's file says: its commit was done; or it
- * ended in a crash, of which no release came. What had been written by then is a leftover, and must
- * not have the next session committed, which nobody asked for.
+ * ended in a crash, of which no release came. What had been written by then, if anything, is a
+ * leftover, and the flag must not have the next session committed, which nobody asked for.
  */
 static bool is_used_up(const struct participant *participant, const struct session_request *request)
 {
@@ -195,7 +195,7 @@ static bool is_used_up(const struct participant *participant, const struct sessi
 	if (domain_file_is_same(request->config, record->consumed))
 		return true;
 	if (participant->leftover == LEFT_NOTHING)
-		return false;
+		return participant->start == START_FRESH && had_session(disk, request) && session_may_have_run(disk);
 	/*
 	 * Which version the file had when the host crashed is not known: it may have been this
 	 * one.

@@ -413,7 +413,7 @@ static int act_on_participants(struct disks *disks, struct participants *partici
 		warn(&participants->list[i]);
 	for (size_t i = 0; i < participants->count && r < 0; i++)
 		if (participants->list[i].has_session)
-			session_end(participants->list[i].disk);
+			session_forget(participants->list[i].disk);
 	return r;
 }
 

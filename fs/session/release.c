@@ -396,7 +396,7 @@ static int end_participant(struct participant *participant, const struct session
 	else
 		log_info("disk '%s': domain '%s' ended (%s): %s", disk->name, request->domain,
 			 end_reason_name(request->reason), outcome_names[participant->outcome]);
-	session_end(disk);
+	session_forget(disk);
 	log_debug("disk", "release '%s': session ended", disk->name);
 	participant_add_result(participant, target, outcome_names[participant->outcome], result);
 	return r;

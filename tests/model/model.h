@@ -225,6 +225,7 @@ void start_model(struct disk *disk);
 void do_write(struct disk *disk);
 void do_protect(struct disk *disk);
 void do_unprotect(struct disk *disk);
+void end_by_command(struct disk *disk); /* its session, if there is one */
 void do_reset(struct disk *disk);
 void do_commit(struct disk *disk);
 void do_commit_at_release(struct disk *disk);

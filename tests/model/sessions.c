@@ -64,7 +64,8 @@ static bool is_consumed(const struct plan *plan, int domain, int config)
 	if (config && plan->disk->consumed == config)
 		return true;
 	if (!has_leftover(plan))
-		return false;
+		return plan->start == START_FRESH && had_session(plan, domain, config) &&
+		       (!plan->disk->session.adopted || plan->disk->session.had_writer);
 	return had_session(plan, domain, config) ||
 	       (plan->disk->fate == FATE_UNSYNCED && !plan->disk->consumed && plan->disk->fate_domain == domain);
 }

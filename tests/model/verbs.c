@@ -132,6 +132,16 @@ void catch_up(struct disk *disk)
 		strcpy(disk->head, disk->origin->head);
 }
 
+/* What the domain's file said was for the session that no release has ended. */
+void end_by_command(struct disk *disk)
+{
+	struct session *session = &disk->session;
+
+	if (session->present && session->config && (!session->adopted || session->had_writer))
+		disk->consumed = session->config;
+	session->present = false;
+}
+
 void do_reset(struct disk *disk)
 {
 	bool force = one_in(3);
@@ -146,7 +156,7 @@ void do_reset(struct disk *disk)
 		return;
 	disk->fate = FATE_DISCARD;
 	disk->hold[0] = '\0';
-	disk->session.present = false;
+	end_by_command(disk);
 	catch_up(disk);
 	fresh_scratch(disk);
 }
@@ -182,7 +192,7 @@ void do_commit(struct disk *disk)
 	}
 	sealed_as_head(disk, member(answer, "layer"));
 	disk->fate = FATE_DISCARD;
-	disk->session.present = false;
+	end_by_command(disk);
 }
 
 void do_commit_at_release(struct disk *disk)
@@ -210,7 +220,8 @@ static void moved_to(struct disk *disk, const char *to, bool discard)
 		name_layer(disk, kept, disk->head);
 	snprintf(disk->head, sizeof(disk->head), "%s", to);
 	disk->fate = FATE_DISCARD;
-	disk->session.present = disk->follow = false;
+	disk->follow = false;
+	end_by_command(disk);
 	fresh_scratch(disk);
 }
 
@@ -258,7 +269,7 @@ void do_snapshot(struct disk *disk)
 		return;
 	sealed_as_head(disk, member(answer, "layer"));
 	disk->fate = FATE_DISCARD;
-	disk->session.present = false;
+	end_by_command(disk);
 }
 
 bool may_be_torn(const struct disk *disk)

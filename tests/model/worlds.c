@@ -90,7 +90,7 @@ static void clear(struct disk *disk)
 	expect(&must_work, command("reset %s force=yes", disk->name));
 	disk->fate = FATE_DISCARD;
 	disk->hold[0] = '\0';
-	disk->session.present = false;
+	end_by_command(disk);
 	catch_up(disk);
 	fresh_scratch(disk);
 	observe();

@@ -395,3 +395,45 @@ its_end_was_lost() {
 	same "$(status_of d.img .armed)" true
 }
 promise "a session whose end nobody told: as after a crash of the host" its_end_was_lost
+
+# killed COMMAND...: the session is armed, all is killed, and the administrator tidies up.
+killed() {
+	anew
+	prepare
+	[[ $1 == nothing ]] || guest 2
+	commit_once
+	kill_daemon
+	start_daemon
+	[[ $1 == nothing ]] || ctl "$*"
+	prepare
+	same "$(jq -r '.disks[0].consumed' "$WORK/answer")" true
+	same "$(status_of d.img .armed)" false
+	guest 3
+	release shutdown reset
+	json true
+	prepare
+	same "$(status_of d.img .armed)" true
+	guest 4
+	release shutdown committed
+	reads 4
+}
+promise "... and after a reset" killed reset d.img
+promise "... and after a commit by hand" killed commit d.img
+promise "... and after a snapshot" killed snapshot d.img mine
+promise "... and where it had written nothing" killed nothing
+
+noticed_then_reset() {
+	anew
+	prepare
+	guest 2
+	json true
+	[[ $1 != noticed ]] || wait_until 10 kept edited
+	kill_daemon
+	start_daemon
+	ctl 'reset d.img'
+	prepare
+	same "$(jq -r '.disks[0].consumed' "$WORK/answer")" true
+	same "$(status_of d.img .armed)" false
+}
+promise "... and after an edit and a reset" noticed_then_reset noticed
+promise "... and where nobody has noticed the edit" noticed_then_reset unnoticed
