@@ -50,6 +50,17 @@ static int record_reset(struct disk *disk, struct layer **ret_dropped, struct se
 	return 0;
 }
 
+/* Of what was to be kept, or was, for a saved guest. */
+static void say_thrown_away(const struct disk *disk)
+{
+	if (disk->hold)
+		log_warning("disk '%s': what the saved domain '%s' needs of it is given up", disk->name,
+			    disk->record.hold_domain);
+	if (disk->scratch && disk->record.fate != FATE_DISCARD && scratch_is_dirty(disk->scratch))
+		log_warning("disk '%s': what its scratch was to keep (%s) is thrown away: %llu bytes", disk->name,
+			    fate_name(disk->record.fate), (unsigned long long)scratch_allocated(disk->scratch));
+}
+
 static int reset_scratch(struct disk *disk, struct sentence *error)
 {
 	int r = scratch_replace(disk, disk->head, error);
@@ -73,8 +84,10 @@ static int reset_claimed(struct disk *disk, bool force, struct sentence *error)
 		r = disk_check_not_held(disk, error);
 	if (r == 0 && !hold_first)
 		r = image_check(disk, false, error);
-	if (r == 0)
-		r = record_reset(disk, &dropped, error);
+	if (r < 0)
+		return r;
+	say_thrown_away(disk);
+	r = record_reset(disk, &dropped, error);
 	if (r < 0)
 		return r;
 	if (disk->session)

@@ -233,6 +233,7 @@ scratches_refuse() {
 	refused_with "reset s.qcow2" "the scratch of the disk '1-s.qcow2'" "reset 1-s.qcow2"
 	refused_with "commit 1-s.qcow2" "changes in the scratch" "reset [^']*"
 	way_out
+	grep -E "disk '1-s.qcow2': what its scratch was to keep \(.*\) is thrown away: [0-9]+ bytes" "$WORK"/daemon*.log
 	guest_reads 1-s.qcow2 0 1M 3
 	guest_reads s.qcow2 0 1M 3
 	guest_write 1-s.qcow2 0 64k 4
