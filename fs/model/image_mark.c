@@ -419,6 +419,15 @@ int image_mark_take(struct layer *root)
 
 /* --- at start --------------------------------------------------------------------------------- */
 
+/* For the status and the doctor, until a command that succeeds; what a disk says already stays. */
+static void tell_disks(const struct layer *root, const struct sentence *why)
+{
+	LOCKED (&root->disks->lock)
+		for (struct disk *disk = root->disks->first; disk; disk = disk->next_disk)
+			if (disk->root == root && !disk->last_error.text[0])
+				disk->last_error = *why;
+}
+
 static void settle(struct layer *root)
 {
 	struct sentence why;
@@ -433,8 +442,10 @@ static void settle(struct layer *root)
 	if (r < 0)
 		log_warning("image '%s' cannot be marked as having commits of this state directory: %s",
 			    root->record.image, error_text(r));
-	if (image_mark_check(root, root->record.image, &why) < 0)
+	if (image_mark_check(root, root->record.image, &why) < 0) {
 		log_error("%s", why.text);
+		tell_disks(root, &why);
+	}
 }
 
 /* Of each root a reference, up to NULL; NULL where memory runs out. */

@@ -161,7 +161,15 @@ refused_elsewhere() {
 }
 
 # The other state's disk a.img has a layer; this one's has none.
+says_another() {
+	[[ $(status_of a.img .last_error) == *"are in another state directory, '$STATE'"* ]]
+}
+
 a_disk_of_both() {
+	# Before any command.
+	wait_until 5 says_another
+	"$REVERTCTL" --mount="$MNT" doctor >"$WORK/doctor" 2>&1 || :
+	grep -F "image 'a.img' has commits" "$WORK/doctor" | grep -F 'set a.img image=mine'
 	for verb in 'reset a.img' "prepare $uuid a.img target=vda" 'clone a.img n' 'export a.img to=/tmp/never'; do
 		[[ $verb == clone* ]] || ctl_fails EBUSY "$verb" 'set a.img image=mine'
 	done
@@ -183,6 +191,7 @@ folded_there() {
 	first_state
 	ctl 'reset a.img' || ctl 'set a.img image=unchanged' # the image was folded into by another
 	ctl 'reset a.img'
+	same "$(status_of a.img .last_error)" null
 	guest_reads a.img 0 64k 7
 }
 promise "another state directory may not protect it, not even at start, and says where the layers are" refused_elsewhere
