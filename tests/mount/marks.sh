@@ -235,7 +235,8 @@ unreadable_layer() {
 	ls "$STATE/layers" >"$WORK/records"
 	commits u.img 2
 	stop_daemon
-	record=$STATE/layers/$(ls "$STATE/layers" | grep -vxFf "$WORK/records" | grep 'json$')
+	record=$(find "$STATE/layers" -name '*.json' -printf '%f\n' | grep -vxFf "$WORK/records")
+	record=$STATE/layers/$record
 	mv "$record" "$WORK/record"
 	echo '{' >"$record"
 	start_daemon

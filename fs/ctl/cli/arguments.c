@@ -127,7 +127,7 @@ static const struct option_spec *find_setting(const struct option_spec *options,
 	return NULL;
 }
 
-/* The daemon's sentences offer commands of the control file: a setting behind the words is taken. */
+/* The daemon's sentences offer commands of the control file, with settings behind the words. */
 static int take_word(const char *word, bool may_be_setting, struct context *context, struct arguments *arguments,
 		     struct sentence *error)
 {
