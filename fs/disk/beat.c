@@ -94,11 +94,13 @@ static void load_earlier(struct beat *beat)
 		span_load(layer->disks->layers_fd, beat->file, &beat->earlier);
 }
 
+/* Another host may have got the images meanwhile: then nothing is written to them any more. */
 static int save(const struct beat *beat, const struct span *span)
 {
 	struct disks *disks = beat->layer->disks;
+	int r = guard_check(&disks->images_guard);
 
-	return span_save(&disks->state_guard, disks->layers_fd, beat->file, span);
+	return r < 0 ? r : span_save(&disks->state_guard, disks->layers_fd, beat->file, span);
 }
 
 /* The layer's record and files are the beat's no more. */

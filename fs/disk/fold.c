@@ -252,6 +252,8 @@ static int write_parent(struct run *run, const struct layer *layer, const struct
 	if (r == 0 && again && layer->parent->record.format == FORMAT_QCOW2)
 		r = drop_leaks(disk, layer->parent, chain, &watch);
 	beat = r < 0 ? may_write(run) : 0;
+	if (beat == -ESTALE)
+		return report(error, beat, "its lock was lost while it ran, and another host may be using the image");
 	return beat < 0 ? report(error, beat, "that it goes on cannot be recorded: %s", error_text(beat)) : r;
 }
 
@@ -291,23 +293,36 @@ static int copy_into_parent(struct disk *disk, struct layer *layer, struct sente
 
 /* --- steps 3 to 7 ----------------------------------------------------------------------------- */
 
+/* Another disk of the image may change its names, or what it looks like, at the same time. */
+static int tell_parent(struct layer *layer, bool *ret_grows)
+{
+	struct layer *parent = layer->parent;
+	struct layer_record record;
+	int r = 0;
+
+	LOCKED (&parent->disks->records) {
+		record = parent->record;
+		*ret_grows = record.virtual_size < layer->record.virtual_size;
+		strcpy(record.domain, layer->record.domain);
+		strcpy(record.note, layer->record.note);
+		strcpy(record.consistency, layer->record.consistency);
+		record.created = layer->record.created;
+		if (*ret_grows)
+			record.virtual_size = layer->record.virtual_size;
+		r = layer_update(parent, &record);
+	}
+	return r;
+}
+
+/* The parent reads as the layer did now, so it takes over what is told of the layer. */
 static int accept_parent(struct layer *layer, struct sentence *error)
 {
 	struct layer *parent = layer->parent;
-	struct layer_record record = parent->record;
-	bool grows = record.virtual_size < layer->record.virtual_size;
-	int r;
+	bool grows = false;
+	int r = tell_parent(layer, &grows);
 
-	/* The parent reads as the layer did now, so it takes over what is told of the layer. */
-	strcpy(record.domain, layer->record.domain);
-	strcpy(record.note, layer->record.note);
-	strcpy(record.consistency, layer->record.consistency);
-	record.created = layer->record.created;
-	if (grows) {
-		record.virtual_size = layer->record.virtual_size;
+	if (r == 0 && grows)
 		layer_forget_blank(parent);
-	}
-	r = layer_update(parent, &record);
 	if (r == 0 && parent->record.image)
 		r = image_accept(parent);
 	return r < 0 ? report(error, r, "what the parent looks like now cannot be recorded: %s", error_text(r)) : 0;

@@ -177,6 +177,39 @@ is_folded() {
 }
 promise "where the administrator says that no other host uses them, it is" is_folded
 
+# Another host gets the images while a fold writes: it stops at its next beat.
+lost_while_it_writes() {
+	local sum
+	rm -r "$STATE"
+	make_image lost.img raw 8M 1
+	cat >"$WORK/qemu-img" <<-SH
+		#!/bin/bash
+		[[ \$1 == commit ]] || exec qemu-img "\$@"
+		touch "$WORK/told/lost"
+		exec qemu-img "\$@" -r 262144
+	SH
+	chmod +x "$WORK/qemu-img"
+	start_daemon -o qemu-img="$WORK/qemu-img" -o unboxed -o images-are-mine=yes -o protect=lost.img
+	guest_write lost.img 0 8M 2
+	ctl 'set lost.img keep-revisions=1'
+	ctl 'commit lost.img'
+	ctl 'set lost.img keep-revisions=0'
+	ctl_fails ESTALE 'fold lost.img' "another host may be using the image"
+	sum=$(checksum "$IMAGES/lost.img")
+	ctl_fails ESTALE 'fold lost.img'
+	same "$(checksum "$IMAGES/lost.img")" "$sum"
+	guest_reads lost.img 0 8M 2
+	stop_daemon
+	rm "$WORK/told/lost"
+	start_daemon -o images-are-mine=yes
+	ctl 'fold lost.img'
+	image_reads lost.img raw 0 8M 2
+	ctl 'unprotect lost.img'
+	rm "$IMAGES/lost.img"
+	stop_daemon
+}
+promise "a fold stops writing when another host has got the images" lost_while_it_writes
+
 # A fold that was cut short where it was allowed waits like any other.
 cut_short() {
 	local sum
