@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * First of all the housekeeper cleans up behind a daemon that was killed while it made an export,
- * or before it had taken an image's mark away.
- * From then on it closes old scratches, which frees their blocks, makes the blank for each disk's
- * next layer, starts write-back, and looks whether files of running domains were edited.
+ * The housekeeper closes old scratches, which frees their blocks, makes the blank for each disk's
+ * next layer, and starts write-back. It serves all disks, so nothing is done here that waits for
+ * one user's files or for a command (loose.h).
  *
- * It waits for disks->changed; the tick is for write-back and for edits, which nothing announces.
+ * It waits for disks->changed; the tick is for write-back, which nothing announces.
  */
 #include "housekeeper.h"
 
@@ -13,13 +12,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "arm.h"
 #include "fdstore.h"
-#include "image_mark.h"
 #include "layer.h"
 #include "lock.h"
 #include "log.h"
-#include "output.h"
 #include "scratch.h"
 
 #define TICK_S 2
@@ -144,8 +140,6 @@ void *housekeeper_run(void *context)
 	struct disks *disks = context;
 	struct timespec until = next_tick();
 
-	output_clean_up(disks);
-	image_marks_settle(disks);
 	pthread_mutex_lock(&disks->lock);
 	while (!disks->stopping) {
 		if (close_old_files_locked(disks) || make_blank_locked(disks))
@@ -153,7 +147,6 @@ void *housekeeper_run(void *context)
 		if (pthread_cond_timedwait(&disks->changed, &disks->lock, &until) == ETIMEDOUT) {
 			pthread_mutex_unlock(&disks->lock);
 			scratch_write_back(disks);
-			sessions_watch(disks);
 			until = next_tick();
 			pthread_mutex_lock(&disks->lock);
 		}

@@ -14,7 +14,7 @@
  *                    boot, scratches that may be discarded are replaced too, for they were never
  *                    synced; unless their domain's file may have been edited (crashed.c)
  *   5. blanks        (load_blanks.c) those that this QEMU had better not have are made anew
- *   6. outputs       exports and full clones that were being made are noted; the housekeeper cleans
+ *   6. outputs       exports and full clones that were being made are noted; a thread cleans
  *                    up behind them, since they may lie on a server that does not answer
  *   7. leftovers     (leftovers.c) names of disks that are gone, layers that nothing reaches, files
  *                    without a record

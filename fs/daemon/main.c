@@ -440,8 +440,7 @@ static bool stop(struct revertfs *revertfs)
 	tree_free(revertfs->tree);
 	if (!autoprotect_stop(revertfs->autoprotect))
 		return false;
-	disks_stop(revertfs->disks);
-	if (left_behind)
+	if (!disks_stop(revertfs->disks) || left_behind)
 		return false;
 	disks_free(revertfs->disks);
 	handover_free(revertfs->handover);

@@ -47,10 +47,9 @@ int disks_start(struct disks *disks, struct sentence *error)
 	return 0;
 }
 
-void disks_stop(struct disks *disks)
+bool disks_stop(struct disks *disks)
 {
-	if (disks)
-		workers_stop(disks);
+	return !disks || workers_stop(disks);
 }
 
 void disks_free(struct disks *disks)
@@ -60,9 +59,10 @@ void disks_free(struct disks *disks)
 
 	if (!disks)
 		return;
+	if (!disks_stop(disks))
+		return; /* who hangs may use it, and the locks are his as well */
 	options = disks->options;
 	locks = locks_of(disks);
-	disks_stop(disks);
 	model_free(disks);
 	/* The locks go last: until then no other daemon may use the directories. */
 	if (memcmp(options->lock_fds, locks.fds, sizeof(locks.fds)) == 0)

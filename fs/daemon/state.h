@@ -29,9 +29,10 @@ int disks_start(struct disks *disks, struct sentence *error);
 
 /*
  * Stop the background work; disks_free() does it too, and frees everything. A running qemu-img is
- * stopped; the next start takes its fold up again. NULL is fine.
+ * stopped; the next start takes its fold up again. NULL is fine. False where a thread hangs in a
+ * filesystem that does not answer: nothing may be freed, and the process is to exit.
  */
-void disks_stop(struct disks *disks);
+bool disks_stop(struct disks *disks);
 void disks_free(struct disks *disks);
 
 #endif

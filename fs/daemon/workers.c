@@ -14,6 +14,8 @@
  * An idle worker waits for disks->changed while something is queued that may not run yet, else for
  * disks->queued, so that a reset does not wake it. The timeouts below are for what changes with
  * time alone.
+ *
+ * What may wait for one user's image, or for one disk's command, has a thread of its own (loose.h).
  */
 #include "workers.h"
 
@@ -24,19 +26,23 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "arm.h"
 #include "claim.h"
 #include "clone.h"
 #include "fold.h"
 #include "foldable.h"
 #include "gc.h"
 #include "housekeeper.h"
+#include "image_mark.h"
 #include "layer.h"
 #include "lock.h"
 #include "log.h"
+#include "loose.h"
+#include "output.h"
 #include "patience.h"
 #include "transfer.h"
 
-#define TICK_S 2          /* sessions lapse and failed folds come up again */
+#define TICK_S 2          /* sessions lapse, failed folds come up again, domains' files are edited */
 #define RETRY_MIN_MS 5000 /* after the first failure; doubled by each */
 #define RETRY_MAX_MS 600000
 #define WORKER_STACK (512 * 1024)
@@ -305,6 +311,36 @@ static void *transfer_all(void *context)
 	return NULL;
 }
 
+/* --- what may wait for one user's files ------------------------------------------------------- */
+
+/* What a daemon has left that was killed while it made an export. */
+static void clean_up(struct loose *self, struct disks *disks)
+{
+	(void)self;
+	output_clean_up(disks);
+}
+
+static void settle_marks(struct loose *self, struct disks *disks)
+{
+	(void)self;
+	image_marks_settle(disks);
+}
+
+static void watch_sessions(struct loose *self, struct disks *disks)
+{
+	while (loose_rest(self, TICK_S))
+		sessions_watch(disks);
+}
+
+static int start_loose(struct disks *disks)
+{
+	int r = loose_start(disks, clean_up);
+
+	if (r == 0)
+		r = loose_start(disks, settle_marks);
+	return r == 0 ? loose_start(disks, watch_sessions) : r;
+}
+
 /* --- life ------------------------------------------------------------------------------------- */
 
 static int start_thread(struct disks *disks, void *(*run)(void *))
@@ -334,7 +370,9 @@ int workers_start(struct disks *disks)
 	disks->workers = calloc(folds + transfers + 1, sizeof(*disks->workers));
 	if (!disks->workers)
 		return -ENOMEM;
-	r = start_thread(disks, housekeeper_run);
+	r = start_loose(disks);
+	if (r == 0)
+		r = start_thread(disks, housekeeper_run);
 	for (unsigned i = 0; i < folds && r == 0; i++)
 		r = start_thread(disks, fold_all);
 	for (unsigned i = 0; i < transfers && r == 0; i++)
@@ -361,15 +399,19 @@ static void await_beats(struct disks *disks)
 			layer_await_beat_locked(layer);
 }
 
-void workers_stop(struct disks *disks)
+bool workers_stop(struct disks *disks)
 {
+	bool ended;
+
 	LOCKED (&disks->lock)
 		ask_all_to_stop_locked(disks);
 	for (unsigned i = 0; i < disks->worker_count; i++)
 		pthread_join(disks->workers[i], NULL);
+	ended = loose_end_all(disks);
 	await_beats(disks);
 	free(disks->workers);
 	disks->workers = NULL;
 	disks->worker_count = 0;
 	transfer_drop_all(disks);
+	return ended;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The threads of background work: workers that fold layers, workers that copy layers out, and the
- * housekeeper.
+ * The threads of background work: workers that fold layers, workers that copy layers out, the
+ * housekeeper, and those that may hang (loose.h).
  */
 #ifndef REVERTFS_DAEMON_WORKERS_H
 #define REVERTFS_DAEMON_WORKERS_H
@@ -13,8 +13,8 @@ int workers_start(struct disks *disks);
 
 /*
  * Stop running folds and transfers, and wait until all threads have ended. What was waiting is
- * dropped.
+ * dropped. False where a thread hangs, as loose_end_all().
  */
-void workers_stop(struct disks *disks);
+bool workers_stop(struct disks *disks);
 
 #endif

@@ -465,6 +465,15 @@ static struct layer **all_roots(struct disks *disks)
 	return roots;
 }
 
+static bool is_stopping(struct disks *disks)
+{
+	bool stopping = false;
+
+	LOCKED (&disks->lock)
+		stopping = disks->stopping;
+	return stopping;
+}
+
 void image_marks_settle(struct disks *disks)
 {
 	CLEANUP(freep) struct layer **roots = all_roots(disks);
@@ -472,7 +481,9 @@ void image_marks_settle(struct disks *disks)
 	LOCKED (&disks->lock)
 		disks->marks_settled = true;
 	for (size_t i = 0; roots && roots[i]; i++) {
-		settle(roots[i]);
+		if (!is_stopping(disks))
+			settle(roots[i]);
 		layer_put(roots[i]);
 	}
+	log_debug("disk", "the marks of the images are settled");
 }

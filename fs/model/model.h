@@ -158,6 +158,8 @@ struct closing {
 	struct closing *next;
 };
 
+struct loose;
+
 struct disks {
 	struct options *options;
 	struct handover *handover; /* borrowed */
@@ -196,6 +198,7 @@ struct disks {
 	bool stopping;
 	pthread_t *workers;
 	unsigned worker_count;
+	struct loose *loose; /* daemon/loose.h */
 };
 
 /*

@@ -239,8 +239,8 @@ unreadable_layer() {
 	record=$STATE/layers/$record
 	mv "$record" "$WORK/record"
 	echo '{' >"$record"
-	start_daemon
-	sleep 1 # the housekeeper looks at the marks
+	REVERTFS_DEBUG=disk start_daemon
+	wait_until 10 grep -q "the marks of the images are settled" "$DAEMON_LOG"
 	is_marked u.img
 	setup v.img
 	is_unmarked v.img
