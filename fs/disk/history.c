@@ -13,6 +13,7 @@
 
 #include "aside.h"
 #include "clone.h"
+#include "command.h"
 #include "gc.h"
 #include "disk.h"
 #include "image.h"
@@ -139,12 +140,14 @@ static int check_may_seal(struct disk *disk, struct sentence *error)
  */
 static int check_synced(const struct disk *disk, struct sentence *error)
 {
+	struct sentence quoted;
+
 	if (disk->record.fate != FATE_UNSYNCED)
 		return 0;
 	return report(
 		error, -EBUSY,
 		"disk '%s': what is in its scratch was never synced before the host crashed: start its domain, which keeps it as %s-TIME where one-shot-commit is true, or give it up with 'reset %s'",
-		disk->name, ASIDE_UNSYNCED, disk->name);
+		disk->name, ASIDE_UNSYNCED, quote_name(disk->name, &quoted));
 }
 
 static int commit_claimed(struct disk *disk, const char *note, struct commit_result *result, struct sentence *error)

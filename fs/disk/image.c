@@ -17,6 +17,7 @@
 
 #include "beat.h"
 #include "claim.h"
+#include "command.h"
 #include "dependants.h"
 #include "image_mark.h"
 #include "image_owner.h"
@@ -100,6 +101,7 @@ static int forget_file(struct layer *root, const struct image_stamp *stamp)
 int image_check_owner(struct disks *disks, const char *name, const struct layer *root, const struct image_stamp *stamp,
 		      struct sentence *error)
 {
+	struct sentence quoted;
 	bool moved;
 	struct disk *other = disks_find_image(disks, stamp, root, &moved);
 
@@ -109,7 +111,7 @@ int image_check_owner(struct disks *disks, const char *name, const struct layer 
 		report(error, -EEXIST,
 		       "image '%s' is that of the disk '%s', which stands on it, and was moved; "
 		       "move it back to '%s', or give up what stands on it with 'unprotect %s force=yes'",
-		       name, disk_name(other), disk_name(other), disk_name(other));
+		       name, disk_name(other), disk_name(other), quote_name(disk_name(other), &quoted));
 	disk_put(other);
 	return other ? -EEXIST : 0;
 }
@@ -268,12 +270,15 @@ static struct layer *find_folding(const struct layer *root)
  */
 static int refuse_folding(const struct disk *disk, const struct layer *folding, struct sentence *error)
 {
+	struct sentence quoted;
+	const char *name = quote_name(disk->name, &quoted);
+
 	return report(
 		error, -EBUSY,
 		"disk '%s': its image was written or put back while layer %s was not yet folded into it, so that fold does not go on; "
 		"'set %s image=unchanged' lets it go on, which is right if the image is as it was before that fold or in the middle of it; "
 		"over any other content 'set %s image=new' gives up what stands on it, which goes to lost/",
-		disk->name, folding->record.id, disk->name, disk->name);
+		disk->name, folding->record.id, name, name);
 }
 
 /* As image_compare(); what the fold has written is no change. `folding` may be NULL. */
@@ -290,10 +295,13 @@ static int compare(struct layer *root, const struct layer *folding, struct image
  */
 static int refuse_changed(const struct disk *disk, bool replaced, const struct dependant *other, struct sentence *error)
 {
+	struct sentence quoted;
+
 	return report(error, -EBUSY,
 		      "disk '%s': its image was %s outside revertfs, and %s on what it was; "
 		      "'set %s image=unchanged' if it has the same content as ever, %s",
-		      disk->name, replaced ? "replaced" : "changed", other->what.text, disk->name, other->way.text);
+		      disk->name, replaced ? "replaced" : "changed", other->what.text, quote_name(disk->name, &quoted),
+		      other->way.text);
 }
 
 /* The image is looked at, and changed in its record, by one thread at a time. */
@@ -334,6 +342,7 @@ static int look_again(struct disk *disk, const struct layer *folding, bool scrat
 	int state = compare(root, folding, &now.stamp), r;
 	bool replaced = state == IMAGE_REPLACED, others = false, is_written = false;
 	struct dependant other;
+	struct sentence quoted;
 
 	if (state < 0)
 		return report(error, state, "disk '%s': its image cannot be reached: %s", disk->name,
@@ -357,7 +366,7 @@ static int look_again(struct disk *disk, const struct layer *folding, bool scrat
 			disk->name, replaced ? "replaced" : "changed");
 	if (!others && scratch_depends) {
 		report(&other.what, 0, "changes in the scratch stand");
-		report(&other.way, 0, "'reset %s' gives them up", disk->name);
+		report(&other.way, 0, "'reset %s' gives them up", quote_name(disk->name, &quoted));
 	}
 	if (others || scratch_depends)
 		return refuse_changed(disk, replaced, &other, error);
@@ -375,14 +384,15 @@ static int check(struct disk *disk, bool scratch_depends, bool take, struct sent
 {
 	struct layer *root = disk->root, *folding;
 	struct image_stamp now;
-	struct sentence why;
+	struct sentence why, quoted;
 	int r = image_mark_check(root, disk->name, error);
 
 	if (r < 0)
 		return r;
 	r = scratch_depends && disk->scratch ? scratch_check_image(disk->scratch, &why) : 0;
 	if (r < 0)
-		return report(error, -EBUSY, "disk '%s': %s; 'reset %s' gives it up", disk->name, why.text, disk->name);
+		return report(error, -EBUSY, "disk '%s': %s; 'reset %s' gives it up", disk->name, why.text,
+			      quote_name(disk->name, &quoted));
 	folding = find_folding(root);
 	if (compare(root, folding, &now) != IMAGE_SAME) {
 		begin_renewing(root);
@@ -397,6 +407,7 @@ static int check_new(struct disk *disk, const struct layer *folding, struct sent
 {
 	struct layer_record now = { 0 };
 	struct dependant needs;
+	struct sentence quoted;
 	bool needed = false;
 	int state = compare(disk->root, folding, &now.stamp), r;
 
@@ -412,7 +423,7 @@ static int check_new(struct disk *disk, const struct layer *folding, struct sent
 	return needed ? report(error, -EINVAL,
 			       "disk '%s': its image is what revertfs last saw, and %s on it: that is not given up so; "
 			       "'unprotect %s force=yes' gives it up",
-			       disk->name, needs.what.text, disk->root->record.image)
+			       disk->name, needs.what.text, quote_name(disk->root->record.image, &quoted))
 		      : 0;
 }
 
@@ -446,6 +457,7 @@ static int bind(struct disk *disk, bool unchanged, struct sentence *error)
 {
 	struct layer *root = disk->root;
 	struct layer_record now = { 0 };
+	struct sentence quoted;
 	int r = probe_image(disk->disks, root->record.image, format_name(root->record.format), &now, error);
 
 	/* A guest changes no image's size: such bytes are no guest's. */
@@ -457,7 +469,8 @@ static int bind(struct disk *disk, bool unchanged, struct sentence *error)
 		r = report(
 			error, -EINVAL,
 			"its image has %llu bytes now and had %llu, so its content is not the same; 'set %s image=as-is' takes it all the same",
-			(unsigned long long)now.virtual_size, (unsigned long long)layer_virtual_size(root), disk->name);
+			(unsigned long long)now.virtual_size, (unsigned long long)layer_virtual_size(root),
+			quote_name(disk->name, &quoted));
 	if (r == 0)
 		r = image_claim_file(disk->disks, root->record.image, root, &now.stamp, error);
 	if (r < 0)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "clone.h"
+#include "command.h"
 #include "image.h"
 #include "image_stamp.h"
 #include "image_mark.h"
@@ -213,6 +214,7 @@ int disk_check_protect(struct disks *disks, const char *name, const char *format
 static int check_may_unprotect(struct disk *disk, bool force, struct sentence *error)
 {
 	const struct disk *clone;
+	struct sentence quoted;
 	int r = disk_check_idle(disk, error);
 
 	if (r == 0 && !force)
@@ -239,7 +241,7 @@ static int check_may_unprotect(struct disk *disk, bool force, struct sentence *e
 		r = report(
 			error, -EBUSY,
 			"disk '%s' has layers that are not folded into its image; 'fold' it, or 'unprotect %s force=yes' keeps them in lost/",
-			disk->name, disk->name);
+			disk->name, quote_name(disk->name, &quoted));
 	pthread_mutex_unlock(&disk->disks->lock);
 	if (r == 0 && !force && disk->scratch && scratch_is_dirty(disk->scratch))
 		r = report(error, -EBUSY, "disk '%s' has changes in its scratch; 'reset' or 'commit' it first",

@@ -33,6 +33,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "command.h"
 #include "image_mark.h"
 #include "io.h"
 #include "layer.h"
@@ -46,12 +47,13 @@
 /* Where the header is ours, qemu-img may be shown the scratch: then its tables are to blame. */
 static int refuse_scratch(struct disk *disk, int r, const struct sentence *why, struct sentence *error)
 {
-	struct sentence way = { "" };
+	struct sentence way = { "" }, path, quoted_path, quoted;
 
+	report(&path, 0, "%s/%s", disk->disks->options->mount, disk->name);
 	if (scratch_check(disk->scratch, NULL) == 0)
 		report(&way, 0,
-		       " ('qemu-img convert -f qcow2 -O qcow2 %s/%s COPY' keeps what it reads as, 'reset %s' gives it up)",
-		       disk->disks->options->mount, disk->name, disk->name);
+		       " ('qemu-img convert -f qcow2 -O qcow2 %s COPY' keeps what it reads as, 'reset %s' gives it up)",
+		       quote_name(path.text, &quoted_path), quote_name(disk->name, &quoted));
 	return report(
 		error, r,
 		"disk '%s': the scratch is not what revertfs made: %s%s; it was not sealed and the image was not touched",

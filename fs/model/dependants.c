@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "dependants.h"
 
+#include "command.h"
 #include "layer.h"
 #include "session.h"
 
@@ -53,9 +54,11 @@ static const struct disk *find_scratch_locked(const struct layer *root, const st
 
 static bool tell_hold(const struct disk *disk, struct dependant *ret)
 {
+	struct sentence quoted;
+
 	report(&ret->what, 0, "what the saved domain '%s' needs of the disk '%s' stands", disk->record.hold_domain,
 	       disk->name);
-	report(&ret->way, 0, "'reset %s force=yes' gives that up", disk->name);
+	report(&ret->way, 0, "'reset %s force=yes' gives that up", quote_name(disk->name, &quoted));
 	return true;
 }
 
@@ -63,6 +66,7 @@ static bool tell_layers_locked(const struct layer *root, struct dependant *ret)
 {
 	const struct layer_record *record = &root->record;
 	const struct disk *disk = find_layers_locked(root);
+	struct sentence quoted;
 
 	if (disk)
 		report(&ret->what, 0, "layers of the disk '%s' stand", disk->name);
@@ -71,7 +75,8 @@ static bool tell_layers_locked(const struct layer *root, struct dependant *ret)
 	else
 		report(&ret->what, 0, "the snapshot '%s' of the disk '%s' stands", record->names[0].snapshot,
 		       record->names[0].disk);
-	report(&ret->way, 0, "'set %s image=new' gives up all that stands on it, which goes to lost/", record->image);
+	report(&ret->way, 0, "'set %s image=new' gives up all that stands on it, which goes to lost/",
+	       quote_name(record->image, &quoted));
 	return true;
 }
 
@@ -87,12 +92,14 @@ static size_t count_kept_locked(const struct layer *root)
 /* A reset of one of several is refused for the others. */
 static bool tell_scratch_locked(const struct disk *disk, struct dependant *ret)
 {
+	struct sentence quoted;
+
 	report(&ret->what, 0, "changes in the scratch of the disk '%s' stand", disk->name);
 	if (count_kept_locked(disk->root) > 1)
 		report(&ret->way, 0, "'set %s image=new' gives up all that stands on it, which goes to lost/",
-		       disk->root->record.image);
+		       quote_name(disk->root->record.image, &quoted));
 	else
-		report(&ret->way, 0, "'reset %s' gives them up", disk->name);
+		report(&ret->way, 0, "'reset %s' gives them up", quote_name(disk->name, &quoted));
 	return true;
 }
 

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "command.h"
 #include "file.h"
 #include "file_identity.h"
 #include "io.h"
@@ -155,7 +156,8 @@ static bool has_none(const struct look *look, int error)
 int image_mark_check(struct layer *root, const char *disk, struct sentence *error)
 {
 	CLEANUP(close_look) struct look look = { .fd = -1 };
-	const char *image = root->record.image, *name = disk ? disk : image;
+	struct sentence quoted;
+	const char *image = root->record.image, *name = quote_name(disk ? disk : image, &quoted);
 	const char *verb = disk ? "set" : "protect", *setting = disk ? "image=mine" : "force=yes";
 	int r = look_at(root, O_PATH, &look);
 

@@ -187,15 +187,17 @@ static int check_kind(const struct domain_disk *disk, struct sentence *refusal)
 static int refuse_snapshot(const struct situation *s, const struct domain_disk *disk, const char *path,
 			   const struct mount *mount, struct sentence *refusal)
 {
-	const char *domain = s->event->shown;
+	struct sentence quoted_domain, quoted_path, quoted_source, quoted_disk;
+	const char *shown = s->event->shown, *domain = quote_name(shown, &quoted_domain);
+	const char *from = quote_name(disk->path, &quoted_source), *on = quote_name(path, &quoted_path);
 	CLEANUP(freep)
 	char *keep =
 		mounts_of_path(s->mounts, disk->path) == mount
 			? format_text("or, to keep it, remove only <backingStore>, start the domain, 'revertctl "
 				      "commit-once %s' and 'virsh blockcommit %s %s --active --pivot --base %s'",
-				      domain, domain, disk->target, path)
+				      domain, domain, disk->target, on)
 			: format_text("unless you first 'qemu-img commit -f qcow2 -b %s %s' and 'revertctl commit %s'",
-				      path, disk->path, path + strlen(mount->point) + 1);
+				      on, from, quote_name(path + strlen(mount->point) + 1, &quoted_disk));
 
 	return report(
 		refusal, -EINVAL,

@@ -349,6 +349,36 @@ held_refuse() {
 	guest_reads 2-s.qcow2 0 1M 7
 }
 
+# The command that is offered has the name in quotes.
+blank_in_a_name() {
+	golden 'my disk.qcow2' 1
+	ctl 'protect "my disk.qcow2"'
+	ctl 'clone "my disk.qcow2" "my clone.qcow2"'
+	ctl 'set "my disk.qcow2" keep-revisions=3'
+	guest_write 'my disk.qcow2' 0 64k 2
+	ctl 'commit "my disk.qcow2"'
+	golden 'my disk.qcow2' 3
+	refused_with 'reset "my clone.qcow2"' "layers of the disk 'my disk.qcow2'" "set [^']* image=new"
+	way_out
+	guest_reads 'my clone.qcow2' 0 1M 3
+	guest_write 'my clone.qcow2' 0 64k 4
+	golden 'my disk.qcow2' 5
+	refused_with 'reset "my disk.qcow2"' "the scratch of the disk 'my clone.qcow2'" "reset [^']*"
+	way_out
+	guest_reads 'my clone.qcow2' 0 1M 5
+	guest_write 'my clone.qcow2' 0 64k 6
+	touch "$IMAGES/my disk.qcow2"
+	refused_with 'commit "my clone.qcow2"' "changes in the scratch" "set [^']* image=unchanged"
+	way_out
+	guest_reads 'my clone.qcow2' 0 64k 6
+	ctl 'commit "my clone.qcow2"'
+	rm "$MNT/my clone.qcow2"
+	guest_write 'my disk.qcow2' 0 64k 7
+	ctl 'commit "my disk.qcow2"'
+	refused_with 'unprotect "my disk.qcow2"' "not folded" "unprotect [^']* force=yes"
+	way_out
+}
+
 promise "clones without data begin with the golden image that took the old one's place" clones_follow
 promise "... and with one that was written over the old one" in_place
 promise "... and with one of another size, all of them" of_another_size
@@ -370,3 +400,4 @@ promise "... nor after a commit that was refused, and a restart" refused_commit_
 promise "a session that is to be committed refuses" armed_refuse
 promise "a running clone refuses where the file itself was changed" running_in_place
 promise "a saved clone refuses" held_refuse
+promise "a name with a blank is in quotes in the command that is offered" blank_in_a_name
