@@ -44,13 +44,18 @@
 
 #define INTENT_SUFFIX ".json"
 
-/* Where the header is ours, qemu-img may be shown the scratch: then its tables are to blame. */
+/*
+ * Where the header is ours, qemu-img may be shown the scratch: then its tables are to blame. Not over
+ * another image than it was made on: the copy would be a mixture.
+ */
 static int refuse_scratch(struct disk *disk, int r, const struct sentence *why, struct sentence *error)
 {
 	struct sentence way = { "" }, path, quoted_path, quoted;
 
 	report(&path, 0, "%s/%s", disk->disks->options->mount, disk->name);
-	if (scratch_check(disk->scratch, NULL) == 0)
+	if (scratch_check_image(disk->scratch, NULL) < 0)
+		report(&way, 0, " ('reset %s' gives it up)", quote_name(disk->name, &quoted));
+	else if (scratch_check(disk->scratch, NULL) == 0)
 		report(&way, 0,
 		       " ('qemu-img convert -f qcow2 -O qcow2 %s COPY' keeps what it reads as, 'reset %s' gives it up)",
 		       quote_name(path.text, &quoted_path), quote_name(disk->name, &quoted));
