@@ -66,7 +66,7 @@ static bool tell_layers_locked(const struct layer *root, struct dependant *ret)
 {
 	const struct layer_record *record = &root->record;
 	const struct disk *disk = find_layers_locked(root);
-	struct sentence quoted;
+	struct sentence quoted, quoted_disk, quoted_name;
 
 	if (disk)
 		report(&ret->what, 0, "layers of the disk '%s' stand", disk->name);
@@ -75,8 +75,13 @@ static bool tell_layers_locked(const struct layer *root, struct dependant *ret)
 	else
 		report(&ret->what, 0, "the snapshot '%s' of the disk '%s' stands", record->names[0].snapshot,
 		       record->names[0].disk);
-	report(&ret->way, 0, "'set %s image=new' gives up all that stands on it, which goes to lost/",
-	       quote_name(record->image, &quoted));
+	if (disk || root->children)
+		report(&ret->way, 0, "'set %s image=new' gives up all that stands on it, which goes to lost/",
+		       quote_name(record->image, &quoted));
+	else
+		report(&ret->way, 0, "'delete %s %s' gives that up, 'set %s image=new' all that stands on it",
+		       quote_name(record->names[0].disk, &quoted_disk),
+		       quote_name(record->names[0].snapshot, &quoted_name), quote_name(record->image, &quoted));
 	return true;
 }
 

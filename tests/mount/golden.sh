@@ -218,6 +218,13 @@ names_refuse() {
 	ctl "delete n.qcow2 monday"
 	ctl "reset 1-n.qcow2"
 	guest_reads n.qcow2 0 1M 2
+	ctl "snapshot n.qcow2 \"a day\""
+	golden n.qcow2 8
+	refused_with "reset n.qcow2" "a day" "delete [^']*"
+	! grep -q lost/ "$WORK/refusal"
+	way_out
+	ctl "reset n.qcow2"
+	guest_reads 1-n.qcow2 0 1M 8
 	ctl "snapshot n.qcow2 tuesday"
 	golden n.qcow2 3
 	refused_with "reset n.qcow2" tuesday "set [^']* image=new"
