@@ -52,8 +52,11 @@ static struct stake find_stake(const struct disk *disk)
 	return stake;
 }
 
-/* What becomes of the file when the disk is given up. The image's name is quoted. */
-static void say_what_then(const struct probe_look *look, const char *image, struct sentence *ret_what)
+/*
+ * What becomes of the file when the disk is given up. The image's name is quoted. A guest's bytes
+ * are at the start of a raw image alone.
+ */
+static void say_what_then(const struct probe_look *look, bool raw, const char *image, struct sentence *ret_what)
 {
 	enum image_format format;
 
@@ -61,6 +64,8 @@ static void say_what_then(const struct probe_look *look, const char *image, stru
 		report(ret_what, 0, "makes an ordinary file of it");
 	else if (format_parse(look->like, &format) == 0)
 		report(ret_what, 0, "and 'protect %s' begin anew with what is there", image);
+	else if (!raw)
+		report(ret_what, 0, "lets you convert it with qemu-img convert");
 	else
 		report(ret_what, 0,
 		       "lets you convert it with qemu-img convert, or 'protect %s format=raw' if a guest wrote that",
@@ -72,14 +77,15 @@ static int refuse(const struct disk *disk, const struct probe_look *look, bool s
 {
 	const char *recorded = format_name(disk->root->record.format);
 	const struct stake stake = find_stake(disk);
+	bool raw = disk->root->record.format == FORMAT_RAW;
 	struct sentence clone = { "" }, same = { "" }, then, quoted;
 	const char *image = quote_name(stake.image, &quoted);
 
 	if (stake.clone[0])
 		report(&clone, 0, "remove its clones ('%s') with rm, then ", stake.clone);
-	if (disk->root->record.format == FORMAT_RAW && same_size)
+	if (raw && same_size)
 		report(&same, 0, "'set %s image=unchanged' if its guest wrote that; else ", image);
-	say_what_then(look, image, &then);
+	say_what_then(look, raw, image, &then);
 	return report(
 		error, -EBUSY,
 		"disk '%s': its image was changed outside revertfs and now looks like %s, but the disk is %s; nothing was done with it: "

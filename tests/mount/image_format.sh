@@ -179,6 +179,16 @@ qcow2_that_is_none_any_more() {
 	same "$(status_of q.qcow2 .format)" raw
 }
 
+# What a guest writes is never at the start of a qcow2 file.
+qcow2_that_is_a_vmdk() {
+	replace v.qcow2 "$WORK/good"
+	ctl 'protect v.qcow2'
+	qemu-img create -q -f vmdk "$WORK/vmdk" 8M
+	replace v.qcow2 "$WORK/vmdk"
+	ctl_fails EBUSY 'reset v.qcow2' 'looks like VMDK' "lets you convert it with qemu-img convert"
+	refuses ctl_fails EBUSY 'reset v.qcow2' 'a guest wrote'
+}
+
 promise "a text, or what is smaller than a sector, becomes a disk with format=raw alone" no_disk_is_made_of_a_text
 promise "the right file in its place is protected at the next start" right_file_in_its_place
 promise "a raw image that looks like another format is refused, and both ways out can be typed" other_formats_are_refused
@@ -190,3 +200,4 @@ promise "a header that a guest wrote stays the guest's, through fold and restart
 promise "such an image that was touched is asked about, and an administrator's word is taken" touched_is_asked_about
 promise "a clone names the template whose image it is, and the way out works" clones_name_their_template
 promise "a qcow2 disk whose image is none any more is refused" qcow2_that_is_none_any_more
+promise "a qcow2 disk with a VMDK in its place is not offered as raw" qcow2_that_is_a_vmdk
