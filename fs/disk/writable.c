@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "beneath.h"
+#include "command.h"
 #include "layer.h"
 #include "lock.h"
 #include "log.h"
@@ -79,12 +80,20 @@ static bool has_files_of(const struct layer *root, uint64_t size)
 	return fd < 0 || (size <= INT64_MAX && (ftruncate(fd, (off_t)size) == 0 || errno != EFBIG));
 }
 
-static int check_qcow2_size(int fd, struct sentence *error)
+/* What is done to an image for it is a change outside revertfs. */
+static int check_qcow2_size(const struct layer *layer, int fd, struct sentence *error)
 {
 	struct qcow2_header header;
+	struct sentence why, quoted;
 	int r = qcow2_read_header(fd, &header, error);
 
-	return r < 0 ? r : qcow2_check_growable(fd, &header, error);
+	if (r < 0)
+		return r;
+	r = qcow2_check_growable(fd, &header, &why);
+	if (r == -EOPNOTSUPP && layer->record.image)
+		return report(error, r, "%s, then 'set %s image=unchanged'", why.text,
+			      quote_name(layer->record.image, &quoted));
+	return r < 0 ? report(error, r, "%s", why.text) : 0;
 }
 
 int writable_check_size(const struct layer *layer, int fd, uint64_t size, struct sentence *error)
@@ -95,7 +104,7 @@ int writable_check_size(const struct layer *layer, int fd, uint64_t size, struct
 	if (size <= layer_virtual_size(layer))
 		return 0;
 	if (layer->record.format == FORMAT_QCOW2)
-		r = check_qcow2_size(fd, &why);
+		r = check_qcow2_size(layer, fd, &why);
 	else if (!has_files_of(layer, size))
 		r = report(&why, -EOPNOTSUPP, "its filesystem has no files that large");
 	return r < 0 ? report(error, r, "the %s cannot grow to %llu bytes: %s", kind_of(layer),

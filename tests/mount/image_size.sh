@@ -201,7 +201,10 @@ bitmaps() {
 	qemu-io -f qcow2 -c 'write -q 0 64k' -c 'sigraise 9' "$IMAGES/used.qcow2" || :
 	ctl 'protect bitmap.qcow2'
 	ctl 'protect used.qcow2'
-	ctl_fails EOPNOTSUPP 'set used.qcow2 size=12M' 'bitmap that is in use'
+	ctl_fails EOPNOTSUPP 'set used.qcow2 size=12M' 'bitmap that is in use' "'qemu-img bitmap --remove' removes it, then 'set used.qcow2 image=unchanged'"
+	qemu-img bitmap --remove "$IMAGES/used.qcow2" nightly
+	ctl 'set used.qcow2 image=unchanged'
+	ctl 'set used.qcow2 size=12M'
 	ctl 'set bitmap.qcow2 size=12M'
 	ctl 'fold bitmap.qcow2'
 	same "$(size_of "$IMAGES/bitmap.qcow2")" $((12 << 20))
