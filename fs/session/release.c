@@ -478,8 +478,8 @@ static int release_claimed(struct disks *disks, const struct session_request *re
 		r = participants_allocate_result(&participants, before ? before->count : 0, result, error);
 	if (r == 0)
 		r = end_participants(disks, &participants, request, before, result, error);
-	for (size_t i = 0; i < participants.count && r < 0; i++)
-		disk_set_last_error(participants.list[i].disk, error);
+	for (size_t i = 0; i < participants.count; i++)
+		disk_set_last_error(participants.list[i].disk, r < 0 ? error : &(struct sentence){ "" });
 	return r;
 }
 
