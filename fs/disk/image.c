@@ -47,6 +47,18 @@ static void begin_with_it_locked(struct layer *root)
 			disk->scratch->contents = root->record.contents;
 }
 
+/* Of the image's disks that were refused because it was changed: that is over. */
+static void forget_refusals_locked(const struct layer *root)
+{
+	for (struct disk *disk = root->disks->first; disk; disk = disk->next_disk) {
+		if (disk->root != root || !disk->refusal.text[0])
+			continue;
+		if (strstr(disk->last_error.text, disk->refusal.text))
+			disk->last_error.text[0] = '\0';
+		disk->refusal.text[0] = '\0';
+	}
+}
+
 /* Another disk of the image may have changed names or stamp since the caller looked. */
 static int record_content(struct layer *root, const struct layer_record *now, bool another)
 {
@@ -61,10 +73,14 @@ static int record_content(struct layer *root, const struct layer_record *now, bo
 		record.trouble = now->trouble;
 		r = layer_update(root, &record);
 	}
-	if (r == 0 && another)
-		LOCKED (&root->disks->lock)
+	if (r < 0)
+		return r;
+	LOCKED (&root->disks->lock) {
+		forget_refusals_locked(root);
+		if (another)
 			begin_with_it_locked(root);
-	return r;
+	}
+	return 0;
 }
 
 int image_accept(struct layer *root)
@@ -380,6 +396,12 @@ static int look_again(struct disk *disk, const struct layer *folding, bool scrat
 	return r;
 }
 
+static void note_refusal(struct disk *disk, const struct sentence *error)
+{
+	LOCKED (&disk->disks->lock)
+		disk->refusal = *error;
+}
+
 static int check(struct disk *disk, bool scratch_depends, bool take, struct sentence *error)
 {
 	struct layer *root = disk->root, *folding;
@@ -397,6 +419,8 @@ static int check(struct disk *disk, bool scratch_depends, bool take, struct sent
 	if (compare(root, folding, &now) != IMAGE_SAME) {
 		begin_renewing(root);
 		r = look_again(disk, folding, scratch_depends, take, error);
+		if (r < 0 && error)
+			note_refusal(disk, error);
 		end_renewing(root);
 	}
 	layer_put(folding);

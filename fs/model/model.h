@@ -143,6 +143,7 @@ struct disk {
 	unsigned copies;            /* transfers that read its layers, also those that are not queued yet */
 	const char *copied;         /* the live snapshot that is copied and not yet sealed; NULL: none */
 	struct sentence last_error; /* "" when there is none */
+	struct sentence refusal;    /* the last one because its image was changed; "": none (image.c) */
 };
 
 /* An export or full clone that an earlier daemon did not finish (output.c). */

@@ -387,6 +387,31 @@ blank_in_a_name() {
 	way_out
 }
 
+# What the others complained of ends when one of them has taken the new content, or an administrator's word is taken.
+errors_end() {
+	local way name
+	with_clones e.qcow2
+	guest_write 3-e.qcow2 0 64k 2
+	for way in "reset 3-e.qcow2" "set 2-e.qcow2 image=unchanged" "set 1-e.qcow2 image=new"; do
+		[[ $way == reset* ]] || guest_write 3-e.qcow2 0 64k 2
+		golden e.qcow2 3
+		for name in e.qcow2 1-e.qcow2 2-e.qcow2; do ctl_fails EBUSY "reset $name" "its image was replaced"; done
+		ctl_fails ENOENT "delete 2-e.qcow2 none"
+		status_of 1-e.qcow2 .last_error | grep "its image was replaced" >&2
+		ctl "$way"
+		for name in e.qcow2 1-e.qcow2 3-e.qcow2; do same "$(status_of $name .last_error)" null; done
+		[[ $way == set\ 2* ]] || status_of 2-e.qcow2 .last_error | grep none >&2
+	done
+}
+
+# As with any other command that succeeds.
+release_ends_error() {
+	begins 1-e.qcow2 1
+	ctl_fails EBUSY "reset 1-e.qcow2" "is in a session of domain"
+	ends 1-e.qcow2 1
+	same "$(status_of 1-e.qcow2 .last_error)" null
+}
+
 promise "clones without data begin with the golden image that took the old one's place" clones_follow
 promise "... and with one that was written over the old one" in_place
 promise "... and with one of another size, all of them" of_another_size
@@ -409,3 +434,5 @@ promise "a session that is to be committed refuses" armed_refuse
 promise "a running clone refuses where the file itself was changed" running_in_place
 promise "a saved clone refuses" held_refuse
 promise "a name with a blank is in quotes in the command that is offered" blank_in_a_name
+promise "an error of the changed image ends for all its disks when that is taken, and no other error" errors_end
+promise "a release that succeeds ends the last error" release_ends_error
