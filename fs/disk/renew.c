@@ -21,6 +21,7 @@
 #include "claim.h"
 #include "image.h"
 #include "io.h"
+#include "job.h"
 #include "layer.h"
 #include "lock.h"
 #include "log.h"
@@ -225,6 +226,8 @@ static int give_up(struct family *family, struct layer *root, struct sentence *e
 	if (r == 0 && renew_remove_layers(root) < 0)
 		r = report(error, -EIO, "not all layers of the image '%s' can be removed; see the log",
 			   root->record.image);
+	for (size_t i = 0; i < family->count && r == 0; i++)
+		job_end_empty(family->list[i]);
 	return r == 0 ? drop_names(root, error) : r;
 }
 

@@ -193,6 +193,20 @@ static bool stop_fold(struct disk *disk)
 	return any;
 }
 
+void job_end_empty(struct disk *disk)
+{
+	LOCKED (&disk->disks->lock) {
+		if (disk->job.state != JOB_QUEUED || fold_candidate_locked(disk))
+			break;
+		unqueue_locked(disk);
+		report(&disk->job.error, -EBUSY, "disk '%s': the layers that were to be folded were given up",
+		       disk->name);
+		disk->job.failures = 0;
+		disk->job.not_before = 0;
+		pthread_cond_broadcast(&disk->disks->changed);
+	}
+}
+
 void job_remove_disk(struct disk *disk)
 {
 	LOCKED (&disk->disks->lock) {

@@ -48,6 +48,12 @@ int job_fold_now(struct disk *disk, struct caller *caller, struct sentence *erro
 int job_cancel(struct disk *disk, uint64_t number, struct sentence *error);
 
 /*
+ * The layers of a disk, which the caller has claimed, were given up: a queued fold that has nothing
+ * to fold any more ends, however long it was to wait after a failure. Does not wait.
+ */
+void job_end_empty(struct disk *disk);
+
+/*
  * Stop the disk's fold, running or queued, wait for that, and take the disk, which the caller has
  * claimed, out of the table. The claim has stopped the folds of its own chain; one of a side branch
  * may still run.

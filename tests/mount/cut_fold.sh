@@ -170,6 +170,7 @@ ways_out() {
 	given_up_at_last "${foreign[0]}"
 	for name in "${foreign[@]:1}"; do
 		ctl "set $name.img image=new"
+		same "$(status_of "$name.img" '"\(.job) \(.last_error)"')" "null null"
 		reads_as "$name.img" "$IMAGES/$name.img"
 	done
 	same "$(sums)" "$(<"$WORK/sums")"
