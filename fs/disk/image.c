@@ -515,11 +515,10 @@ static int take_mark(const struct disk *disk, struct sentence *error)
 /* It may be another file than the one that has the mark. */
 static int mark_if_needed(const struct disk *disk, struct sentence *error)
 {
-	int r = image_mark_need(disk->root);
+	int r = image_mark_need(disk->root, error);
 
 	if (r < 0)
-		return report(error, r, "disk '%s': its image cannot be marked as having commits: %s", disk->name,
-			      error_text(r));
+		return report_context(error, r, "disk '%s': ", disk->name);
 	image_mark_done(disk->root);
 	return 0;
 }

@@ -170,7 +170,7 @@ static int seal_copy(struct copy *copy, const struct live_request *request)
 	if (r == 0)
 		r = fill_record(copy, request);
 	if (r == 0)
-		r = image_mark_need(copy->disk->root);
+		r = image_mark_need(copy->disk->root, NULL);
 	if (r < 0)
 		return r;
 	copy->marked = true;

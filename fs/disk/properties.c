@@ -83,10 +83,11 @@ static int make_larger_layer(struct disk *disk, struct layer *layer, bool *ret_m
 	 */
 	if (r == 0)
 		r = io_sync_directory(disks->layers_fd);
-	if (r == 0)
-		r = image_mark_need(disk->root);
 	if (r < 0)
 		return report(error, r, "a larger layer cannot be made: %s", error_text(r));
+	r = image_mark_need(disk->root, error);
+	if (r < 0)
+		return report_context(error, r, "a larger layer cannot be made: ");
 	*ret_marked = true;
 	r = record_save_layer(&disks->state_guard, disks->layers_fd, record, &layer->record);
 	return r < 0 ? report(error, r, "a larger layer cannot be made: %s", error_text(r)) : 0;

@@ -160,13 +160,10 @@ static int link_as_layer(const struct seal *seal, struct sentence *error)
 /* As an image needs it that gets its first layer; the others have it. */
 static int mark_image(struct seal *seal, struct sentence *error)
 {
-	int r = image_mark_need(seal->disk->root);
+	int r = image_mark_need(seal->disk->root, error);
 
 	seal->marked = r == 0;
-	return r < 0 ? report(error, r,
-			      "disk '%s': its image cannot be marked as having commits, nothing was sealed: %s",
-			      seal->disk->name, error_text(r))
-		     : 0;
+	return r < 0 ? report_context(error, r, "disk '%s': nothing was sealed: ", seal->disk->name) : 0;
 }
 
 /* The layer is in the tree, or on no medium. */

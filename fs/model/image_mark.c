@@ -67,8 +67,21 @@ static bool is_own_id(struct disks *disks, const char *id)
 	return is;
 }
 
+/* The medium that fails is not that of the images. */
+static int write_id(struct disks *disks, const char *id, struct sentence *error)
+{
+	int r = state_check(disks, error);
+
+	if (r < 0)
+		return r;
+	r = io_replace(disks->state_fd, STATE_ID_FILE, id, strlen(id), true);
+	return r < 0 ? report(error, r, "the state directory '%s' cannot be written: %s", disks->options->state,
+			      error_text(r))
+		     : 0;
+}
+
 /* It is made when it is first needed. */
-static int have_id(struct disks *disks, char id[LAYER_ID_SIZE])
+static int have_id(struct disks *disks, char id[LAYER_ID_SIZE], struct sentence *error)
 {
 	int r = 0;
 
@@ -77,9 +90,7 @@ static int have_id(struct disks *disks, char id[LAYER_ID_SIZE])
 		if (id[0])
 			break;
 		record_new_id(id);
-		r = state_check(disks, NULL);
-		if (r == 0)
-			r = io_replace(disks->state_fd, STATE_ID_FILE, id, strlen(id), true);
+		r = write_id(disks, id, error);
 		if (r == 0)
 			LOCKED (&disks->lock)
 				strcpy(disks->id, id);
@@ -300,11 +311,16 @@ static void tell_unmarked(struct layer *root, int error)
 			root->record.image, error_text(error));
 }
 
-static int write_ours(struct layer *root, const struct look *look)
+static int refuse_unmarked(int r, struct sentence *error)
+{
+	return report(error, r, "its image cannot be marked as having commits: %s", error_text(r));
+}
+
+static int write_ours(struct layer *root, const struct look *look, struct sentence *error)
 {
 	struct disks *disks = root->disks;
 	struct mark mark = { 0 };
-	int r = have_id(disks, mark.state);
+	int r = have_id(disks, mark.state, error);
 
 	if (r < 0)
 		return r;
@@ -321,31 +337,31 @@ static int write_ours(struct layer *root, const struct look *look)
 	if (r == 0)
 		log_debug("disk", "image '%s' is marked: layers of this state directory stand on it",
 			  root->record.image);
-	return r;
+	return r < 0 ? refuse_unmarked(r, error) : 0;
 }
 
 /*
  * Another's mark stays as it is: it keeps others away as ours would, and what may be refused for
  * it has been refused. An image that is not there needs none.
  */
-static int ensure(struct layer *root)
+static int ensure(struct layer *root, struct sentence *error)
 {
 	CLEANUP(close_look) struct look look = { .fd = -1 };
 	int r = look_at(root, O_RDONLY, &look);
 
 	if (r < 0)
-		return r == -ENOENT ? 0 : r;
-	return look.whose == NOBODYS ? write_ours(root, &look) : 0;
+		return r == -ENOENT ? 0 : refuse_unmarked(r, error);
+	return look.whose == NOBODYS ? write_ours(root, &look, error) : 0;
 }
 
-int image_mark_need(struct layer *root)
+int image_mark_need(struct layer *root, struct sentence *error)
 {
 	int r;
 
 	LOCKED (&root->disks->lock)
 		root->mark_needs++;
 	begin(root);
-	r = ensure(root);
+	r = ensure(root, error);
 	end(root);
 	if (r < 0)
 		image_mark_done(root);
@@ -405,7 +421,7 @@ static int take(struct layer *root)
 			"image '%s': the commits that are in state directory '%.200s' of host '%s' (id %s) are given up",
 			root->record.image, look.mark.path, look.mark.host, look.mark.state);
 	if (!may_go(root))
-		return look.whose == OURS ? 0 : write_ours(root, &look);
+		return look.whose == OURS ? 0 : write_ours(root, &look, NULL);
 	return mark_remove(root->disks->images_fd, look.fd, look.file);
 }
 
@@ -437,13 +453,12 @@ static void settle(struct layer *root)
 
 	begin(root);
 	if (is_needed(root))
-		r = ensure(root);
+		r = ensure(root, &why);
 	else if (may_go(root))
 		drop(root);
 	end(root);
 	if (r < 0)
-		log_warning("image '%s' cannot be marked as having commits of this state directory: %s",
-			    root->record.image, error_text(r));
+		log_warning("disk '%s': %s", root->record.image, why.text);
 	if (image_mark_check(root, root->record.image, &why) < 0) {
 		log_error("%s", why.text);
 		tell_disks(root, &why);

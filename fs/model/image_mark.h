@@ -22,10 +22,11 @@ int image_mark_check(struct layer *root, const char *disk, struct sentence *erro
 
 /*
  * A layer on the image is about to be recorded: have the image marked, durably. 0, or a negative
- * errno, and nothing may be recorded. After 0 comes image_mark_done(), when the layer is in the
+ * errno with a sentence (`error` may be NULL), to be put behind the disk's name: nothing may be
+ * recorded. After 0 comes image_mark_done(), when the layer is in the
  * tree, or is certainly on no medium; where neither is so, it does not come.
  */
-int image_mark_need(struct layer *root);
+int image_mark_need(struct layer *root, struct sentence *error);
 void image_mark_done(struct layer *root);
 
 /* A layer on the image is gone: no mark where nothing needs it. */

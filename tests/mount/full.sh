@@ -33,6 +33,16 @@ protect_full() {
 }
 promise "protect with a full state directory is refused, and works when there is space" protect_full
 
+# The first commit writes it.
+id_cannot_be_written() {
+	guest_write a.img 0 64k 2
+	mkdir "$STATE/id.new"
+	ctl_fails EISDIR 'commit a.img' "nothing was sealed: the state directory '$STATE' cannot be written: "
+	rmdir "$STATE/id.new"
+	ctl 'reset a.img'
+}
+promise "a commit that cannot write the state directory's id says so, and not of the image" id_cannot_be_written
+
 guest_full() {
 	guest_write a.img 0 64k 2
 	fill "$STATE"
@@ -43,6 +53,9 @@ guest_full() {
 	# A commit needs a few blocks; if there are none it is refused, and what the guest wrote stays.
 	if ! ctl 'commit a.img' >"$WORK/answer"; then
 		jq -e '.errno == "ENOSPC"' "$WORK/answer"
+		# It is not the image's filesystem that is full.
+		cat "$WORK/answer" >&2
+		jq -e '.error | contains("image cannot be marked") | not' "$WORK/answer"
 	fi
 	guest_reads a.img 0 64k 2
 	empty "$STATE"
