@@ -16,6 +16,7 @@
 #include "clone.h"
 #include "foldable.h"
 #include "json.h"
+#include "kept.h"
 #include "layer.h"
 #include "qemu_run.h"
 #include "scratch.h"
@@ -283,7 +284,7 @@ static struct json_object *describe_disk_locked(const struct disk *disk, bool pa
 {
 	struct json_object *object = json_object_new_object(), *jobs = describe_jobs_locked(disk);
 	const char *last_error = disk->last_error.text;
-	struct sentence trouble;
+	struct sentence trouble, kept;
 
 	json_set_string(object, "name", disk->name);
 	json_set_string(object, "state", state_name_locked(disk));
@@ -299,6 +300,7 @@ static struct json_object *describe_disk_locked(const struct disk *disk, bool pa
 	json_set_bool(object, "armed", (disk->session && disk->session->armed) || disk->record.commit_at_release);
 	json_set_bool(object, "unhooked", disk->record.fate == FATE_UNHOOKED);
 	json_set_string(object, "kept", disk->record.fate == FATE_DISCARD ? NULL : fate_name(disk->record.fate));
+	json_set_string(object, "leftover", kept_waits_locked(disk, &kept) ? kept.text : NULL);
 	json_set_bool(object, "folding", is_folding(disk));
 	json_set_string(object, "image_trouble",
 			disk->root && trouble_of_image_locked(disk->root, &trouble) ? trouble.text : NULL);
@@ -385,6 +387,8 @@ static void print_disk_locked(FILE *stream, const struct disk *disk)
 		fprintf(stream,
 			"    being folded: the image file alone is incomplete until that ends; do not copy it\n");
 	if (disk->root && trouble_of_image_locked(disk->root, &why))
+		fprintf(stream, "    warning: %s\n", why.text);
+	if (kept_waits_locked(disk, &why))
 		fprintf(stream, "    warning: %s\n", why.text);
 	if (fold_is_overdue_locked(disk, disk->disks->options->max_layers, &why))
 		fprintf(stream, "    warning: %s\n", why.text);

@@ -22,6 +22,7 @@
 
 #include "domain_file.h"
 #include "io.h"
+#include "kept.h"
 #include "log.h"
 #include "participant.h"
 #include "qemu_img.h"
@@ -48,6 +49,18 @@ static void keep_unsynced(struct disk *disk, const struct session_record *sessio
 		"disk '%s': the host crashed while domain '%s' ran, whose file may have been edited meanwhile: what it had written, %llu bytes%s%s, waits for its next start, which sees whether that is to be kept",
 		disk->name, session->domain, (unsigned long long)scratch_allocated(disk->scratch),
 		after->fate_torn ? " in which qemu-img finds errors: " : "", after->fate_torn ? why.text : "");
+}
+
+/* Of what was synced and is kept; keep_unsynced() has told of the other. */
+static void say_kept(const struct disk *disk, const struct session_record *session)
+{
+	struct sentence next;
+
+	if (disk->record.fate == FATE_DISCARD || disk->record.fate == FATE_UNSYNCED || !scratch_is_dirty(disk->scratch))
+		return;
+	kept_say_next(disk->name, &disk->record, &next);
+	log_warning("disk '%s': the host crashed while domain '%s' ran: what it had written, %llu bytes, %s",
+		    disk->name, session->domain, (unsigned long long)scratch_allocated(disk->scratch), next.text);
 }
 
 /*
@@ -105,6 +118,8 @@ void crashed_decide(struct disk *disk, const struct session_record *session, boo
 		log_error(
 			"disk '%s': what the host's crash has left of a session of domain '%s' cannot be recorded: %s",
 			disk->name, session->domain, error_text(r));
+	if (has_scratch)
+		say_kept(disk, session);
 	log_debug("disk", "start: '%s': the session of domain '%s' was ended by a crash of the host", disk->name,
 		  session->domain);
 }

@@ -437,3 +437,68 @@ noticed_then_reset() {
 }
 promise "... and after an edit and a reset" noticed_then_reset noticed
 promise "... and where nobody has noticed the edit" noticed_then_reset unnoticed
+
+# ---- until its next start, whoever looks is told
+
+# In all places where somebody looks.
+told() {
+	same "$(status_of d.img .leftover | grep -cF -- "$1")" 1
+	grep -F -- "warning: disk 'd.img': " "$MNT/.revertfs/status" | grep -F -- "$1" >&2
+	"$REVERTCTL" --mount="$MNT" status d.img | grep '^leftover' | grep -F -- "$1" >&2
+	"$REVERTCTL" --mount="$MNT" status | grep -F -- "$1" >&2
+	"$REVERTCTL" --mount="$MNT" --json doctor >"$WORK/found" || :
+	jq -e --arg text "$1" '.findings[] | select(.check == "disks" and .level == "warning") | "\(.what); \(.fix)" | contains($text)' "$WORK/found"
+}
+
+nothing_is_told() {
+	same "$(status_of d.img .leftover)" null
+	refuses grep -F "waits for its next start" "$MNT/.revertfs/status"
+}
+
+armed_waits() {
+	anew
+	nothing_is_told
+	prepare
+	guest 2
+	commit_once
+	nothing_is_told # the session runs
+	host_crashes
+	logged "the host crashed while domain 'dom' ran: what it had written, "
+	logged "bytes, waits for its next start, which keeps it as uncommitted-TIME; 'commit d.img' makes it the disk's content now, 'reset d.img' throws it away"
+	told "waits for its next start, which keeps it as uncommitted-TIME; 'commit d.img' makes it the disk's content now, 'reset d.img' throws it away"
+	ctl 'commit d.img'
+	nothing_is_told
+	reads 2
+}
+promise "what waits to be kept is told by the log, the status and the doctor, with commands that work" armed_waits
+
+edited_waits() {
+	anew
+	prepare
+	guest 2
+	json true
+	wait_until 10 kept edited
+	host_crashes
+	logged "bytes, waits for its next start, which keeps it as uncommitted-TIME where one-shot-commit is true, and else throws it away; "
+	told "which keeps it as uncommitted-TIME where one-shot-commit is true, and else throws it away; 'commit d.img' "
+	ctl 'set d.img leftover=keep'
+	told "which keeps it as uncommitted-TIME where one-shot-commit is true, and else keeps it as crash-TIME; 'commit d.img' "
+	ctl 'reset d.img'
+	nothing_is_told
+	reads 1
+}
+promise "... of a file that was edited, what it depends on" edited_waits
+
+unsynced_waits() {
+	edited_right_before true
+	told "which keeps it as unsynced-TIME where one-shot-commit is true, and else throws it away; 'reset d.img' throws it away now"
+	refuses grep -F "'commit d.img'" "$MNT/.revertfs/status"
+	ctl_fails EBUSY 'commit d.img' 'never synced'
+	ctl 'reset d.img'
+	nothing_is_told
+	edited_right_before true tear
+	told "moves it to lost/ where one-shot-commit is true, for qemu-img finds errors in it, and else throws it away; 'reset d.img'"
+	prepare
+	nothing_is_told
+}
+promise "... and of what was never synced no commit is offered, which would be refused" unsynced_waits

@@ -90,6 +90,9 @@ static void add_notes(struct grid *grid, struct json_object *disk)
 	text = string_of(disk, "warning", NULL);
 	if (text)
 		grid_note(grid, YELLOW, text);
+	text = string_of(disk, "leftover", NULL);
+	if (text)
+		grid_note(grid, YELLOW, text);
 	text = string_of(disk, "last_error", NULL);
 	if (text)
 		grid_note(grid, RED, text);
@@ -220,6 +223,8 @@ char *draw_disk(struct json_object *disk, const struct style *style)
 		add_fact(grid, PLAIN, "fold waits", "%s", string_of(disk, "waits_for", ""));
 	if (string_of(disk, "warning", NULL))
 		add_fact(grid, YELLOW, "warning", "%s", string_of(disk, "warning", ""));
+	if (string_of(disk, "leftover", NULL))
+		add_fact(grid, YELLOW, "leftover", "%s", string_of(disk, "leftover", ""));
 	if (string_of(disk, "last_error", NULL))
 		add_fact(grid, RED, "last error", "%s", string_of(disk, "last_error", ""));
 	/* Sentences are longer than a terminal is wide: it breaks their lines. */

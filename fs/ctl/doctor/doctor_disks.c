@@ -93,6 +93,7 @@ static void check_disk(struct doctor *doctor, struct json_object *disk)
 			    "disk '%s' is written without the hook knowing", name);
 	note_if_said(doctor, warning);
 	note_if_said(doctor, string_of(disk, "image_trouble", NULL));
+	note_if_said(doctor, string_of(disk, "leftover", NULL));
 }
 
 void doctor_check_disks(struct doctor *doctor)

@@ -7,6 +7,7 @@
 
 #include "box.h"
 #include "command.h"
+#include "model.h"
 
 static void world_end(void)
 {
@@ -285,6 +286,29 @@ TEST(the_status_follows_the_disk)
 	check_str(status_of("d", "session.uuid"), UUID1);
 	check_str(status_of("d", "session.domain"), "a \"b\"");
 	check_str(status_of("d", "session.target"), "vdq");
+	world_end();
+}
+
+TEST(what_waits_to_be_kept_is_said_until_a_command_decides)
+{
+	struct disk *disk;
+	char *table;
+
+	new_disk();
+	guest_write("d", 0, 64, 2);
+	check_str(status_of("d", "leftover"), "");
+	disk = disks_find(world->disks, "d");
+	disk->record.fate = FATE_ARMED;
+	check_contains(status_of("d", "leftover"), "which keeps it as uncommitted-TIME; 'commit d' makes");
+	table = status_table(world->disks);
+	check_contains(table, "\n    warning: disk 'd': ");
+	free(table);
+	disk->record.fate = FATE_UNSYNCED;
+	check_contains(status_of("d", "leftover"), "unsynced-TIME where one-shot-commit is true");
+	check(!strstr(status_of("d", "leftover"), "'commit"));
+	disk_put(disk);
+	check_ok("reset d");
+	check_str(status_of("d", "leftover"), "");
 	world_end();
 }
 
