@@ -224,14 +224,14 @@ static void tell_unwritable(int r, const struct mark *mark)
 {
 	if (r == 1)
 		log_warning(
-			"an image that is no disk here cannot be written in the mount, nor can others like it: it has commits in another state directory, '%.200s' of host '%s' (id %s); 'protect NAME' says more",
+			"an image that is no disk here cannot be written in the mount, nor removed, renamed or linked, and others like it neither: it has commits in another state directory, '%.200s' of host '%s' (id %s); 'protect NAME' says more",
 			mark->path, mark->host, mark->state);
 	else if (r == -EBADMSG)
 		log_warning(
-			"an image that is no disk here cannot be written in the mount, nor can others like it: it has a mark of revertfs that this version cannot read; 'protect NAME' says more");
+			"an image that is no disk here cannot be written in the mount, nor removed, renamed or linked, and others like it neither: it has a mark of revertfs that this version cannot read; 'protect NAME' says more");
 	else
 		log_error(
-			"a file that is no disk here cannot be written in the mount, nor can others like it: whether it is an image with commits in another state directory cannot be read: %s; see to the filesystem of the images",
+			"a file that is no disk here cannot be written in the mount, nor removed, renamed or linked, and others like it neither: whether it is an image with commits in another state directory cannot be read: %s; see to the filesystem of the images",
 			error_text(r));
 }
 

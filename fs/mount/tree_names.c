@@ -5,7 +5,8 @@
  * The names are claimed (name_claim.h) from the check whether a disk is concerned until after the
  * system call, so that no name becomes a disk in between. A disk's name cannot be taken or moved,
  * and only a clone's can be removed; a directory above a disk can be neither moved nor removed; a
- * protected file gets no second name. Nothing changes in .revertfs.
+ * protected file gets no second name. The names of an image that has commits in another state
+ * directory stay as they are. Nothing changes in .revertfs.
  *
  * Each change is made once, even if the daemon is killed between making and answering it
  * (replay.h): what the names stand for is noted before, and compared when the request comes again.
@@ -146,6 +147,18 @@ static struct stat look_at(const struct slot *slot)
 static bool is_inode(const struct stat *st, uint64_t device, uint64_t inode)
 {
 	return st->st_dev == device && st->st_ino == inode;
+}
+
+/*
+ * 0 where whatever has the name may lose or change it; not an image that another state directory
+ * needs, which cannot be written either.
+ */
+static int check_not_anothers(struct tree *tree, const struct slot *slot)
+{
+	struct stat st;
+	CLEANUP(close_fdp) int fd = file_find(slot->directory->fd, slot->name, &st);
+
+	return fd >= 0 && S_ISREG(st.st_mode) ? disks_check_plain_write(tree->disks, fd) : 0;
 }
 
 static bool is_last_name(const struct stat *st)
@@ -291,6 +304,8 @@ static int link_unprotected(struct tree *tree, struct replay *replay, const stru
 	if (r < 0)
 		return r;
 	r = tree_is_protected(tree, node) ? -EPERM : check_no_disk(tree, slot, -EEXIST);
+	if (r == 0 && S_ISREG(node->type))
+		r = disks_check_plain_write(tree->disks, node->fd);
 	if (r == 0)
 		r = make_once(tree, replay, slot, &step);
 	if (r == 0)
@@ -335,6 +350,9 @@ static int remove_once(struct tree *tree, struct replay *replay, const struct sl
 
 	if (before && (before->is_disk || !is_inode(&there, before->device, before->inode)))
 		return 0;
+	r = flags & AT_REMOVEDIR ? 0 : check_not_anothers(tree, slot);
+	if (r < 0)
+		return r;
 	if (there.st_ino)
 		replay_note(tree->handover, replay,
 			    &(struct handover_request){ .device = there.st_dev, .inode = there.st_ino });
@@ -434,6 +452,11 @@ static int rename_once(struct tree *tree, struct replay *replay, const struct sl
 
 	if (before && was_renamed(before, &source, &target, flags))
 		return 0;
+	r = check_not_anothers(tree, from);
+	if (r == 0)
+		r = check_not_anothers(tree, to);
+	if (r < 0)
+		return r;
 	replay_note(tree->handover, replay,
 		    &(struct handover_request){ .device = source.st_dev,
 						.inode = source.st_ino,

@@ -134,6 +134,20 @@ promise "so it is with what a saved guest needs" of_a_saved_guest
 
 setup d.img >/dev/null && commits d.img 2 >/dev/null && cp -a "$IMAGES/d.img" "$WORK/d.marked" || fail "a disk with a commit"
 
+# Nor may it go: no name is taken from it, given to it, or to another file in its place.
+keeps_its_name() {
+	echo plain >"$MNT/plain"
+	for command in 'rm -f d.img' 'mv -T d.img elsewhere.img' 'mv -fT plain d.img' 'ln d.img second.img' 'mv --exchange -T plain d.img'; do
+		[[ $command != *--exchange* ]] || mv --help | grep -q -e --exchange || continue
+		(cd "$MNT" && read -ra words <<<"$command" && refuses "${words[@]}")
+		says 'Read-only file system'
+	done
+	[[ ! -e $IMAGES/elsewhere.img && ! -e $IMAGES/second.img ]]
+	cmp -n 65536 "$IMAGES/d.img" "$WORK/d.marked"
+	same "$(cat "$MNT/plain")" plain
+	mv "$MNT/plain" "$MNT/plain.2" && ln "$MNT/plain.2" "$MNT/plain.3" && mv "$MNT/plain.3" "$MNT/plain.4" && rm "$MNT"/plain.*
+}
+
 # d.img is d's; e.img became a disk of the other state first.
 refused_elsewhere() {
 	local path host
@@ -152,6 +166,7 @@ refused_elsewhere() {
 	refuses truncate -s 1M "$MNT/d.img"
 	grep -q "cannot be written in the mount.*'$STATE' of host" "$DAEMON_LOG"
 	cmp "$MNT/d.img" "$IMAGES/d.img"
+	keeps_its_name
 	echo plain >"$MNT/file" && rm "$MNT/file"
 	# A disk of both.
 	ctl 'set a.img keep-revisions=9'
@@ -197,6 +212,32 @@ folded_there() {
 promise "another state directory may not protect it, not even at start, and says where the layers are" refused_elsewhere
 promise "nor reset, prepare, commit or export a disk of its own on it" a_disk_of_both
 promise "the way back is the state directory that the mark names" folded_there
+
+# ---- a state directory that was lost
+
+# All that a new one knows of it is told before any command.
+told_at_start() {
+	local text
+	mkdir -p "$IMAGES/deep/er"
+	setup deep/er/f.img
+	commits deep/er/f.img 2
+	same "$(jq -r .elsewhere "$MNT/.revertfs/status.json")" null
+	: >"$DAEMON_LOG"
+	other_state
+	wait_until 10 grep -q 'images that were no disks here when revertfs started' "$DAEMON_LOG"
+	same "$(grep -c 'were no disks here when revertfs started' "$DAEMON_LOG")" 1
+	grep -q '^warning: .*were no disks here' "$MNT/.revertfs/status"
+	text=$(jq -r .elsewhere "$MNT/.revertfs/status.json")
+	[[ $text == "2 images that were no disks here when revertfs started, '"?*"' among them, have commits in another state directory, '$STATE' of host '$(hostname)' (id "*"); start revertfs with that one as state=, or, if it is gone for ever, give the commits up with 'protect "*" force=yes'" ]]
+	"$REVERTCTL" --mount="$MNT" --json doctor >"$WORK/found" || :
+	jq -e '.findings[] | select(.what | contains("were no disks here")) | .fix | startswith("start revertfs with that one as state=")' "$WORK/found"
+	# One that is given up is told of no longer.
+	ctl 'protect deep/er/f.img force=yes'
+	jq -r .elsewhere "$MNT/.revertfs/status.json" | grep -F "1 image that was no disk here when revertfs started, 'd.img', has commits"
+	first_state
+	ctl 'unprotect deep/er/f.img force=yes'
+}
+promise "a new state directory beside images that are another's says so when it starts, and the doctor does" told_at_start
 
 # ---- gone for ever
 
