@@ -14,10 +14,12 @@
 #include <unistd.h>
 
 #include "clone.h"
+#include "elsewhere.h"
 #include "foldable.h"
 #include "json.h"
 #include "kept.h"
 #include "layer.h"
+#include "lock.h"
 #include "qemu_run.h"
 #include "scratch.h"
 #include "session.h"
@@ -317,6 +319,22 @@ static struct json_object *describe_disk_locked(const struct disk *disk, bool pa
 	return object;
 }
 
+static bool has_images_elsewhere(struct disks *disks, struct sentence *ret_what)
+{
+	bool has = false;
+
+	LOCKED (&disks->lock)
+		has = elsewhere_said_locked(disks, ret_what);
+	return has;
+}
+
+static void describe_elsewhere(struct disks *disks, struct json_object *root)
+{
+	struct sentence what;
+
+	json_set_string(root, "elsewhere", has_images_elsewhere(disks, &what) ? what.text : NULL);
+}
+
 char *status_json(struct disks *disks, const struct mount_facts *facts)
 {
 	CLEANUP(json_putp) struct json_object *root = json_object_new_object();
@@ -333,6 +351,7 @@ char *status_json(struct disks *disks, const struct mount_facts *facts)
 	json_set_bool(root, "passthrough", facts->passthrough);
 	json_set_bool(root, "boxed", qemu_is_boxed(disks->options));
 	json_set_bool(root, "lost", atomic_load(&disks->state_guard.lost));
+	describe_elsewhere(disks, root);
 	for (struct disk *disk = disks_step(disks, NULL); disk; disk = disks_step(disks, disk)) {
 		pthread_mutex_lock(&disks->lock);
 		json_object_array_add(list, describe_disk_locked(disk, facts->passthrough));
@@ -401,12 +420,15 @@ char *status_table(struct disks *disks)
 	char *text = NULL;
 	size_t length = 0;
 	FILE *stream = open_memstream(&text, &length);
+	struct sentence what;
 
 	if (!stream)
 		return NULL;
 	if (atomic_load(&disks->state_guard.lost))
 		fprintf(stream,
 			"The lock on the state directory is lost: no command changes anything; stop this revertfs.\n");
+	if (has_images_elsewhere(disks, &what))
+		fprintf(stream, "warning: %s\n", what.text);
 	fprintf(stream, "%-28s %-9s %-9s %8s  %-20s %s\n", "NAME", "STATE", "HEAD", "SCRATCH", "DOMAIN", "JOB");
 	for (struct disk *disk = disks_step(disks, NULL); disk; disk = disks_step(disks, disk)) {
 		pthread_mutex_lock(&disks->lock);

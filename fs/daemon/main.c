@@ -43,6 +43,7 @@
 #include "channel.h"
 #include "daemonize.h"
 #include "drop_in.h"
+#include "elsewhere_walk.h"
 #include "ending.h"
 #include "faults.h"
 #include "fdstore.h"
@@ -80,6 +81,7 @@ struct revertfs {
 	bool images_are_others; /* than those that the store has */
 	struct disks *disks;
 	struct autoprotect *autoprotect;
+	struct elsewhere_walk *elsewhere_walk;
 	struct tree *tree;
 	struct ops *ops;
 	struct channel *channel;
@@ -398,7 +400,10 @@ static int start_work(struct revertfs *revertfs, struct sentence *error)
 	/* Guests that run through a restart need no new disk, and are not made to wait. */
 	r = autoprotect_start(&revertfs->options, revertfs->images_fd, revertfs->disks,
 			      !handover_mount(revertfs->handover)->restarts, &revertfs->autoprotect);
-	return r < 0 ? report(error, r, "'-o protect' cannot be started: %s", error_text(r)) : 0;
+	if (r < 0)
+		return report(error, r, "'-o protect' cannot be started: %s", error_text(r));
+	revertfs->elsewhere_walk = elsewhere_walk_start(revertfs->disks, revertfs->images_fd);
+	return 0;
 }
 
 /* Until the daemon is to end: 0, or 1 when the mount is left to a successor. */
@@ -438,7 +443,7 @@ static bool stop(struct revertfs *revertfs)
 	channel_free(revertfs->channel);
 	ops_free(revertfs->ops);
 	tree_free(revertfs->tree);
-	if (!autoprotect_stop(revertfs->autoprotect))
+	if (!elsewhere_walk_stop(revertfs->elsewhere_walk) || !autoprotect_stop(revertfs->autoprotect))
 		return false;
 	if (!disks_stop(revertfs->disks) || left_behind)
 		return false;

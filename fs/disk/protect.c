@@ -17,6 +17,7 @@
 #include "command.h"
 #include "image.h"
 #include "image_stamp.h"
+#include "elsewhere.h"
 #include "image_mark.h"
 #include "io.h"
 #include "layer.h"
@@ -92,8 +93,11 @@ static int take_image(struct layer *root, struct sentence *error)
 {
 	int r = image_mark_take(root);
 
-	return r < 0 ? report(error, r, "image '%s': its mark cannot be removed: %s", root->record.image, error_text(r))
-		     : 0;
+	if (r < 0)
+		return report(error, r, "image '%s': its mark cannot be removed: %s", root->record.image,
+			      error_text(r));
+	elsewhere_forget(root->disks, root->record.image);
+	return 0;
 }
 
 /* A scratch, and the records, for a disk that is in the table. */

@@ -203,8 +203,7 @@ static bool may_be_marked(const struct disks *disks, int fd)
 	return directory != -ENOENT && directory != -EPERM;
 }
 
-/* Of a file that is no disk here: 1, 0 or an error, as mark_read(). */
-static int read_plain(struct disks *disks, int fd, struct mark *ret_mark)
+int image_mark_read_plain(struct disks *disks, int fd, struct mark *ret_mark)
 {
 	char identity[IDENTITY_SIZE], file[MARK_FILE_SIZE];
 	bool copied;
@@ -238,7 +237,7 @@ static void tell_unwritable(int r, const struct mark *mark)
 int disks_check_plain_write(struct disks *disks, int fd)
 {
 	struct mark mark;
-	int r = read_plain(disks, fd, &mark);
+	int r = image_mark_read_plain(disks, fd, &mark);
 	bool anothers = r == 1 || r == -EBADMSG, *told = anothers ? &disks->anothers_told : &disks->unread_told;
 	bool tell = false;
 

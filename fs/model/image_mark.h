@@ -10,6 +10,7 @@
 #ifndef REVERTFS_MODEL_IMAGE_MARK_H
 #define REVERTFS_MODEL_IMAGE_MARK_H
 
+#include "mark.h"
 #include "model.h"
 
 /*
@@ -19,6 +20,12 @@
  * that cannot be read; 0 of an image that is not there. Syncs nothing.
  */
 int image_mark_check(struct layer *root, const char *disk, struct sentence *error);
+
+/*
+ * The mark that a file which is no disk here has of another state directory, by a descriptor that
+ * may be O_PATH: 1, 0 where there is none, or an error, as mark_read().
+ */
+int image_mark_read_plain(struct disks *disks, int fd, struct mark *ret_mark);
 
 /*
  * A layer on the image is about to be recorded: have the image marked, durably. 0, or a negative

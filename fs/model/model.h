@@ -172,13 +172,14 @@ struct disks {
 	int scratch_fd; /* -1: scratches lie with their records */
 	char boot[BOOT_ID_SIZE];
 	char id[LAYER_ID_SIZE]; /* of the state directory, for marks; "" until one was needed. Changed with `records`, too */
-	bool marks_settled;    /* image_marks_settle() has begun */
-	bool anothers_told;    /* disks_check_plain_write() has refused one that is another's */
-	bool unread_told;      /* ... and one whose mark could not be read */
-	bool first_of_boot;    /* of this start: scratches were never synced and may be torn */
-	struct layer *loading; /* at start: layers whose parents have not been loaded yet */
-	struct reach *reach;   /* ... and by which images are looked for */
-	bool incomplete;       /* a record could not be read: no layer is removed or folded, for it may need one */
+	bool marks_settled;          /* image_marks_settle() has begun */
+	bool anothers_told;          /* disks_check_plain_write() has refused one that is another's */
+	bool unread_told;            /* ... and one whose mark could not be read */
+	struct elsewhere *elsewhere; /* images that are none of this state directory's (elsewhere.h) */
+	bool first_of_boot;          /* of this start: scratches were never synced and may be torn */
+	struct layer *loading;       /* at start: layers whose parents have not been loaded yet */
+	struct reach *reach;         /* ... and by which images are looked for */
+	bool incomplete; /* a record could not be read: no layer is removed or folded, for it may need one */
 
 	struct name_claims names; /* claims on names; one is taken before `lock` and any disk's claim */
 	pthread_mutex_t records;  /* taken before `lock`; see layer_update() */

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "elsewhere.h"
 #include "filesystem.h"
 #include "image_mark.h"
 #include "io.h"
@@ -180,6 +181,7 @@ void model_free(struct disks *disks)
 	pthread_mutex_unlock(&disks->lock);
 	free_closing(disks);
 	free_unfinished(disks);
+	elsewhere_free(disks);
 	close_fdp(&disks->scratch_fd);
 	close_fdp(&disks->outputs_fd);
 	close_fdp(&disks->lost_fd);

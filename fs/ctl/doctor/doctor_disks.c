@@ -98,6 +98,8 @@ static void check_disk(struct doctor *doctor, struct json_object *disk)
 
 void doctor_check_disks(struct doctor *doctor)
 {
+	for (size_t i = 0; i < doctor->mount_count; i++)
+		note_if_said(doctor, string_of(doctor->mounts[i].status, "elsewhere", NULL));
 	each_disk(doctor, check_disk);
 }
 
