@@ -11,7 +11,10 @@
 
 struct elsewhere_walk;
 
-/* Begin in the background; one line in the log where some are found. Where it cannot begin, that is logged. */
+/*
+ * Begin in the background; one line in the log where some are found. NULL where it cannot begin,
+ * which is logged.
+ */
 struct elsewhere_walk *elsewhere_walk_start(struct disks *disks, int images_fd);
 
 /*

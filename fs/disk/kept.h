@@ -8,7 +8,7 @@
 
 #include "model.h"
 
-/* What the next start does with what is kept as the record says, and which commands may come first. */
+/* What the next start does with what the record says is kept; which commands may come first. */
 void kept_say_next(const char *disk, const struct disk_record *record, struct sentence *ret_what);
 
 /*
