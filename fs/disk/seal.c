@@ -45,8 +45,8 @@
 #define INTENT_SUFFIX ".json"
 
 /*
- * Where the header is ours, qemu-img may be shown the scratch: then its tables are to blame. Not over
- * another image than it was made on: the copy would be a mixture.
+ * Where the header is ours, qemu-img may be shown the scratch: then its tables are to blame. Not
+ * over another image than it was made on: the copy would be a mixture.
  */
 static int refuse_scratch(struct disk *disk, int r, const struct sentence *why, struct sentence *error)
 {

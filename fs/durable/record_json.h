@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A record as JSON in a file: what record.c, record_layer.c and span.c have in common. Reading goes
- * through a small cursor that remembers the first thing that was wrong, so that each record's reader
- * is a list of its members.
+ * A record as JSON in a file: what record.c, record_layer.c and span.c have in common. Reading
+ * goes through a small cursor that remembers the first thing that was wrong, so that each record's
+ * reader is a list of its members.
  */
 #ifndef REVERTFS_DURABLE_RECORD_JSON_H
 #define REVERTFS_DURABLE_RECORD_JSON_H
