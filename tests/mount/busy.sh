@@ -12,6 +12,11 @@ start_daemon || fail "the daemon starts"
 ctl 'protect d.img' >/dev/null && ctl 'protect e.img' >/dev/null || fail "the images can be protected"
 control=$MNT/.revertfs/control
 
+threads() {
+	find "/proc/$(daemon_pid)/task" -mindepth 1 -maxdepth 1 | wc -l
+}
+threads_at_first=$(threads)
+
 # writer NUMBER: a file of its own, written in pieces from several offsets, compared with a model outside of the mount.
 writer() {
 	local n=$1 i offset
@@ -134,6 +139,14 @@ interrupted() {
 }
 promise "a command whose caller is killed comes to an end" interrupted
 
+no_thread_is_left() {
+	no_more_threads() {
+		(($(threads) <= threads_at_first))
+	}
+	wait_until 10 no_more_threads
+}
+promise "the threads of commands are gone when they are done" no_thread_is_left
+
 answered_at_the_end() {
 	local pid
 	exec 9<>"$MNT/d.img"
@@ -150,13 +163,5 @@ answered_at_the_end() {
 	guest_reads d.img 0 64M 1
 }
 promise "a command that waits while the daemon ends is answered, and the daemon ends" answered_at_the_end
-
-no_thread_is_left() {
-	few_threads() {
-		(($(find "/proc/$(daemon_pid)/task" -mindepth 1 -maxdepth 1 | wc -l) <= 24))
-	}
-	wait_until 5 few_threads
-}
-promise "the threads of commands are gone when they are done" no_thread_is_left
 
 stop_daemon || fail "the daemon ends"
