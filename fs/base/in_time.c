@@ -3,11 +3,11 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "lock.h"
+#include "thread.h"
 
 #define STACK ((size_t)256 << 10)
 
@@ -59,25 +59,6 @@ static void *make_it(void *context)
 	return NULL;
 }
 
-/* Signals are for the main thread. */
-static int start(struct attempt *attempt)
-{
-	pthread_attr_t attributes;
-	sigset_t all, old;
-	pthread_t thread;
-	int r;
-
-	pthread_attr_init(&attributes);
-	pthread_attr_setstacksize(&attributes, STACK);
-	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&thread, &attributes, make_it, attempt);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attributes);
-	return -r;
-}
-
 static bool wait_for(struct attempt *attempt, uint64_t deadline)
 {
 	struct timespec until = { .tv_sec = (time_t)(deadline / 1000), .tv_nsec = (long)(deadline % 1000) * 1000000 };
@@ -97,7 +78,7 @@ bool in_time(unsigned *left_ms, const struct timed_call *call, int *ret_result)
 {
 	struct attempt *attempt = attempt_new(call);
 	uint64_t deadline = monotonic_ms() + *left_ms, now;
-	int r = attempt ? start(attempt) : -ENOMEM;
+	int r = attempt ? thread_start(STACK, make_it, attempt, NULL) : -ENOMEM;
 
 	if (r == 0 && !wait_for(attempt, deadline)) {
 		*left_ms = 0;

@@ -9,9 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -22,31 +19,23 @@
 #include "image_stamp.h"
 #include "layer.h"
 #include "listing.h"
-#include "lock.h"
 #include "log.h"
+#include "loose.h"
 #include "private.h"
 
 #define DEPTH_MAX 64      /* each level of the walk keeps a descriptor */
 #define MOUNT_WAITS_S 5   /* for the end of all, before it answers */
 #define DEADLINE_MS 60000 /* for all */
-#define STOP_WAITS_S 3    /* for what a filesystem beneath, or a qemu-img, may not answer */
 
 struct autoprotect {
-	const struct options *options;
+	struct loose *thread;
 	struct disks *disks;
-	int images_fd;
 	uint64_t deadline; /* monotonic ms */
-	pthread_t thread;
-	atomic_bool stop;
-
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	bool ended; /* guarded by the lock */
 };
 
 static bool is_late(const struct autoprotect *autoprotect)
 {
-	return atomic_load(&autoprotect->stop) || monotonic_ms() > autoprotect->deadline;
+	return loose_is_to_end(autoprotect->thread) || monotonic_ms() > autoprotect->deadline;
 }
 
 /* Whose image it is: users get only so many disks. */
@@ -87,7 +76,7 @@ static void walk_directory(struct autoprotect *autoprotect, int directory, const
 	int r = listing ? listing_read(listing, directory) : -ENOMEM;
 
 	if (r < 0) {
-		log_warning("cannot look for images in '%s': %s", *path ? path : autoprotect->options->images,
+		log_warning("cannot look for images in '%s': %s", *path ? path : autoprotect->disks->options->images,
 			    error_text(r));
 		return;
 	}
@@ -103,10 +92,11 @@ static void walk_directory(struct autoprotect *autoprotect, int directory, const
 
 static void find_all(struct autoprotect *autoprotect)
 {
-	CLEANUP(close_fdp) int fd = openat(autoprotect->images_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const struct disks *disks = autoprotect->disks;
+	CLEANUP(close_fdp) int fd = openat(disks->images_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0)
-		log_warning("cannot look for images in '%s': %s", autoprotect->options->images, error_text(-errno));
+		log_warning("cannot look for images in '%s': %s", disks->options->images, error_text(-errno));
 	else
 		walk_directory(autoprotect, fd, "", 0);
 }
@@ -127,101 +117,39 @@ static void say_what_is_left(const struct autoprotect *autoprotect, bool all_fou
 			strlen(names.text) && count > DUE_NAMES_TOLD ? ", ..." : "");
 }
 
-static void *run(void *context)
+static void protect_all(struct loose *self, struct disks *disks)
 {
-	struct autoprotect *autoprotect = context;
+	struct autoprotect autoprotect = {
+		.thread = self,
+		.disks = disks,
+		.deadline = monotonic_ms() + DEADLINE_MS,
+	};
 	bool all_found;
 
-	find_all(autoprotect);
-	all_found = !is_late(autoprotect);
+	find_all(&autoprotect);
+	all_found = !is_late(&autoprotect);
 	if (all_found)
-		due_all_found(autoprotect->disks);
-	while (!is_late(autoprotect) && due_settle_next(autoprotect->disks))
+		due_all_found(disks);
+	while (!is_late(&autoprotect) && due_settle_next(disks))
 		;
-	if (!atomic_load(&autoprotect->stop))
-		say_what_is_left(autoprotect, all_found);
-	LOCKED (&autoprotect->lock) {
-		autoprotect->ended = true;
-		pthread_cond_broadcast(&autoprotect->changed);
-	}
-	return NULL;
+	if (!loose_is_to_end(self))
+		say_what_is_left(&autoprotect, all_found);
 }
 
-/* Whether it has ended by then. */
-static bool wait_for_end(struct autoprotect *autoprotect, int seconds)
+int autoprotect_start(struct disks *disks, bool wait)
 {
-	struct timespec until;
-	bool ended = false;
-	int r = 0;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += seconds;
-	LOCKED (&autoprotect->lock) {
-		while (r == 0 && !autoprotect->ended)
-			r = pthread_cond_timedwait(&autoprotect->changed, &autoprotect->lock, &until);
-		ended = autoprotect->ended;
-	}
-	return ended;
-}
-
-static void free_autoprotect(struct autoprotect *autoprotect)
-{
-	due_free(autoprotect->disks);
-	pthread_cond_destroy(&autoprotect->changed);
-	pthread_mutex_destroy(&autoprotect->lock);
-	free(autoprotect);
-}
-
-static struct autoprotect *make(const struct options *options, int images_fd, struct disks *disks)
-{
-	struct autoprotect *autoprotect = calloc(1, sizeof(*autoprotect));
-
-	if (!autoprotect)
-		return NULL;
-	autoprotect->options = options;
-	autoprotect->disks = disks;
-	autoprotect->images_fd = images_fd;
-	autoprotect->deadline = monotonic_ms() + DEADLINE_MS;
-	atomic_init(&autoprotect->stop, false);
-	pthread_mutex_init(&autoprotect->lock, NULL);
-	cond_init_monotonic(&autoprotect->changed);
-	return autoprotect;
-}
-
-int autoprotect_start(const struct options *options, int images_fd, struct disks *disks, bool wait,
-		      struct autoprotect **ret_autoprotect)
-{
-	struct autoprotect *autoprotect;
+	struct loose *thread;
 	int r;
 
-	*ret_autoprotect = NULL;
-	if (!options->protect.count)
+	if (!disks->options->protect.count)
 		return 0;
-	autoprotect = make(options, images_fd, disks);
-	if (!autoprotect)
-		return -ENOMEM;
 	r = due_new(disks);
 	if (r == 0)
-		r = -pthread_create(&autoprotect->thread, NULL, run, autoprotect);
-	if (r < 0) {
-		free_autoprotect(autoprotect);
+		r = loose_start(disks, protect_all, &thread);
+	if (r < 0)
 		return r;
-	}
-	*ret_autoprotect = autoprotect;
-	if (wait && !wait_for_end(autoprotect, MOUNT_WAITS_S))
+	if (wait && !loose_wait(thread, MOUNT_WAITS_S))
 		log_info(
 			"'-o protect' takes long and goes on while the mount answers; an image that is opened comes first");
 	return 0;
-}
-
-bool autoprotect_stop(struct autoprotect *autoprotect)
-{
-	if (!autoprotect)
-		return true;
-	atomic_store(&autoprotect->stop, true);
-	if (!wait_for_end(autoprotect, STOP_WAITS_S))
-		return false;
-	pthread_join(autoprotect->thread, NULL);
-	free_autoprotect(autoprotect);
-	return true;
 }

@@ -8,24 +8,13 @@
 #include <stdbool.h>
 
 #include "disks.h"
-#include "options.h"
-
-struct autoprotect;
 
 /*
  * Begin to protect every regular file beneath the images directory whose name, relative to it,
  * matches one of the globs; '*' matches slashes too. What cannot be protected is logged and served
  * as it is. With `wait`, wait for the end for a few seconds, so that normally all are disks when
- * the mount answers. *ret_autoprotect is NULL where there are no globs.
+ * the mount answers. The thread is one of the disks' (loose.h). 0 or a negative errno.
  */
-int autoprotect_start(const struct options *options, int images_fd, struct disks *disks, bool wait,
-		      struct autoprotect **ret_autoprotect);
-
-/*
- * End it after the image that it is at; NULL is fine. False when that has not come to an end after
- * a few seconds, as in a filesystem that does not answer: the thread goes on, so that nothing that
- * was handed to autoprotect_start() may be freed, and the process is to exit.
- */
-bool autoprotect_stop(struct autoprotect *autoprotect);
+int autoprotect_start(struct disks *disks, bool wait);
 
 #endif

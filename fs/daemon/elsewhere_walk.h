@@ -5,22 +5,12 @@
 #ifndef REVERTFS_DAEMON_ELSEWHERE_WALK_H
 #define REVERTFS_DAEMON_ELSEWHERE_WALK_H
 
-#include <stdbool.h>
-
 #include "disks.h"
 
-struct elsewhere_walk;
-
 /*
- * Begin in the background; one line in the log where some are found. NULL where it cannot begin,
- * which is logged.
+ * Begin in the background, in a thread of the disks' (loose.h); one line in the log where some are
+ * found. 0 or a negative errno.
  */
-struct elsewhere_walk *elsewhere_walk_start(struct disks *disks, int images_fd);
-
-/*
- * End it; NULL is fine. False where a filesystem does not answer: the thread goes on, so that
- * nothing that was handed to it may be freed, and the process is to exit.
- */
-bool elsewhere_walk_stop(struct elsewhere_walk *walk);
+int elsewhere_walk_start(struct disks *disks);
 
 #endif

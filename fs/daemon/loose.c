@@ -3,11 +3,11 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #include "lock.h"
 #include "log.h"
+#include "thread.h"
 
 #define STACK ((size_t)512 << 10)
 #define END_WAITS_S 3 /* for all of them, for what a filesystem may not answer */
@@ -35,23 +35,6 @@ static void *run(void *context)
 	return NULL;
 }
 
-/* Signals are for the main thread. */
-static int start_thread(struct loose *loose)
-{
-	pthread_attr_t attributes;
-	sigset_t all, old;
-	int r;
-
-	pthread_attr_init(&attributes);
-	pthread_attr_setstacksize(&attributes, STACK);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&loose->thread, &attributes, run, loose);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attributes);
-	return -r;
-}
-
 static void free_loose(struct loose *loose)
 {
 	pthread_cond_destroy(&loose->changed);
@@ -59,7 +42,7 @@ static void free_loose(struct loose *loose)
 	free(loose);
 }
 
-int loose_start(struct disks *disks, void (*work)(struct loose *self, struct disks *disks))
+int loose_start(struct disks *disks, void (*work)(struct loose *self, struct disks *disks), struct loose **ret_loose)
 {
 	struct loose *loose = calloc(1, sizeof(*loose));
 	int r;
@@ -70,13 +53,15 @@ int loose_start(struct disks *disks, void (*work)(struct loose *self, struct dis
 	loose->work = work;
 	pthread_mutex_init(&loose->lock, NULL);
 	cond_init_monotonic(&loose->changed);
-	r = start_thread(loose);
+	r = thread_start(STACK, run, loose, &loose->thread);
 	if (r < 0) {
 		free_loose(loose);
 		return r;
 	}
 	loose->next = disks->loose;
 	disks->loose = loose;
+	if (ret_loose)
+		*ret_loose = loose;
 	return 0;
 }
 
@@ -87,6 +72,15 @@ static struct timespec after(unsigned seconds)
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += seconds;
 	return until;
+}
+
+bool loose_is_to_end(struct loose *self)
+{
+	bool stop = false;
+
+	LOCKED (&self->lock)
+		stop = self->stop;
+	return stop;
 }
 
 bool loose_rest(struct loose *self, unsigned seconds)
@@ -103,15 +97,7 @@ bool loose_rest(struct loose *self, unsigned seconds)
 	return !stop;
 }
 
-static void ask_to_end(struct loose *loose)
-{
-	LOCKED (&loose->lock) {
-		loose->stop = true;
-		pthread_cond_broadcast(&loose->changed);
-	}
-}
-
-static bool has_ended(struct loose *loose, const struct timespec *until)
+static bool wait_for_end(struct loose *loose, const struct timespec *until)
 {
 	bool ended = false;
 	int r = 0;
@@ -124,17 +110,32 @@ static bool has_ended(struct loose *loose, const struct timespec *until)
 	return ended;
 }
 
-bool loose_end_all(struct disks *disks)
+bool loose_wait(struct loose *loose, unsigned seconds)
+{
+	const struct timespec until = after(seconds);
+
+	return wait_for_end(loose, &until);
+}
+
+void loose_ask_all_to_end(struct disks *disks)
+{
+	for (struct loose *loose = disks->loose; loose; loose = loose->next) {
+		LOCKED (&loose->lock) {
+			loose->stop = true;
+			pthread_cond_broadcast(&loose->changed);
+		}
+	}
+}
+
+bool loose_wait_for_all(struct disks *disks)
 {
 	const struct timespec until = after(END_WAITS_S);
 	struct loose **place = &disks->loose;
 
-	for (struct loose *loose = disks->loose; loose; loose = loose->next)
-		ask_to_end(loose);
 	while (*place) {
 		struct loose *loose = *place;
 
-		if (has_ended(loose, &until)) {
+		if (wait_for_end(loose, &until)) {
 			pthread_join(loose->thread, NULL);
 			*place = loose->next;
 			free_loose(loose);

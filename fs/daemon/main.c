@@ -80,8 +80,6 @@ struct revertfs {
 	int left_lock;          /* the lock on the images directory that an earlier daemon has left, or -1 */
 	bool images_are_others; /* than those that the store has */
 	struct disks *disks;
-	struct autoprotect *autoprotect;
-	struct elsewhere_walk *elsewhere_walk;
 	struct tree *tree;
 	struct ops *ops;
 	struct channel *channel;
@@ -398,11 +396,12 @@ static int start_work(struct revertfs *revertfs, struct sentence *error)
 	if (r < 0)
 		return r;
 	/* Guests that run through a restart need no new disk, and are not made to wait. */
-	r = autoprotect_start(&revertfs->options, revertfs->images_fd, revertfs->disks,
-			      !handover_mount(revertfs->handover)->restarts, &revertfs->autoprotect);
+	r = autoprotect_start(revertfs->disks, !handover_mount(revertfs->handover)->restarts);
 	if (r < 0)
 		return report(error, r, "'-o protect' cannot be started: %s", error_text(r));
-	revertfs->elsewhere_walk = elsewhere_walk_start(revertfs->disks, revertfs->images_fd);
+	r = elsewhere_walk_start(revertfs->disks);
+	if (r < 0)
+		return report(error, r, "images of other state directories cannot be looked for: %s", error_text(r));
 	return 0;
 }
 
@@ -443,8 +442,6 @@ static bool stop(struct revertfs *revertfs)
 	channel_free(revertfs->channel);
 	ops_free(revertfs->ops);
 	tree_free(revertfs->tree);
-	if (!elsewhere_walk_stop(revertfs->elsewhere_walk) || !autoprotect_stop(revertfs->autoprotect))
-		return false;
 	if (!disks_stop(revertfs->disks) || left_behind)
 		return false;
 	disks_free(revertfs->disks);

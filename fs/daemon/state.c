@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "due.h"
 #include "job.h"
 #include "load.h"
 #include "locks.h"
@@ -63,6 +64,7 @@ void disks_free(struct disks *disks)
 		return; /* who hangs may use it, and the locks are his as well */
 	options = disks->options;
 	locks = locks_of(disks);
+	due_free(disks);
 	model_free(disks);
 	/* The locks go last: until then no other daemon may use the directories. */
 	if (memcmp(options->lock_fds, locks.fds, sizeof(locks.fds)) == 0)

@@ -20,7 +20,6 @@
 #include "workers.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -40,6 +39,7 @@
 #include "loose.h"
 #include "output.h"
 #include "patience.h"
+#include "thread.h"
 #include "transfer.h"
 
 #define TICK_S 2          /* sessions lapse, failed folds come up again, domains' files are edited */
@@ -334,32 +334,22 @@ static void watch_sessions(struct loose *self, struct disks *disks)
 
 static int start_loose(struct disks *disks)
 {
-	int r = loose_start(disks, clean_up);
+	int r = loose_start(disks, clean_up, NULL);
 
 	if (r == 0)
-		r = loose_start(disks, settle_marks);
-	return r == 0 ? loose_start(disks, watch_sessions) : r;
+		r = loose_start(disks, settle_marks, NULL);
+	return r == 0 ? loose_start(disks, watch_sessions, NULL) : r;
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
 
 static int start_thread(struct disks *disks, void *(*run)(void *))
 {
-	pthread_attr_t attributes;
-	sigset_t all, old;
-	int r;
+	int r = thread_start(WORKER_STACK, run, disks, &disks->workers[disks->worker_count]);
 
-	pthread_attr_init(&attributes);
-	pthread_attr_setstacksize(&attributes, WORKER_STACK);
-	/* Signals are for the main thread. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&disks->workers[disks->worker_count], &attributes, run, disks);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attributes);
 	if (r == 0)
 		disks->worker_count++;
-	return -r;
+	return r;
 }
 
 int workers_start(struct disks *disks)
@@ -403,11 +393,12 @@ bool workers_stop(struct disks *disks)
 {
 	bool ended;
 
+	loose_ask_all_to_end(disks);
 	LOCKED (&disks->lock)
 		ask_all_to_stop_locked(disks);
 	for (unsigned i = 0; i < disks->worker_count; i++)
 		pthread_join(disks->workers[i], NULL);
-	ended = loose_end_all(disks);
+	ended = loose_wait_for_all(disks);
 	await_beats(disks);
 	free(disks->workers);
 	disks->workers = NULL;

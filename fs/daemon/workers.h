@@ -13,7 +13,7 @@ int workers_start(struct disks *disks);
 
 /*
  * Stop running folds and transfers, and wait until all threads have ended. What was waiting is
- * dropped. False where a thread hangs, as loose_end_all().
+ * dropped. False where a thread hangs, as loose_wait_for_all().
  */
 bool workers_stop(struct disks *disks);
 

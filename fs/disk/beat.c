@@ -39,6 +39,7 @@
 #include "lock.h"
 #include "log.h"
 #include "span.h"
+#include "thread.h"
 
 #define SECOND_NS 1000000000ULL
 #define BEAT_MS 2000
@@ -210,21 +211,15 @@ static void *renew_all(void *context)
 
 int beat_start(struct beat *beat)
 {
-	pthread_attr_t attributes;
-	pthread_t thread;
 	int r = look_at_clock(beat);
 
 	if (r < 0)
 		return r;
-	pthread_attr_init(&attributes);
-	pthread_attr_setstacksize(&attributes, STACK_SIZE);
-	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	beat->runs = true;
-	r = pthread_create(&thread, &attributes, renew_all, beat);
-	pthread_attr_destroy(&attributes);
-	if (r != 0)
+	r = thread_start(STACK_SIZE, renew_all, beat, NULL);
+	if (r < 0)
 		beat->runs = false;
-	return -r;
+	return r;
 }
 
 int beat_check(struct beat *beat)

@@ -16,7 +16,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -24,6 +23,7 @@
 #include "log.h"
 #include "node.h"
 #include "notification.h"
+#include "thread.h"
 
 #define STACK (256 * 1024)
 #define REST_MIN_MS 4
@@ -130,23 +130,6 @@ static void *run(void *context)
 	return NULL;
 }
 
-static int start_thread(struct notifier *notifier)
-{
-	pthread_attr_t attributes;
-	sigset_t all, old;
-	int r;
-
-	pthread_attr_init(&attributes);
-	pthread_attr_setstacksize(&attributes, STACK);
-	/* Signals are for the main thread. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&notifier->thread, &attributes, run, notifier);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attributes);
-	return -r;
-}
-
 int notifier_start(struct node_table *nodes, int fuse_fd, struct notifier **ret_notifier)
 {
 	struct notifier *notifier = calloc(1, sizeof(*notifier));
@@ -158,7 +141,7 @@ int notifier_start(struct node_table *nodes, int fuse_fd, struct notifier **ret_
 	notifier->fuse_fd = fuse_fd;
 	pthread_mutex_init(&notifier->lock, NULL);
 	cond_init_monotonic(&notifier->changed);
-	r = start_thread(notifier);
+	r = thread_start(STACK, run, notifier, &notifier->thread);
 	if (r < 0) {
 		pthread_cond_destroy(&notifier->changed);
 		pthread_mutex_destroy(&notifier->lock);
