@@ -271,9 +271,9 @@ layers_have_files() {
 # Nothing half-made is left, no disk has failed, and all that is qcow2 is sound.
 is_mended() {
 	local id
-	wait_until 5 nothing_is_half_made
-	wait_until 5 layers_have_files || layers_have_files
-	wait_until 5 marks_are_needed || marks_are_needed
+	wait_until 20 nothing_is_half_made
+	wait_until 20 layers_have_files || layers_have_files
+	wait_until 20 marks_are_needed || marks_are_needed
 	heads_are_marked
 	while read -r id; do
 		[[ ! -e $STATE/layers/$id.qcow2 ]] || qemu-img check -q -U -f qcow2 "$STATE/layers/$id.qcow2" >&2

@@ -149,7 +149,7 @@ parked_is_killed() {
 	touch "$WORK/later"
 	wait_until 10 waits_for_the_mount "$pid"
 	kill -KILL "$pid"
-	wait_until 5 is_gone "$pid"
+	wait_until 20 is_gone "$pid"
 }
 is_gone() {
 	! kill -0 "$1" 2>/dev/null

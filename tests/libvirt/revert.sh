@@ -113,7 +113,7 @@ transient_domains_revert() {
 	shutdown_brief() { refuses virsh domstate brief; }
 	virsh -q shutdown brief >&2
 	wait_until 20 shutdown_brief
-	wait_until 5 at_rest web1.qcow2
+	wait_until 20 at_rest web1.qcow2
 	virsh -q create "$WORK/brief.xml" >&2
 	guest_io brief vda 'read -P 1 0 8M'
 	destroy_domain brief
@@ -180,7 +180,7 @@ twenty_cycles_leave_nothing() {
 	done
 	at_rest web1.qcow2
 	no_session
-	wait_until 5 as_before
+	wait_until 20 as_before
 	same "$(image_state web1.qcow2)" "$qcow2_image"
 	(($(find "/proc/$(daemon_pid)/fd" | wc -l) <= open + 2))
 }

@@ -34,7 +34,7 @@ old_or_new() {
 	is_mended
 	ctl 'fold d.img' >&2
 	is_mended
-	wait_until 5 is_unmarked
+	wait_until 20 is_unmarked
 }
 
 start_faulty || fail "the daemon starts"
@@ -57,7 +57,7 @@ bears_it() {
 	ctl 'reset d.img'
 	same "$(which d.img before after)" after
 	# What could not be removed goes at the next start.
-	[[ $AGAIN == no ]] || wait_until 5 is_unmarked
+	[[ $AGAIN == no ]] || wait_until 20 is_unmarked
 }
 
 promise "an I/O error at any step of the first commit, where a file is the mark" each_failure a_guest_writes commits bears_it EIO

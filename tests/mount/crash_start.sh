@@ -36,6 +36,6 @@ killed_at_the_next_start() {
 	ctl 'delete b.img p'
 	ctl 'fold b.img'
 	same "$(status '[.disks[].layers[]] | length')" 2
-	wait_until 5 layers_have_files
+	wait_until 20 layers_have_files
 }
 promise "a start that was killed when it had moved a layer to lost/ keeps no layer from being folded" killed_at_the_next_start

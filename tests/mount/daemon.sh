@@ -208,9 +208,9 @@ other_dead_mounts_stay() {
 	local pid
 	"$BUILD/tools/fakedaemon" "$WORK/fake" -f "$MNT" -o subtype=other &
 	pid=$!
-	wait_until 5 mountpoint -q "$MNT"
+	wait_until 20 mountpoint -q "$MNT"
 	kill -KILL $pid
-	wait_until 5 refuses stat "$MNT"
+	wait_until 20 refuses stat "$MNT"
 	refuses run
 	says "is the dead mount of another filesystem"
 	grep -q " $MNT .* - fuse.other " /proc/self/mountinfo
@@ -310,9 +310,9 @@ tells_systemd() {
 		    if m == "STOPPING=1": break
 	EOF
 	pid=$!
-	wait_until 5 test -S "$WORK/notify"
+	wait_until 20 test -S "$WORK/notify"
 	NOTIFY_SOCKET=$WORK/notify start_daemon
-	wait_until 5 grep -q READY=1 "$WORK/notified"
+	wait_until 20 grep -q READY=1 "$WORK/notified"
 	mount_answers
 	stop_daemon
 	wait $pid

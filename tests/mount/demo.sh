@@ -43,7 +43,7 @@ nobody_serves() {
 nothing_is_left() {
 	same "$(ls -A "$TMPDIR")" ""
 	! grep -F " - fuse.revertfs " /proc/self/mountinfo
-	wait_until 5 nobody_serves
+	wait_until 20 nobody_serves
 }
 
 runs_to_its_end() {

@@ -251,7 +251,7 @@ locks_exclude() {
 	qemu-io -f qcow2 "$MNT/d.img" <"$WORK/commands" >"$WORK/first" 2>&1 &
 	qemu=$!
 	exec 9>"$WORK/commands"
-	wait_until 5 grep -q "qemu-io>" "$WORK/first"
+	wait_until 20 grep -q "qemu-io>" "$WORK/first"
 	refuses qemu-io -f qcow2 -c "write 0 512" "$MNT/d.img"
 	says 'Failed to get "write" lock'
 	exec 9>&-

@@ -23,7 +23,7 @@ hold_open() {
 		sleep 1000 0<>"$1" &
 	fi
 	echo $! >"$WORK/holder"
-	wait_until 5 holder_has "$1"
+	wait_until 20 holder_has "$1"
 }
 
 holder_has() {
@@ -54,7 +54,7 @@ protect_open_directly() {
 	hold_open "$IMAGES/d.img" '<>'
 	ctl_fails EBUSY 'protect d.img' "is open for writing; close it first"
 	let_go
-	wait_until 5 ctl 'protect d.img'
+	wait_until 20 ctl 'protect d.img'
 }
 promise "... nor one that another process writes directly" protect_open_directly
 

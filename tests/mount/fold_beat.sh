@@ -162,7 +162,7 @@ promise "a fold yields to a guest although its renewal is late" yields_while_lat
 fails_in_time() {
 	begin_slowly "fail 0 $1 span.new"
 	wait_until 20 no_qemu_img_runs
-	wait_until 5 has_failed "$2"
+	wait_until 20 has_failed "$2"
 	heal
 	ends_well
 }

@@ -93,7 +93,7 @@ with_every_verb() {
 	ctl 'revert b.img one discard=yes'
 	ctl 'undo b.img'
 	for name in $(status_of b.img '.layers[].names[]'); do ctl "delete b.img $name"; done
-	wait_until 5 is_unmarked b.img
+	wait_until 20 is_unmarked b.img
 	guest_write b.img 0 64k 4
 	ctl 'snapshot b.img two live=yes'
 	is_marked b.img
@@ -109,7 +109,7 @@ with_every_verb() {
 	ctl 'commit follower'
 	is_marked b.img
 	rm "$MNT/follower"
-	wait_until 5 is_unmarked b.img
+	wait_until 20 is_unmarked b.img
 	ctl 'set b.img keep-revisions=9'
 	commits b.img 6
 	ctl 'unprotect b.img force=yes'
@@ -182,7 +182,7 @@ says_another() {
 
 a_disk_of_both() {
 	# Before any command.
-	wait_until 5 says_another
+	wait_until 20 says_another
 	"$REVERTCTL" --mount="$MNT" doctor >"$WORK/doctor" 2>&1 || :
 	grep -F "image 'a.img' has commits" "$WORK/doctor" | grep -F 'set a.img image=mine'
 	for verb in 'reset a.img' "prepare $uuid a.img target=vda" 'clone a.img n' 'export a.img to=/tmp/never'; do

@@ -90,7 +90,7 @@ promise "an image with layers is marked on tmpfs" everywhere "$WORK/tmpfs"
 # A filesystem without xattrs.
 mkdir "$WORK/server" "$WORK/fuse" "$WORK/shared.control"
 "$BUILD/tools/shared" "$WORK/server" "$WORK/shared.control" "$WORK/fuse" -o allow_other &&
-	wait_until 5 mountpoint -q "$WORK/fuse" || fail "a FUSE filesystem"
+	wait_until 20 mountpoint -q "$WORK/fuse" || fail "a FUSE filesystem"
 without_xattrs() {
 	REAL=$WORK/server
 	has_images "$WORK/fuse" -o images-are-mine=yes
@@ -164,7 +164,7 @@ read_only() {
 	stop_daemon
 	mount -o remount,rw "$WORK/ro"
 	start_daemon
-	wait_until 5 marks_are_ours
+	wait_until 20 marks_are_ours
 }
 
 marks_are_ours() {
