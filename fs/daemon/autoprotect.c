@@ -138,7 +138,7 @@ static void protect_all(struct loose *self, struct disks *disks)
 
 int autoprotect_start(struct disks *disks, bool wait)
 {
-	struct loose *thread;
+	struct loose *thread = NULL;
 	int r;
 
 	if (!disks->options->protect.count)

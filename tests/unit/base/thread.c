@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a thread begins with: no signals, the stack that was asked for, and somebody who joins it or nobody. */
+/* What a thread begins with: no signals, the stack that was asked for, and whoever joins it. */
 #include "test.h"
 
 #include <semaphore.h>
