@@ -455,6 +455,26 @@ int disk_revert(struct disks *disks, const char *name, const char *snapshot, boo
 	return r;
 }
 
+/*
+ * A layer and its parent both have the name where a fold was killed between moving the names and
+ * removing the layer (fold.c).
+ */
+static int drop_from_all(struct disk *disk, struct layer *layer, const char *snapshot, struct sentence *error)
+{
+	int r = 0;
+
+	while (layer && r == 0) {
+		r = layer_drop_name(layer, disk->name, snapshot);
+		if (r == 0)
+			gc_layer(layer);
+		layer_unpin(layer);
+		layer = r == 0 ? layer_pin_snapshot(disk, snapshot) : NULL;
+	}
+	return r < 0 ? report(error, r, "disk '%s': snapshot '%s' cannot be deleted: %s", disk->name, snapshot,
+			      error_text(r))
+		     : 0;
+}
+
 int disk_delete(struct disks *disks, const char *name, const char *snapshot, struct sentence *error)
 {
 	struct layer *layer;
@@ -464,17 +484,12 @@ int disk_delete(struct disks *disks, const char *name, const char *snapshot, str
 	if (r < 0)
 		return r;
 	layer = pin_snapshot(disk, snapshot, error);
-	r = layer ? layer_drop_name(layer, disk->name, snapshot) : -ENOENT;
-	if (layer && r < 0)
-		report(error, r, "disk '%s': snapshot '%s' cannot be deleted: %s", disk->name, snapshot, error_text(r));
+	r = layer ? drop_from_all(disk, layer, snapshot, error) : -ENOENT;
 	if (r == 0) {
-		gc_layer(layer);
 		job_queue(disk);
 		job_look_again(disk->root);
 		log_info("disk '%s': snapshot '%s' was deleted", disk->name, snapshot);
 	}
-	if (layer)
-		layer_unpin(layer);
 	disk_release_claim(disk);
 	return r;
 }

@@ -94,6 +94,32 @@ waits_for_a_follower() {
 promise "fold waits until an idle clone has been moved on, and then for the fold" waits_for_a_follower
 stop_daemon
 
+# ---- a fold was killed when the names had moved to the parent and the layer was still there: each of them has the name
+
+deleted_from_both() {
+	rm -f "$PLAN"
+	start_faulty
+	exec 5<>"$IMAGES/gold.img" # so that the fold waits
+	guest_write gold.img 0 64k 7
+	ctl 'commit gold.img'
+	ctl 'snapshot gold.img twice'
+	plan kill 1 "write $STATE/disks/gold.img disk.json"
+	exec 5>&-
+	refuses ctl 'fold gold.img'
+	wait_for_daemon
+	exec 5<>"$IMAGES/gold.img"
+	start_daemon 5>&-
+	same "$(status_of gold.img '[.layers[].names[]] | join(" ")')" "twice twice"
+	ctl 'delete gold.img twice'
+	same "$(status_of gold.img '[.layers[].names[]] | length')" 0
+	exec 5>&-
+	ctl 'fold gold.img'
+	same "$(status_of gold.img '"\(.layers | length) \([.layers[].names[]] | length)"')" "1 0"
+	guest_reads gold.img 0 64k 7
+	stop_daemon
+}
+promise "a snapshot that is deleted after a fold was killed is gone from the layer and from its parent" deleted_from_both
+
 # ---- a commit of nothing waits for a fold that replaces the scratch it found; both are cut short, and it is asked of the next daemon
 
 nothing_is_committed() {
