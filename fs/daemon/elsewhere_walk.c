@@ -88,7 +88,10 @@ static void walk_all(struct loose *self, struct disks *disks)
 		log_warning("%s", what.text);
 }
 
-int elsewhere_walk_start(struct disks *disks)
+void elsewhere_walk_start(struct disks *disks)
 {
-	return loose_start(disks, walk_all, NULL);
+	int r = loose_start(disks, walk_all, NULL);
+
+	if (r < 0)
+		log_warning("images with commits in another state directory are not looked for: %s", error_text(r));
 }

@@ -9,8 +9,8 @@
 
 /*
  * Begin in the background, in a thread of the disks' (loose.h); one line in the log where some are
- * found. 0 or a negative errno.
+ * found. Where it cannot begin, that is logged.
  */
-int elsewhere_walk_start(struct disks *disks);
+void elsewhere_walk_start(struct disks *disks);
 
 #endif

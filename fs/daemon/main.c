@@ -399,9 +399,7 @@ static int start_work(struct revertfs *revertfs, struct sentence *error)
 	r = autoprotect_start(revertfs->disks, !handover_mount(revertfs->handover)->restarts);
 	if (r < 0)
 		return report(error, r, "'-o protect' cannot be started: %s", error_text(r));
-	r = elsewhere_walk_start(revertfs->disks);
-	if (r < 0)
-		return report(error, r, "images of other state directories cannot be looked for: %s", error_text(r));
+	elsewhere_walk_start(revertfs->disks);
 	return 0;
 }
 

@@ -83,17 +83,20 @@ static int record_content(struct layer *root, const struct layer_record *now, bo
 	return 0;
 }
 
+/* The image may hang, and all disks write their records under this lock: it is looked at before. */
 int image_accept(struct layer *root)
 {
 	struct layer_record record;
-	int r = 0;
+	struct image_stamp now;
+	int r = image_compare(root, true, &now);
 
+	if (r < 0)
+		return r;
 	LOCKED (&root->disks->records) {
 		record = root->record;
-		r = image_compare(root, true, &record.stamp);
-		if (r == IMAGE_REPLACED)
-			r = -ESTALE;
-		if (r >= 0)
+		r = image_stamps_same_file(&record.stamp, &now) ? 0 : -ESTALE;
+		record.stamp = now;
+		if (r == 0)
 			r = layer_update(root, &record);
 	}
 	return r;

@@ -68,4 +68,33 @@ ends() {
 }
 promise "edits of domains' files are noticed, old files closed and blanks made ahead while an image hangs" others_go_on
 promise "... and the daemon ends" ends
+
+# The fold has written its layer down, and looks at the image last of all.
+others_write_their_records() {
+	export FAULT_PLAN=$WORK/plan FAULT_TRACE=$WORK/trace
+	options=(-o images-are-mine=yes)
+	PROGRAM=$REVERTFS_FAULTS start_daemon "${options[@]}"
+	exec 5<>"$IMAGES/hung/disk.raw" # so that the fold waits
+	guest_write hung/disk.raw 0 64k 2
+	ctl 'commit hung/disk.raw'
+	ctl 'snapshot vm.qcow2 before'
+	echo "hold 1 write $STATE/layers $(status_of hung/disk.raw '.layers[] | select(.parent | not) | .id').json" >"$WORK/plan"
+	exec 5>&-
+	ctl 'fold hung/disk.raw' >"$WORK/answer" &
+	wait_until 20 grep -q ': here$' "$WORK/trace"
+	touch "$WORK/told/getattr"
+	rm "$WORK/plan"
+	wait_until 20 waits_for_the_image
+	timeout -s KILL "$((20 * SLOW))" bash -c "echo 'snapshot vm.qcow2 beside' >'$MNT/.revertfs/control'"
+	[[ ! -s $WORK/answer ]]
+	rm "$WORK/told/getattr"
+	wait $!
+	same "$(<"$WORK/answer")" '{"ok":true}'
+	stop_daemon
+}
+
+waits_for_the_image() {
+	cat "/proc/$(daemon_pid)/task/"*/stack | grep -q request_wait_answer
+}
+promise "a fold whose image hangs at its end keeps no other disk from being changed" others_write_their_records
 rm -f "$WORK/told/"* # else a broken promise would hold up the end

@@ -143,7 +143,7 @@ no_thread_is_left() {
 	no_more_threads() {
 		(($(threads) <= threads_at_first))
 	}
-	wait_until 10 no_more_threads
+	wait_until 20 no_more_threads
 }
 promise "the threads of commands are gone when they are done" no_thread_is_left
 

@@ -97,7 +97,6 @@ stop_daemon
 # ---- a fold was killed when the names had moved to the parent and the layer was still there: each of them has the name
 
 deleted_from_both() {
-	rm -f "$PLAN"
 	start_faulty
 	exec 5<>"$IMAGES/gold.img" # so that the fold waits
 	guest_write gold.img 0 64k 7
