@@ -20,6 +20,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -92,6 +93,20 @@ static int read_file(const char *point, const char *file, enum stage *stage, cha
 	return read_all(fd, FILE_ANSWER_MAX, ret_answer, NULL);
 }
 
+static int look_for(const char *point, const char *name, enum stage *stage, char **ret_answer)
+{
+	CLEANUP(freep) char *path = format_text("%s/%s", point, name);
+	struct stat stat;
+
+	*stage = STAGE_READ;
+	if (!path)
+		return -ENOMEM;
+	if (lstat(path, &stat) < 0)
+		return errno == ENOTDIR || errno == ENAMETOOLONG ? -ENOENT : -errno;
+	*ret_answer = strdup("");
+	return *ret_answer ? 0 : -ENOMEM;
+}
+
 /*
  * The child has a session of its own: Ctrl-C on the parent's terminal does not reach the child, and
  * so does not interrupt what the daemon was asked to do.
@@ -105,6 +120,8 @@ static void run_child(const struct question *question, int result)
 	shed_descriptors(result);
 	if (question->file)
 		header.error = read_file(question->point, question->file, &header.stage, &answer);
+	else if (question->named)
+		header.error = look_for(question->point, question->named, &header.stage, &answer);
 	else
 		header.error = converse(question->point, question->line, &header.stage, &answer);
 	if (write_all(RESULT_FD, &header, sizeof(header)) == 0 && answer)

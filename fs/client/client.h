@@ -19,6 +19,7 @@ struct question {
 	const char *point; /* the mount */
 	const char *line;  /* the command, without a newline */
 	const char *file;  /* or a file to read instead, beneath .revertfs; NULL: none */
+	const char *named; /* or a name: whether the mount has it. The answer is "", or the error -ENOENT */
 	unsigned timeout_ms;
 
 	/*

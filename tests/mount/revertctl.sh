@@ -125,15 +125,22 @@ shows_one_or_all() {
 }
 promise "status and tree show one disk, or all" shows_one_or_all
 
+other_daemon() {
+	setsid "$REVERTFS" -f -o state="$WORK/other/state" "$WORK/other/images" "$WORK/other/mnt" </dev/null >other.log 2>&1 &
+	echo $! >other.pid
+	wait_until 20 test -e other/mnt/.revertfs/control
+}
+
 several_mounts() {
 	mkdir -p other/images other/mnt
 	qemu-img create -q -f qcow2 other/images/b.qcow2 1M
-	setsid "$REVERTFS" -f -o state="$WORK/other/state" "$WORK/other/images" "$WORK/other/mnt" </dev/null >other.log 2>&1 &
-	wait_until 20 test -e other/mnt/.revertfs/control
+	other_daemon
 	"$REVERTCTL" protect "$WORK/other/images/b.qcow2"
 	"$REVERTCTL" reset "$WORK/other/mnt/b.qcow2"
-	exits 1 "$REVERTCTL" reset b.qcow2
-	says "choose one with --mount"
+	ln -s other/mnt link
+	"$REVERTCTL" reset "$WORK/link/b.qcow2"
+	exits 1 "$REVERTCTL" reset "$WORK/nowhere/b.qcow2"
+	says "lies in no revertfs mount"
 	"$REVERTCTL" reset b.qcow2 --mount="$WORK/other/mnt/"
 	(cd other && "$REVERTCTL" reset b.qcow2 --mount mnt && "$REVERTCTL" reset b.qcow2 --mount=../other//mnt//)
 	exits 3 "$REVERTCTL" reset b.qcow2 --mount=nowhere/mnt
@@ -143,18 +150,61 @@ several_mounts() {
 	grep -qFx "$WORK/other/mnt" said
 	grep -q '^b.qcow2' said
 	"$REVERTCTL" status --json | jq -e '[.mounts[].disks[].name] | sort == ["b.qcow2", "lab.qcow2", "vm.qcow2"]'
-	# One that does not answer is told, and the others are shown.
-	umount other/mnt
-	setsid "$REVERTFS" -f -o state="$WORK/other/state" "$WORK/other/images" "$WORK/other/mnt" </dev/null >other.log 2>&1 &
-	wait_until 20 test -e other/mnt/.revertfs/control
-	kill -KILL $!
+}
+promise "with several mounts a path or --mount chooses, and status shows all" several_mounts
+
+a_name_in_one_mount() {
+	"$REVERTCTL" reset b.qcow2
+	"$REVERTCTL" reset vm.qcow2
+	"$REVERTCTL" snapshot b.qcow2 p
+	"$REVERTCTL" tree b.qcow2 | grep -q '^\* p '
+	"$REVERTCTL" export b.qcow2 --to="$WORK/b.qcow2"
+	"$REVERTCTL" delete b.qcow2 p
+	mkdir other/images/deep
+	qemu-img create -q -f qcow2 other/images/deep/c.qcow2 1M
+	exits 1 "$REVERTCTL" reset deep/c.qcow2
+	says "there is no disk 'deep/c.qcow2'; protect it first"
+	"$REVERTCTL" protect deep/c.qcow2
+	"$REVERTCTL" unprotect deep/c.qcow2
+	exits 1 "$REVERTCTL" reset no-such-disk
+	says "'no-such-disk' is in none of the revertfs mounts ('$MNT', '$WORK/other/mnt'); 'revertctl status' lists their disks"
+}
+promise "a name that only one of several mounts has needs no --mount" a_name_in_one_mount
+
+a_name_in_several_mounts() {
+	qemu-img create -q -f qcow2 other/images/vm.qcow2 1M
+	"$REVERTCTL" reset vm.qcow2 # the other is no disk
+	exits 1 "$REVERTCTL" protect vm.qcow2
+	says "'vm.qcow2' is in '$MNT' as well as in '$WORK/other/mnt': choose one with --mount=$MNT, or give its path"
+	"$REVERTCTL" protect vm.qcow2 --mount="$WORK/other/mnt"
+	exits 1 "$REVERTCTL" reset vm.qcow2
+	says "choose one with --mount=$MNT, or give its path"
+	"$REVERTCTL" reset vm.qcow2 --mount="$MNT"
+	"$REVERTCTL" unprotect "$WORK/other/mnt/vm.qcow2"
+	rm other/images/vm.qcow2
+}
+promise "... and of one that several have they are named" a_name_in_several_mounts
+
+a_mount_does_not_answer() {
+	local began
+	kill -STOP "$(cat other.pid)"
+	began=$SECONDS
+	exits 3 "$REVERTCTL" reset vm.qcow2
+	((SECONDS - began < 30))
+	kill -CONT "$(cat other.pid)"
+	says "'vm.qcow2' is in '$MNT', but whether it is in '$WORK/other/mnt' as well is not known: the revertfs daemon of '$WORK/other/mnt' did not answer within 5 s"
+	says ". Or say --mount=$MNT"
+	kill -KILL "$(cat other.pid)"
 	wait_until 20 refuses test -e other/mnt/.revertfs/control
 	exits 3 "$REVERTCTL" status
 	grep -q "does not run" said
 	grep -q '^vm.qcow2' said
+	exits 3 "$REVERTCTL" reset b.qcow2
+	says "whether 'b.qcow2' is in '$WORK/other/mnt' is not known: the revertfs daemon of '$WORK/other/mnt' does not run"
+	exits 0 "$REVERTCTL" reset vm.qcow2 --mount="$MNT"
 	umount -l other/mnt
 }
-promise "with several mounts a path or --mount chooses, and status shows all" several_mounts
+promise "one of several that does not answer is named and not waited for, and the others are shown" a_mount_does_not_answer
 
 installs() {
 	local files

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 
 #include "status_json.h"
+#include "which_mount.h"
 
 int ask_mounts(struct mounts **ret_mounts, struct sentence *error)
 {
@@ -61,44 +62,52 @@ static const struct mount *chosen_mount(const struct mounts *mounts, const char 
 	return NULL;
 }
 
-static const struct mount *only_mount(const struct mounts *mounts, struct sentence *error)
-{
-	const struct mount *first = mounts_next(mounts, NULL);
-
-	if (!mounts_next(mounts, first))
-		return first;
-	report(error, -EINVAL,
-	       "there are several revertfs mounts, '%s' and '%s': choose one with --mount, or give the disk's path",
-	       first->point, mounts_next(mounts, first)->point);
-	return NULL;
-}
-
 const char *name_beneath(const char *path, const char *directory)
 {
 	path += strlen(directory);
 	return path + strspn(path, "/");
 }
 
-int ask_find_mount(const struct context *context, const char *name, char **ret_point, char **ret_name,
-		   struct sentence *error)
+/* root's symbolic links are followed, as where the images directory is one. */
+static int mount_of_path(const struct mounts *mounts, const char *path, const struct mount **ret_mount, char **ret_path,
+			 struct sentence *error)
+{
+	*ret_path = strdup(path);
+	if (!*ret_path)
+		return report(error, -ENOMEM, "out of memory");
+	mounts_follow(mounts, ret_path);
+	*ret_mount = mounts_of_path(mounts, *ret_path) ?: mounts_of_image(mounts, *ret_path);
+	if (!*ret_mount)
+		return report(error, -ENOENT, "'%s' lies in no revertfs mount, and in no images directory of one",
+			      path);
+	return 0;
+}
+
+static int choose_mount(const struct context *context, const struct mounts *mounts, const char *name, bool is_image,
+			const struct mount **ret_mount, char **ret_path, struct sentence *error)
+{
+	if (context->mount) {
+		*ret_mount = chosen_mount(mounts, context->mount, error);
+		return *ret_mount ? 0 : -ENOTCONN;
+	}
+	if (name && name[0] == '/')
+		return mount_of_path(mounts, name, ret_mount, ret_path, error);
+	return which_mount(mounts, name, is_image, ret_mount, error);
+}
+
+static int find_mount(const struct context *context, const char *name, bool is_image, char **ret_point, char **ret_name,
+		      struct sentence *error)
 {
 	CLEANUP(mounts_freep) struct mounts *mounts = NULL;
+	CLEANUP(freep) char *path = NULL;
 	const struct mount *mount = NULL;
 	int r = ask_mounts(&mounts, error);
 
+	if (r == 0)
+		r = choose_mount(context, mounts, name, is_image, &mount, &path, error);
 	if (r < 0)
 		return r;
-	if (context->mount)
-		mount = chosen_mount(mounts, context->mount, error);
-	else if (name && name[0] == '/')
-		mount = mounts_of_path(mounts, name) ?: mounts_of_image(mounts, name);
-	else
-		mount = only_mount(mounts, error);
-	if (!mount && !context->mount && name && name[0] == '/')
-		return report(error, -ENOENT, "'%s' lies in no revertfs mount, and in no images directory of one",
-			      name);
-	if (!mount)
-		return context->mount ? -ENOTCONN : -EINVAL;
+	name = path ? path : name;
 	if (name && path_is_beneath(name, mount->point))
 		name = name_beneath(name, mount->point);
 	else if (name && path_is_beneath(name, mount->images))
@@ -107,6 +116,18 @@ int ask_find_mount(const struct context *context, const char *name, char **ret_p
 	if (ret_name)
 		*ret_name = name ? strdup(name) : NULL;
 	return *ret_point && (!name || !ret_name || *ret_name) ? 0 : report(error, -ENOMEM, "out of memory");
+}
+
+int ask_find_mount(const struct context *context, const char *name, char **ret_point, char **ret_name,
+		   struct sentence *error)
+{
+	return find_mount(context, name, false, ret_point, ret_name, error);
+}
+
+int ask_find_mount_of_image(const struct context *context, const char *name, char **ret_point, char **ret_name,
+			    struct sentence *error)
+{
+	return find_mount(context, name, true, ret_point, ret_name, error);
 }
 
 /* -EBUSY for "EBUSY". */

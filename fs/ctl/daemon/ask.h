@@ -30,14 +30,19 @@ int ask_mounts(struct mounts **ret_mounts, struct sentence *error);
 
 /*
  * The mount that a disk's name belongs to: the one of --mount; or the one in which an absolute path
- * lies, or whose images directory has it; or the only one there is. -ENOTCONN, -ENOENT or -EINVAL
- * with a sentence when none can be chosen.
+ * lies, or whose images directory has it; or the only one there is; or the only one that has a disk
+ * of this name (which_mount.h). -ENOTCONN, -ETIMEDOUT, -ENOENT or -EINVAL with a sentence when none
+ * can be chosen.
  *
  * *ret_point is the mount, *ret_name the disk's name in it; free() both. `name` may be NULL, and
  * then *ret_name is NULL; ret_name may be NULL where the name is not wanted.
  */
 int ask_find_mount(const struct context *context, const char *name, char **ret_point, char **ret_name,
 		   struct sentence *error);
+
+/* The same for the name of an image that is still to become a disk. */
+int ask_find_mount_of_image(const struct context *context, const char *name, char **ret_point, char **ret_name,
+			    struct sentence *error);
 
 /* The part of a path behind a directory that the path lies beneath (path_is_beneath()). */
 const char *name_beneath(const char *path, const char *directory);

@@ -129,7 +129,9 @@ static void free_verbp(struct verb *verb)
 static int verb_prepare(const struct context *context, const struct arguments *arguments, struct verb *verb,
 			struct sentence *error)
 {
-	int r = ask_find_mount(context, arguments->words[0], &verb->point, &verb->name, error);
+	bool is_image = arguments->subcommand == &protect_subcommand;
+	int r = (is_image ? ask_find_mount_of_image : ask_find_mount)(context, arguments->words[0], &verb->point,
+								      &verb->name, error);
 
 	return r < 0 ? r : verb_line(arguments, verb->name, &verb->line, error);
 }
