@@ -12,7 +12,11 @@
 #include "foldable.h"
 #include "job.h"
 #include "json.h"
+#include "lock.h"
+#include "model.h"
 #include "reply.h"
+#include "session.h"
+#include "table.h"
 #include "trouble.h"
 #include "verb.h"
 
@@ -108,6 +112,22 @@ static int run_live_snapshot(const struct request *request, const char *consiste
 	return r;
 }
 
+/* A guest that runs can be paused for a snapshot; another program that writes the disk cannot. */
+static void offer_live(const struct request *request, struct sentence *error)
+{
+	struct disk *disk = disks_find(request->disks, request->name);
+	struct sentence why = *error, quoted_domain, quoted_point;
+
+	if (!disk)
+		return;
+	LOCKED (&disk->disks->lock)
+		if (session_is_active_locked(disk))
+			report(error, -EBUSY, "%s, or use 'revertctl snapshot %s %s --live'", why.text,
+			       quote_name(disk->session->domain, &quoted_domain),
+			       quote_name(snapshot_of(request), &quoted_point));
+	disk_put(disk);
+}
+
 static int run_snapshot(const struct request *request, struct sentence *error)
 {
 	const char *consistency = find_setting(request->command, "consistency");
@@ -125,6 +145,8 @@ static int run_snapshot(const struct request *request, struct sentence *error)
 			  &result, error);
 	if (r == 0)
 		reply_commit(request->answer, &result);
+	if (r == -EBUSY)
+		offer_live(request, error);
 	return r;
 }
 
@@ -221,7 +243,7 @@ static int run_undo(const struct request *request, struct sentence *error)
 static int find_disk(const struct request *request, struct disk **ret_disk, struct sentence *error)
 {
 	*ret_disk = disks_find(request->disks, request->name);
-	return *ret_disk ? 0 : report(error, -ENOENT, "there is no disk '%s'; protect it first", request->name);
+	return *ret_disk ? 0 : disk_report_missing(request->disks, request->name, error);
 }
 
 static int run_fold(const struct request *request, struct sentence *error)

@@ -10,10 +10,12 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "arguments.h"
 #include "help.h"
 #include "json.h"
+#include "named_domain.h"
 #include "program.h"
 #include "subcommands.h"
 #include "verbs.h"
@@ -78,11 +80,18 @@ static void print_failure(const struct context *context, int error, const struct
 	print_json(answer);
 }
 
+static bool wants_disk(const struct subcommand *subcommand)
+{
+	return strncmp(subcommand->words, "NAME", 4) == 0 && (subcommand->words[4] == ' ' || !subcommand->words[4]);
+}
+
 static int run(const struct context *context, const struct arguments *arguments)
 {
 	struct sentence error = { "" };
 	int r = arguments->subcommand->run(context, arguments, &error);
 
+	if (r == -ENOENT && wants_disk(arguments->subcommand))
+		named_domain_explain(context, arguments, &error);
 	if (r < 0) {
 		print_failure(context, r, &error);
 		r = exit_status(r);

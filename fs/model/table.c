@@ -25,9 +25,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "io.h"
+#include "beneath.h"
 #include "claim.h"
 #include "command.h"
 #include "layer.h"
@@ -319,13 +321,23 @@ void disks_visit_names(struct disks *disks, const char *directory,
 
 /* --- claims ----------------------------------------------------------------------------------- */
 
+int disk_report_missing(struct disks *disks, const char *name, struct sentence *error)
+{
+	CLEANUP(close_fdp) int image = io_open_beneath(disks->images_fd, name, O_PATH);
+	struct stat stat;
+
+	if (image >= 0 && fstat(image, &stat) == 0 && S_ISREG(stat.st_mode))
+		return report(error, -ENOENT, "there is no disk '%s'; protect it first", name);
+	return report(error, -ENOENT, "there is no disk '%s'; 'revertctl status' lists them", name);
+}
+
 int disk_claim_name(struct disks *disks, const char *name, struct disk **ret_disk, struct sentence *error)
 {
 	struct disk *disk = disks_find(disks, name);
 
 	if (!disk || disk_claim(disk) < 0) {
 		disk_put(disk);
-		return report(error, -ENOENT, "there is no disk '%s'; protect it first", name);
+		return disk_report_missing(disks, name, error);
 	}
 	if (!disk->head) {
 		*error = disk->failure;

@@ -33,6 +33,12 @@ void disk_remove_locked(struct disk *disk);
  */
 int disk_claim_name(struct disks *disks, const char *name, struct disk **ret_disk, struct sentence *error);
 
+/*
+ * -ENOENT, with a sentence: the name is no disk's, but an image's that is to be protected, or
+ * nobody's. Looks for the image, which may block as its filesystem does.
+ */
+int disk_report_missing(struct disks *disks, const char *name, struct sentence *error);
+
 /* Remove what a protect or a clone made in the state directory; not synced. */
 void disk_remove_files(struct disk *disk);
 

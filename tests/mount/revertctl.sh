@@ -28,6 +28,7 @@ nobody_there() {
 promise "without a daemon it says so, and exits with 3" nobody_there
 
 make_image vm.qcow2 qcow2 16M 0x11
+make_image plain.img raw 1M
 start_daemon || fail "the daemon starts"
 
 no_command_line() {
@@ -120,6 +121,12 @@ shows_one_or_all() {
 	grep -qE '^o scratch .*pristine$' said
 	exits 1 revertctl status no-such-disk
 	says "there is no disk 'no-such-disk'"
+	exits 1 revertctl reset no-such-disk
+	says "there is no disk 'no-such-disk'; 'revertctl status' lists them"
+	exits 1 revertctl reset plain.img
+	says "there is no disk 'plain.img'; protect it first"
+	exits 1 revertctl fold plain.img
+	says "protect it first"
 	# A reader that has gone is no reason to hang.
 	revertctl status | true
 }
