@@ -13,6 +13,7 @@
 #define ASIDE_BEFORE_REVERT "before-revert" /* a scratch with data, at an undo or revert */
 #define ASIDE_CRASH "crash"                 /* a leftover of a disk with leftover=keep */
 #define ASIDE_SAVED "saved"                 /* the hold of a saved guest that was started afresh */
+#define ASIDE_SNAPSHOTS "snapshots"         /* a scratch with internal snapshots, at a reset */
 #define ASIDE_UNCOMMITTED "uncommitted"     /* what was to be committed, and could not be */
 #define ASIDE_UNDONE "undone"               /* the head that an undo or revert left */
 #define ASIDE_UNSYNCED "unsynced"           /* the same, but the host crashed before it was synced */

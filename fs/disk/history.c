@@ -71,6 +71,19 @@ static int reset_scratch(struct disk *disk, struct sentence *error)
 	return r;
 }
 
+static int check_no_snapshots(const struct disk *disk, struct sentence *error)
+{
+	struct sentence quoted;
+	const char *name = quote_name(disk->name, &quoted);
+
+	if (!disk->scratch || !scratch_has_snapshots(disk->scratch))
+		return 0;
+	return report(
+		error, -EBUSY,
+		"disk '%s': its scratch has internal snapshots, which somebody took by name: 'snapshot %s POINT' keeps them, 'reset %s force=yes' gives them up",
+		disk->name, name, name);
+}
+
 static int reset_claimed(struct disk *disk, bool force, struct sentence *error)
 {
 	struct layer *dropped = NULL;
@@ -83,6 +96,8 @@ static int reset_claimed(struct disk *disk, bool force, struct sentence *error)
 
 	if (r == 0 && !force)
 		r = disk_check_not_held(disk, error);
+	if (r == 0 && !force)
+		r = check_no_snapshots(disk, error);
 	if (r == 0 && !hold_first)
 		r = image_check(disk, false, error);
 	if (r < 0)
@@ -163,6 +178,7 @@ static int commit_claimed(struct disk *disk, const char *note, struct commit_res
 	if (r < 0)
 		return r;
 	seal.after.fate = FATE_DISCARD;
+	scratch_warn_of_snapshots(disk->scratch, &result->warning);
 	r = seal_scratches(disk->disks, &seal, 1, NULL, NULL, error);
 	if (r < 0)
 		return r;

@@ -287,6 +287,21 @@ int scratch_check_sealable(struct scratch *scratch, bool torn, uint64_t *ret_siz
 	return qcow2_check_clusters(scratch->fd, &header, torn, error);
 }
 
+bool scratch_has_snapshots(struct scratch *scratch)
+{
+	return scratch_is_dirty(scratch) && qcow2_has_snapshots(scratch->fd) &&
+	       scratch_check_sealable(scratch, true, NULL, NULL) == 0;
+}
+
+void scratch_warn_of_snapshots(struct scratch *scratch, struct sentence *ret_warning)
+{
+	ret_warning->text[0] = '\0';
+	if (scratch_has_snapshots(scratch))
+		report(ret_warning, 0,
+		       "disk '%s': the internal snapshots that were taken of it do not become part of the image: 'virsh snapshot-delete DOMAIN SNAPSHOT --metadata' has libvirt forget one",
+		       scratch->disk->name);
+}
+
 int scratch_to_lost(struct disk *disk, const char *with, struct sentence *ret_said)
 {
 	CLEANUP(freep) char *directory = disk_directory_name(disk->name);

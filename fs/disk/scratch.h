@@ -29,6 +29,19 @@ int scratch_adopt(struct disk *disk, struct layer *layer);
 /* Whether it has been written to. Looks at the file; makes a disk whose state is PRISTINE DIRTY. */
 bool scratch_is_dirty(struct scratch *scratch);
 
+/*
+ * Whether it has internal snapshots, as libvirt takes them: then somebody has asked for a state of
+ * it by name, so that it is not thrown away unasked. False where no layer can be made of it. Reads
+ * a few bytes, and its tables where the answer is yes.
+ */
+bool scratch_has_snapshots(struct scratch *scratch);
+
+/*
+ * What is to be said where it is committed: its internal snapshots stay behind. "" where it has
+ * none.
+ */
+void scratch_warn_of_snapshots(struct scratch *scratch, struct sentence *ret_warning);
+
 /* How many bytes it takes on the medium. */
 uint64_t scratch_allocated(const struct scratch *scratch);
 

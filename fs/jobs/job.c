@@ -87,6 +87,10 @@ void job_warn(struct disk *disk, struct sentence *ret_warning)
 	struct disks *disks = disk->disks;
 	bool overdue;
 
+	if (ret_warning->text[0]) {
+		log_warning("%s", ret_warning->text);
+		return;
+	}
 	pthread_mutex_lock(&disks->lock);
 	overdue = fold_is_overdue_locked(disk, disks->options->max_layers, ret_warning) ||
 		  (fold_depth_locked(disk) && disk->root && trouble_of_image_locked(disk->root, ret_warning));

@@ -26,7 +26,7 @@ void job_look_again(const struct layer *root);
 /*
  * After a commit: with max-layers or more above the image say so in the log and in *ret_warning,
  * and what keeps them from being folded; so where something is wrong with the image. Else
- * *ret_warning becomes "".
+ * *ret_warning becomes "". One that it has already is logged, and stays.
  */
 void job_warn(struct disk *disk, struct sentence *ret_warning);
 

@@ -12,6 +12,7 @@
 
 #define MAGIC 0x514649fbU /* "QFI\xfb" */
 #define HEADER_READ_MAX 65536
+#define SNAPSHOTS_OFFSET 60 /* of their number */
 #define V2_HEADER_LENGTH 72
 #define V3_HEADER_LENGTH 104
 #define SECTOR 512
@@ -172,7 +173,7 @@ static int parse_window(const struct window *window, struct qcow2_header *header
 	header->encryption = be32_at(window, 32);
 	header->l1_length = be32_at(window, 36);
 	header->l1_offset = be64_at(window, 40);
-	header->snapshots = be32_at(window, 60);
+	header->snapshots = be32_at(window, SNAPSHOTS_OFFSET);
 	header->refcount_order = 4;
 	header->header_length = V2_HEADER_LENGTH;
 	if (header->version != 2 && header->version != 3)
@@ -203,6 +204,14 @@ int qcow2_read_header(int fd, struct qcow2_header *ret_header, struct sentence *
 	if (r == 0)
 		*ret_header = header;
 	return r;
+}
+
+bool qcow2_has_snapshots(int fd)
+{
+	uint32_t fields[16]; /* the first of the header */
+
+	return pread_all(fd, fields, sizeof(fields), 0) == 0 && be32toh(fields[0]) == MAGIC &&
+	       be32toh(fields[SNAPSHOTS_OFFSET / sizeof(*fields)]) != 0;
 }
 
 bool qcow2_has_subclusters(const struct qcow2_header *header)

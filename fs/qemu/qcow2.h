@@ -45,6 +45,12 @@ struct qcow2_header {
  */
 int qcow2_read_header(int fd, struct qcow2_header *ret_header, struct sentence *error);
 
+/*
+ * Whether there are internal snapshots, as far as these 64 bytes tell: false for what is no qcow2
+ * and where they cannot be read. One read, for who wants to know nothing else.
+ */
+bool qcow2_has_snapshots(int fd);
+
 /* Whether clusters are written in part: extended L2 entries. */
 bool qcow2_has_subclusters(const struct qcow2_header *header);
 

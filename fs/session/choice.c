@@ -140,7 +140,11 @@ static const char *prefix_of_leftover(const struct participant *participant, con
 			return ASIDE_UNCOMMITTED;
 		break;
 	}
-	return choice_keeps_leftover(participant) ? ASIDE_CRASH : NULL;
+	if (choice_keeps_leftover(participant))
+		return ASIDE_CRASH;
+	/* What was never synced may be torn. */
+	return record->fate != FATE_UNSYNCED && scratch_has_snapshots(participant->disk->scratch) ? ASIDE_SNAPSHOTS
+												  : NULL;
 }
 
 static bool has_leftover(const struct participant *participant)
@@ -167,12 +171,13 @@ static bool is_unsealable(struct participant *participant)
 
 static void choose_leftover(struct participant *participant, const struct session_request *request)
 {
-	const char *prefix = prefix_of_leftover(participant, request);
+	const char *prefix;
 
 	participant->leftover = LEFT_NOTHING;
 	if (!has_leftover(participant))
 		return;
 	participant->leftover = LEFT_DISCARD;
+	prefix = prefix_of_leftover(participant, request);
 	if (!prefix)
 		return;
 	participant->leftover = LEFT_LOST;

@@ -28,7 +28,8 @@
  *   of a session without an end, whose JSON
  *   was edited since and is armed               sealed aside as uncommitted-TIME
  *   else                                        discarded, or sealed aside as crash-TIME with
- *                                               leftover=keep
+ *                                               leftover=keep, or as snapshots-TIME where it has
+ *                                               internal snapshots
  */
 #ifndef REVERTFS_SESSION_CHOICE_H
 #define REVERTFS_SESSION_CHOICE_H

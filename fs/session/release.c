@@ -107,6 +107,7 @@ static bool is_armed(const struct participant *participant, const struct session
  *   migrated, unknown                               KEEP, undecided
  *   shutdown, destroyed             the target is not in the JSON, or has another source now:
  *                                   KEEP, undecided
+ * What would be a RESET is ASIDE where the scratch has internal snapshots.
  */
 static enum outcome outcome_of_session(const struct participant *participant, const struct session_request *request)
 {
@@ -340,10 +341,17 @@ static int check_release(struct participants *participants, struct sentence *err
 static void decide(struct participant *participant, const struct session_request *request)
 {
 	struct disk *disk = participant->disk;
+	const char *prefix = ASIDE_UNCOMMITTED;
 
 	participant->outcome = outcome_of_session(participant, request);
+	if (participant->outcome == OUTCOME_RESET && disk->scratch && scratch_has_snapshots(disk->scratch)) {
+		participant->outcome = OUTCOME_ASIDE;
+		prefix = ASIDE_SNAPSHOTS;
+	}
+	if (participant->outcome == OUTCOME_COMMIT && disk->scratch)
+		scratch_warn_of_snapshots(disk->scratch, &participant->warning);
 	if (participant->outcome == OUTCOME_ASIDE)
-		disk_unused_snapshot_name(disk, ASIDE_UNCOMMITTED, participant->name);
+		disk_unused_snapshot_name(disk, prefix, participant->name);
 	log_debug("disk", "release '%s': the domain ended (%s), so it is %s", disk->name,
 		  end_reason_name(request->reason), outcome_names[participant->outcome]);
 }

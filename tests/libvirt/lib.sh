@@ -289,10 +289,16 @@ point_reads() {
 }
 
 point_reads_now() {
+	local path
+	path=$(path_of_point "$1" "$2") && qemu_io -r -f qcow2 -c "read -q -P $5 $3 $4" "$path"
+}
+
+# path_of_point NAME PREFIX: where the one point that is called PREFIX or PREFIX-... can be read.
+path_of_point() {
 	local layer
-	layer=$(status_of "$1" "[.layers[] | select(any(.names[]; startswith(\"$2-\"))) | .id] | join(\" \")")
+	layer=$(status_of "$1" "[.layers[] | select(any(.names[]; . == \"$2\" or startswith(\"$2-\"))) | .id] | join(\" \")")
 	[[ $layer && $layer != *" "* ]] || { echo "'$1' has the points: $(points "$1")" >&2; return 1; }
-	qemu_io -r -f qcow2 -c "read -q -P $5 $3 $4" "$MNT/.revertfs/layers/$layer"
+	echo "$MNT/.revertfs/layers/$layer"
 }
 
 # Owner, mode and bytes of a real image.

@@ -137,29 +137,82 @@ reverted_within() {
 	image_is_as_before
 }
 
+# forget_point PREFIX: there is one such point, and it is not needed any more.
+forget_point() {
+	local point
+	point=$(points web1.qcow2)
+	same "${point%-*}" "$1"
+	ctl "delete web1.qcow2 $point"
+	wait_until 10 at_rest web1.qcow2
+}
+
+# Its end is a reset, but somebody asked for that state by name: 'qemu-img convert -l' reads it.
+kept_aside() {
+	hook_log_says "web1: release (destroyed): vda 'web1.qcow2': aside as snapshots-"
+	no_session
+	qemu-img convert -U -l "$1" -f qcow2 -O raw "$(path_of_point web1.qcow2 snapshots)" "$WORK/out.raw"
+	qemu_io -r -f raw -c 'read -q -P 7 1M 64k' -c 'read -q -P 1 2M 6M' "$WORK/out.raw"
+	image_is_as_before
+}
+
 an_internal_revert() {
 	reverted_within "$unarmed"
 	destroy_domain web1
-	at_rest web1.qcow2
+	kept_aside s1
 	virsh -q snapshot-delete web1 s1 --metadata >&2
 	starts_with web1 vda 0 8M 1
+	forget_point snapshots
 	image_is_as_before
 }
-promise "within a session a domain reverts to its internal snapshots; its end resets" an_internal_revert
+promise "within a session a domain reverts to its internal snapshots; its end resets, and keeps them aside" an_internal_revert
 
-lost_with_the_session() {
+gone_with_the_session() {
 	begin "$unarmed"
 	guest_io web1 vda 'write -P 7 1M 64k'
 	virsh -q snapshot-create-as web1 s1 >&2
 	destroy_domain web1
 	refuses virsh -q snapshot-revert web1 s1 --running --force
-	at_rest web1.qcow2
 	no_session
 	virsh -q snapshot-delete web1 s1 --metadata >&2
 	starts_with web1 vda 0 8M 1
+	kept_aside s1
+	forget_point snapshots
 	image_is_as_before
 }
-promise "after the session its internal snapshots are gone; reverting to one fails and hurts nothing" lost_with_the_session
+promise "after the session the disk has its internal snapshots no more; reverting to one fails and hurts nothing" gone_with_the_session
+
+# The release came while no daemon answered, say: then it is the next start that discards what the session left.
+discarded_at_a_start() {
+	begin "$unarmed"
+	guest_io web1 vda 'write -P 7 1M 64k'
+	virsh -q snapshot-create-as web1 s1 >&2
+	chmod a-x "$HOOK_DIR/revertfs"
+	destroy_domain web1
+	chmod a+x "$HOOK_DIR/revertfs"
+	virsh -q snapshot-delete web1 s1 --metadata >&2
+	starts_with web1 vda 0 8M 1
+	hook_log_says "web1: prepare: vda 'web1.qcow2': fresh as snapshots-"
+	forget_point snapshots
+	image_is_as_before
+}
+promise "... nor does a start throw them away, where the hook was missing at the end" discarded_at_a_start
+
+by_hand() {
+	qemu-img snapshot -c mine "$MNT/web1.qcow2"
+	ctl_fails EBUSY 'reset web1.qcow2'
+	ctl 'reset web1.qcow2 force=yes'
+	at_rest web1.qcow2
+	qemu-img snapshot -c mine "$MNT/web1.qcow2"
+	refuses ctl 'reset web1.qcow2'
+	says "'snapshot web1.qcow2 POINT' keeps them, 'reset web1.qcow2 force=yes' gives them up"
+	ctl 'snapshot web1.qcow2 mine'
+	same "$(qemu-img snapshot -l -U "$(path_of_point web1.qcow2 mine)" | awk 'NR > 2 { print $2 }')" mine
+	ctl 'reset web1.qcow2'
+	ctl 'delete web1.qcow2 mine'
+	wait_until 20 at_rest web1.qcow2
+}
+promise "a reset by hand throws internal snapshots away by force alone" by_hand
+before=$(image_state web1.qcow2)
 
 # libvirt applies the snapshot with qemu-img, after the release.
 an_offline_revert() {
@@ -191,6 +244,7 @@ an_armed_revert() {
 	image_reads web1.qcow2 qcow2 1M 64k 7
 	image_reads web1.qcow2 qcow2 2M 6M 1
 	grep -q '"one-shot-commit":false' "$JSON"
+	hook_log_says "warning: disk 'web1.qcow2': the internal snapshots that were taken of it do not become part of the image"
 	same "$(qemu-img snapshot -l "$IMAGES/web1.qcow2")" ""
 	virsh -q snapshot-delete web1 s1 --metadata >&2
 }

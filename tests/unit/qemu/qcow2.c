@@ -122,10 +122,12 @@ TEST(internal_snapshots_are_counted)
 	char command[5000];
 	int fd = create("");
 
+	check(!qcow2_has_snapshots(fd));
 	snprintf(command, sizeof(command), "qemu-img snapshot -c one '%s'", path_of("f.qcow2"));
 	check_int(system(command), 0);
 	check_int(qcow2_read_header(fd, &header, &why), 0);
 	check_int(header.snapshots, 1);
+	check(qcow2_has_snapshots(fd));
 	close(fd);
 }
 
