@@ -280,6 +280,10 @@ static int run_export(const struct request *request, struct sentence *error)
 		r = find_flag(request->command, "compress", &export.compress, error);
 	if (r == 0)
 		r = find_flag(request->command, "replace", &export.replace, error);
+	if (r == 0)
+		r = find_flag(request->command, "held", &export.held, error);
+	if (r == 0 && export.held && export.snapshot)
+		r = report(error, -EINVAL, "point= is of a snapshot, and held=yes of a saved guest: leave one out");
 	if (r < 0)
 		return r;
 	r = disk_export(request->disks, request->caller, &export, &result, error);
@@ -320,7 +324,9 @@ static const char *const snapshot_keys[] = { "note", "live", "consistency", NULL
 static const char *const revert_keys[] = { "discard", NULL };
 static const char *const clone_keys[] = { "point", "follow", "full", "format", "rate", "wait", NULL };
 static const char *const fold_keys[] = { "wait", NULL };
-static const char *const export_keys[] = { "to", "point", "format", "compress", "rate", "replace", "wait", NULL };
+static const char *const export_keys[] = {
+	"to", "point", "held", "format", "compress", "rate", "replace", "wait", NULL
+};
 static const char *const cancel_keys[] = { "job", NULL };
 
 static const struct verb verbs[] = {

@@ -32,8 +32,10 @@ void reply_export(struct json_object *answer, const struct export_request *reque
 {
 	if (!result->to)
 		return;
-	if (!request->snapshot)
+	if (!request->snapshot && !request->held) {
 		json_set_bool(answer, "uncommitted", result->uncommitted);
+		json_set_bool(answer, "held", result->held);
+	}
 	json_set_string(answer, "to", result->to);
 	json_set_string(answer, "layer", result->layer);
 	if (result->job)

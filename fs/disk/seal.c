@@ -197,8 +197,11 @@ static int record_layer(struct seal *seal, const char *domain, struct sentence *
 	int r = file ? name_layer(seal) : -ENOMEM;
 
 	snprintf(record->domain, sizeof(record->domain), "%s", domain ? domain : "");
-	/* Nobody knows whether the guest of a scratch that is sealed aside had shut down. */
-	if (seal->kind == SEAL_ASIDE)
+	/*
+	 * Nobody knows whether the guest of a scratch that is sealed aside had shut down, and a
+	 * saved guest has not.
+	 */
+	if (seal->kind != SEAL_COMMIT)
 		strcpy(record->consistency, "crash-consistent");
 	snprintf(record->note, sizeof(record->note), "%s", seal->note ? seal->note : "");
 	if (r == 0)

@@ -29,7 +29,8 @@ struct export
 	struct caller caller; /* a copy of its ids: the caller may be gone when the worker begins */
 	struct qemu_conversion conversion;
 	bool replace;
-	char *snapshot;            /* NULL: the head */
+	char *snapshot; /* NULL: the head, or with `held` what a saved guest resumes on */
+	bool held;
 	struct exported_file file; /* the worker's, until the transfer has ended */
 };
 
@@ -56,16 +57,24 @@ static int check_destination(const struct export *export, struct sentence *error
 
 /* --- in the background ------------------------------------------------------------------------ */
 
+/* Earlier daemons gave no label to what a saved guest resumes on. */
+static const char *label_of(const struct transfer *transfer)
+{
+	const struct export *export = transfer->work;
+	const char *label = transfer->layer->record.consistency;
+
+	return label[0] ? label : export->held ? "crash-consistent" : "clean";
+}
+
 static int describe_file(const struct transfer *transfer, int fd, struct exported_file *ret_file)
 {
-	const struct layer_record *record = &transfer->layer->record;
 	struct stat stat;
 
 	if (fstat(fd, &stat) < 0)
 		return -errno;
 	ret_file->bytes = (uint64_t)stat.st_size;
 	ret_file->allocated = (uint64_t)stat.st_blocks * 512;
-	strcpy(ret_file->consistency, record->consistency[0] ? record->consistency : "clean");
+	strcpy(ret_file->consistency, label_of(transfer));
 	return 0;
 }
 
@@ -86,7 +95,7 @@ static int make_export(struct transfer *transfer, struct output *output, struct 
 	if (r < 0)
 		return r;
 	if (describe_file(transfer, output->fd, &export->file) == 0)
-		text = sidecar_text(transfer, export->snapshot, &export->conversion, &export->file);
+		text = sidecar_text(transfer, export->snapshot, export->held, &export->conversion, &export->file);
 	if (!text)
 		return report(error, -ENOMEM, "out of memory");
 	r = check_destination(export, error);
@@ -133,6 +142,7 @@ static int prepare_export(struct disks *disks, struct caller *caller, const stru
 	export->destination.directory = -1;
 	export->caller.who = caller->who;
 	export->replace = request->replace;
+	export->held = request->held;
 	export->snapshot = request->snapshot ? strdup(request->snapshot) : NULL;
 	r = flat_copy_parse(request, "qcow2", &export->conversion, error);
 	if (r == 0)
@@ -148,10 +158,10 @@ static int prepare_export(struct disks *disks, struct caller *caller, const stru
 
 /* As flat_copy_choose(); the export belongs to the transfer, or is freed. */
 static struct transfer *choose(struct disks *disks, const struct export_request *request, struct export *export,
-			       bool *ret_uncommitted, int *ret_error, struct sentence *error)
+			       struct export_result *result, int *ret_error, struct sentence *error)
 {
 	const struct destination *destination = &export->destination;
-	struct transfer *transfer = flat_copy_choose(disks, request, "export", ret_uncommitted, ret_error, error);
+	struct transfer *transfer = flat_copy_choose(disks, request, "export", result, ret_error, error);
 
 	if (!transfer) {
 		free_export(export);
@@ -174,7 +184,7 @@ int disk_export(struct disks *disks, struct caller *caller, const struct export_
 
 	if (r < 0)
 		return r;
-	transfer = choose(disks, request, export, &ret_result->uncommitted, &r, error);
+	transfer = choose(disks, request, export, ret_result, &r, error);
 	if (!transfer)
 		return r;
 	if (!transfer->target)

@@ -15,8 +15,9 @@
 struct export_request {
 	const char *name;     /* the disk */
 	const char *to;       /* export: an absolute path; clone: a name in the mount */
-	const char *snapshot; /* NULL: the head */
-	const char *format;   /* NULL: qcow2 for an export, that of the disk's image for a clone */
+	const char *snapshot; /* NULL: the head, or with `held` what a saved guest resumes on */
+	bool held;
+	const char *format; /* NULL: qcow2 for an export, that of the disk's image for a clone */
 	bool compress, replace, wait;
 	uint64_t rate; /* bytes in a second; 0: as fast as it goes */
 };
@@ -32,7 +33,8 @@ struct exported_file {
 struct export_result {
 	char *to; /* owned; NULL: the verb failed before it knew what to make, and nothing below is set */
 	char layer[LAYER_ID_SIZE];
-	bool uncommitted;          /* the scratch has changes, which are not in the copy */
+	bool uncommitted;          /* the scratch has changes, which are not in the copy of the head */
+	bool held;                 /* a saved guest has a state, which is not in the copy of the head */
 	uint64_t job;              /* 0: it was not queued */
 	struct exported_file file; /* of an export that was waited for */
 };

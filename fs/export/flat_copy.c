@@ -66,17 +66,19 @@ int flat_copy_check_space(struct transfer *transfer, int directory, const struct
 }
 
 struct transfer *flat_copy_choose(struct disks *disks, const struct export_request *request, const char *kind,
-				  bool *ret_uncommitted, int *ret_error, struct sentence *error)
+				  struct export_result *result, int *ret_error, struct sentence *error)
 {
+	const struct transfer_source source = { .snapshot = request->snapshot, .held = request->held };
 	struct transfer *transfer = NULL;
 	struct disk *disk;
 	int r = disk_claim_name(disks, request->name, &disk, error);
 
 	if (r == 0) {
-		*ret_uncommitted = disk->scratch && scratch_is_dirty(disk->scratch);
-		r = image_check(disk, *ret_uncommitted, error);
+		result->uncommitted = disk->scratch && scratch_is_dirty(disk->scratch);
+		result->held = disk->hold;
+		r = image_check(disk, result->uncommitted, error);
 		if (r == 0)
-			transfer = transfer_new(disk, kind, request->snapshot, &r, error);
+			transfer = transfer_new(disk, kind, &source, &r, error);
 		disk_release_claim(disk);
 	}
 	*ret_error = r;

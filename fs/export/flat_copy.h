@@ -17,11 +17,11 @@ int flat_copy_parse(const struct export_request *request, const char *otherwise,
 
 /*
  * A transfer of the layer to copy; all that needs the disk claimed is checked. Waits for the claim.
- * *ret_uncommitted says whether the scratch has changes. NULL with a sentence and an errno in
+ * The result receives what the disk has besides its head. NULL with a sentence and an errno in
  * *ret_error, as transfer_new() and disk_claim_name() have them.
  */
 struct transfer *flat_copy_choose(struct disks *disks, const struct export_request *request, const char *kind,
-				  bool *ret_uncommitted, int *ret_error, struct sentence *error);
+				  struct export_result *result, int *ret_error, struct sentence *error);
 
 /*
  * Whether the copy leaves the reserve free (reserve.h). What the chain's files hold, or the disk's

@@ -140,9 +140,9 @@ static int prepare_clone(struct disks *disks, const struct export_request *reque
 
 /* As flat_copy_choose(); the clone belongs to the transfer, or is freed. */
 static struct transfer *choose(struct disks *disks, const struct export_request *request, struct full_clone *clone,
-			       bool *ret_uncommitted, int *ret_error, struct sentence *error)
+			       struct export_result *result, int *ret_error, struct sentence *error)
 {
-	struct transfer *transfer = flat_copy_choose(disks, request, "clone", ret_uncommitted, ret_error, error);
+	struct transfer *transfer = flat_copy_choose(disks, request, "clone", result, ret_error, error);
 
 	if (!transfer) {
 		free_full_clone(clone);
@@ -196,7 +196,7 @@ int disk_clone_full(struct disks *disks, struct caller *caller, const struct exp
 		r = prepare_clone(disks, request, &clone, error);
 	if (r != 0)
 		return r;
-	transfer = choose(disks, request, clone, &ret_result->uncommitted, &r, error);
+	transfer = choose(disks, request, clone, ret_result, &r, error);
 	if (!transfer)
 		return r;
 	r = transfer->target ? check_space(transfer, request, error) : report(error, -ENOMEM, "out of memory");

@@ -40,8 +40,8 @@ static void describe_file(struct json_object *sidecar, const struct exported_fil
 	json_set_string(sidecar, "sha256", file->sha256);
 }
 
-char *sidecar_text(const struct transfer *transfer, const char *snapshot, const struct qemu_conversion *conversion,
-		   const struct exported_file *file)
+char *sidecar_text(const struct transfer *transfer, const char *snapshot, bool held,
+		   const struct qemu_conversion *conversion, const struct exported_file *file)
 {
 	CLEANUP(json_putp) struct json_object *sidecar = json_object_new_object();
 	struct disk *disk = transfer->disk;
@@ -52,6 +52,7 @@ char *sidecar_text(const struct transfer *transfer, const char *snapshot, const 
 	json_set_u64(sidecar, "version", SIDECAR_VERSION);
 	json_set_string(sidecar, "disk", disk->name);
 	json_set_string(sidecar, "point", snapshot);
+	json_set_string(sidecar, "saved_domain", held ? transfer->layer->record.domain : NULL);
 	json_set_string(sidecar, "template", origin);
 	json_set_string(sidecar, "image", disk->root->record.image);
 	describe_layer(sidecar, transfer->layer);

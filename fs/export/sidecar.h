@@ -10,9 +10,10 @@
 
 /*
  * The sidecar's text, which the caller frees; NULL when out of memory. `snapshot` is NULL where the
- * head was exported. The transfer pins the layers, so their records cannot change meanwhile.
+ * head was exported, or with `held` what a saved guest resumes on. The transfer pins the layers, so
+ * their records cannot change meanwhile.
  */
-char *sidecar_text(const struct transfer *transfer, const char *snapshot, const struct qemu_conversion *conversion,
-		   const struct exported_file *file);
+char *sidecar_text(const struct transfer *transfer, const char *snapshot, bool held,
+		   const struct qemu_conversion *conversion, const struct exported_file *file);
 
 #endif

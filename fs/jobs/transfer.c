@@ -22,32 +22,44 @@
 
 /* --- making one ------------------------------------------------------------------------------- */
 
-/* The layer of a snapshot, or the head (NULL), with a reference. NULL when there is none. */
-static struct layer *find_layer(struct disk *disk, const char *snapshot)
+/* With a reference. NULL when there is none. */
+static struct layer *find_layer(struct disk *disk, const struct transfer_source *source)
 {
 	struct layer *layer = NULL;
 
 	LOCKED (&disk->disks->lock) {
-		layer = snapshot ? disk_find_snapshot_locked(disk, snapshot) : disk->head;
+		if (source->snapshot)
+			layer = disk_find_snapshot_locked(disk, source->snapshot);
+		else
+			layer = source->held ? disk->hold : disk->head;
 		if (layer)
 			layer_get_locked(layer);
 	}
 	return layer;
 }
 
+static int report_absence(const struct disk *disk, const struct transfer_source *source, struct sentence *error)
+{
+	if (source->held)
+		return report(error, -ENOENT, "disk '%s' is not held for a saved guest: leave --held (held=yes) out",
+			      disk->name);
+	return report(error, -ENOENT, "disk '%s' has no snapshot '%s'", disk->name, source->snapshot);
+}
+
 /*
  * The layer with a reference, its chain pinned. A fold may remove the layer before it yields; the
  * parent has the names then, so the snapshot is looked for again.
  */
-static struct layer *find_and_read(struct disk *disk, const char *snapshot, int *ret_error, struct sentence *error)
+static struct layer *find_and_read(struct disk *disk, const struct transfer_source *source, int *ret_error,
+				   struct sentence *error)
 {
 	struct layer *layer;
 	int r;
 
 	do {
-		layer = find_layer(disk, snapshot);
+		layer = find_layer(disk, source);
 		if (!layer) {
-			*ret_error = report(error, -ENOENT, "disk '%s' has no snapshot '%s'", disk->name, snapshot);
+			*ret_error = report_absence(disk, source, error);
 			return NULL;
 		}
 		r = chain_begin_reading(layer);
@@ -63,7 +75,7 @@ static struct layer *find_and_read(struct disk *disk, const char *snapshot, int 
 	return NULL;
 }
 
-struct transfer *transfer_new(struct disk *disk, const char *kind, const char *snapshot, int *ret_error,
+struct transfer *transfer_new(struct disk *disk, const char *kind, const struct transfer_source *source, int *ret_error,
 			      struct sentence *error)
 {
 	CLEANUP(transfer_putp) struct transfer *transfer = calloc(1, sizeof(*transfer));
@@ -83,7 +95,7 @@ struct transfer *transfer_new(struct disk *disk, const char *kind, const char *s
 		disk->refs++;
 		transfer->number = ++disks->last_transfer;
 	}
-	transfer->layer = find_and_read(disk, snapshot, ret_error, error);
+	transfer->layer = find_and_read(disk, source, ret_error, error);
 	if (!transfer->layer)
 		return NULL;
 	LOCKED (&disks->lock)

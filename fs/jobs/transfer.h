@@ -50,13 +50,19 @@ struct transfer {
 	struct transfer *next; /* in disks->transfers */
 };
 
+/* The layer of a disk that is to be read: the head, unless it says otherwise. */
+struct transfer_source {
+	const char *snapshot; /* or NULL */
+	bool held;            /* what a saved guest resumes on */
+};
+
 /*
- * A transfer that reads the disk's `snapshot` (NULL: its head): a reference; the files are open.
+ * A transfer that reads that layer of the disk: a reference; the files are open.
  * The caller has claimed the disk, and may end the claim then: the disk is not removed while one
  * reads it. Waits for a fold there to yield. NULL with a sentence and a negative errno in
- * *ret_error: -ENOENT no such snapshot, -EBUSY a layer is being folded into it.
+ * *ret_error: -ENOENT no such snapshot or no saved guest, -EBUSY a layer is being folded into it.
  */
-struct transfer *transfer_new(struct disk *disk, const char *kind, const char *snapshot, int *ret_error,
+struct transfer *transfer_new(struct disk *disk, const char *kind, const struct transfer_source *source, int *ret_error,
 			      struct sentence *error);
 void transfer_put(struct transfer *transfer);   /* NULL is fine */
 void transfer_putp(struct transfer **transfer); /* for CLEANUP() */

@@ -199,6 +199,55 @@ verbs_respect_the_hold() {
 }
 promise "reset and commit refuse a held disk, and with force the saved state is refused at its start" verbs_respect_the_hold
 
+is_exported() {
+	same "$(cat "$WORK/said")" "web1.qcow2: exported$1"
+}
+
+a_saved_guest_is_exported() {
+	# shellcheck disable=SC2016 # for the program
+	printf '#!/bin/sh\necho "$REVERTFS_CONSISTENCY ${1##*/} ${REVERTFS_POINT-none}"\n' >"$WORK/hook"
+	chmod 755 "$WORK/hook"
+	written 27
+	virsh -q managedsave web1 >&2
+	"$REVERTCTL" export web1.qcow2 --to "$WORK/head.qcow2" >"$WORK/said"
+	is_exported "; the saved guest's state is not in it: 'export --held' copies that"
+	qemu_io -r -f qcow2 -c 'read -q -P 1 0 8M' "$WORK/head.qcow2"
+	"$REVERTCTL" export web1.qcow2 --held --to "$WORK/held.qcow2" --post-hook "$WORK/hook" >"$WORK/said"
+	is_exported $'\ncrash-consistent held.qcow2 none'
+	qemu_io -r -f qcow2 -c 'read -q -P 27 1M 64k' -c 'read -q -P 1 2M 6M' "$WORK/held.qcow2"
+	same "$(jq -r '"\(.consistency) \(.saved_domain) \(.point)"' "$WORK/held.qcow2.json")" "crash-consistent web1 null"
+	same "$(jq -r '"\(.consistency) \(.saved_domain)"' "$WORK/head.qcow2.json")" "clean null"
+	is_held
+}
+promise "an export of a saved guest says what it lacks, and --held copies what the guest resumes on" a_saved_guest_is_exported
+
+is_being_copied() {
+	same "$(status_of raw1.img '.job.state')" running
+}
+
+# raw1.img has 8 MiB of data, which takes some seconds: long enough to stop who copies it.
+it_is_resumed_meanwhile() {
+	local held
+	refuses "$REVERTCTL" export web1 --live --to "$WORK/live"
+	says "'revertctl export web1.qcow2 --held --to=FILE'"
+	ctl_fails EINVAL "export web1.qcow2 to=$WORK/none held=yes point=saved" "leave one out"
+	ctl "export raw1.img to=$WORK/held.raw held=yes format=raw rate=2M wait=no" >&2
+	held=$(status_of raw1.img .hold.layer)
+	wait_until 10 pkill -STOP -f 'qemu-img convert'
+	start_domain web1
+	reads 27
+	guest_io web1 vdb 'write -P 28 0 4M'
+	destroy_domain web1
+	same "$(status_of raw1.img .hold)" null
+	is_being_copied
+	pkill -CONT -f 'qemu-img convert'
+	wait_until 30 job_is_done raw1.img
+	qemu_io -r -f raw -c 'read -q -P 27 2M 64k' -c 'read -q -P 2 0 2M' "$WORK/held.raw"
+	same "$(jq -r .layer "$WORK/held.raw.json")" "$held"
+	ctl_fails ENOENT "export web1.qcow2 to=$WORK/none held=yes" "is not held for a saved guest"
+}
+promise "... also when the guest is resumed, and ends, before the copy is whole" it_is_resumed_meanwhile
+
 a_commit_after_a_restore() {
 	domain_json web1 <<<'{"disks":[{"target":"vda"},{"target":"vdb","one-shot-commit":true}]}'
 	written 22

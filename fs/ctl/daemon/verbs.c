@@ -96,6 +96,8 @@ static void print_more(struct json_object *answer)
 		printf("; the rest waits: %s", text);
 	if (json_get_bool(answer, "uncommitted", &flag) > 0 && flag)
 		printf("; what was written since its head is not in it");
+	else if (json_get_bool(answer, "held", &flag) > 0 && flag)
+		printf("; the saved guest's state is not in it: 'export --held' copies that");
 }
 
 void verb_print(const struct context *context, const struct arguments *arguments, const char *name, const char *done,

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "ask.h"
+#include "command.h"
 #include "domain_xml.h"
 #include "status_json.h"
 
@@ -52,10 +53,13 @@ static int check_hold(struct json_object *disk, const char *name, const struct s
 		      struct sentence *error)
 {
 	const char *uuid = string_of(object_of(disk, "hold"), "uuid", NULL);
+	struct sentence quoted;
 
 	if (domain->state == DOMAIN_OFF && uuid && strcasecmp(uuid, domain->uuid) == 0)
 		return report(error, -EBUSY,
-			      "disk '%s' is held for the domain's saved state: start the domain, and try again", name);
+			      "disk '%s' is held for the domain's saved state: start the domain, and try again, or "
+			      "copy what it resumes on with 'revertctl export %s --held --to=FILE'",
+			      name, quote_name(name, &quoted));
 	return 0;
 }
 

@@ -300,6 +300,9 @@ static int run_export(const struct context *context, const struct arguments *arg
 	if (arguments_has(arguments, "point") && arguments_has(arguments, "quiesce"))
 		return report(error, -EINVAL,
 			      "--point exports a snapshot that is there; --quiesce is for one that is made");
+	if (arguments_has(arguments, "held") && live)
+		return report(error, -EINVAL,
+			      "--held is of a disk whose guest is saved, and --live is of a domain: leave one out");
 	if (arguments_has(arguments, "detach") && (live || program))
 		return report(error, -EINVAL,
 			      "--live and --post-hook have to wait for the end: --detach is not for these");
@@ -314,6 +317,7 @@ static int run_export(const struct context *context, const struct arguments *arg
 static const struct option_spec export_options[] = {
 	{ "to", "FILE", "the copy; FILE.json beside it describes it", "to=" },
 	{ "point", "POINT", "of this snapshot, instead of the head", "point=" },
+	{ "held", NULL, "of what a saved guest resumes on, instead of the head", "held=yes" },
 	{ "format", "qcow2|raw", "of the copy", "format=" },
 	{ "compress", NULL, "qcow2 alone: smaller, and slower", "compress=yes" },
 	{ "rate", "BYTES", "at most so many bytes a second: 50M", "rate=" },

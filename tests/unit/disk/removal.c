@@ -109,12 +109,13 @@ TEST(a_fold_that_still_runs_is_found_until_it_has_ended)
 /* What an export and a full clone need is looked at without a claim, before they are queued. */
 TEST(a_disk_is_not_removed_while_a_copy_of_it_is_prepared)
 {
+	const struct transfer_source head = { 0 };
 	struct transfer *of_disk, *of_clone;
 	int r = 0;
 
 	a_disk_and_its_clone();
-	of_disk = transfer_new(claimed("d"), "export", NULL, &r, &error);
-	of_clone = transfer_new(claimed("c"), "clone", NULL, &r, &error);
+	of_disk = transfer_new(claimed("d"), "export", &head, &r, &error);
+	of_clone = transfer_new(claimed("c"), "clone", &head, &r, &error);
 	check(of_disk && of_clone);
 	disk_release_claim(of_disk->disk);
 	disk_release_claim(of_clone->disk);
