@@ -56,8 +56,16 @@ in_guest() {
 	wait_until 20 has_run "$pid"
 }
 
+agent() {
+	virsh -q qemu-agent-command --domain web1 --timeout 5 "{\"execute\":\"guest-fsfreeze-$1\"}" | jq -r .return
+}
+
 thawed() {
-	same "$(virsh -q qemu-agent-command --domain web1 --timeout 5 '{"execute":"guest-fsfreeze-status"}' | jq -r .return)" thawed
+	same "$(agent status)" thawed
+}
+
+frozen() {
+	same "$(agent status)" frozen
 }
 
 # virsh_stops_before COMMAND / virsh_stops_daemon_after COMMAND: revertctl finds this virsh first. It writes that it is there to
@@ -191,6 +199,47 @@ too_late() {
 	no_point late
 }
 promise "a daemon that hangs: the guest goes on when its time is over, and nothing is made" too_late
+
+frozen_by_others() {
+	agent freeze >&2
+	quiesced_once f1
+	same "$(result '"\(.frozen_by_others) \(.frozen_ms)"')" "true 0"
+	frozen
+	"$REVERTCTL" snapshot web1 f2 --live --quiesce >"$RESULT"
+	grep -qE "^web1: snapshot 'f2' of vda, vdb is quiesced; the guest was paused for [0-9]+ ms; somebody else had frozen its filesystems, and they still are$" "$RESULT"
+	frozen
+	agent thaw >&2
+	guest_is_fine
+}
+promise "a guest that somebody has frozen is quiesced, and stays frozen" frozen_by_others
+
+thawed_by_others() {
+	agent freeze >&2
+	virsh_stops_before suspend
+	begin_snapshot f3 --quiesce
+	agent thaw >&2
+	rm "$WORK/at"
+	! wait $!
+	says "no snapshot was made: the guest had gone on before that was done"
+	no_point f3
+	guest_is_fine
+}
+promise "... nothing is made when he thaws it before it is paused" thawed_by_others
+
+guard_killed_while_others_froze() {
+	agent freeze >&2
+	virsh_stops_daemon_after suspend
+	begin_snapshot f4 --quiesce=require --freeze-timeout 3
+	pkill -KILL -x revertctl-guard -P $!
+	wait_until 30 domain_is web1 running
+	kill -CONT "$(daemon_pid)"
+	refuses wait $!
+	no_point f4
+	frozen
+	agent thaw >&2
+	guest_is_fine
+}
+promise "... and it stays frozen when the process that watches over it is killed" guard_killed_while_others_froze
 
 slow_freeze() {
 	in_guest /bin/sh -c 'echo 4 >/run/slow'

@@ -59,9 +59,10 @@ int agent_is_frozen(const struct virsh *virsh, const char *domain, unsigned time
 
 	if (r < 0)
 		return r;
-	if (json_get_string(answer, "return", &word) <= 0)
+	if (json_get_string(answer, "return", &word) <= 0 ||
+	    (strcmp(word, "frozen") != 0 && strcmp(word, "thawed") != 0))
 		return report(error, -EBADMSG, "the guest's agent does not say whether its filesystems are frozen");
-	*ret_frozen = strcmp(word, "thawed") != 0;
+	*ret_frozen = strcmp(word, "frozen") == 0;
 	return 0;
 }
 

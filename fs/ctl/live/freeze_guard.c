@@ -7,6 +7,10 @@
  * What may have happened counts as happened: an agent that is late with a freeze still freezes, and
  * a virsh that was killed may have paused. So resuming and thawing are owed from the moment a pause
  * or a freeze was asked for, until libvirt says that they are done, or that the domain has ended.
+ *
+ * A guest that somebody else has frozen is quiesced as well, and is not thawed. Nobody can keep him
+ * from thawing it meanwhile: so the agent is asked before the pause and after it, and what was made
+ * in between counts only if the guest was frozen both times.
  */
 #include "freeze_guard.h"
 
@@ -34,6 +38,7 @@
 struct notice {
 	int error;         /* first: the guest does not stand still; last: it may not go on */
 	bool quiesced;     /* first */
+	bool was_frozen;   /* first: by somebody else */
 	bool too_late;     /* last: the guest went on before revertctl told the guard */
 	uint64_t deadline; /* first */
 	struct freeze_guard_times times;
@@ -46,7 +51,7 @@ struct guest {
 	int fd; /* to revertctl */
 	uint64_t deadline;
 	bool may_be_frozen, may_be_paused;
-	bool quiesced;
+	bool quiesced, was_frozen;
 	uint64_t froze_ms, paused_ms; /* when that began */
 };
 
@@ -88,6 +93,15 @@ static int thaw_once(struct guest *guest, struct sentence *error)
 	return has_ended(state) ? 0 : r;
 }
 
+/* What does not answer may have been thawed. */
+static bool is_still_frozen(const struct guest *guest)
+{
+	struct sentence why;
+	bool frozen = false;
+
+	return agent_is_frozen(guest->plan->virsh, guest->plan->domain, AGENT_TIMEOUT_S, &frozen, &why) == 0 && frozen;
+}
+
 static int try_until_done(struct guest *guest, int (*once)(struct guest *, struct sentence *), unsigned *ret_tries,
 			  struct sentence *error)
 {
@@ -121,6 +135,8 @@ static int resume_and_thaw(struct guest *guest, struct notice *notice)
 		 */
 		notice->too_late |= r == 0 && tries == 1 && guest->quiesced;
 	}
+	if (r == 0 && guest->was_frozen)
+		notice->too_late |= !is_still_frozen(guest);
 	if (r >= 0)
 		return 0;
 	log_error("domain '%s' may still stand still: %s; try 'virsh resume', then 'virsh domfsthaw'",
@@ -141,11 +157,12 @@ static int freeze(struct guest *guest, struct sentence *error)
 	bool frozen = false;
 	int r = agent_is_frozen(plan->virsh, plan->domain, AGENT_TIMEOUT_S, &frozen, error);
 
-	if (r == 0 && frozen)
-		r = report(error, -EBUSY, "the guest's filesystems are frozen already, by somebody else");
 	if (r < 0)
 		return r;
 	start_clock(guest);
+	guest->was_frozen = guest->quiesced = frozen;
+	if (frozen)
+		return 0;
 	guest->froze_ms = monotonic_ms();
 	guest->may_be_frozen = true;
 	r = agent_freeze(plan->virsh, plan->domain, plan->timeout_s, error);
@@ -193,6 +210,7 @@ static int freeze_and_pause(struct guest *guest, struct notice *notice)
 	guest->paused_ms = monotonic_ms();
 	guest->may_be_paused = true;
 	notice->quiesced = guest->quiesced;
+	notice->was_frozen = guest->was_frozen;
 	notice->deadline = guest->deadline;
 	return virsh_domain_do(guest->plan->virsh, "suspend", guest->plan->domain, &notice->text);
 }
@@ -289,7 +307,7 @@ static int act_for_guard(const struct freeze_guard *guard, struct notice *notice
 	struct guest guest = { .plan = &guard->plan,
 			       .fd = -1,
 			       .may_be_paused = true,
-			       .may_be_frozen = guard->plan.quiesce != QUIESCE_NO };
+			       .may_be_frozen = guard->plan.quiesce != QUIESCE_NO && !guard->was_frozen };
 
 	guest.paused_ms = guest.froze_ms = monotonic_ms();
 	notice->error = resume_and_thaw(&guest, notice);
@@ -352,6 +370,7 @@ int freeze_guard_begin(const struct freeze_guard_plan *plan, struct freeze_guard
 	r = receive(&guard, (uint64_t)plan->timeout_s * 1000 + SLACK_MS, &first);
 	if (r == 0 && first.error == 0) {
 		guard.quiesced = first.quiesced;
+		guard.was_frozen = first.was_frozen;
 		guard.why_not = first.text;
 		guard.deadline = first.deadline;
 		*ret_guard = guard;

@@ -33,6 +33,7 @@ struct freeze_guard {
 	pid_t pid;
 	int fd; /* to the guard; -1: there is none, or it has ended */
 	bool quiesced;
+	bool was_frozen;         /* by somebody else, and stays so */
 	struct sentence why_not; /* why the guest is not quiesced, though that was asked for */
 	uint64_t deadline;       /* of monotonic_ms(): the guest then goes on */
 };
@@ -46,7 +47,8 @@ struct freeze_guard_times {
 };
 
 /*
- * Freeze and pause the guest; waits for that. Fails when the guest cannot be paused, and with
+ * Freeze and pause the guest; waits for that. A guest that is frozen counts as quiesced, and is not
+ * thawed by freeze_guard_end(), which asks whether it still is frozen. Fails when the guest cannot be paused, and with
  * QUIESCE_REQUIRE when it cannot be frozen. The guest then goes on, or the sentence says that it
  * does not yet. The guard has no descriptor and no lock of revertctl's.
  */

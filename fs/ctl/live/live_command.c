@@ -41,6 +41,7 @@ static void describe_times(struct json_object *object, const struct live_result 
 		return;
 	json_object_object_add(object, "paused_ms", json_object_new_double(result->times.paused_ms));
 	json_object_object_add(object, "frozen_ms", json_object_new_double(result->times.frozen_ms));
+	json_set_bool(object, "frozen_by_others", result->was_frozen);
 }
 
 struct json_object *live_command_describe(const struct live_plan *plan, const struct live_result *result)
@@ -84,5 +85,7 @@ void live_command_say(const struct context *context, const struct live_plan *pla
 		printf("; the guest was paused for %.0f ms", result->times.paused_ms);
 	if (result->times.frozen_ms > 0)
 		printf(", its filesystems frozen for %.0f ms", result->times.frozen_ms);
+	if (result->was_frozen)
+		printf("; somebody else had frozen its filesystems, and they still are");
 	printf("\n");
 }

@@ -219,6 +219,7 @@ static int pause_guest(const struct virsh *virsh, const struct live_plan *plan, 
 	if (result->domain.state == DOMAIN_RUNNING) {
 		r = freeze_guard_begin(&pause, guard, error);
 		result->warning = guard->why_not;
+		result->was_frozen = guard->was_frozen;
 		return r;
 	}
 	if (result->domain.state == DOMAIN_OFF || plan->quiesce == QUIESCE_NO)

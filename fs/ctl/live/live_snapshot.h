@@ -21,6 +21,7 @@ struct live_result {
 	struct served_domain domain;
 	struct json_object **answers; /* of the daemons, one for each disk; NULL: none was asked */
 	bool was_paused;              /* by revertctl, for `times` */
+	bool was_frozen;              /* by somebody else, and still is */
 	struct freeze_guard_times times;
 	const char *consistency; /* the weakest label of the disks */
 	struct sentence warning; /* why the guest is not quiesced, though that was asked for; or empty */
