@@ -115,7 +115,7 @@ static void become_program(const struct program *program, const char *path, stru
 	}
 	if (box && box_enter(box) < 0)
 		_exit(NOT_BOXED);
-	if (dup2(null, 0) < 0 || dup2(out_fd, 1) < 0 || dup2(err_fd, 2) < 0)
+	if (dup2(program->input_fd > 0 ? program->input_fd : null, 0) < 0 || dup2(out_fd, 1) < 0 || dup2(err_fd, 2) < 0)
 		_exit(126);
 	for (; files[count] >= 0; count++)
 		if (dup2(files[count], PROGRAM_FIRST_FD + count) < 0)

@@ -60,6 +60,7 @@ struct program {
 	 * name files of which those who read the sentence are to know nothing.
 	 */
 	bool discreet;
+	int input_fd; /* its stdin, borrowed; 0: /dev/null */
 	/* Stay open in the child, so that their flock(2) lasts until both have ended; 0: none. */
 	int lock_fds[PROGRAM_LOCKS_MAX];
 

@@ -43,7 +43,7 @@ const char *control_help(void)
 	       "clone TEMPLATE NEW full=yes [point=POINT] [format=qcow2|raw] [rate=BYTES] [wait=no]\n"
 	       "                                  an independent one, an image of its own\n"
 	       "fold NAME [wait=no]               move committed layers into the image; waits for the end\n"
-	       "export NAME to=PATH [point=POINT|held=yes] [format=qcow2|raw] [compress=yes] [rate=BYTES] [replace=yes] [wait=no]\n"
+	       "export NAME to=PATH [point=POINT|held=yes] [format=qcow2|raw] [compress=yes] [rate=BYTES] [replace=yes] [checksum=yes|no] [wait=no]\n"
 	       "                                  a flat copy of the head, of a snapshot or of what a saved guest resumes on, and PATH.json, which describes it\n"
 	       "cancel NAME [job=N|fold]          stop exports and full clones, and the fold, or just one; nothing is lost\n"
 	       "arm UUID VERSION TARGET...        the domain's file, of this version, says that its running session is kept\n"

@@ -268,6 +268,16 @@ static int run_fold(const struct request *request, struct sentence *error)
 	return r;
 }
 
+static int find_checksum(const struct command *command, enum checksum *ret_checksum, struct sentence *error)
+{
+	bool wanted = false;
+	int r = find_flag(command, "checksum", &wanted, error);
+
+	if (r == 0 && find_setting(command, "checksum"))
+		*ret_checksum = wanted ? CHECKSUM_YES : CHECKSUM_NO;
+	return r;
+}
+
 static int run_export(const struct request *request, struct sentence *error)
 {
 	CLEANUP(export_result_clear) struct export_result result = { 0 };
@@ -280,6 +290,8 @@ static int run_export(const struct request *request, struct sentence *error)
 		r = find_flag(request->command, "compress", &export.compress, error);
 	if (r == 0)
 		r = find_flag(request->command, "replace", &export.replace, error);
+	if (r == 0)
+		r = find_checksum(request->command, &export.checksum, error);
 	if (r == 0)
 		r = find_flag(request->command, "held", &export.held, error);
 	if (r == 0 && export.held && export.snapshot)
@@ -324,9 +336,8 @@ static const char *const snapshot_keys[] = { "note", "live", "consistency", NULL
 static const char *const revert_keys[] = { "discard", NULL };
 static const char *const clone_keys[] = { "point", "follow", "full", "format", "rate", "wait", NULL };
 static const char *const fold_keys[] = { "wait", NULL };
-static const char *const export_keys[] = {
-	"to", "point", "held", "format", "compress", "rate", "replace", "wait", NULL
-};
+static const char *const export_keys[] = { "to",   "point",   "held",     "format", "compress",
+					   "rate", "replace", "checksum", "wait",   NULL };
 static const char *const cancel_keys[] = { "job", NULL };
 
 static const struct verb verbs[] = {

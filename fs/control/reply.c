@@ -40,9 +40,9 @@ void reply_export(struct json_object *answer, const struct export_request *reque
 	json_set_string(answer, "layer", result->layer);
 	if (result->job)
 		json_set_u64(answer, "job", result->job);
-	if (!result->file.sha256[0])
+	if (!result->file.consistency[0])
 		return;
-	json_set_string(answer, "sha256", result->file.sha256);
+	json_set_string(answer, "sha256", result->file.sha256[0] ? result->file.sha256 : NULL);
 	json_set_u64(answer, "bytes", result->file.bytes);
 	json_set_u64(answer, "allocated", result->file.allocated);
 	json_set_string(answer, "consistency", result->file.consistency);

@@ -222,6 +222,7 @@ static struct json_object *describe_transfer(const struct transfer *transfer)
 	struct json_object *object =
 		begin_job(transfer->kind, transfer->state, transfer->percent, transfer->bytes, transfer->started);
 
+	json_set_string(object, "step", transfer->is_copied ? "checksum" : "copy");
 	json_set_u64(object, "number", transfer->number);
 	json_set_string(object, "layer", transfer->layer ? transfer->layer->record.id : NULL);
 	json_set_string(object, "to", transfer->target);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * While the caller waits, the destination, the layer and the space are checked. Then a worker has
- * qemu-img write a flat copy under a temporary name, and sha256sum read it; output.c gives the file
- * its name, and a sidecar beside it (sidecar.c).
+ * qemu-img write a flat copy under a temporary name, and mostly sha256sum read it; output.c gives
+ * the file its name, and a sidecar beside it (sidecar.c).
  */
 #include "export.h"
 
@@ -23,12 +23,15 @@
 #include "sidecar.h"
 #include "transfer.h"
 
+#define HOLES_MAX ((uint64_t)64 << 20) /* what sha256sum reads in a fraction of a second */
+
 struct export
 {
 	struct destination destination;
 	struct caller caller; /* a copy of its ids: the caller may be gone when the worker begins */
 	struct qemu_conversion conversion;
 	bool replace;
+	enum checksum checksum;
 	char *snapshot; /* NULL: the head, or with `held` what a saved guest resumes on */
 	bool held;
 	struct exported_file file; /* the worker's, until the transfer has ended */
@@ -78,20 +81,29 @@ static int describe_file(const struct transfer *transfer, int fd, struct exporte
 	return 0;
 }
 
+/*
+ * A copy takes as long as there is data, and a checksum as long as the file is, holes included. So
+ * by default there is none of a raw file that is much longer than its data.
+ */
+static bool wants_checksum(const struct transfer *transfer)
+{
+	const struct export *export = transfer->work;
+	bool is_cheap = strcmp(export->conversion.format, "raw") != 0 ||
+			layer_virtual_size(transfer->layer) <= 2 * transfer->bytes + HOLES_MAX;
+
+	return export->checksum == CHECKSUM_IF_CHEAP ? is_cheap : export->checksum == CHECKSUM_YES;
+}
+
 static int make_export(struct transfer *transfer, struct output *output, struct sentence *error)
 {
-	const struct options *options = transfer->disk->disks->options;
-	struct program_watch watch = transfer_watch(transfer);
 	struct export *export = transfer->work;
 	CLEANUP(freep) char *text = NULL;
 	int r = output_begin(output, error);
 
 	if (r == 0)
 		r = transfer_convert(transfer, output->fd, &export->conversion, error);
-	if (r < 0)
-		return r;
-	watch.progress = NULL;
-	r = digest_file(options, output->fd, &watch, export->file.sha256, error);
+	if (r == 0 && wants_checksum(transfer))
+		r = transfer_digest(transfer, output->fd, export->file.sha256, error);
 	if (r < 0)
 		return r;
 	if (describe_file(transfer, output->fd, &export->file) == 0)
@@ -142,6 +154,7 @@ static int prepare_export(struct disks *disks, struct caller *caller, const stru
 	export->destination.directory = -1;
 	export->caller.who = caller->who;
 	export->replace = request->replace;
+	export->checksum = request->checksum;
 	export->held = request->held;
 	export->snapshot = request->snapshot ? strdup(request->snapshot) : NULL;
 	r = flat_copy_parse(request, "qcow2", &export->conversion, error);

@@ -12,6 +12,12 @@
 #include "record.h"
 #include "util.h"
 
+enum checksum {
+	CHECKSUM_IF_CHEAP, /* not where that would take much longer than the copy does */
+	CHECKSUM_YES,
+	CHECKSUM_NO,
+};
+
 struct export_request {
 	const char *name;     /* the disk */
 	const char *to;       /* export: an absolute path; clone: a name in the mount */
@@ -19,14 +25,15 @@ struct export_request {
 	bool held;
 	const char *format; /* NULL: qcow2 for an export, that of the disk's image for a clone */
 	bool compress, replace, wait;
-	uint64_t rate; /* bytes in a second; 0: as fast as it goes */
+	enum checksum checksum; /* of an export */
+	uint64_t rate;          /* bytes in a second; 0: as fast as it goes */
 };
 
 /* A file that was exported. */
 struct exported_file {
 	uint64_t bytes, allocated;
-	char sha256[DIGEST_SIZE]; /* "" until the file is complete */
-	char consistency[TARGET_SIZE];
+	char sha256[DIGEST_SIZE];      /* "": none was taken */
+	char consistency[TARGET_SIZE]; /* "" until the file is complete */
 };
 
 /* What an export or a full clone makes; filled as far as the verb came, also when it fails. */

@@ -37,7 +37,7 @@ static void describe_file(struct json_object *sidecar, const struct exported_fil
 	json_set_string(sidecar, "exported", now);
 	json_set_u64(sidecar, "bytes", file->bytes);
 	json_set_u64(sidecar, "allocated", file->allocated);
-	json_set_string(sidecar, "sha256", file->sha256);
+	json_set_string(sidecar, "sha256", file->sha256[0] ? file->sha256 : NULL);
 }
 
 char *sidecar_text(const struct transfer *transfer, const char *snapshot, bool held,

@@ -12,13 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "layer.h"
 #include "lock.h"
 #include "log.h"
 
-#define COPIED 90.0 /* per cent when all is copied: checksum and sync follow */
+#define DONE 99.0 /* per cent when all is copied, or its checksum is taken: a sync follows */
 
 /* --- making one ------------------------------------------------------------------------------- */
 
@@ -376,10 +377,10 @@ static void note_progress(void *context, double percent)
 	struct transfer *transfer = context;
 
 	LOCKED (&transfer->disk->disks->lock)
-		transfer->percent = percent * COPIED / 100;
+		transfer->percent = percent * DONE / 100;
 }
 
-struct program_watch transfer_watch(struct transfer *transfer)
+static struct program_watch watch_for(struct transfer *transfer)
 {
 	return (struct program_watch){ .stop_fd = transfer->stop_fd, .progress = note_progress, .context = transfer };
 }
@@ -387,8 +388,24 @@ struct program_watch transfer_watch(struct transfer *transfer)
 int transfer_convert(struct transfer *transfer, int fd, const struct qemu_conversion *conversion,
 		     struct sentence *error)
 {
-	struct program_watch watch = transfer_watch(transfer);
+	struct program_watch watch = watch_for(transfer);
 
 	return qemu_img_convert(transfer->disk->disks->options, transfer->chain.nodes, transfer->chain.length, fd,
 				conversion, &watch, error);
+}
+
+int transfer_digest(struct transfer *transfer, int fd, char digest[DIGEST_SIZE], struct sentence *error)
+{
+	struct program_watch watch = watch_for(transfer);
+	struct stat stat;
+
+	if (fstat(fd, &stat) < 0)
+		return report(error, -errno, "its checksum cannot be taken: %s", error_text(-errno));
+	LOCKED (&transfer->disk->disks->lock) {
+		transfer->is_copied = true;
+		transfer->bytes = (uint64_t)stat.st_size;
+		transfer->percent = 0;
+		transfer->started = monotonic_ms();
+	}
+	return digest_file(transfer->disk->disks->options, fd, &watch, digest, error);
 }

@@ -19,6 +19,7 @@
 
 #include "chain.h"
 #include "caller.h"
+#include "digest.h"
 #include "model.h"
 #include "qemu_img.h"
 
@@ -31,7 +32,6 @@ struct transfer {
 	char *target;        /* the path or name of what it makes; owned */
 	struct layer *layer; /* what it reads: a reference, its chain pinned; NULL when it has ended */
 	struct chain chain;  /* its files, open */
-	uint64_t bytes;      /* how much there is to copy, about */
 	uid_t uid;           /* of whoever asked */
 	int (*run)(struct transfer *transfer, struct sentence *error);
 	void (*clear)(void *work); /* frees `work` */
@@ -42,8 +42,10 @@ struct transfer {
 	unsigned refs;
 	enum job_state state; /* JOB_NONE: ended */
 	unsigned waiting;     /* threads that wait for the end */
-	double percent;
-	uint64_t started; /* monotonic ms */
+	bool is_copied;       /* what is done now is the checksum of what was copied */
+	uint64_t bytes;       /* how much there is to copy, about; or to take the checksum of */
+	double percent;       /* of that */
+	uint64_t started;     /* with that; monotonic ms */
 	int stop_fd;
 	int result;
 	struct sentence error;
@@ -109,6 +111,8 @@ void transfer_end(struct transfer *transfer, int result, const struct sentence *
  */
 int transfer_convert(struct transfer *transfer, int fd, const struct qemu_conversion *conversion,
 		     struct sentence *error);
-struct program_watch transfer_watch(struct transfer *transfer);
+
+/* Within run(): the SHA-256 of what was copied, in two steps: this is what the status then tells. */
+int transfer_digest(struct transfer *transfer, int fd, char digest[DIGEST_SIZE], struct sentence *error);
 
 #endif

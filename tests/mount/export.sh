@@ -181,6 +181,62 @@ other_users() {
 }
 promise "others than root export into export-dirs alone, follow no link, and own what they made" other_users
 
+# milliseconds COMMAND...
+milliseconds() {
+	local from=${EPOCHREALTIME/./}
+	"$@" >&2
+	echo $(((${EPOCHREALTIME/./} - from) / 1000))
+}
+
+# Of 20 GiB alone, the SHA-256 would take from ten seconds to a minute. The ten seconds here are for a busy machine.
+sparse() {
+	local copying exporting
+	truncate -s 20G "$IMAGES/sparse.img"
+	qemu_io -f raw -c 'write -q -P 6 10G 8M' "$IMAGES/sparse.img"
+	ctl "protect sparse.img" >&2
+	copying=$(milliseconds qemu-img convert -f raw -O raw "$IMAGES/sparse.img" "$OUT/converted")
+	exporting=$(milliseconds ctl "export sparse.img to=$OUT/sparse.raw format=raw")
+	echo "qemu-img convert: $copying ms, export: $exporting ms" >&2
+	((exporting < 5 * copying + 10000))
+	flat "$OUT/sparse.raw" raw 10G 8M 6
+	same "$(jq -r '"\(.sha256) \(.bytes) \(.allocated < 16777216)"' "$OUT/sparse.raw.json")" "null 21474836480 true"
+	ctl "export sparse.img to=$OUT/sparse.qcow2"
+	sidecar_is_right "$OUT/sparse.qcow2"
+}
+promise "a raw file that is mostly holes takes about as long as with qemu-img convert, and then has no checksum" sparse
+
+checksums_on_demand() {
+	same "$(ctl "export web1.qcow2 to=$OUT/none.qcow2 checksum=no" | jq .sha256)" null
+	same "$(jq .sha256 "$OUT/none.qcow2.json")" null
+	truncate -s 160M "$IMAGES/holes.img"
+	ctl "protect holes.img" >&2
+	same "$(ctl "export holes.img to=$OUT/holes.raw format=raw" | jq .sha256)" null
+	ctl "export holes.img to=$OUT/holes.raw format=raw replace=yes checksum=yes"
+	sidecar_is_right "$OUT/holes.raw"
+	ctl_fails EINVAL "export web1.qcow2 to=$OUT/x checksum=md5" "checksum must be yes or no"
+}
+promise "... unless checksum=yes; with checksum=no there is none at all" checksums_on_demand
+
+checksum_is_beyond() {
+	[[ $(status_of sparse.img ".jobs[] | select(.step == \"checksum\") | .percent > $1 and .bytes_total == 21474836480") == true ]]
+}
+
+the_bar_moves() {
+	local pid status=0
+	setsid env --default-signal=INT "$REVERTCTL" --mount "$MNT" export sparse.img --to "$OUT/summed.raw" --format=raw --checksum \
+		>said 2>lines &
+	pid=$!
+	wait_until 30 checksum_is_beyond 0.1
+	wait_until 30 checksum_is_beyond "$(status_of sparse.img '.job.percent')"
+	wait_until 10 grep -qE '^export sparse.img, checksum: [0-9]+%, [0-9.]+. of 20G' lines
+	kill -INT "$pid"
+	wait "$pid" || status=$?
+	same "$status" 130
+	[[ ! -e $OUT/summed.raw ]]
+	nothing_left
+}
+promise "... and while it is taken, the status and the bar say how far it is" the_bar_moves
+
 make_image big.img raw 96M
 ctl "protect big.img" >&2
 head -c 64M /dev/urandom >"$WORK/random"

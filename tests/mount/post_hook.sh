@@ -44,6 +44,18 @@ of_a_point() {
 }
 promise "what it prints is seen, and stays out of --json's object" of_a_point
 
+without_a_checksum() {
+	# shellcheck disable=SC2016 # for the program
+	program hook <<<'echo "${REVERTFS_SHA256-none}"'
+	export_with --to c.qcow2 --no-checksum --post-hook ./hook >said
+	same "$(cat said)" "vm.qcow2: exported"$'\n'none
+	truncate -s 160M "$IMAGES/holes.img"
+	ctl "protect holes.img" >&2
+	"$REVERTCTL" --mount "$MNT" export holes.img --to holes.raw --format raw --post-hook ./hook >said
+	same "$(cat said)" "holes.img: exported; without a checksum, since it is mostly holes: --checksum takes one"$'\n'none
+}
+promise "without a checksum there is none in its environment, and it is said why" without_a_checksum
+
 fails() {
 	local status=0
 	program hook <<<'exit 7'
@@ -72,6 +84,9 @@ sample() {
 	same "$(head -n 6 uploaded | tr '\n' ' ')" "image create --disk-format qcow2 --container-format bare "
 	grep -qx -- "--file=$WORK/u.qcow2" uploaded
 	grep -qx -- "--property=revertfs_consistency=clean" uploaded
+	grep -qx -- "--property=revertfs_sha256=$(checksum u.qcow2)" uploaded
 	grep -qx "vm.qcow2" uploaded
+	PATH=$WORK/bin:$PATH export_with --to v.qcow2 --no-checksum --post-hook "$TESTS/../conf/upload-to-openstack"
+	same "$(grep -c sha256 uploaded)" 0
 }
 promise "the sample for OpenStack hands the file to its client" sample

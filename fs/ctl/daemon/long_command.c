@@ -36,7 +36,8 @@ struct run {
 	struct style style;
 	struct call command, look, cancel;
 	struct progress progress;
-	char *what, *cancel_line;
+	const char *what, *what_last; /* the last step is a checksum */
+	char *cancel_line;
 	uint64_t look_at; /* when to look at the status next */
 	uint64_t number;  /* the job's, once it is known */
 	unsigned interrupts;
@@ -94,6 +95,8 @@ static void note_job(struct run *run, struct json_object *job)
 	struct json_object *percent;
 
 	run->number = number_of(job, "number");
+	if (strcmp(string_of(job, "step", ""), "checksum") == 0)
+		run->progress.what = run->what_last;
 	if (strcmp(string_of(job, "state", ""), "running") != 0)
 		run->progress.waits = true;
 	else if (json_object_object_get_ex(job, "percent", &percent))
@@ -236,15 +239,18 @@ static int block_interrupt(sigset_t *ret_before)
 
 int long_command_run(const struct long_command *long_command, struct json_object **ret_answer, struct sentence *error)
 {
+	CLEANUP(freep) char *what = format_text("%s %s", long_command->kind, long_command->name);
+	CLEANUP(freep) char *what_last = format_text("%s %s, checksum", long_command->kind, long_command->name);
 	struct run run = { .long_command = long_command, .look_at = monotonic_ms() + FIRST_LOOK_MS };
 	sigset_t before;
 	int r;
 
 	terminal_look(STDERR_FILENO, &run.style);
-	run.what = format_text("%s %s", long_command->kind, long_command->name);
-	if (!run.what)
+	if (!what || !what_last)
 		return report(error, -ENOMEM, "out of memory");
-	run.progress = (struct progress){ .what = run.what, .shown_tenth = -1 };
+	run.what = what;
+	run.what_last = what_last;
+	run.progress = (struct progress){ .what = what, .shown_tenth = -1 };
 	run.signal_fd = block_interrupt(&before);
 	start_call(&run.command, long_command->point, long_command->line, NULL);
 	wait_for_answer(&run);
@@ -255,6 +261,5 @@ int long_command_run(const struct long_command *long_command, struct json_object
 	close_fdp(&run.signal_fd);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	free(run.cancel_line);
-	free(run.what);
 	return r;
 }

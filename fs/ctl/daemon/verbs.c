@@ -13,6 +13,7 @@
 #include "ask.h"
 #include "command.h"
 #include "long_command.h"
+#include "status_json.h"
 #include "subcommands.h"
 
 char *absolute_path(const char *path, struct sentence *error)
@@ -84,8 +85,14 @@ void print_json(struct json_object *object)
 	printf("%s\n", json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
 }
 
-/* What the answer says besides. */
-static void print_more(struct json_object *answer)
+/* Of a finished export, unless that was asked for. */
+static bool lacks_checksum(const struct arguments *arguments, struct json_object *answer)
+{
+	return string_of(answer, "consistency", NULL) && json_object_object_get_ex(answer, "sha256", NULL) &&
+	       !string_of(answer, "sha256", NULL) && !arguments_has(arguments, "no-checksum");
+}
+
+void verb_print_more(const struct arguments *arguments, struct json_object *answer)
 {
 	const char *text = NULL;
 	bool flag = false;
@@ -98,6 +105,8 @@ static void print_more(struct json_object *answer)
 		printf("; what was written since its head is not in it");
 	else if (json_get_bool(answer, "held", &flag) > 0 && flag)
 		printf("; the saved guest's state is not in it: 'export --held' copies that");
+	if (lacks_checksum(arguments, answer))
+		printf("; without a checksum, since it is mostly holes: --checksum takes one");
 }
 
 void verb_print(const struct context *context, const struct arguments *arguments, const char *name, const char *done,
@@ -110,7 +119,7 @@ void verb_print(const struct context *context, const struct arguments *arguments
 		return;
 	}
 	printf("%s: %s", name, done);
-	print_more(answer);
+	verb_print_more(arguments, answer);
 	printf("\n");
 	if (json_get_string(answer, "warning", &text) > 0)
 		fprintf(stderr, "revertctl: warning: %s\n", text);

@@ -34,6 +34,9 @@ void print_json(struct json_object *object);
 void verb_print(const struct context *context, const struct arguments *arguments, const char *name, const char *done,
 		struct json_object *answer);
 
+/* In words, what the answer says besides, as "; ...": verb_print() prints that, too. */
+void verb_print_more(const struct arguments *arguments, struct json_object *answer);
+
 /*
  * A path as the daemon wants it: absolute, its directory without links and "..". The directory must
  * exist, the file need not. free() it; NULL with a sentence.

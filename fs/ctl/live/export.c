@@ -205,15 +205,19 @@ static int list_exports(const struct served_domain *domain, struct disk_exports 
 	return 0;
 }
 
-static void print_exports(const struct context *context, const struct live_plan *plan, const struct live_result *result,
+static void print_exports(const struct context *context, const struct arguments *arguments,
+			  const struct live_plan *plan, const struct live_result *result,
 			  const struct disk_exports *exports)
 {
 	CLEANUP(json_putp) struct json_object *description = NULL;
 	struct json_object *disk;
 
 	if (!context->json) {
-		for (size_t i = 0; i < exports->count; i++)
-			printf("%s: exported to '%s'\n", exports->items[i].target, exports->items[i].path);
+		for (size_t i = 0; i < exports->count; i++) {
+			printf("%s: exported to '%s'", exports->items[i].target, exports->items[i].path);
+			verb_print_more(arguments, exports->items[i].answer);
+			printf("\n");
+		}
 		fflush(stdout);
 		return;
 	}
@@ -282,7 +286,7 @@ static int export_domain(const struct context *context, const struct arguments *
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	if (r < 0)
 		return r;
-	print_exports(context, &plan, &result, &exports);
+	print_exports(context, arguments, &plan, &result, &exports);
 	return run_post_hook(context, arguments, plan.domain, &exports, error);
 }
 
@@ -322,6 +326,8 @@ static const struct option_spec export_options[] = {
 	{ "compress", NULL, "qcow2 alone: smaller, and slower", "compress=yes" },
 	{ "rate", "BYTES", "at most so many bytes a second: 50M", "rate=" },
 	{ "replace", NULL, "overwrite FILE", "replace=yes" },
+	{ "checksum", NULL, "take one also where that takes long: of a raw file with large holes", "checksum=yes" },
+	{ "no-checksum", NULL, "leave the checksum out", "checksum=no" },
 	{ "detach", NULL, "do not wait for the end", "wait=no" },
 	LIVE_COMMAND_OPTIONS,
 	{ "post-hook", "PROGRAM", "run it with the finished file and its sidecar", NULL },
