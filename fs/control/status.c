@@ -19,6 +19,7 @@
 #include "json.h"
 #include "kept.h"
 #include "layer.h"
+#include "layer_header.h"
 #include "lock.h"
 #include "qemu_run.h"
 #include "scratch.h"

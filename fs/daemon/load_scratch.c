@@ -24,6 +24,7 @@
 
 #include "crashed.h"
 #include "layer.h"
+#include "layer_header.h"
 #include "leftovers.h"
 #include "log.h"
 #include "qcow2.h"
@@ -107,13 +108,11 @@ static bool names_another_view(const struct scratch *scratch)
 /* As it was made, for this layer. */
 static bool is_blank_of(const struct disk *disk, struct layer *layer)
 {
-	struct qcow2_header found;
 	struct blank *blank;
 	struct stat stat;
 
 	return layer && layer_blank(layer, &blank, NULL) == 0 && fstat(disk->scratch->fd, &stat) == 0 &&
-	       blank_matches(blank, &stat) && qcow2_read_header(disk->scratch->fd, &found, NULL) == 0 &&
-	       qcow2_check_scratch(&found, blank_header(blank), NULL) == 0;
+	       blank_matches(blank, &stat) && layer_check_scratch(layer, disk->scratch->fd, NULL, NULL) == 0;
 }
 
 /* Of one that is being folded into the disk's base, which the disk's record names already. */

@@ -42,6 +42,7 @@
 #include "image.h"
 #include "io.h"
 #include "layer.h"
+#include "layer_header.h"
 #include "lock.h"
 #include "log.h"
 #include "rebase.h"

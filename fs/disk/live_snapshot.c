@@ -32,6 +32,7 @@
 #include "image_mark.h"
 #include "io.h"
 #include "layer.h"
+#include "layer_header.h"
 #include "log.h"
 #include "qcow2_clusters.h"
 #include "qemu_img.h"
@@ -120,15 +121,10 @@ static int check_copy(struct copy *copy, struct sentence *error)
 {
 	const struct disk *disk = copy->disk;
 	struct qcow2_header found = { 0 };
-	struct blank *blank;
-	int r = layer_blank(disk->scratch->layer, &blank, error);
+	int r = layer_check_scratch(disk->scratch->layer, copy->fd, &found, error);
 
-	if (r == 0)
-		r = qcow2_read_header(copy->fd, &found, error);
-	if (r == 0)
-		r = qcow2_check_scratch(&found, blank_header(blank), error);
 	if (r < 0)
-		return r == -ENOEXEC ? -EBADMSG : r;
+		return r;
 	copy->size = found.virtual_size;
 	r = qcow2_check_clusters(copy->fd, &found, false, error);
 	if (r == 0)

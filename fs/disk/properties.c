@@ -15,6 +15,7 @@
 #include "io.h"
 #include "job.h"
 #include "layer.h"
+#include "layer_header.h"
 #include "log.h"
 #include "qemu_img.h"
 #include "renew.h"

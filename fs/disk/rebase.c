@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "io.h"
-#include "layer.h"
+#include "layer_header.h"
 #include "log.h"
 #include "qcow2.h"
 #include "qemu_img.h"
@@ -49,7 +49,7 @@ int rebase_header(struct disks *disks, int fd, int directory, const char *saved,
 		return r;
 	if (!path)
 		return report(error, -ENOMEM, "out of memory");
-	if (strcmp(header.backing, path) == 0 && strcmp(header.backing_format, format) == 0)
+	if (layer_is_named_by(parent, header.backing) && strcmp(header.backing_format, format) == 0)
 		return 0;
 	r = save_header(fd, size_of(&header), directory, saved);
 	if (r < 0)

@@ -22,6 +22,7 @@
 #include "file.h"
 #include "io.h"
 #include "layer.h"
+#include "layer_header.h"
 #include "lock.h"
 #include "log.h"
 #include "mark.h"
@@ -238,16 +239,7 @@ uint64_t scratch_allocated(const struct scratch *scratch)
 
 int scratch_check(struct scratch *scratch, struct sentence *error)
 {
-	struct qcow2_header found;
-	struct blank *blank;
-	int r = layer_blank(scratch->layer, &blank, error);
-
-	if (r < 0)
-		return r;
-	r = qcow2_read_header(scratch->fd, &found, error);
-	if (r < 0)
-		return r == -ENOEXEC ? -EBADMSG : r;
-	return qcow2_check_scratch(&found, blank_header(blank), error);
+	return layer_check_scratch(scratch->layer, scratch->fd, NULL, error);
 }
 
 uint64_t scratch_contents(const struct disk *disk)

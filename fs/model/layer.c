@@ -17,6 +17,7 @@
 #include "beneath.h"
 #include "image_mark.h"
 #include "io.h"
+#include "layer_header.h"
 #include "lock.h"
 #include "log.h"
 #include "state_directory.h"
@@ -121,15 +122,6 @@ size_t layer_count_images_locked(const struct disks *disks, uid_t owner)
 	return count;
 }
 
-char *layer_view_path(const struct layer *layer)
-{
-	const char *mount = layer->disks->options->mount;
-
-	if (layer->record.image)
-		return format_text("%s/.revertfs/images/%s", mount, layer->record.image);
-	return format_text("%s/.revertfs/layers/%s", mount, layer->record.id);
-}
-
 uint64_t layer_contents(const struct layer *root)
 {
 	uint64_t contents = 0;
@@ -173,11 +165,11 @@ int layer_check_files(const struct layer *layer, struct sentence *error)
 }
 
 /* Whether a blank made earlier still fits: the mount may have moved, the image may have grown. */
-static bool blank_fits_locked(const struct layer *layer, const struct blank *blank, const char *path)
+static bool blank_fits_locked(const struct layer *layer, const struct blank *blank)
 {
 	const struct qcow2_header *header = blank_header(blank);
 
-	return strcmp(header->backing, path) == 0 &&
+	return layer_is_named_by(layer, header->backing) &&
 	       strcmp(header->backing_format, format_name(layer->record.format)) == 0 &&
 	       header->virtual_size == layer->record.virtual_size;
 }
@@ -189,7 +181,10 @@ static int make_blank(const struct layer *layer, const char *name, const char *p
 			  layer_virtual_size(layer), ret_blank, error);
 }
 
-/* Read from the state directory, or made. */
+/*
+ * Read from the state directory, or made. One of an earlier build is given today's name in memory:
+ * scratches that were made of it go on to match it.
+ */
 static int find_blank(struct layer *layer, const char *name, const char *path, struct blank **ret_blank,
 		      struct sentence *error)
 {
@@ -200,8 +195,9 @@ static int find_blank(struct layer *layer, const char *name, const char *path, s
 
 	if (r == 0)
 		LOCKED (&disks->lock)
-			fits = blank_fits_locked(layer, blank, path);
+			fits = blank_fits_locked(layer, blank);
 	if (fits) {
+		blank_set_backing(blank, path);
 		*ret_blank = blank;
 		return 0;
 	}
@@ -232,7 +228,7 @@ int layer_blank(struct layer *layer, struct blank **ret_blank, struct sentence *
 			return r;
 		/* The layer may have another size since: then the next one is made. */
 		LOCKED (&disks->lock) {
-			if (!layer->blank && blank_fits_locked(layer, blank, path))
+			if (!layer->blank && blank_fits_locked(layer, blank))
 				layer->blank = steal_pointer(&blank);
 			*ret_blank = layer->blank;
 		}
@@ -515,23 +511,6 @@ void layer_forget_blank(struct layer *layer)
 			blank_retire(&layer->old_blanks, steal_pointer(&layer->blank));
 	if (name)
 		io_unlink(layer->disks->layers_fd, name);
-}
-
-int layer_check_header(const struct layer *layer, int fd, const struct layer *parent, struct sentence *error)
-{
-	CLEANUP(freep) char *path = layer_view_path(parent);
-	struct qcow2_header header;
-	int r = qcow2_read_header(fd, &header, error);
-
-	if (r < 0)
-		return r == -ENOEXEC ? -EBADMSG : r;
-	if (!path)
-		return report(error, -ENOMEM, "out of memory");
-	if (strcmp(header.backing, path) != 0 || strcmp(header.backing_format, format_name(parent->record.format)) != 0)
-		return report(error, -EBADMSG, "layer %s names '%.200s' as its backing file instead of '%s'",
-			      layer->record.id, header.backing, path);
-	r = qcow2_check_alone(&header, error);
-	return r < 0 ? report_context(error, r, "layer %s: ", layer->record.id) : 0;
 }
 
 static bool has_session_locked(const struct layer *layer)

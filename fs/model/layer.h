@@ -40,11 +40,6 @@ size_t layer_depth_locked(const struct layer *layer); /* 1 for a root */
 /* How many images of this owner are disks, as far as they were looked at. */
 size_t layer_count_images_locked(const struct disks *disks, uid_t owner);
 
-/*
- * The path in the mount by which a qcow2 header names the layer; the caller frees. NULL: no memory.
- */
-char *layer_view_path(const struct layer *layer);
-
 /* How many times another content was taken for a root's image. */
 uint64_t layer_contents(const struct layer *root);
 
@@ -117,12 +112,6 @@ int layer_remove(struct layer *layer);
  * layer_blank() makes one. The old one stays in memory as long as the layer.
  */
 void layer_forget_blank(struct layer *layer);
-
-/*
- * 0 when the header of the layer's file names this parent and nothing else; -EBADMSG with a
- * sentence.
- */
-int layer_check_header(const struct layer *layer, int fd, const struct layer *parent, struct sentence *error);
 
 /*
  * Have the views of the disk's chain forget the owners and modes that libvirt gave them, but for

@@ -14,6 +14,7 @@
 #include "claim.h"
 #include "image_stamp.h"
 #include "layer.h"
+#include "layer_header.h"
 #include "lock.h"
 #include "log.h"
 
@@ -62,6 +63,15 @@ struct view *view_of_layer(struct disks *disks, const char *id)
 
 		view = new_view_locked(layer && !layer->record.image ? layer : NULL);
 	}
+	return view;
+}
+
+struct view *view_of_name(struct disks *disks, const char *name)
+{
+	struct view *view = NULL;
+
+	LOCKED (&disks->lock)
+		view = new_view_locked(layer_find_view_locked(disks, name));
 	return view;
 }
 
@@ -326,20 +336,19 @@ void view_close(struct view *view, int fd, const struct onlooker *onlooker)
 	}
 }
 
-void views_visit_layers(struct disks *disks, bool (*visit)(void *context, const char *id), void *context)
+void views_visit_names(struct disks *disks, bool (*visit)(void *context, const char *name), void *context)
 {
-	char(*ids)[LAYER_ID_SIZE] = NULL;
+	char(*names)[LAYER_VIEW_NAME_SIZE] = NULL;
 	size_t count = 0, i = 0;
 
-	pthread_mutex_lock(&disks->lock);
-	for (const struct layer *layer = disks->layers; layer; layer = layer->next)
-		count += !layer->record.image;
-	ids = calloc(count + 1, sizeof(*ids));
-	for (const struct layer *layer = disks->layers; layer && ids; layer = layer->next)
-		if (!layer->record.image)
-			strcpy(ids[i++], layer->record.id);
-	pthread_mutex_unlock(&disks->lock);
-	for (size_t k = 0; k < i && visit(context, ids[k]); k++)
+	LOCKED (&disks->lock) {
+		for (const struct layer *layer = disks->layers; layer; layer = layer->next)
+			count++;
+		names = calloc(count + 1, sizeof(*names));
+		for (const struct layer *layer = disks->layers; layer && names; layer = layer->next)
+			layer_view_name(layer, names[i++]);
+	}
+	for (size_t k = 0; k < i && visit(context, names[k]); k++)
 		;
-	free(ids);
+	free(names);
 }

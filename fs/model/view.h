@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Read-only views of real images and of sealed layers, which qcow2 headers name as backing files:
- * MOUNT/.revertfs/images/NAME is the image of the disk NAME, MOUNT/.revertfs/layers/ID a layer.
+ * Read-only views of real images and of sealed layers, which qcow2 headers name as backing files
+ * (layer_header.h): MOUNT/.revertfs/layers/ID.qcow2 is a layer, ID.backing_file.img beside it an
+ * image, and so is MOUNT/.revertfs/images/NAME, for people.
  *
  * A view is readable by whoever may reach and read the image by its path, and by the owner of a
  * disk that stands on it, so that a guest reads a template in a directory that is closed to it. For
@@ -33,10 +34,12 @@
 struct view;
 
 /*
- * The view of a disk's image or of a sealed layer, or NULL when there is none; view_put() ends it.
+ * The view of a disk's image, of a sealed layer by its id, or of what is called so beneath
+ * .revertfs/layers; NULL when there is none. view_put() ends it.
  */
 struct view *view_of_image(struct disks *disks, const char *name);
 struct view *view_of_layer(struct disks *disks, const char *id);
+struct view *view_of_name(struct disks *disks, const char *name);
 void view_put(struct view *view); /* NULL is fine */
 
 /* Unique among all layers, contents of images, and scratches of this daemon's life. */
@@ -78,7 +81,7 @@ void view_restore(struct view *view, uint64_t serial, uint64_t contents);
 void view_pin_again(struct view *view, struct onlooker *onlooker);
 int view_open_again(struct view *view, uint64_t *ret_seen);
 
-/* Call `visit` with the id of each sealed layer, until it returns false. */
-void views_visit_layers(struct disks *disks, bool (*visit)(void *context, const char *id), void *context);
+/* Call `visit` with each name beneath .revertfs/layers, one for each, until it returns false. */
+void views_visit_names(struct disks *disks, bool (*visit)(void *context, const char *name), void *context);
 
 #endif

@@ -38,7 +38,7 @@
 enum node_kind {
 	NODE_FILE,             /* anything that lies in the images directory */
 	NODE_SCRATCH,          /* the scratch that a disk had when its name was looked up */
-	NODE_VIEW,             /* .revertfs/images/NAME or .revertfs/layers/ID */
+	NODE_VIEW,             /* .revertfs/images/NAME, .revertfs/layers/... */
 	NODE_IMAGES_DIRECTORY, /* a directory of .revertfs/images, by its path beneath that */
 	NODE_FIXED,            /* .revertfs and what is always in it; `fixed` says which */
 };

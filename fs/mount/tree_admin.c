@@ -6,7 +6,8 @@
  *   status[.json]      rendered when it is opened, so that one reader sees one moment
  *   images/NAME        views of real images, by their disks' names; its directories hold nothing
  *                      but disks
- *   layers/ID          views of sealed layers
+ *   layers/            views of sealed layers and of images, by the names in qcow2 headers
+ *                      (model/layer_header.h); those of earlier builds are found and not listed
  *
  * Nothing here can be created, removed or renamed. Opening and reading have no effect, since a
  * storage pool's refresh opens whatever it finds.
@@ -68,9 +69,9 @@ static int find_view(struct tree *tree, struct view *view, const struct requeste
 	return node_of_view(tree->nodes, view, is_onlooker_of_view(view, who), NULL, ret_node);
 }
 
-static int find_layer(struct tree *tree, const char *id, const struct requester *who, struct node **ret_node)
+static int find_layer(struct tree *tree, const char *name, const struct requester *who, struct node **ret_node)
 {
-	struct view *view = view_of_layer(tree->disks, id);
+	struct view *view = view_of_name(tree->disks, name);
 
 	return view ? find_view(tree, view, who, ret_node) : -ENOENT;
 }
@@ -170,9 +171,9 @@ static bool list_image(void *context, const char *component, bool is_directory)
 	return lister->result == 0;
 }
 
-static bool list_layer(void *context, const char *id)
+static bool list_layer(void *context, const char *name)
 {
-	return list_image(context, id, false);
+	return list_image(context, name, false);
 }
 
 static int list_fixed(struct tree *tree, struct listing *listing)
@@ -192,7 +193,7 @@ int admin_list(struct tree *tree, const struct node *directory, struct listing *
 		disks_visit_names(tree->disks, directory->path, list_image, &lister);
 		listing_sort(listing);
 	} else if (directory->fixed == FIXED_LAYERS) {
-		views_visit_layers(tree->disks, list_layer, &lister);
+		views_visit_names(tree->disks, list_layer, &lister);
 	} else {
 		lister.result = list_fixed(tree, listing);
 	}

@@ -214,6 +214,38 @@ int blank_make(const struct options *options, int directory, const char *name, c
 	return 0;
 }
 
+/*
+ * qemu-img writes the name last into the first cluster, with zeros behind it, so that it is the end
+ * of the extent that begins with the header.
+ */
+static bool has_room(const struct blank *blank, size_t end)
+{
+	const struct qcow2_header *header = &blank->header;
+	const struct extent *first = blank->extents;
+
+	return blank->count && first->offset == 0 && header->backing[0] &&
+	       first->length == header->backing_offset + strlen(header->backing) &&
+	       end <= 1UL << header->cluster_bits && (blank->count == 1 || end <= (size_t)first[1].offset);
+}
+
+void blank_set_backing(struct blank *blank, const char *backing)
+{
+	struct extent *first = blank->extents;
+	size_t length = strlen(backing), end = blank->header.backing_offset + length;
+	unsigned char *bytes;
+
+	if (strcmp(blank->header.backing, backing) == 0 || length > QCOW2_BACKING_MAX || !has_room(blank, end))
+		return;
+	bytes = realloc(first->bytes, end);
+	if (!bytes)
+		return;
+	memcpy(bytes + blank->header.backing_offset, backing, length);
+	qcow2_put_backing_length(bytes, (uint32_t)length);
+	first->bytes = bytes;
+	first->length = end;
+	strcpy(blank->header.backing, backing);
+}
+
 int blank_fill(const struct blank *blank, int fd)
 {
 	if (ftruncate(fd, blank->size) < 0)

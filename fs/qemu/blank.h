@@ -40,6 +40,12 @@ void blank_free_list(struct blank *list);
 /* What the header of the blank says, and so of each scratch made of it. Borrowed. */
 const struct qcow2_header *blank_header(const struct blank *blank);
 
+/*
+ * Have the scratches that are made from now on name this backing file. In memory alone: what was
+ * made before still matches the blank. Where the header has no room the name stays as it was.
+ */
+void blank_set_backing(struct blank *blank, const char *backing);
+
 /* Fill an empty file with the blank's bytes. Not synced. */
 int blank_fill(const struct blank *blank, int fd);
 

@@ -12,6 +12,7 @@
 
 #define MAGIC 0x514649fbU /* "QFI\xfb" */
 #define HEADER_READ_MAX 65536
+#define BACKING_LENGTH_AT 16
 #define SNAPSHOTS_OFFSET 60 /* of their number */
 #define V2_HEADER_LENGTH 72
 #define V3_HEADER_LENGTH 104
@@ -79,7 +80,7 @@ static int read_window(int fd, struct window *window)
 static int read_backing(const struct window *window, struct qcow2_header *header, struct sentence *error)
 {
 	uint64_t offset = be64_at(window, 8);
-	uint32_t length = be32_at(window, 16);
+	uint32_t length = be32_at(window, BACKING_LENGTH_AT);
 
 	if (offset == 0)
 		return 0;
@@ -87,6 +88,7 @@ static int read_backing(const struct window *window, struct qcow2_header *header
 		return report(error, -EBADMSG, "its qcow2 header places the backing file's name outside the header");
 	memcpy(header->backing, window->bytes + offset, length);
 	header->backing[length] = '\0';
+	header->backing_offset = offset;
 	if (strlen(header->backing) != length)
 		return report(error, -EBADMSG, "its qcow2 header has a NUL byte in the backing file's name");
 	return 0;
@@ -212,6 +214,12 @@ bool qcow2_has_snapshots(int fd)
 
 	return pread_all(fd, fields, sizeof(fields), 0) == 0 && be32toh(fields[0]) == MAGIC &&
 	       be32toh(fields[SNAPSHOTS_OFFSET / sizeof(*fields)]) != 0;
+}
+
+void qcow2_put_backing_length(unsigned char *bytes, uint32_t length)
+{
+	length = htobe32(length);
+	memcpy(bytes + BACKING_LENGTH_AT, &length, sizeof(length));
 }
 
 bool qcow2_has_subclusters(const struct qcow2_header *header)

@@ -36,6 +36,7 @@ struct qcow2_header {
 	bool data_file;                      /* an external data file is named */
 	bool unknown_extension;              /* a header extension that QEMU may know and revertfs does not */
 	char backing[QCOW2_BACKING_MAX + 1]; /* "" when there is none */
+	uint64_t backing_offset;             /* where it is in the file */
 	char backing_format[32];             /* "" when none is given */
 };
 
@@ -50,6 +51,9 @@ int qcow2_read_header(int fd, struct qcow2_header *ret_header, struct sentence *
  * and where they cannot be read. One read, for who wants to know nothing else.
  */
 bool qcow2_has_snapshots(int fd);
+
+/* Into the bytes of a header: how long the backing file's name is. */
+void qcow2_put_backing_length(unsigned char *bytes, uint32_t length);
 
 /* Whether clusters are written in part: extended L2 entries. */
 bool qcow2_has_subclusters(const struct qcow2_header *header);

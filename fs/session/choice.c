@@ -11,6 +11,7 @@
 #include "foldable.h"
 #include "image.h"
 #include "layer.h"
+#include "layer_header.h"
 #include "left_snapshot.h"
 #include "log.h"
 #include "scratch.h"

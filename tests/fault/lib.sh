@@ -91,10 +91,11 @@ heads_are_marked() {
 
 # What is there of a mark without a layer, the next start takes away.
 marks_are_needed() {
-	local image needed=0
+	local image root needed=0
 	for image in "$IMAGES"/*; do
 		image=${image##*/}
-		if status '.disks[].layers' | jq -es --arg file "$MNT/.revertfs/images/$image" 'any(.[]; length > 1 and any(.[]; .file == $file))' >/dev/null; then
+		root=$(jq -r --arg image "$image" 'select(.image == $image).id' "$STATE"/layers/*.json)
+		if status '.disks[].layers' | jq -es --arg root "$root" 'any(.[]; length > 1 and any(.[]; .id == $root))' >/dev/null; then
 			needed=$((needed + 1))
 		elif [[ $(mark_of "$image") ]]; then
 			echo "'$image' is marked, and no layer stands on it" >&2

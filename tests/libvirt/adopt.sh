@@ -379,5 +379,8 @@ over_the_images() {
 	typed "$WORK/said" 'virsh snapshot-delete'
 	starts_with web3 vda 1M 64k 7
 	sha256sum -c "$WORK/sum" >&2
+	start_domain web3
+	virsh dumpxml web3 | grep backing_file
+	destroy_domain web3
 }
 promise "where the mount lies over the images, adopt warns of snapshots, and a revert to one hurts nothing" over_the_images

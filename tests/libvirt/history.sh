@@ -21,9 +21,10 @@ layer_named() {
 # chain_is FILE...: what libvirt found below the running domain's disk, from the top down.
 chain_is() {
 	same "$(backing_chain web1 | tr '\n' ' ')" "$* "
+	virsh dumpxml web1 | grep backing_file
 }
 
-REAL=$MNT/.revertfs/images/web1.qcow2
+REAL=$MNT/.revertfs/layers/$(status_of web1.qcow2 .head).backing_file.img
 
 # A session that is kept, under a name.
 a_session_named() {

@@ -70,7 +70,7 @@ promise "the host is set up" is_set_up
 shows_its_chain() {
 	paste 4 >"$WORK/start.log"
 	grep -q '^web1.qcow2 .* web1 ' "$WORK/start.log"
-	grep -qF "<source file='$MNT/.revertfs/images/web1.qcow2'/>" "$WORK/start.log"
+	grep -F "<source file='$MNT/.revertfs/layers/$(status_of web1.qcow2 .head).backing_file.img'/>" "$WORK/start.log"
 }
 promise "the domain starts, and its XML shows what the disk stands on" shows_its_chain
 

@@ -46,11 +46,12 @@ a_disk_without_an_entry_keeps_its_data() {
 promise "a second disk without an entry keeps its data" a_disk_without_an_entry_keeps_its_data
 
 the_chain_is_shown() {
-	virsh dumpxml web1 | grep -q backing
-	same "$(backing_chain web1 | tr '\n' ' ')" "$MNT/.revertfs/images/web1.qcow2 $MNT/.revertfs/images/raw1.img "
+	same "$(virsh dumpxml web1 | grep -c backing_file)" 2
+	same "$(backing_chain web1 | sed 's,.*/,,' | tr '\n' ' ')" \
+		"$(status_of web1.qcow2 .head).backing_file.img $(status_of raw1.img .head).backing_file.img "
 	virsh dumpxml web1 | grep -qF "<source file='$MNT/web1.qcow2'"
 }
-promise "dumpxml shows the backing file of a running domain, and the disk's own path" the_chain_is_shown
+promise "dumpxml shows the backing_file of each disk that reverts, and the disk's own path" the_chain_is_shown
 
 the_domains_definition_does_not_change() {
 	virsh dumpxml --inactive web1 >"$WORK/after.xml"

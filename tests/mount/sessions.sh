@@ -562,7 +562,8 @@ names_of_the_status() {
 	release committed shutdown armed=yes
 	same "$(status_of d.img '.layers | length')" 2
 	same "$(status_of d.img '.layers[] | select(.parent != null) | .id')" "$(status_of d.img .head)"
-	same "$(status_of d.img '.layers[] | select(.parent == null) | .file')" "$MNT/.revertfs/images/d.img"
+	same "$(status_of d.img '.layers[] | .file | ltrimstr("'"$MNT"'/.revertfs/layers/")')" \
+		"$(status_of d.img .head).qcow2"$'\n'"$(status_of d.img '.layers[1].id').backing_file.img"
 	same "$(status_of d.img '.layers | map(.state) | unique | join(" ")')" sealed
 	grep -q '^d.img .*pristine.*image+1' "$MNT/.revertfs/status"
 }

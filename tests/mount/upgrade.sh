@@ -99,6 +99,11 @@ begin() {
 	ctl "prepare $domain domain=vm d.qcow2 target=vda" >/dev/null
 }
 
+# What the header of the disk's scratch names.
+header_of() {
+	qemu-img info -U --output=json "$MNT/$1" | jq -r '."backing-filename"'
+}
+
 fold_runs() {
 	[[ $(status_of e.qcow2 .job.state) == running ]]
 }
@@ -111,7 +116,7 @@ upgrade_under_load() {
 	guest=$!
 	python3 "$WORK/files.py" "$MNT" "$WORK" &
 	files=$!
-	exec 7<>"$MNT/.revertfs/control" 8<"$MNT/d.qcow2"
+	exec 7<>"$MNT/.revertfs/control" 8<"$MNT/d.qcow2" 9<"$MNT/.revertfs/images/d.qcow2"
 	echo 'set e.qcow2 keep-revisions=0' >&7
 	guest_write e.qcow2 0 8M 7
 	touch "$WORK/slow"
@@ -138,12 +143,15 @@ upgrade_under_load() {
 	image_reads e.qcow2 qcow2 0 8M 7
 	same "$(jq -c .ok <&7)" true
 	head -c 4 <&8 | cmp - <(printf 'QFI\xfb')
-	exec 7>&- 8<&-
+	cmp - "$IMAGES/d.qcow2" <&9
+	exec 7>&- 8<&- 9<&-
+	same "$(header_of d.qcow2)" "$MNT/.revertfs/images/d.qcow2"
 	touch "$WORK/stop"
 	wait "$guest"
 	wait "$files"
 	same "$(ctl "release $domain domain=vm reason=shutdown vda" | jq -r ".disks[].action")" reset
 	guest_reads d.qcow2 0 32M 1
+	same "$(header_of d.qcow2)" "$MNT/.revertfs/layers/$(status_of d.qcow2 .head).backing_file.img"
 	same "$(checksum "$IMAGES/d.qcow2")" "$(<"$WORK/image.sum")"
 	refuses grep -E "cannot be (taken over|restored)" "$DAEMON_LOG"
 	stop_daemon

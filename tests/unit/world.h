@@ -5,7 +5,7 @@
  * and reads the status, daemon_world.h has what only a daemon does.
  *
  * No mount is there, so that what headers name is made of symlinks: MOUNT/.revertfs/images is the
- * images directory, and each MOUNT/.revertfs/layers/ID leads to the layer's file. A world is
+ * images directory, and MOUNT/.revertfs/layers leads to each layer's file, or image. A world is
  * a directory of its own, which stays when its test fails.
  *
  * Content is counted in blocks of 4 KiB, each filled with one byte.
@@ -24,6 +24,7 @@
 #include "disk.h"
 #include "io.h"
 #include "model.h"
+#include "record.h"
 #include "state_directory.h"
 #include "table.h"
 #include "test.h"
@@ -168,19 +169,30 @@ __attribute__((unused)) static void make_qcow2(const char *name, int pattern)
 		  0);
 }
 
+static void link_layer(const struct layer_record *record)
+{
+	char *path = format_text("%s/.revertfs/layers/%s%s", world->options.mount, record->id,
+				 record->image ? ".backing_file.img" : ".qcow2");
+	char *file = record->image ? format_text("%s/%s", world->options.images, record->image)
+				   : strdup(in_world("state/layers/%s.qcow2", record->id));
+
+	if (symlink(file, path) < 0)
+		check(errno == EEXIST);
+	free(path);
+	free(file);
+}
+
 static void link_layers(void)
 {
 	DIR *layers = opendir(in_world("state/layers"));
 	struct dirent *entry;
 
 	while (layers && (entry = readdir(layers))) {
-		char *dot = strstr(entry->d_name, ".qcow2");
+		struct layer_record record = { 0 };
 
-		char *path = format_text("%s/.revertfs/layers/%.16s", world->options.mount, entry->d_name);
-
-		if (dot && strlen(entry->d_name) == 22 && symlink(in_world("state/layers/%s", entry->d_name), path) < 0)
-			check(errno == EEXIST);
-		free(path);
+		if (strstr(entry->d_name, ".json") && record_load_layer(dirfd(layers), entry->d_name, &record) == 0)
+			link_layer(&record);
+		record_clear_layer(&record);
 	}
 	closedir(layers);
 }

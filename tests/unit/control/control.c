@@ -278,7 +278,7 @@ TEST(the_status_follows_the_disk)
 	new_disk();
 	check_str(status_of("d", "layers.0.id"), status_of("d", "head"));
 	check_str(status_of("d", "layers.0.parent"), "");
-	check_contains(status_of("d", "layers.0.file"), "/mount/.revertfs/images/d");
+	check_contains(status_of("d", "layers.0.file"), "/mount/.revertfs/layers/");
 	check_str(status_of("d", "open"), "0");
 	guest_write("d", 0, 64, 2);
 	check(atoi(status_of("d", "scratch_bytes")) >= 64 * BLOCK);

@@ -55,6 +55,15 @@ static int filled(const struct blank *blank)
 	return fd;
 }
 
+static char *text_of(char c, size_t length)
+{
+	char *text = calloc(1, length + 1);
+
+	check(text);
+	memset(text, c, length);
+	return text;
+}
+
 static struct stat stat_of(int fd)
 {
 	struct stat stat;
@@ -134,6 +143,59 @@ TEST(a_fresh_scratch_matches_and_a_written_one_does_not)
 	blank_free(loaded);
 	blank_free(blank);
 	close(fd);
+}
+
+/* What a qemu-img would have made, but that the old one is still its own. */
+static void takes_name(const char *options, const char *backing)
+{
+	struct blank *blank = make(options, 4 << 20);
+	struct qcow2_header header;
+	struct stat old;
+	int fd = filled(blank);
+	char command[4000];
+
+	old = stat_of(fd);
+	close(fd);
+	blank_set_backing(blank, backing);
+	check(blank_matches(blank, &old));
+	fd = filled(blank);
+	check_int(qcow2_read_header(fd, &header, NULL), 0);
+	check_str(header.backing, backing);
+	close(fd);
+	snprintf(
+		command, sizeof(command),
+		"cd '%s' && rm -f theirs && qemu-img create -q -u -f qcow2 %s%s -b '%s' -F raw theirs 4M && cmp theirs scratch",
+		TEST_DIR, options[0] ? "-o " : "", options, backing);
+	if (system(command) != 0)
+		test_fail(__FILE__, __LINE__, "with '%s' it differs", options);
+	blank_free(blank);
+}
+
+TEST(a_template_takes_another_name_as_if_it_had_been_made_so)
+{
+	char *longest = text_of('x', QCOW2_BACKING_MAX);
+
+	for (int i = 0; i < 3; i++) {
+		static const char *const options[] = { "", "extended_l2=on,cluster_size=128k", "compat=0.10" };
+
+		takes_name(options[i], "/srv/vm/.revertfs/layers/0123456789abcdef.backing_file.img");
+		takes_name(options[i], "/short");
+		takes_name(options[i], longest);
+	}
+	free(longest);
+}
+
+TEST(a_name_that_has_no_room_is_not_taken)
+{
+	struct blank *blank = make("cluster_size=512", 4 << 20);
+	char *longest = text_of('x', QCOW2_BACKING_MAX);
+
+	blank_set_backing(blank, longest);
+	check_str(blank_header(blank)->backing, BACKING);
+	close(filled(blank));
+	check_int(system("cmp \"${WORK:-/tmp}/t\" \"${WORK:-/tmp}/scratch\""), 0);
+	free(longest);
+	blank_free(blank);
 }
 
 TEST(a_write_of_what_was_there_already_is_a_write)
