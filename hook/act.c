@@ -23,12 +23,14 @@
 
 #include "answer.h"
 #include "client.h"
+#include "command.h"
 #include "config.h"
 #include "domain.h"
 #include "follow.h"
 #include "hooklog.h"
 #include "mounts.h"
 #include "plan.h"
+#include "waiting.h"
 
 /*
  * The deadline where little depends on the answer: for a mount where the domain has no configured
@@ -94,21 +96,35 @@ static int read_domain(struct knowledge *knowledge, struct sentence *error)
 	return domain_parse(knowledge->xml, length, &knowledge->domain, error);
 }
 
-/* The paths of the configured disks, as they are in a mount. */
-static void resolve_paths(const struct settings *settings, const struct knowledge *knowledge)
+static void resolve_path(const struct settings *settings, const struct knowledge *knowledge, struct domain_disk *disk)
 {
 	size_t dirs = 0;
 
 	while (dirs < STORAGE_DIRS && settings->storage_dirs[dirs])
 		dirs++;
+	domain_resolve_volume(disk, settings->storage_dirs, dirs);
+	follow_links(disk, knowledge->mounts);
+}
+
+/* The paths of the configured disks, as they are in a mount. */
+static void resolve_paths(const struct settings *settings, const struct knowledge *knowledge)
+{
 	for (size_t i = 0; knowledge->config && i < knowledge->config->count; i++) {
 		struct domain_disk *disk = domain_find(knowledge->domain, knowledge->config->disks[i].target);
 
-		if (!disk)
-			continue;
-		domain_resolve_volume(disk, settings->storage_dirs, dirs);
-		follow_links(disk, knowledge->mounts);
+		if (disk)
+			resolve_path(settings, knowledge, disk);
 	}
+}
+
+/* The domain's file cannot be read, so any of its disks may be one that reverts. */
+static void tell_what_waits(const struct settings *settings, struct knowledge *knowledge, struct sentence *error)
+{
+	if (read_domain(knowledge, NULL) < 0 || mounts_read(settings->mountinfo, &knowledge->mounts, NULL) < 0)
+		return;
+	for (size_t i = 0; i < knowledge->domain->count; i++)
+		resolve_path(settings, knowledge, &knowledge->domain->disks[i]);
+	waiting_add(knowledge->domain, knowledge->mounts, error);
 }
 
 /* Gather all for a start or a restore: 1. 0 when the domain has nothing to protect. */
@@ -117,6 +133,8 @@ static int gather(const struct settings *settings, struct event *event, struct k
 {
 	int r = config_load(settings->config_dir, event->domain, &knowledge->config, error);
 
+	if (r < 0)
+		tell_what_waits(settings, knowledge, error);
 	if (r <= 0 || knowledge->config->count == 0)
 		return r < 0 ? r : 0;
 	r = read_domain(knowledge, error);
@@ -184,15 +202,21 @@ static void log_action(const struct settings *settings, const struct event *even
 		       const struct answer_disk *disk)
 {
 	const char *as = disk->point ? " as " : "", *point = disk->point ? disk->point : "";
+	struct sentence quoted_domain, quoted_name, quoted_point;
+	const char *name = quote_name(disk->name, &quoted_name), *named = quote_name(point, &quoted_point);
 
 	hooklog(settings->log, event->shown, "%s: %s '%s': %s%s%s", what, disk->target, disk->name, disk->action, as,
 		point);
 	if (disk->warning)
 		hooklog(settings->log, event->shown, "%s: %s: warning: %s", what, disk->target, disk->warning);
+	if (disk->point)
+		hooklog(settings->log, event->shown,
+			"%s: %s: what was written before is in '%s': 'revertctl revert %s %s' makes it the disk's content, once nothing uses the disk, 'revertctl delete %s %s' drops it",
+			what, disk->target, point, name, named, name, named);
 	if (disk->consumed)
 		hooklog(settings->log, event->shown,
-			"%s: %s: its one-shot-commit was for an earlier session, which was committed or has crashed; this one is not armed by it: 'revertctl commit-once' arms it",
-			what, disk->target);
+			"%s: %s: its one-shot-commit was for an earlier session, which was committed or has crashed, or at whose end it could not be read; this one is not armed by it: 'revertctl commit-once %s' arms it",
+			what, disk->target, quote_name(event->shown, &quoted_domain));
 }
 
 static void log_actions(const struct settings *settings, const struct event *event, const char *what,

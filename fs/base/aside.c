@@ -5,8 +5,9 @@
 
 #include "util.h"
 
-static const char *const words[] = { ASIDE_BEFORE_REVERT, ASIDE_CRASH,  ASIDE_SAVED,    ASIDE_SNAPSHOTS,
-				     ASIDE_UNCOMMITTED,   ASIDE_UNDONE, ASIDE_UNHOOKED, ASIDE_UNSYNCED };
+static const char *const words[] = { ASIDE_BEFORE_REVERT, ASIDE_CRASH,       ASIDE_SAVED,
+				     ASIDE_SNAPSHOTS,     ASIDE_UNCOMMITTED, ASIDE_UNDECIDED,
+				     ASIDE_UNDONE,        ASIDE_UNHOOKED,    ASIDE_UNSYNCED };
 
 bool aside_is_name(const char *snapshot)
 {

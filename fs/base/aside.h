@@ -15,6 +15,7 @@
 #define ASIDE_SAVED "saved"                 /* the hold of a saved guest that was started afresh */
 #define ASIDE_SNAPSHOTS "snapshots"         /* a scratch with internal snapshots, at a reset */
 #define ASIDE_UNCOMMITTED "uncommitted"     /* what was to be committed, and could not be */
+#define ASIDE_UNDECIDED "undecided"         /* what may have been to be committed: the flag could not be read */
 #define ASIDE_UNDONE "undone"               /* the head that an undo or revert left */
 #define ASIDE_UNSYNCED "unsynced"           /* the same, but the host crashed before it was synced */
 #define ASIDE_UNHOOKED "unhooked"           /* written without a session */

@@ -47,6 +47,9 @@ static void say_start(const struct disk_record *record, struct sentence *ret)
 			report(ret, 0,
 			       "goes on with it where libvirt restores its domain or starts it on its snapshot, and else keeps it as %s-TIME",
 			       ASIDE_UNCOMMITTED);
+		else if (record->fate_unread)
+			report(ret, 0, "keeps it as %s-TIME, for nobody could read whether it was to be committed",
+			       ASIDE_UNDECIDED);
 		else
 			report(ret, 0,
 			       "goes on with it where libvirt restores its domain or starts it on its snapshot, and %s",
@@ -66,11 +69,11 @@ void kept_say_next(const char *disk, const struct disk_record *record, struct se
 	say_start(record, &start);
 	/* No head is made of what was never synced (history.c). */
 	if (record->fate == FATE_UNSYNCED)
-		report(ret_what, 0, "waits for its next start, which %s; 'reset %s' throws it away now", start.text,
-		       name);
+		report(ret_what, 0, "waits for its next start, which %s; 'revertctl reset %s' throws it away now",
+		       start.text, name);
 	else
 		report(ret_what, 0,
-		       "waits for its next start, which %s; 'commit %s' makes it the disk's content now, 'reset %s' throws it away",
+		       "waits for its next start, which %s; 'revertctl commit %s' makes it the disk's content now, 'revertctl reset %s' throws it away",
 		       start.text, name, name);
 }
 

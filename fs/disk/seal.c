@@ -537,7 +537,8 @@ static int complete_entry(struct disks *disks, const struct intent_record *inten
 	}
 	record.fate = FATE_DISCARD;
 	record.fate_uuid[0] = '\0';
-	record.fate_armed = false;
+	record.fate_armed = record.fate_unread = false;
+	record_clear_unread(&record, intent->uuid);
 	if (entry->hold) {
 		strcpy(record.hold, entry->layer);
 		strcpy(record.hold_uuid, intent->uuid);

@@ -105,10 +105,14 @@ int record_load_disk(int directory, const char *file, struct disk_record *ret_re
 	record.contents = record_read_u64(&reader, "contents", false);
 	record_read_text(&reader, "keep-uuid", record.fate_uuid, sizeof(record.fate_uuid), uuid_is_valid, false);
 	record.fate_armed = record_read_bool(&reader, "keep-armed");
+	record.fate_unread = record_read_bool(&reader, "keep-unread");
 	record.fate_torn = record_read_bool(&reader, "keep-torn");
 	record.fate_since = (time_t)record_read_u64(&reader, "keep-since", false);
 	record.commit_at_release = record_read_bool(&reader, "commit-at-release");
 	record_read_text(&reader, "consumed", record.consumed, sizeof(record.consumed), text_is_clean, false);
+	record_read_text(&reader, "unread-uuid", record.unread_uuid, sizeof(record.unread_uuid), uuid_is_valid, false);
+	record_read_text(&reader, "unread-target", record.unread_target, sizeof(record.unread_target), text_is_clean,
+			 false);
 	record.keep_revisions = record_read_u64(&reader, "keep-revisions", false);
 	record.domain_revisions_set = record_read_bool(&reader, "domain-revisions-set");
 	record.domain_revisions = record_read_u64(&reader, "domain-revisions", false);
@@ -129,6 +133,12 @@ void record_clear_hold(struct disk_record *record)
 	record->hold_managed = false;
 }
 
+void record_clear_unread(struct disk_record *record, const char *uuid)
+{
+	if (strcmp(record->unread_uuid, uuid) == 0)
+		record->unread_uuid[0] = record->unread_target[0] = '\0';
+}
+
 int record_save_disk(struct guard *guard, int directory, const char *file, const struct disk_record *record)
 {
 	CLEANUP(json_putp) struct json_object *object = record_object();
@@ -141,11 +151,14 @@ int record_save_disk(struct guard *guard, int directory, const char *file, const
 	json_set_string(object, "keep", fate_names[record->fate]);
 	record_set_text(object, "keep-uuid", record->fate_uuid);
 	json_set_bool(object, "keep-armed", record->fate_armed);
+	json_set_bool(object, "keep-unread", record->fate_unread);
 	json_set_u64(object, "contents", record->contents);
 	json_set_bool(object, "keep-torn", record->fate_torn);
 	json_set_u64(object, "keep-since", (uint64_t)record->fate_since);
 	json_set_bool(object, "commit-at-release", record->commit_at_release);
 	record_set_text(object, "consumed", record->consumed);
+	record_set_text(object, "unread-uuid", record->unread_uuid);
+	record_set_text(object, "unread-target", record->unread_target);
 	json_set_u64(object, "keep-revisions", record->keep_revisions);
 	json_set_bool(object, "domain-revisions-set", record->domain_revisions_set);
 	json_set_u64(object, "domain-revisions", record->domain_revisions);

@@ -62,11 +62,18 @@ struct disk_record {
 	enum fate fate;
 	char fate_uuid[UUID_SIZE]; /* the domain of that session; "" for none */
 	bool fate_armed;           /* FATE_UNDECIDED: seal aside rather than reset */
+	bool fate_unread;          /* the same, for it may have been armed: the domain's file could not be read */
 	bool fate_torn;            /* FATE_UNSYNCED: qemu-img found errors in it */
 	time_t fate_since;
 	uint64_t contents;         /* of the root, which a scratch that is to be kept stands on */
 	bool commit_at_release;    /* `commit NAME at=release` */
 	char consumed[TOKEN_SIZE]; /* the version of the domain's file whose one-shot-commit is used up */
+	/*
+	 * The domain whose one-shot-commit could not be read when its last session ended here: what
+	 * its file says was meant for that one. "" for none.
+	 */
+	char unread_uuid[UUID_SIZE];
+	char unread_target[TARGET_SIZE]; /* the disk in that domain */
 	uint64_t keep_revisions;
 	bool domain_revisions_set; /* the domain's JSON has a keep-revisions of its own, which counts: */
 	uint64_t domain_revisions;
@@ -172,6 +179,9 @@ int record_save_disk(struct guard *guard, int directory, const char *file, const
 
 /* No hold any more. */
 void record_clear_hold(struct disk_record *record);
+
+/* Forget that this domain's flag could not be read. */
+void record_clear_unread(struct disk_record *record, const char *uuid);
 
 int record_load_layer(int directory, const char *file, struct layer_record *ret_record);
 int record_save_layer(struct guard *guard, int directory, const char *file, const struct layer_record *record);

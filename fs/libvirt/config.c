@@ -27,7 +27,8 @@
 #include "json_edit.h"
 #include "shown.h"
 
-#define REMEDY "; correct it, or remove the file to run the domain unprotected"
+#define REMEDY \
+	"; correct it, or remove the file (then nothing reverts, and the next start with a file puts aside what was written)"
 
 void config_free(struct config *config)
 {

@@ -192,6 +192,53 @@ static int arm_target(struct disk *disk, const struct session_item *item, const 
 	return 0;
 }
 
+/* ---- of a session that has ended without it being known whether it was armed */
+
+static bool is_unread_locked(const struct disk *disk, const struct session_request *request)
+{
+	const struct disk_record *record = &disk->record;
+
+	if (strcmp(record->unread_uuid, request->uuid) != 0 || is_session_of_locked(disk, request->uuid))
+		return false;
+	for (size_t i = 0; i < request->count; i++)
+		if (strcmp(record->unread_target, request->items[i].target) == 0)
+			return true;
+	return false;
+}
+
+/* What the file says is not meant for that one any more: somebody says so of the next. */
+static int tell_ended(struct disk *disk, const struct session_request *request)
+{
+	struct disk_record after;
+	bool is = false;
+	int r;
+
+	LOCKED (&disk->disks->lock)
+		is = is_unread_locked(disk, request);
+	if (!is || disk_claim(disk) < 0)
+		return 0;
+	after = disk->record;
+	record_clear_unread(&after, request->uuid);
+	r = disk_save(disk, &after);
+	disk_unclaim(disk);
+	return r;
+}
+
+static int tell_all_ended(struct disks *disks, const struct session_request *request, struct sentence *error)
+{
+	int first_error = 0;
+
+	for (struct disk *disk = disks_step(disks, NULL); disk; disk = disks_step(disks, disk)) {
+		int r = tell_ended(disk, request);
+
+		if (r < 0 && first_error == 0)
+			first_error = report(
+				error, r, "disk '%s': that the domain's next session is meant cannot be recorded: %s",
+				disk->name, error_text(r));
+	}
+	return first_error;
+}
+
 /*
  * Where a session has ended right before, and a crash of the host brought its record back, the flag
  * would be taken for meant for that one. So that it is gone is synced before the answer.
@@ -205,12 +252,13 @@ static void sync_ends(struct disks *disks)
 int session_arm(struct disks *disks, const struct session_request *request, struct session_result *ret_result,
 		struct sentence *error)
 {
-	int first_error = 0;
+	int first_error;
 
 	ret_result->list = calloc(request->count + 1, sizeof(*ret_result->list));
 	if (!ret_result->list)
 		return report(error, -ENOMEM, "out of memory");
 	sync_ends(disks);
+	first_error = tell_all_ended(disks, request, error);
 	for (size_t i = 0; i < request->count; i++) {
 		struct disk *disk = find_target(disks, request->uuid, request->items[i].target);
 		struct sentence why;

@@ -12,7 +12,9 @@
  * not any more. On return what its guest had written and flushed has been synced, and a crash of
  * the host loses neither that nor what it flushes from then on. A domain without a session gets
  * an empty result. Waits for the medium. An errno with the first sentence; *ret_result then has
- * the disks of which it is true.
+ * the disks of which it is true. Of disks that
+ * the domain has no session on, but of whose last session nobody could read whether it was armed,
+ * it says that the next one is meant.
  */
 int session_arm(struct disks *disks, const struct session_request *request, struct session_result *ret_result,
 		struct sentence *error);

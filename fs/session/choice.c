@@ -109,6 +109,12 @@ static bool had_session(const struct disk *disk, const struct session_request *r
 	       request->config[0];
 }
 
+/* ... and it was edited since, so that nobody has read what it said when that session was over. */
+static bool was_edited(const struct disk *disk, const struct session_request *request)
+{
+	return had_session(disk, request) && !domain_file_is_same(request->config, disk->session->config);
+}
+
 /* Under which name it is sealed aside; NULL: it is not. */
 static const char *prefix_of_leftover(const struct participant *participant, const struct session_request *request)
 {
@@ -124,10 +130,10 @@ static const char *prefix_of_leftover(const struct participant *participant, con
 		return ASIDE_UNHOOKED;
 	case FATE_UNDECIDED:
 	case FATE_SNAPSHOT:
-		return record->fate_armed ? ASIDE_UNCOMMITTED : NULL;
-	case FATE_EDITED:
-		if (may_be_armed)
+		if (record->fate_armed)
 			return ASIDE_UNCOMMITTED;
+		if (record->fate_unread)
+			return ASIDE_UNDECIDED;
 		break;
 	case FATE_UNSYNCED:
 		if (may_be_armed)
@@ -135,10 +141,13 @@ static const char *prefix_of_leftover(const struct participant *participant, con
 		break;
 	case FATE_LEFTOVER:
 		return ASIDE_CRASH;
-	case FATE_DISCARD:
-		if (participant->item->armed && had_session(participant->disk, request) &&
-		    !domain_file_is_same(request->config, participant->disk->session->config))
+	case FATE_EDITED:
+		if (may_be_armed)
 			return ASIDE_UNCOMMITTED;
+		__attribute__((fallthrough));
+	case FATE_DISCARD:
+		if (was_edited(participant->disk, request))
+			return participant->item->armed ? ASIDE_UNCOMMITTED : ASIDE_UNDECIDED;
 		break;
 	}
 	if (choice_keeps_leftover(participant))
@@ -190,7 +199,8 @@ static void choose_leftover(struct participant *participant, const struct sessio
 
 /*
  * Whether an earlier session has used up what the domain's file says: its commit was done; or it
- * ended in a crash, of which no release came. What had been written by then, if anything, is a
+ * ended while the file could not be read, and what it says now was meant for that one; or it ended
+ * in a crash, of which no release came. What had been written by then, if anything, is a
  * leftover, and the flag must not have the next session committed, which nobody asked for.
  */
 static bool is_used_up(const struct participant *participant, const struct session_request *request)
@@ -198,7 +208,8 @@ static bool is_used_up(const struct participant *participant, const struct sessi
 	const struct disk *disk = participant->disk;
 	const struct disk_record *record = &disk->record;
 
-	if (domain_file_is_same(request->config, record->consumed))
+	if (domain_file_is_same(request->config, record->consumed) ||
+	    (participant->start != START_CONTINUE && strcmp(record->unread_uuid, request->uuid) == 0))
 		return true;
 	if (participant->leftover == LEFT_NOTHING)
 		return participant->start == START_FRESH && had_session(disk, request) && session_may_have_run(disk);

@@ -21,12 +21,14 @@
  *   armed, or a commit that failed              sealed aside as uncommitted-TIME
  *   written without a session                   sealed aside as unhooked-TIME
  *   undecided                                   sealed aside as uncommitted-TIME if it was armed or
- *                                               is a file's backing
+ *                                               is a file's backing, as undecided-TIME if it could
+ *                                               not be read whether it was armed
  *   edited, and armed in the JSON               sealed aside as uncommitted-TIME
  *   unsynced, and armed in the JSON             sealed aside as unsynced-TIME, or moved to lost/
  *                                               where qemu-img has found errors
  *   of a session without an end, whose JSON
- *   was edited since and is armed               sealed aside as uncommitted-TIME
+ *   was edited since                            sealed aside as uncommitted-TIME if that is armed,
+ *                                               else as undecided-TIME
  *   else                                        discarded, or sealed aside as crash-TIME with
  *                                               leftover=keep, or as snapshots-TIME where it has
  *                                               internal snapshots

@@ -68,8 +68,8 @@ int left_snapshot_check(const struct participant *participant, const char *uuid,
 	const struct disk *disk = participant->disk;
 	const struct disk_record *record = &disk->record;
 
-	if (record->fate == FATE_UNDECIDED && record->fate_armed && strcmp(record->fate_uuid, uuid) == 0 &&
-	    disk->scratch && !is_older_than_scratch(participant))
+	if (record->fate == FATE_UNDECIDED && (record->fate_armed || record->fate_unread) &&
+	    strcmp(record->fate_uuid, uuid) == 0 && disk->scratch && !is_older_than_scratch(participant))
 		return 0;
 	return report(
 		error, -EINVAL,

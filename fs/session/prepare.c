@@ -232,7 +232,7 @@ static int name_hold_aside(struct disk *disk, struct sentence *error)
 }
 
 /* disk.json as it is to be in the session. */
-static struct disk_record record_in_session(const struct participant *participant)
+static struct disk_record record_in_session(const struct participant *participant, const char *uuid)
 {
 	struct disk_record after = participant->disk->record;
 
@@ -240,6 +240,8 @@ static struct disk_record record_in_session(const struct participant *participan
 		record_clear_hold(&after);
 	after.domain_revisions_set = participant->item->has_revisions;
 	after.domain_revisions = participant->item->revisions;
+	if (participant->start != START_CONTINUE)
+		record_clear_unread(&after, uuid);
 	/* Whatever ends this session, the snapshot still stands on the scratch. */
 	if (participant->on_snapshot)
 		return after;
@@ -253,10 +255,10 @@ static struct disk_record record_in_session(const struct participant *participan
 	return after;
 }
 
-static int save_record(const struct participant *participant, struct sentence *error)
+static int save_record(const struct participant *participant, const char *uuid, struct sentence *error)
 {
 	struct disk *disk = participant->disk;
-	struct disk_record after = record_in_session(participant);
+	struct disk_record after = record_in_session(participant, uuid);
 	int r;
 
 	if (!records_differ(&after, &disk->record))
@@ -286,7 +288,7 @@ static int prepare_scratch(const struct participant *participant, struct sentenc
 }
 
 /* Record and scratch, as the session is to find them. */
-static int prepare_participant(struct participant *participant, struct sentence *error)
+static int prepare_participant(struct participant *participant, const char *uuid, struct sentence *error)
 {
 	struct disk *disk = participant->disk;
 	struct layer *dropped = NULL;
@@ -295,7 +297,7 @@ static int prepare_participant(struct participant *participant, struct sentence 
 	if (disk->hold && participant->hold_aside && !is_aside(disk->hold, disk))
 		r = name_hold_aside(disk, error);
 	if (r == 0)
-		r = save_record(participant, error);
+		r = save_record(participant, uuid, error);
 	if (r < 0)
 		return r;
 	if (participant->start == START_FRESH)
@@ -404,7 +406,7 @@ static int act_on_participants(struct disks *disks, struct participants *partici
 		if (participants->list[i].leftover == LEFT_LOST)
 			r = lose_scratch(&participants->list[i], error);
 	for (size_t i = 0; i < participants->count && r == 0; i++)
-		r = prepare_participant(&participants->list[i], error);
+		r = prepare_participant(&participants->list[i], request->uuid, error);
 	for (size_t i = 0; i < participants->count && r == 0; i++) {
 		r = record_session(&participants->list[i], request, error);
 		participants->list[i].has_session = r == 0;

@@ -18,7 +18,9 @@
 #include "gc.h"
 #include "image.h"
 #include "job.h"
+#include "kept.h"
 #include "layer.h"
+#include "lock.h"
 #include "log.h"
 #include "participant.h"
 #include "scratch.h"
@@ -93,6 +95,12 @@ static bool is_armed(const struct participant *participant, const struct session
 					     !domain_file_is_same(request->config, record->consumed));
 }
 
+/* Now, or at its start: what the domain's file says now may not be known. */
+static bool was_armed(const struct participant *participant, const struct session_request *request)
+{
+	return participant->disk->session->armed || is_armed(participant, request);
+}
+
 /*
  *   reason                          session         what is done
  *   shutdown, destroyed             armed now       COMMIT
@@ -101,25 +109,27 @@ static bool is_armed(const struct participant *participant, const struct session
  *   failed                          on a hold       DROP: the scratch goes, the hold stays
  *   failed                          continued       KEEP, undecided: what the session went on with
  *                                   is still needed
- *   failed, crashed, daemon         armed, written  ASIDE
+ *   failed, crashed, daemon         armed, or the target is not in the JSON; written
+ *                                                   ASIDE
  *   failed, crashed, daemon         else            RESET
  *   from snapshot                                   KEEP for the prepare that follows at once
  *   migrated, unknown                               KEEP, undecided
  *   shutdown, destroyed             the target is not in the JSON, or has another source now:
  *                                   KEEP, undecided
- * What would be a RESET is ASIDE where the scratch has internal snapshots.
+ *
+ * What would be a RESET is ASIDE where the scratch has internal snapshots. No target is in a JSON
+ * that is gone or cannot be read: then the session may have been armed.
  */
 static enum outcome outcome_of_session(const struct participant *participant, const struct session_request *request)
 {
 	const struct session_record *session = participant->disk->session;
-	bool armed_now = is_armed(participant, request);
 
 	switch (request->reason) {
 	case REASON_SHUTDOWN:
 	case REASON_DESTROYED:
 		if (!participant->item || became_backing(participant))
 			return OUTCOME_KEEP;
-		return armed_now ? OUTCOME_COMMIT : OUTCOME_RESET;
+		return is_armed(participant, request) ? OUTCOME_COMMIT : OUTCOME_RESET;
 	case REASON_SAVED:
 		return OUTCOME_HOLD;
 	case REASON_FAILED:
@@ -130,7 +140,8 @@ static enum outcome outcome_of_session(const struct participant *participant, co
 		__attribute__((fallthrough));
 	case REASON_CRASHED:
 	case REASON_DAEMON:
-		return (session->armed || armed_now) && has_data(participant) ? OUTCOME_ASIDE : OUTCOME_RESET;
+		return (was_armed(participant, request) || !participant->item) && has_data(participant) ? OUTCOME_ASIDE
+													: OUTCOME_RESET;
 	case REASON_FROM_SNAPSHOT:
 		return OUTCOME_KEEP_SNAPSHOT;
 	case REASON_MIGRATED:
@@ -138,6 +149,26 @@ static enum outcome outcome_of_session(const struct participant *participant, co
 		break;
 	}
 	return OUTCOME_KEEP;
+}
+
+static bool keeps_undecided(enum outcome outcome)
+{
+	return outcome == OUTCOME_KEEP || outcome == OUTCOME_KEEP_SNAPSHOT;
+}
+
+/*
+ * What could not be read was meant for this session, as soon as it can be; it was read where
+ * anything was decided.
+ */
+static void note_unread(const struct participant *participant, const struct session_request *request,
+			struct disk_record *after)
+{
+	if (!keeps_undecided(participant->outcome)) {
+		record_clear_unread(after, request->uuid);
+	} else if (!participant->item) {
+		snprintf(after->unread_uuid, sizeof(after->unread_uuid), "%s", request->uuid);
+		snprintf(after->unread_target, sizeof(after->unread_target), "%s", participant->disk->session->target);
+	}
 }
 
 /* disk.json as it is to be after the release. */
@@ -148,16 +179,17 @@ static struct disk_record record_after(const struct participant *participant, co
 
 	after.fate = FATE_DISCARD;
 	after.fate_uuid[0] = '\0';
-	after.fate_armed = false;
+	after.fate_armed = after.fate_unread = false;
+	note_unread(participant, request, &after);
 	if (outcome == OUTCOME_COMMIT) {
 		after.commit_at_release = false;
 		snprintf(after.consumed, sizeof(after.consumed), "%s", request->config);
 	}
-	if (outcome == OUTCOME_KEEP || outcome == OUTCOME_KEEP_SNAPSHOT) {
+	if (keeps_undecided(outcome)) {
 		after.fate = outcome == OUTCOME_KEEP ? FATE_UNDECIDED : FATE_SNAPSHOT;
 		after.contents = scratch_contents(participant->disk);
-		after.fate_armed =
-			participant->disk->session->armed || after.commit_at_release || became_backing(participant);
+		after.fate_armed = was_armed(participant, request) || became_backing(participant);
+		after.fate_unread = strcmp(after.unread_uuid, request->uuid) == 0;
 		after.fate_since = time(NULL);
 		snprintf(after.fate_uuid, sizeof(after.fate_uuid), "%s", request->uuid);
 	}
@@ -302,7 +334,7 @@ static int finish_participant(struct participant *participant, const struct sess
 	struct disk *disk = participant->disk;
 	struct disk_record after = record_after(participant, request);
 	enum outcome outcome = participant->outcome;
-	bool keeps_scratch = outcome == OUTCOME_KEEP || outcome == OUTCOME_KEEP_SNAPSHOT || outcome == OUTCOME_HOLD;
+	bool keeps_scratch = keeps_undecided(outcome) || outcome == OUTCOME_HOLD;
 	struct layer *dropped;
 	int r;
 
@@ -341,7 +373,7 @@ static int check_release(struct participants *participants, struct sentence *err
 static void decide(struct participant *participant, const struct session_request *request)
 {
 	struct disk *disk = participant->disk;
-	const char *prefix = ASIDE_UNCOMMITTED;
+	const char *prefix = was_armed(participant, request) ? ASIDE_UNCOMMITTED : ASIDE_UNDECIDED;
 
 	participant->outcome = outcome_of_session(participant, request);
 	if (participant->outcome == OUTCOME_RESET && disk->scratch && scratch_has_snapshots(disk->scratch)) {
@@ -491,6 +523,18 @@ static int release_claimed(struct disks *disks, const struct session_request *re
 	return r;
 }
 
+/* For the hook's log: what waits for a decision, or why the disk has too many layers. */
+static void warn(struct participant_result *result)
+{
+	struct disk *disk = result->disk;
+
+	job_queue(disk);
+	LOCKED (&disk->disks->lock)
+		if (disk->record.fate == FATE_UNDECIDED)
+			kept_waits_locked(disk, &result->warning);
+	job_warn(disk, &result->warning);
+}
+
 int session_release(struct disks *disks, const struct session_request *request, struct session_result *ret_result,
 		    struct sentence *error)
 {
@@ -500,9 +544,7 @@ int session_release(struct disks *disks, const struct session_request *request, 
 	 * When the claims have ended: of a claimed disk the warning would say that the claim keeps
 	 * its layers from being folded.
 	 */
-	for (size_t i = 0; i < ret_result->count; i++) {
-		job_queue(ret_result->list[i].disk);
-		job_warn(ret_result->list[i].disk, &ret_result->list[i].warning);
-	}
+	for (size_t i = 0; i < ret_result->count; i++)
+		warn(&ret_result->list[i]);
 	return r;
 }

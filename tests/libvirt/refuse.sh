@@ -35,7 +35,7 @@ define_web1 "$(disk vda "$MNT/web1.qcow2")" "$(disk vdb "$MNT/data1.qcow2")"
 
 not_json() {
 	domain_json web1 <<<'{"disks":[{"target":"vda",}]}'
-	does_not_start "'$JSON' is not valid JSON" "correct it, or remove the file to run the domain unprotected"
+	does_not_start "'$JSON' is not valid JSON" "correct it, or remove the file (then nothing reverts, and the next start with a file puts aside what was written)"
 	: >"$JSON"
 	does_not_start "'$JSON' is not valid JSON"
 	domain_json web1 <<<'{"disks":"vda"}'

@@ -87,10 +87,11 @@ struct disk {
 	bool hold_managed;
 	enum fate fate;
 	int fate_domain; /* -1: none */
-	bool fate_armed;
+	bool fate_armed, fate_unread;
 	double fate_since;
 	bool commit_at_release;
-	int consumed; /* which config; 0: none */
+	int consumed;      /* which config; 0: none */
+	int unread_domain; /* whose flag could not be read at the end of its session; 0: none, 1: the first */
 	unsigned keep_revisions;
 	bool leftover_keep;
 	struct session session;

@@ -61,7 +61,8 @@ static bool is_consumed(const struct plan *plan, int domain, int config)
 {
 	if (!plan->armed)
 		return false;
-	if (config && plan->disk->consumed == config)
+	if ((config && plan->disk->consumed == config) ||
+	    (plan->start != START_CONTINUE && plan->disk->unread_domain == domain + 1))
 		return true;
 	if (!has_leftover(plan))
 		return plan->start == START_FRESH && had_session(plan, domain, config) &&
@@ -85,7 +86,9 @@ static const char *leftover_prefix(const struct plan *plan, int domain, int conf
 		return "unhooked-";
 	case FATE_UNDECIDED:
 	case FATE_SNAPSHOT:
-		return disk->fate_armed ? "uncommitted-" : NULL;
+		if (disk->fate_armed || disk->fate_unread)
+			return disk->fate_armed ? "uncommitted-" : "undecided-";
+		break;
 	case FATE_UNSYNCED:
 		if (plan->armed || disk->fate_domain != domain)
 			return "unsynced-";
@@ -93,8 +96,8 @@ static const char *leftover_prefix(const struct plan *plan, int domain, int conf
 	case FATE_LEFTOVER:
 		return "crash-";
 	case FATE_DISCARD:
-		if (plan->armed && had_session(plan, domain, config) && disk->session.config != config)
-			return "uncommitted-";
+		if (had_session(plan, domain, config) && disk->session.config != config)
+			return plan->armed ? "uncommitted-" : "undecided-";
 		break;
 	}
 	return keep ? "crash-" : NULL;
@@ -123,6 +126,8 @@ static void started(struct plan *plan, int domain, int config)
 	plan->consumed = is_consumed(plan, domain, config);
 	if (plan->consumed)
 		disk->consumed = config;
+	if (plan->start != START_CONTINUE && disk->unread_domain == domain + 1)
+		disk->unread_domain = 0;
 	if (disk->session.present && has_leftover(plan))
 		disk->commit_at_release = false;
 	prefix = leftover_prefix(plan, domain, config);
@@ -208,14 +213,25 @@ enum outcome {
 	OUTCOME_KEEP_SNAPSHOT
 };
 
-static enum outcome plan_end(const struct disk *disk, const char *reason, bool named, bool armed, bool moved)
+/* What a release says of a disk's target. */
+struct said {
+	bool named, armed, moved;
+};
+
+static bool armed_now(const struct disk *disk, const struct said *said)
+{
+	return (said->named && said->armed) || disk->commit_at_release;
+}
+
+static enum outcome plan_end(const struct disk *disk, const char *reason, const struct said *said)
 {
 	const struct session *session = &disk->session;
-	bool armed_now = (named && armed) || disk->commit_at_release;
 	bool has_data = disk->hold[0] || disk->dirty;
 
 	if (strcmp(reason, "shutdown") == 0 || strcmp(reason, "destroyed") == 0)
-		return !named || moved ? OUTCOME_KEEP : armed_now ? OUTCOME_COMMIT : OUTCOME_RESET;
+		return !said->named || said->moved ? OUTCOME_KEEP
+		       : armed_now(disk, said)     ? OUTCOME_COMMIT
+						   : OUTCOME_RESET;
 	if (strcmp(reason, "saved") == 0)
 		return OUTCOME_HOLD;
 	if (strcmp(reason, "from snapshot") == 0)
@@ -225,20 +241,26 @@ static enum outcome plan_end(const struct disk *disk, const char *reason, bool n
 	if (strcmp(reason, "failed") == 0 && session->continued)
 		return OUTCOME_KEEP;
 	if (strcmp(reason, "failed") == 0 || strcmp(reason, "crashed") == 0 || strcmp(reason, "daemon") == 0)
-		return (session->armed || armed_now) && has_data ? OUTCOME_ASIDE : OUTCOME_RESET;
+		return (session->armed || armed_now(disk, said) || !said->named) && has_data ? OUTCOME_ASIDE
+											     : OUTCOME_RESET;
 	return OUTCOME_KEEP;
 }
 
-static void ended(struct disk *disk, enum outcome outcome, int domain, int config, bool saved, bool moved)
+static void ended(struct disk *disk, enum outcome outcome, int domain, int config, bool saved, const struct said *said)
 {
 	static const char *const actions[] = { "committed", "reset", "held", "aside", "dropped", "undecided", "kept" };
-	bool armed = disk->session.armed;
+	bool armed = disk->session.armed || armed_now(disk, said);
+	bool kept = outcome == OUTCOME_KEEP || outcome == OUTCOME_KEEP_SNAPSHOT;
 
 	same_text(disk, "what release did", action_of(disk), actions[outcome]);
 	disk->session.present = false;
 	disk->fate = FATE_DISCARD;
 	disk->fate_domain = -1;
-	disk->fate_armed = false;
+	disk->fate_armed = disk->fate_unread = false;
+	if (kept && !said->named)
+		disk->unread_domain = domain + 1;
+	else if (!kept && disk->unread_domain == domain + 1)
+		disk->unread_domain = 0;
 	switch (outcome) {
 	case OUTCOME_COMMIT:
 		disk->commit_at_release = false;
@@ -256,7 +278,7 @@ static void ended(struct disk *disk, enum outcome outcome, int domain, int confi
 		disk->dirty = false;
 		break;
 	case OUTCOME_ASIDE:
-		expect_point(disk, "uncommitted-", &disk->scratch);
+		expect_point(disk, armed ? "uncommitted-" : "undecided-", &disk->scratch);
 		disk->hold[0] = '\0';
 		fresh_scratch(disk);
 		break;
@@ -271,7 +293,8 @@ static void ended(struct disk *disk, enum outcome outcome, int domain, int confi
 	case OUTCOME_KEEP_SNAPSHOT:
 		disk->fate = outcome == OUTCOME_KEEP ? FATE_UNDECIDED : FATE_SNAPSHOT;
 		disk->fate_domain = domain;
-		disk->fate_armed = armed || disk->commit_at_release || moved;
+		disk->fate_armed = armed || said->moved;
+		disk->fate_unread = disk->unread_domain == domain + 1;
 		disk->fate_since = now();
 		break;
 	}
@@ -283,7 +306,8 @@ void do_release(void)
 					       "crashed",  "daemon",   "migrated",  "unknown", "from snapshot" };
 	const char *reason = reasons[below(sizeof(reasons) / sizeof(reasons[0]))];
 	int domain = (int)below(DOMAINS), config = (int)below(3);
-	bool saved = one_in(2), named[DISKS], armed[DISKS], moved[DISKS];
+	struct said said[DISKS];
+	bool saved = one_in(2);
 	struct text line = { 0 };
 
 	/* Rather a domain that runs than one that does not. */
@@ -296,13 +320,12 @@ void do_release(void)
 	if (saved)
 		add(&line, " saved=yes");
 	for (int i = 0; i < DISKS; i++) {
-		named[i] = !one_in(8);
-		armed[i] = one_in(3);
-		moved[i] = named[i] && one_in(8);
-		if (!named[i])
+		said[i] = (struct said){ .named = !one_in(8), .armed = one_in(3), .moved = one_in(8) };
+		said[i].moved &= said[i].named;
+		if (!said[i].named)
 			continue;
-		add(&line, " vd%c source=/s%d", 'a' + i, moved[i] ? 9 : disks[i].session.source);
-		if (armed[i])
+		add(&line, " vd%c source=/s%d", 'a' + i, said[i].moved ? 9 : disks[i].session.source);
+		if (said[i].armed)
 			add(&line, " armed=yes");
 	}
 	expect(&(struct allowed){ 0 }, command("%s", line.bytes));
@@ -310,10 +333,9 @@ void do_release(void)
 	for (int i = 0; i < DISKS; i++) {
 		struct disk *disk = &disks[i];
 
-		if (disk->protected && disk->session.present && disk->session.domain == domain)
-			ended(disk,
-			      plan_end(disk, reason, named[i], armed[i] && (!config || disk->consumed != config),
-				       moved[i]),
-			      domain, config, saved, moved[i]);
+		if (!disk->protected || !disk->session.present || disk->session.domain != domain)
+			continue;
+		said[i].armed &= !config || disk->consumed != config;
+		ended(disk, plan_end(disk, reason, &said[i]), domain, config, saved, &said[i]);
 	}
 }

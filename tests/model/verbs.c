@@ -59,8 +59,8 @@ void start_model(struct disk *disk)
 	disk->hold[0] = '\0';
 	disk->fate = FATE_DISCARD;
 	disk->fate_domain = -1;
-	disk->fate_armed = disk->commit_at_release = disk->leftover_keep = false;
-	disk->consumed = 0;
+	disk->fate_armed = disk->fate_unread = disk->commit_at_release = disk->leftover_keep = false;
+	disk->consumed = disk->unread_domain = 0;
 	disk->keep_revisions = 0;
 	disk->session.present = disk->follow = false;
 	disk->origin = NULL;

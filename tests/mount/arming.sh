@@ -464,8 +464,8 @@ armed_waits() {
 	nothing_is_told # the session runs
 	host_crashes
 	logged "the host crashed while domain 'dom' ran: what it had written, "
-	logged "bytes, waits for its next start, which keeps it as uncommitted-TIME; 'commit d.img' makes it the disk's content now, 'reset d.img' throws it away"
-	told "waits for its next start, which keeps it as uncommitted-TIME; 'commit d.img' makes it the disk's content now, 'reset d.img' throws it away"
+	logged "bytes, waits for its next start, which keeps it as uncommitted-TIME; 'revertctl commit d.img' makes it the disk's content now, 'revertctl reset d.img' throws it away"
+	told "waits for its next start, which keeps it as uncommitted-TIME; 'revertctl commit d.img' makes it the disk's content now, 'revertctl reset d.img' throws it away"
 	ctl 'commit d.img'
 	nothing_is_told
 	reads 2
@@ -480,9 +480,9 @@ edited_waits() {
 	wait_until 10 kept edited
 	host_crashes
 	logged "bytes, waits for its next start, which keeps it as uncommitted-TIME where one-shot-commit is true, and else throws it away; "
-	told "which keeps it as uncommitted-TIME where one-shot-commit is true, and else throws it away; 'commit d.img' "
+	told "which keeps it as uncommitted-TIME where one-shot-commit is true, and else throws it away; 'revertctl commit d.img' "
 	ctl 'set d.img leftover=keep'
-	told "which keeps it as uncommitted-TIME where one-shot-commit is true, and else keeps it as crash-TIME; 'commit d.img' "
+	told "which keeps it as uncommitted-TIME where one-shot-commit is true, and else keeps it as crash-TIME; 'revertctl commit d.img' "
 	ctl 'reset d.img'
 	nothing_is_told
 	reads 1
@@ -491,13 +491,13 @@ promise "... of a file that was edited, what it depends on" edited_waits
 
 unsynced_waits() {
 	edited_right_before true
-	told "which keeps it as unsynced-TIME where one-shot-commit is true, and else throws it away; 'reset d.img' throws it away now"
-	refuses grep -F "'commit d.img'" "$MNT/.revertfs/status"
+	told "which keeps it as unsynced-TIME where one-shot-commit is true, and else throws it away; 'revertctl reset d.img' throws it away now"
+	refuses grep -F "'revertctl commit d.img'" "$MNT/.revertfs/status"
 	ctl_fails EBUSY 'commit d.img' 'never synced'
 	ctl 'reset d.img'
 	nothing_is_told
 	edited_right_before true tear
-	told "moves it to lost/ where one-shot-commit is true, for qemu-img finds errors in it, and else throws it away; 'reset d.img'"
+	told "moves it to lost/ where one-shot-commit is true, for qemu-img finds errors in it, and else throws it away; 'revertctl reset d.img'"
 	prepare
 	nothing_is_told
 }

@@ -189,11 +189,15 @@ json_gone() {
 	ctl "release $uuid domain=dom reason=shutdown" >"$WORK/answer" # the target is named no more
 	same "$(jq -r '.disks[0].action' "$WORK/answer")" undecided
 	same "$(status_of d.img .session)" null
+	jq -r '.disks[0].warning' "$WORK/answer" | grep -F "which keeps it as undecided-TIME, for nobody could read whether it was to be committed"
 	reads 2
+	restart_daemon
 	prepare fresh
 	reads 1
+	same "$(points)" undecided
+	point_reads undecided 2
 }
-promise "a release that does not name the target keeps the scratch undecided" json_gone
+promise "a release that does not name the target keeps the scratch undecided, for the next start to seal aside" json_gone
 
 external_snapshot() {
 	anew

@@ -299,13 +299,13 @@ TEST(what_waits_to_be_kept_is_said_until_a_command_decides)
 	check_str(status_of("d", "leftover"), "");
 	disk = disks_find(world->disks, "d");
 	disk->record.fate = FATE_ARMED;
-	check_contains(status_of("d", "leftover"), "which keeps it as uncommitted-TIME; 'commit d' makes");
+	check_contains(status_of("d", "leftover"), "which keeps it as uncommitted-TIME; 'revertctl commit d' makes");
 	table = status_table(world->disks);
 	check_contains(table, "\n    warning: disk 'd': ");
 	free(table);
 	disk->record.fate = FATE_UNSYNCED;
 	check_contains(status_of("d", "leftover"), "unsynced-TIME where one-shot-commit is true");
-	check(!strstr(status_of("d", "leftover"), "'commit"));
+	check(!strstr(status_of("d", "leftover"), "'revertctl commit"));
 	disk_put(disk);
 	check_ok("reset d");
 	check_str(status_of("d", "leftover"), "");

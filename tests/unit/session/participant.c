@@ -60,6 +60,9 @@ TEST(each_member_makes_a_difference)
 	check_differs(fate = FATE_DISCARD);
 	check_differs(fate_uuid[0] = 'f');
 	check_differs(fate_armed = true);
+	check_differs(fate_unread = true);
+	check_differs(unread_uuid[0] = 'f');
+	check_differs(unread_target[0] = 'v');
 	check_differs(fate_since = 1);
 	check_differs(commit_at_release = true);
 	check_differs(consumed[0] = 'f');

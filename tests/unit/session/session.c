@@ -5,6 +5,7 @@
  */
 #include "model_world.h"
 
+#include "arm.h"
 #include "domain_request.h"
 #include "session.h"
 
@@ -122,6 +123,7 @@ static const struct row {
 	{ REASON_CRASHED, false, false, true, false, "reset", 1, NULL },
 	{ REASON_CRASHED, true, true, true, false, "aside", 1, "uncommitted-" },
 	{ REASON_CRASHED, true, false, false, false, "aside", 1, "uncommitted-" },
+	{ REASON_CRASHED, false, false, false, false, "aside", 1, "undecided-" },
 	{ REASON_FAILED, false, false, true, false, "reset", 1, NULL },
 	{ REASON_FAILED, true, true, true, false, "aside", 1, "uncommitted-" },
 	{ REASON_DAEMON, false, false, true, false, "reset", 1, NULL },
@@ -167,13 +169,14 @@ ROW(7, a_disk_that_became_a_backing_file_ends_undecided)
 ROW(8, after_a_crash_the_disk_is_reset)
 ROW(9, after_a_crash_an_armed_session_is_sealed_aside)
 ROW(10, after_a_crash_a_session_that_was_armed_is_sealed_aside)
-ROW(11, after_a_failed_start_the_disk_is_reset)
-ROW(12, after_a_failure_an_armed_session_is_sealed_aside)
-ROW(13, when_libvirtd_gives_a_domain_up_the_disk_is_reset)
-ROW(14, when_libvirtd_gives_an_armed_domain_up_it_is_sealed_aside)
-ROW(15, after_a_migration_the_scratch_stays_undecided)
-ROW(16, an_unknown_reason_leaves_the_scratch_undecided)
-ROW(17, before_a_revert_to_a_snapshot_the_scratch_stays)
+ROW(11, after_a_crash_a_session_that_may_have_been_armed_is_sealed_aside)
+ROW(12, after_a_failed_start_the_disk_is_reset)
+ROW(13, after_a_failure_an_armed_session_is_sealed_aside)
+ROW(14, when_libvirtd_gives_a_domain_up_the_disk_is_reset)
+ROW(15, when_libvirtd_gives_an_armed_domain_up_it_is_sealed_aside)
+ROW(16, after_a_migration_the_scratch_stays_undecided)
+ROW(17, an_unknown_reason_leaves_the_scratch_undecided)
+ROW(18, before_a_revert_to_a_snapshot_the_scratch_stays)
 
 TEST(reasons_are_read_as_libvirt_writes_them)
 {
@@ -299,6 +302,86 @@ TEST(an_undecided_scratch_that_was_armed_or_is_a_backing_file_is_sealed_aside)
 	check_ok(release(ONE, .reason = REASON_SHUTDOWN, DISKS({ .target = "vda", .source = "/vm/d.snapshot" })));
 	check_ok(prepare(ONE, DISKS({ D })));
 	check_contains(answers[0].point, "uncommitted-");
+	world_end();
+}
+
+/* A session that ended while the domain's file could not be read. */
+static void new_unread(void)
+{
+	new_session();
+	check_ok(release(ONE, .reason = REASON_SHUTDOWN));
+}
+
+TEST(where_the_flag_could_not_be_read_the_next_start_seals_aside_and_is_not_armed)
+{
+	new_unread();
+	check_ok(prepare(ONE, .config = "corrected", DISKS({ D, .armed = true })));
+	check_contains(answers[0].point, "undecided-");
+	check(answers[0].consumed && !is_armed("d"));
+	check(file_reads(layer_named("d", "undecided-"), "qcow2", 0, 1, 2));
+	check_ok(release(ONE, .reason = REASON_SHUTDOWN, .config = "corrected", DISKS({ D, .armed = true })));
+	check_str(answers[0].action, "reset");
+	check_ok(prepare(ONE, .config = "armed", DISKS({ D, .armed = true })));
+	check(!answers[0].consumed && is_armed("d"));
+	world_end();
+}
+
+TEST(a_flag_that_could_not_be_read_is_used_up_though_a_command_decided_about_the_data)
+{
+	new_unread();
+	check_ok(commit("d"));
+	check_ok(prepare(TWO, .config = "anothers", DISKS({ D, .armed = true })));
+	check(is_armed("d"));
+	check_ok(release(TWO, .reason = REASON_DESTROYED, .config = "taken-back", DISKS({ D })));
+	check_ok(prepare(ONE, .config = "corrected", DISKS({ D, .armed = true })));
+	check(answers[0].consumed && !is_armed("d"));
+	check_reads("d", 0, 1, 2);
+	world_end();
+}
+
+TEST(a_restore_goes_on_with_what_may_have_been_armed_and_is_armed_by_the_flag)
+{
+	new_unread();
+	check_ok(announce(UUID1));
+	check_ok(prepare(ONE, .config = "corrected", DISKS({ D, .armed = true })));
+	check_str(answers[0].action, "continued");
+	check(is_armed("d"));
+	check_ok(release(ONE, .reason = REASON_FAILED, .config = "taken-back", DISKS({ D })));
+	check_str(answers[0].action, "undecided");
+	check_ok(prepare(ONE, .config = "taken-back", DISKS({ D })));
+	check_contains(answers[0].point, "uncommitted-");
+	world_end();
+}
+
+TEST(a_start_that_says_that_the_next_session_is_meant_is_armed)
+{
+	struct session_result result = { 0 };
+	struct session_item other = { .target = "vdb", .armed = true }, same = { .target = "vda", .armed = true };
+	struct session_request request = { ONE, .config = "armed", .items = &other, .count = 1 };
+
+	new_unread();
+	check_ok(session_arm(world->disks, &request, &result, &error));
+	check(look("d")->record.unread_uuid[0]);
+	session_result_clear(&result);
+	request.items = &same;
+	check_ok(session_arm(world->disks, &request, &result, &error));
+	session_result_clear(&result);
+	check_ok(prepare(ONE, .config = "armed", DISKS({ D, .armed = true })));
+	check_contains(answers[0].point, "undecided-");
+	check(!answers[0].consumed && is_armed("d"));
+	world_end();
+}
+
+TEST(of_a_session_without_an_end_whose_file_was_edited_nothing_is_thrown_away)
+{
+	new_disk();
+	check_ok(prepare(ONE, .config = "first", DISKS({ D })));
+	guest_write("d", 0, 1, 2);
+	check_ok(prepare(ONE, .config = "second", DISKS({ D })));
+	check_contains(answers[0].point, "undecided-");
+	guest_write("d", 0, 1, 3);
+	check_ok(prepare(ONE, .config = "second", DISKS({ D })));
+	check_str(answers[0].point, "");
 	world_end();
 }
 
