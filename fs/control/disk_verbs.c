@@ -210,6 +210,7 @@ static int run_clone(const struct request *request, struct sentence *error)
 {
 	CLEANUP(freep) char *clone = NULL;
 	bool follow = true, full = false;
+	struct sentence missing;
 	int r = find_flag(request->command, "follow", &follow, error);
 
 	if (r == 0)
@@ -222,7 +223,11 @@ static int run_clone(const struct request *request, struct sentence *error)
 		r = check_thin_clone(request, error);
 	if (r < 0)
 		return r;
-	return disk_clone(request->disks, request->name, clone, find_setting(request->command, "point"), follow, error);
+	r = disk_clone(request->disks, request->name, clone, find_setting(request->command, "point"), follow, &missing,
+		       error);
+	if (r == 0)
+		reply_clone(request->answer, &missing);
+	return r;
 }
 
 static int run_delete(const struct request *request, struct sentence *error)

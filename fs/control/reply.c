@@ -28,6 +28,14 @@ void reply_move(struct json_object *answer, const struct move_result *result)
 		json_set_string(answer, "point", result->head);
 }
 
+void reply_clone(struct json_object *answer, const struct sentence *missing)
+{
+	if (!missing->text[0])
+		return;
+	json_set_bool(answer, "uncommitted", true);
+	json_set_string(answer, "warning", missing->text);
+}
+
 void reply_export(struct json_object *answer, const struct export_request *request, const struct export_result *result)
 {
 	if (!result->to)

@@ -17,6 +17,7 @@
 
 void reply_commit(struct json_object *answer, const struct commit_result *result);
 void reply_live(struct json_object *answer, const struct live_result *result);
+void reply_clone(struct json_object *answer, const struct sentence *missing);
 void reply_move(struct json_object *answer, const struct move_result *result);
 void reply_export(struct json_object *answer, const struct export_request *request, const struct export_result *result);
 void reply_session(struct json_object *answer, const struct session_result *result);

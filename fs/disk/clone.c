@@ -17,8 +17,10 @@
 
 #include "beneath.h"
 #include "claim.h"
+#include "command.h"
 #include "disk.h"
 #include "gc.h"
+#include "image.h"
 #include "io.h"
 #include "job.h"
 #include "layer.h"
@@ -224,6 +226,41 @@ static int choose_layer(struct disk *origin, const char *snapshot, struct layer 
 		origin->name);
 }
 
+static void say_written(const struct disk *origin, const char *clone, bool follow, struct sentence *ret_what)
+{
+	struct sentence quoted;
+	const char *name = quote_name(origin->name, &quoted);
+
+	report(ret_what, 0,
+	       follow ? "what was written to the disk '%s' since its head is not in its clone '%s'; "
+			"'commit %s' keeps it, and the clone takes it at its next start"
+		      : "what was written to the disk '%s' since its head is not in its clone '%s'; "
+			"'commit %s' keeps it, and a clone that is made then has it",
+	       origin->name, clone, name);
+}
+
+bool clone_say_missing(const struct disk *origin, const char *clone, bool follow, struct sentence *ret_what)
+{
+	const struct scratch *scratch = origin->scratch;
+	bool is_missing = false;
+
+	LOCKED (&origin->disks->lock) {
+		is_missing = origin->hold || (scratch && scratch_looks_dirty_locked(scratch));
+		if (origin->hold)
+			report(ret_what, 0,
+			       "what the saved domain '%s' has written to the disk '%s' is not in its clone '%s'",
+			       origin->record.hold_domain, origin->name, clone);
+		else if (is_missing && (session_is_active_locked(origin) || disk_is_kept_open_locked(origin)))
+			report(ret_what, 0,
+			       "what was written to the disk '%s' since its head is not in its clone '%s'; "
+			       "it can be committed when nobody uses the disk any more",
+			       origin->name, clone);
+		else if (is_missing)
+			say_written(origin, clone, follow, ret_what);
+	}
+	return is_missing;
+}
+
 static int make_clone(struct disk *origin, struct layer *layer, const char *name, bool follow, struct sentence *error)
 {
 	struct disk *disk;
@@ -241,12 +278,22 @@ static int make_clone(struct disk *origin, struct layer *layer, const char *name
 	return r;
 }
 
+/* Whether the origin's own scratch is to be kept, and stands on what its image was so far. */
+static bool scratch_stands(const struct disk *origin)
+{
+	return origin->record.fate != FATE_DISCARD && origin->scratch && scratch_is_dirty(origin->scratch) &&
+	       scratch_check_image(origin->scratch, NULL) == 0;
+}
+
+/* On an image that its next start would refuse, no clone could start either. */
 static int clone_claimed(struct disk *origin, const char *name, const char *snapshot, bool follow,
 			 struct sentence *error)
 {
 	struct layer *layer = NULL;
-	int r = choose_layer(origin, snapshot, &layer, error);
+	int r = image_check(origin, scratch_stands(origin), error);
 
+	if (r == 0)
+		r = choose_layer(origin, snapshot, &layer, error);
 	if (r < 0)
 		return r;
 	r = make_clone(origin, layer, name, follow && !snapshot, error);
@@ -255,12 +302,13 @@ static int clone_claimed(struct disk *origin, const char *name, const char *snap
 }
 
 int disk_clone(struct disks *disks, const char *name, const char *clone, const char *snapshot, bool follow,
-	       struct sentence *error)
+	       struct sentence *ret_missing, struct sentence *error)
 {
 	struct name_claim claim = { .paths = { clone }, .exclusive = true };
 	struct disk *origin;
 	int r = disk_check_new_name(clone, error);
 
+	ret_missing->text[0] = '\0';
 	if (r < 0)
 		return r;
 	r = new_disk_claim_name(disks, clone, &claim, error);
@@ -271,11 +319,15 @@ int disk_clone(struct disks *disks, const char *name, const char *clone, const c
 		r = disk_claim_name(disks, name, &origin, error);
 	if (r == 0) {
 		r = clone_claimed(origin, clone, snapshot, follow, error);
+		if (r == 0 && !snapshot)
+			clone_say_missing(origin, clone, follow, ret_missing);
 		disk_release_claim(origin);
 	}
 	name_claim_release(&claim);
 	if (r == 0)
 		log_info("disk '%s' is a clone of '%s'%s", clone, name, follow && !snapshot ? " and follows it" : "");
+	if (ret_missing->text[0])
+		log_warning("%s", ret_missing->text);
 	return r;
 }
 

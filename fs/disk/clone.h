@@ -30,6 +30,12 @@ bool clone_is_behind_locked(const struct disk *disk);
 int clone_check_free_name(struct disks *disks, const char *name, struct sentence *error);
 
 /*
+ * A clone begins at its origin's head: whether the origin has more than that, which is then said
+ * with what to do about it. `follow`: the clone takes what is committed later.
+ */
+bool clone_say_missing(const struct disk *origin, const char *clone, bool follow, struct sentence *ret_what);
+
+/*
  * Have the clones of this origin that follow, are idle and are pristine take its new head now, so
  * that a fold need not wait for their next start.
  */

@@ -140,8 +140,12 @@ struct live_result {
 int disk_snapshot_live(struct disks *disks, const char *name, const struct live_request *request,
 		       struct live_result *ret_result, struct sentence *error);
 
+/*
+ * *ret_missing says what the disk has and its clone has not, as clone_say_missing() does; "" where
+ * that is nothing.
+ */
 int disk_clone(struct disks *disks, const char *name, const char *clone, const char *snapshot, bool follow,
-	       struct sentence *error);
+	       struct sentence *ret_missing, struct sentence *error);
 int disk_delete(struct disks *disks, const char *name, const char *snapshot, struct sentence *error);
 
 #endif

@@ -190,6 +190,7 @@ int disk_clone_full(struct disks *disks, struct caller *caller, const struct exp
 {
 	CLEANUP(transfer_putp) struct transfer *transfer = NULL;
 	struct full_clone *clone = NULL;
+	struct sentence missing;
 	int r = disk_check_new_name(request->to, error);
 
 	if (r == 0)
@@ -202,5 +203,7 @@ int disk_clone_full(struct disks *disks, struct caller *caller, const struct exp
 	r = transfer->target ? check_space(transfer, request, error) : report(error, -ENOMEM, "out of memory");
 	if (r == 0)
 		r = take_name(disks, transfer, caller, ret_result, error);
+	if (r == 0 && !request->snapshot && clone_say_missing(transfer->disk, request->to, false, &missing))
+		log_warning("%s", missing.text);
 	return r == 0 && request->wait ? transfer_wait(transfer, caller, error) : r;
 }

@@ -101,7 +101,8 @@ void verb_print_more(const struct arguments *arguments, struct json_object *answ
 		printf("; what was there is kept as '%s'", text);
 	if (json_get_string(answer, "waits_for", &text) > 0)
 		printf("; the rest waits: %s", text);
-	if (json_get_bool(answer, "uncommitted", &flag) > 0 && flag)
+	/* A thin clone has a warning that says more. */
+	if (json_get_bool(answer, "uncommitted", &flag) > 0 && flag && json_get_string(answer, "warning", &text) <= 0)
 		printf("; what was written since its head is not in it");
 	else if (json_get_bool(answer, "held", &flag) > 0 && flag)
 		printf("; the saved guest's state is not in it: 'export --held' copies that");

@@ -16,10 +16,12 @@
 
 static void a_disk_and_its_clone(void)
 {
+	struct sentence missing;
+
 	world_new();
 	make_raw("d", 1);
 	check_ok(protect("d"));
-	check_ok(disk_clone(world->disks, "d", "c", NULL, false, &error));
+	check_ok(disk_clone(world->disks, "d", "c", NULL, false, &missing, &error));
 }
 
 /* Two layers on the disk's image, which no head stands on: the upper one, a reference. */

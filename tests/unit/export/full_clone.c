@@ -59,6 +59,7 @@ static void go_on(struct disk *disk, pthread_t thread)
 
 TEST(no_disk_gets_the_name_of_a_full_clone_that_is_queued)
 {
+	struct sentence missing;
 	struct asked asked;
 	pthread_t thread;
 	struct disk *disk = begin(&asked, &thread);
@@ -67,9 +68,9 @@ TEST(no_disk_gets_the_name_of_a_full_clone_that_is_queued)
 	go_on(disk, thread);
 	check_int(asked.r, 0);
 	check_str(asked.result.to, "x");
-	check_refused(EEXIST, "is being made", disk_clone(world->disks, "d", "x", NULL, false, &error));
+	check_refused(EEXIST, "is being made", disk_clone(world->disks, "d", "x", NULL, false, &missing, &error));
 	check_int(transfer_cancel(disk, 0), 1);
-	check_ok(disk_clone(world->disks, "d", "x", NULL, false, &error));
+	check_ok(disk_clone(world->disks, "d", "x", NULL, false, &missing, &error));
 	export_result_clear(&asked.result);
 	disk_put(disk);
 	world_end();
