@@ -9,6 +9,7 @@
 
 #include "arm.h"
 #include "domain_request.h"
+#include "image_look.h"
 #include "reply.h"
 #include "session.h"
 #include "verb.h"
@@ -131,7 +132,7 @@ static int parse_prepare(const struct request *request, struct hook_request *hoo
 	return r == 0 && !hook->session.count ? report(error, -EINVAL, "%s wants a disk", request->command->verb) : r;
 }
 
-int verb_check(const struct request *request, struct sentence *error)
+static int check_prepare(const struct request *request, struct sentence *error)
 {
 	CLEANUP(session_result_clear) struct session_result result = { 0 };
 	CLEANUP(clear_hook_request) struct hook_request hook = { 0 };
@@ -139,6 +140,35 @@ int verb_check(const struct request *request, struct sentence *error)
 
 	hook.session.only_check = true;
 	return r == 0 ? session_prepare(request->disks, &hook.session, &result, error) : r;
+}
+
+static int look_at_disk(const struct request *request, const char *word, struct sentence *error)
+{
+	CLEANUP(freep) char *name = NULL;
+	struct disk *disk = NULL;
+	int r = relative_name(request->disks, word, &name, error);
+
+	if (r < 0)
+		return r;
+	disk = disks_find(request->disks, name);
+	if (!disk)
+		return report(error, -ENOENT, "there is no disk '%s'", name);
+	image_look(disk);
+	disk_put(disk);
+	return 0;
+}
+
+/* "check", "check NAME", or else the words of a prepare, which wants more. */
+int verb_check(const struct request *request, struct sentence *error)
+{
+	const struct command *command = request->command;
+
+	if (command->count > 1 || (command->count && command->words[0].key))
+		return check_prepare(request, error);
+	if (command->count)
+		return look_at_disk(request, command->words[0].value, error);
+	images_look(request->disks);
+	return 0;
 }
 
 int verb_prepare(const struct request *request, struct sentence *error)

@@ -306,8 +306,7 @@ static struct json_object *describe_disk_locked(const struct disk *disk, bool pa
 	json_set_string(object, "kept", disk->record.fate == FATE_DISCARD ? NULL : fate_name(disk->record.fate));
 	json_set_string(object, "leftover", kept_waits_locked(disk, &kept) ? kept.text : NULL);
 	json_set_bool(object, "folding", is_folding(disk));
-	json_set_string(object, "image_trouble",
-			disk->root && trouble_of_image_locked(disk->root, &trouble) ? trouble.text : NULL);
+	json_set_string(object, "image_trouble", trouble_known_locked(disk, &trouble) ? trouble.text : NULL);
 	json_set_string(object, "copied", disk->copied);
 	json_object_object_add(object, "job", json_object_get(json_object_array_get_idx(jobs, 0)));
 	json_object_object_add(object, "jobs", jobs);
@@ -407,7 +406,7 @@ static void print_disk_locked(FILE *stream, const struct disk *disk)
 	if (is_folding(disk))
 		fprintf(stream,
 			"    being folded: the image file alone is incomplete until that ends; do not copy it\n");
-	if (disk->root && trouble_of_image_locked(disk->root, &why))
+	if (trouble_known_locked(disk, &why) && !strstr(disk->last_error.text, why.text))
 		fprintf(stream, "    warning: %s\n", why.text);
 	if (kept_waits_locked(disk, &why))
 		fprintf(stream, "    warning: %s\n", why.text);

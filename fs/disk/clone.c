@@ -278,19 +278,12 @@ static int make_clone(struct disk *origin, struct layer *layer, const char *name
 	return r;
 }
 
-/* Whether the origin's own scratch is to be kept, and stands on what its image was so far. */
-static bool scratch_stands(const struct disk *origin)
-{
-	return origin->record.fate != FATE_DISCARD && origin->scratch && scratch_is_dirty(origin->scratch) &&
-	       scratch_check_image(origin->scratch, NULL) == 0;
-}
-
 /* On an image that its next start would refuse, no clone could start either. */
 static int clone_claimed(struct disk *origin, const char *name, const char *snapshot, bool follow,
 			 struct sentence *error)
 {
 	struct layer *layer = NULL;
-	int r = image_check(origin, scratch_stands(origin), error);
+	int r = image_check(origin, image_scratch_stands(origin), error);
 
 	if (r == 0)
 		r = choose_layer(origin, snapshot, &layer, error);

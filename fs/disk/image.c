@@ -47,16 +47,19 @@ static void begin_with_it_locked(struct layer *root)
 			disk->scratch->contents = root->record.contents;
 }
 
-/* Of the image's disks that were refused because it was changed: that is over. */
+/* That the disk was refused because its image was changed is over. */
+static void forget_refusal_locked(struct disk *disk)
+{
+	if (disk->refusal.text[0] && strstr(disk->last_error.text, disk->refusal.text))
+		disk->last_error.text[0] = '\0';
+	disk->refusal.text[0] = '\0';
+}
+
 static void forget_refusals_locked(const struct layer *root)
 {
-	for (struct disk *disk = root->disks->first; disk; disk = disk->next_disk) {
-		if (disk->root != root || !disk->refusal.text[0])
-			continue;
-		if (strstr(disk->last_error.text, disk->refusal.text))
-			disk->last_error.text[0] = '\0';
-		disk->refusal.text[0] = '\0';
-	}
+	for (struct disk *disk = root->disks->first; disk; disk = disk->next_disk)
+		if (disk->root == root)
+			forget_refusal_locked(disk);
 }
 
 /* Another disk of the image may have changed names or stamp since the caller looked. */
@@ -399,10 +402,10 @@ static int look_again(struct disk *disk, const struct layer *folding, bool scrat
 	return r;
 }
 
-static void note_refusal(struct disk *disk, const struct sentence *error)
+bool image_scratch_stands(const struct disk *disk)
 {
-	LOCKED (&disk->disks->lock)
-		disk->refusal = *error;
+	return disk->record.fate != FATE_DISCARD && disk->scratch && scratch_is_dirty(disk->scratch) &&
+	       scratch_check_image(disk->scratch, NULL) == 0;
 }
 
 static int check(struct disk *disk, bool scratch_depends, bool take, struct sentence *error)
@@ -422,8 +425,6 @@ static int check(struct disk *disk, bool scratch_depends, bool take, struct sent
 	if (compare(root, folding, &now) != IMAGE_SAME) {
 		begin_renewing(root);
 		r = look_again(disk, folding, scratch_depends, take, error);
-		if (r < 0 && error)
-			note_refusal(disk, error);
 		end_renewing(root);
 	}
 	layer_put(folding);
@@ -467,14 +468,30 @@ int image_check_new(struct disk *disk, struct sentence *error)
 	return r;
 }
 
+static int check_and_note(struct disk *disk, bool scratch_depends, bool take, struct sentence *error)
+{
+	struct sentence why = { "" };
+	int r = check(disk, scratch_depends, take, &why);
+
+	LOCKED (&disk->disks->lock) {
+		if (r < 0)
+			disk->refusal = why;
+		else
+			forget_refusal_locked(disk);
+	}
+	if (r < 0 && error)
+		*error = why;
+	return r;
+}
+
 int image_check(struct disk *disk, bool scratch_depends, struct sentence *error)
 {
-	return check(disk, scratch_depends, true, error);
+	return check_and_note(disk, scratch_depends, true, error);
 }
 
 int image_would_be_refused(struct disk *disk, bool scratch_depends, struct sentence *error)
 {
-	return check(disk, scratch_depends, false, error);
+	return check_and_note(disk, scratch_depends, false, error);
 }
 
 /* --- what an administrator says --------------------------------------------------------------- */

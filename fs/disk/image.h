@@ -28,8 +28,14 @@
  */
 int image_check(struct disk *disk, bool scratch_depends, struct sentence *error);
 
-/* As image_check() would refuse, and nothing is taken or recorded: for who only wants to know. */
+/*
+ * As image_check() would refuse, and nothing is taken: for who only wants to know. What either says
+ * last is the disk's refusal, which the status has.
+ */
 int image_would_be_refused(struct disk *disk, bool scratch_depends, struct sentence *error);
+
+/* Whether the disk's own scratch is to be kept, and stands on what its image was so far. */
+bool image_scratch_stands(const struct disk *disk);
 
 /*
  * Whether what is there now may be taken by `set image=new`, once nothing stands on what it was: 0,

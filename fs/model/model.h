@@ -52,6 +52,7 @@ struct layer {
 	unsigned chosen;   /* verbs that make it a disk's head, and have claimed no disk that needs it */
 	unsigned sealing;  /* of a root: seals that are putting a layer on it */
 	bool renewing;     /* of a root: another content is being taken; no seal begins meanwhile */
+	bool looked_at;    /* of a root: by a thread that only wants to know (disk/image_look.h) */
 	struct onlookers onlookers; /* other descriptors on its view */
 	struct patience patience;   /* of its fold */
 	bool removed;               /* out of the list; its record and files are gone */
@@ -143,7 +144,7 @@ struct disk {
 	unsigned copies;            /* transfers that read its layers, also those that are not queued yet */
 	const char *copied;         /* the live snapshot that is copied and not yet sealed; NULL: none */
 	struct sentence last_error; /* "" when there is none */
-	struct sentence refusal;    /* the last one because its image was changed; "": none (image.c) */
+	struct sentence refusal;    /* why its image keeps it from starting, as last seen; "": it does not (image.c) */
 };
 
 /* An export or full clone that an earlier daemon did not finish (output.c). */

@@ -42,6 +42,14 @@ bool trouble_of_disk(const struct disk *disk, struct sentence *ret_what)
 	return is;
 }
 
+bool trouble_known_locked(const struct disk *disk, struct sentence *ret_what)
+{
+	if (disk->root && trouble_of_image_locked(disk->root, ret_what))
+		return true;
+	*ret_what = disk->refusal;
+	return disk->refusal.text[0];
+}
+
 int trouble_note(struct layer *root, enum image_trouble trouble)
 {
 	struct layer_record record;

@@ -69,10 +69,11 @@ ends() {
 promise "edits of domains' files are noticed, old files closed and blanks made ahead while an image hangs" others_go_on
 promise "... and the daemon ends" ends
 
+options=(-o images-are-mine=yes)
+
 # The fold has written its layer down, and looks at the image last of all.
 others_write_their_records() {
 	export FAULT_PLAN=$WORK/plan FAULT_TRACE=$WORK/trace
-	options=(-o images-are-mine=yes)
 	PROGRAM=$REVERTFS_FAULTS start_daemon "${options[@]}"
 	exec 5<>"$IMAGES/hung/disk.raw" # so that the fold waits
 	guest_write hung/disk.raw 0 64k 2
@@ -97,4 +98,24 @@ waits_for_the_image() {
 	cat "/proc/$(daemon_pid)/task/"*/stack | grep -q request_wait_answer
 }
 promise "a fold whose image hangs at its end keeps no other disk from being changed" others_write_their_records
+
+waiting_threads() {
+	cat "/proc/$(daemon_pid)/task/"*/stack | grep -c request_wait_answer
+}
+
+# Who asks for it again and again has one thread wait, and no more.
+status_answers() {
+	: >"$DAEMON_LOG"
+	start_daemon "${options[@]}"
+	logged "the marks of the images are settled"
+	touch "$WORK/told/getattr"
+	for _ in 1 2 3; do
+		timeout -s KILL "$((20 * SLOW))" "$REVERTCTL" --mount="$MNT" status hung/disk.raw >&2
+	done
+	same "$(waiting_threads)" 1
+	timeout -s KILL "$((20 * SLOW))" bash -c "echo 'reset vm.qcow2' >'$MNT/.revertfs/control'"
+	rm "$WORK/told/getattr"
+	stop_daemon
+}
+promise "the status of a disk whose image hangs is answered, and has no more than one thread wait for it" status_answers
 rm -f "$WORK/told/"* # else a broken promise would hold up the end

@@ -18,7 +18,7 @@ ctl 'protect a.img' >/dev/null && ctl 'set a.img keep-revisions=9' >/dev/null ||
 all_there_is() {
 	find "$STATE" -type f ! -name '*.template*' -exec sha256sum {} + | sort
 	stat -c '%n %Y' "$IMAGES"/*
-	status '.disks | map(del(.last_error, .layers[].bytes))'
+	status '.disks | map(del(.last_error, .image_trouble, .layers[].bytes))'
 }
 
 # same_refusal ERRNO TEXT WORDS...: of check and of prepare.
@@ -131,8 +131,9 @@ too_deep() {
 }
 
 nonsense() {
-	ctl_fails EINVAL "check $mine"
-	ctl_fails EINVAL 'check a.img'
+	ctl_fails ENOENT "check $mine"
+	ctl_fails EINVAL "check domain=m"
+	ctl_fails EINVAL 'check a.img target=vda'
 }
 
 promise "check says that a disk is in use by another domain; of its own running domain it says nothing" in_use

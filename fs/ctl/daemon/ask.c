@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "command.h"
 #include "status_json.h"
 #include "which_mount.h"
 
@@ -193,6 +194,16 @@ int ask_status(const char *point, struct json_object **ret_status, struct senten
 	r = answer_parse(question.answer, ret_status);
 	free(question.answer);
 	return r < 0 ? report(error, r, "the status of the revertfs in '%s' makes no sense; see its log", point) : 0;
+}
+
+void ask_look(const char *point, const char *name)
+{
+	CLEANUP(json_putp) struct json_object *answer = NULL;
+	CLEANUP(freep) char *line = strdup("check");
+	struct sentence ignored;
+
+	if (line && (!name || command_append(&line, NULL, name) == 0))
+		ask(point, line, LOOK_TIMEOUT_MS, &answer, &ignored);
 }
 
 int ask_find_disk(struct json_object *status, const char *name, struct json_object **ret_disk, struct sentence *error)

@@ -21,6 +21,7 @@
 
 #define MOUNTINFO "/proc/self/mountinfo"
 #define ASK_TIMEOUT_MS 30000 /* for commands that do not take long */
+#define LOOK_TIMEOUT_MS 3000
 
 /*
  * The revertfs mounts, as of now; free with mounts_free(). -ENOTCONN with a sentence when there is
@@ -71,6 +72,13 @@ void ask_reap(void);
  * borrowed: -ENOENT with a sentence when there is no such disk.
  */
 int ask_status(const char *point, struct json_object **ret_status, struct sentence *error);
+
+/*
+ * Have the daemon look at the image of the disk (NULL: of all disks), which the status alone does
+ * not: its image_trouble is then what stands against a start now. Where that cannot be had, as with
+ * an image that hangs, the status has what was seen before.
+ */
+void ask_look(const char *point, const char *name);
 int ask_find_disk(struct json_object *status, const char *name, struct json_object **ret_disk, struct sentence *error);
 
 #endif

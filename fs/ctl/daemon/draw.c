@@ -78,6 +78,14 @@ static const struct grid_column status_columns[STATUS_COLUMNS] = {
 	[JOB] = { .title = "JOB", .drop = 2 },
 };
 
+/* What is wrong with the image; NULL where the last error says it. */
+static const char *trouble_of(struct json_object *disk)
+{
+	const char *text = string_of(disk, "image_trouble", NULL);
+
+	return text && !strstr(string_of(disk, "last_error", ""), text) ? text : NULL;
+}
+
 static void add_notes(struct grid *grid, struct json_object *disk)
 {
 	const char *text;
@@ -91,6 +99,9 @@ static void add_notes(struct grid *grid, struct json_object *disk)
 	if (text)
 		grid_note(grid, YELLOW, text);
 	text = string_of(disk, "leftover", NULL);
+	if (text)
+		grid_note(grid, YELLOW, text);
+	text = trouble_of(disk);
 	if (text)
 		grid_note(grid, YELLOW, text);
 	text = string_of(disk, "last_error", NULL);
@@ -225,6 +236,8 @@ char *draw_disk(struct json_object *disk, const struct style *style)
 		add_fact(grid, YELLOW, "warning", "%s", string_of(disk, "warning", ""));
 	if (string_of(disk, "leftover", NULL))
 		add_fact(grid, YELLOW, "leftover", "%s", string_of(disk, "leftover", ""));
+	if (trouble_of(disk))
+		add_fact(grid, YELLOW, "image", "%s", trouble_of(disk));
 	if (string_of(disk, "last_error", NULL))
 		add_fact(grid, RED, "last error", "%s", string_of(disk, "last_error", ""));
 	/* Sentences are longer than a terminal is wide: it breaks their lines. */

@@ -31,6 +31,7 @@ struct view {
 	struct style style;
 	const char *word; /* the disk as it was named, or NULL */
 	char *(*draw)(struct json_object *disk, const struct style *style);
+	bool looks; /* at the disk's image, before */
 	int json_flags;
 };
 
@@ -45,6 +46,8 @@ static int show_disk(const struct view *view, FILE *out, struct sentence *error)
 	struct json_object *disk = NULL;
 	int r = ask_find_mount(view->context, view->word, &point, &name, error);
 
+	if (r == 0 && view->looks)
+		ask_look(point, name);
 	if (r == 0)
 		r = ask_status(point, &status, error);
 	if (r == 0)
@@ -242,7 +245,8 @@ static int run_status(const struct context *context, const struct arguments *arg
 {
 	struct view view = view_of(context, arguments);
 
-	return arguments_has(arguments, "watch") ? start_watch(&view) : show(&view, stdout, error);
+	view.looks = !arguments_has(arguments, "watch");
+	return view.looks ? show(&view, stdout, error) : start_watch(&view);
 }
 
 static int run_tree(const struct context *context, const struct arguments *arguments, struct sentence *error)

@@ -43,6 +43,9 @@ void doctor_note(struct doctor *doctor, enum level level, const char *fix, const
 	__attribute__((format(printf, 4, 5)));
 void doctor_note_sentence(struct doctor *doctor, enum level level, const struct sentence *sentence);
 
+/* Whether a finding has what this sentence says, but for its remedy. */
+bool doctor_has_noted(const struct doctor *doctor, const char *sentence);
+
 /* doctor_host.c */
 void doctor_check_kernel(struct doctor *doctor);
 void doctor_check_tools(struct doctor *doctor);

@@ -43,6 +43,7 @@ static int add_mount(struct doctor *doctor, const struct mount *mount)
 	doctor->mounts = larger;
 	added = &larger[doctor->mount_count++];
 	*added = (struct doctor_mount){ .mount = mount };
+	ask_look(mount->point, NULL);
 	if (ask_status(mount->point, &added->status, &why) < 0)
 		doctor_note_sentence(doctor, LEVEL_PROBLEM, &why);
 	else if (flag_of(added->status, "lost"))
@@ -67,11 +68,12 @@ void doctor_check_mounts(struct doctor *doctor)
 
 /* ---- disks */
 
+/* Of a disk's image its domain, or its last error, may have told already. */
 static void note_if_said(struct doctor *doctor, const char *said)
 {
 	struct sentence sentence;
 
-	if (!said)
+	if (!said || doctor_has_noted(doctor, said))
 		return;
 	report(&sentence, 0, "%s", said);
 	doctor_note_sentence(doctor, LEVEL_WARNING, &sentence);

@@ -38,15 +38,34 @@ void doctor_note(struct doctor *doctor, enum level level, const char *fix, const
 	free(text);
 }
 
-void doctor_note_sentence(struct doctor *doctor, enum level level, const struct sentence *sentence)
+/* Where the remedy of a sentence begins, at its colon or semicolon; NULL: it has none. */
+static const char *remedy_of(const char *sentence)
 {
-	const char *text = sentence->text, *split = NULL;
+	const char *split = NULL;
 
-	for (const char *p = text; *p; p++)
+	for (const char *p = sentence; *p; p++)
 		if ((*p == ':' || *p == ';') && p[1] == ' ')
 			split = p;
+	return split;
+}
+
+void doctor_note_sentence(struct doctor *doctor, enum level level, const struct sentence *sentence)
+{
+	const char *text = sentence->text, *split = remedy_of(text);
+
 	if (split)
 		add(doctor, level, text, (size_t)(split - text), split + 2);
 	else
 		add(doctor, level, text, strlen(text), NULL);
+}
+
+bool doctor_has_noted(const struct doctor *doctor, const char *sentence)
+{
+	const char *split = remedy_of(sentence);
+	CLEANUP(freep) char *what = strndup(sentence, split ? (size_t)(split - sentence) : strlen(sentence));
+
+	for (size_t i = 0; i < doctor->finding_count; i++)
+		if (what && doctor->findings[i].what && strstr(doctor->findings[i].what, what))
+			return true;
+	return false;
 }

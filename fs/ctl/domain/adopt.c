@@ -300,8 +300,11 @@ static int compose_file(struct conversion *conversion, struct sentence *error)
 	return conversion->file ? 0 : report(error, -ENOMEM, "out of memory");
 }
 
-/* Ask the hook's policy about the new definition. */
-static int ask_hook(const struct conversion *conversion, struct sentence *error)
+/*
+ * Ask those who decide whether the new definition starts: the hook's policy, and the daemons. Of an
+ * image that is to be protected the definition says what it is.
+ */
+static int ask_whether_it_starts(const struct conversion *conversion, struct sentence *error)
 {
 	CLEANUP(freep) struct config_disk *entries = calloc(conversion->count, sizeof(*entries));
 	CLEANUP(domain_freep) struct domain *domain = NULL;
@@ -313,8 +316,11 @@ static int ask_hook(const struct conversion *conversion, struct sentence *error)
 		return r;
 	domain_xml_follow(domain, conversion->mounts);
 	for (size_t i = 0; i < conversion->count; i++)
-		entries[i].target = conversion->disks[i].target;
-	return defined_domain_ask_hook(domain, &config, conversion->mounts, error);
+		entries[i] = (struct config_disk){ .target = conversion->disks[i].target,
+						   .format = conversion->disks[i].is_disk
+								     ? NULL
+								     : conversion->disks[i].from_format };
+	return defined_domain_ask_daemons(&conversion->defined.virsh, domain, &config, conversion->mounts, error);
 }
 
 static int check(struct conversion *conversion, const struct context *context, const struct arguments *arguments,
@@ -339,7 +345,7 @@ static int check(struct conversion *conversion, const struct context *context, c
 	if (r == 0)
 		r = compose_file(conversion, error);
 	if (r == 0)
-		r = ask_hook(conversion, error);
+		r = ask_whether_it_starts(conversion, error);
 	if (r == 0)
 		r = check_domains(conversion, error);
 	if (r == 0)
