@@ -253,6 +253,7 @@ static struct json_object *describe_properties(const struct disk *disk)
 	json_set_u64(object, "keep-revisions", record_revisions(&disk->record));
 	json_set_string(object, "leftover", disk->record.leftover_keep ? "keep" : "discard");
 	json_set_string(object, "durability", disk->record.strict ? "strict" : "relaxed");
+	json_set_bool(object, "reverts", !disk->record.keeps_data);
 	return object;
 }
 

@@ -84,6 +84,17 @@ static int check_no_snapshots(const struct disk *disk, struct sentence *error)
 		disk->name, name, name);
 }
 
+static int check_may_lose_data(const struct disk *disk, struct sentence *error)
+{
+	struct sentence quoted;
+
+	if (!disk->record.keeps_data || !disk->scratch || !scratch_is_dirty(disk->scratch))
+		return 0;
+	return report(error, -EBUSY,
+		      "disk '%s' keeps its data (reverts=no); 'reset %s force=yes' throws it away all the same",
+		      disk->name, quote_name(disk->name, &quoted));
+}
+
 static int reset_claimed(struct disk *disk, bool force, struct sentence *error)
 {
 	struct layer *dropped = NULL;
@@ -98,6 +109,8 @@ static int reset_claimed(struct disk *disk, bool force, struct sentence *error)
 		r = disk_check_not_held(disk, error);
 	if (r == 0 && !force)
 		r = check_no_snapshots(disk, error);
+	if (r == 0 && !force)
+		r = check_may_lose_data(disk, error);
 	if (r == 0 && !hold_first)
 		r = image_check(disk, false, error);
 	if (r < 0)

@@ -388,7 +388,8 @@ static int look_again(struct disk *disk, const struct layer *folding, bool scrat
 			disk->name, replaced ? "replaced" : "changed");
 	if (!others && scratch_depends) {
 		report(&other.what, 0, "changes in the scratch stand");
-		report(&other.way, 0, "'reset %s' gives them up", quote_name(disk->name, &quoted));
+		report(&other.way, 0, "'reset %s%s' gives them up", quote_name(disk->name, &quoted),
+		       dependant_reset_force(disk));
 	}
 	if (others || scratch_depends)
 		return refuse_changed(disk, replaced, &other, error);
@@ -419,8 +420,8 @@ static int check(struct disk *disk, bool scratch_depends, bool take, struct sent
 		return r;
 	r = scratch_depends && disk->scratch ? scratch_check_image(disk->scratch, &why) : 0;
 	if (r < 0)
-		return report(error, -EBUSY, "disk '%s': %s; 'reset %s' gives it up", disk->name, why.text,
-			      quote_name(disk->name, &quoted));
+		return report(error, -EBUSY, "disk '%s': %s; 'reset %s%s' gives it up", disk->name, why.text,
+			      quote_name(disk->name, &quoted), dependant_reset_force(disk));
 	folding = find_folding(root);
 	if (compare(root, folding, &now) != IMAGE_SAME) {
 		begin_renewing(root);

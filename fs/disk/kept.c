@@ -84,6 +84,9 @@ bool kept_waits_locked(const struct disk *disk, struct sentence *ret_what)
 	struct sentence next;
 	struct stat st;
 
+	/* Kept data waits for nothing. */
+	if (disk->record.keeps_data)
+		return false;
 	if (disk->record.fate == FATE_DISCARD || disk->record.fate == FATE_UNHOOKED || disk->session || disk->hold ||
 	    !scratch || scratch->writers || !scratch_looks_dirty_locked(scratch) || fstat(scratch->fd, &st) < 0)
 		return false;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A disk's properties: what `set` changes. size= makes the disk grow, and image= says what is
- * to be thought of an image that was changed outside the mount (image.h, renew.h).
+ * A disk's properties: what `set` changes. size= makes the disk grow, image= says what is to be
+ * thought of an image that was changed outside the mount (image.h, renew.h), and reverts=no that
+ * the disk is no session's: its scratch is written without one, and is its data.
  */
 #include "disk.h"
 
@@ -22,6 +23,7 @@
 #include "scratch.h"
 #include "table.h"
 #include "claim.h"
+#include "command.h"
 #include "writable.h"
 
 #define KEEP_REVISIONS_MAX 1000
@@ -43,9 +45,10 @@ static int parse_property(struct disk_record *record, const char *key, const cha
 			return report(error, -EINVAL, "durability must be strict or relaxed");
 		record->strict = strcmp(value, "strict") == 0;
 	} else {
-		return report(error, -EINVAL,
-			      "'%s' is no property; there are keep-revisions, leftover, durability, size and image",
-			      key);
+		return report(
+			error, -EINVAL,
+			"'%s' is no property; there are keep-revisions, leftover, durability, reverts, size and image",
+			key);
 	}
 	return 0;
 }
@@ -181,6 +184,36 @@ static int set_image(struct disk *disk, const char *value, struct sentence *erro
 	return r < 0 ? r : image_set(disk, value, error);
 }
 
+/*
+ * What a session of before left belongs to that session, and may lack what its guest had flushed:
+ * data that is kept from now on does not begin with it.
+ */
+static int set_reverts(struct disk *disk, const char *value, struct sentence *error)
+{
+	struct disk_record after = disk->record;
+	struct sentence quoted;
+	const char *name = quote_name(disk->name, &quoted);
+	int r = disk_check_idle(disk, error);
+
+	if (r == 0 && strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
+		r = report(error, -EINVAL, "reverts must be yes or no");
+	if (r < 0)
+		return r;
+	after.keeps_data = strcmp(value, "no") == 0;
+	if (after.keeps_data)
+		r = disk_check_not_held(disk, error);
+	if (r == 0 && after.keeps_data && after.fate != FATE_UNHOOKED && disk->scratch &&
+	    scratch_is_dirty(disk->scratch))
+		r = report(error, -EBUSY, "disk '%s' has what a session left; 'reset %s' or 'commit %s' first",
+			   disk->name, name, name);
+	if (r == 0) {
+		r = disk_save(disk, &after);
+		if (r < 0)
+			report(error, r, "disk '%s': its record cannot be written: %s", disk->name, error_text(r));
+	}
+	return r;
+}
+
 int disk_set(struct disks *disks, const char *name, const char *key, const char *value, struct sentence *error)
 {
 	struct disk_record record;
@@ -197,6 +230,8 @@ int disk_set(struct disks *disks, const char *name, const char *key, const char 
 		r = set_size(disk, value, error);
 	} else if (strcmp(key, "image") == 0) {
 		r = set_image(disk, value, error);
+	} else if (strcmp(key, "reverts") == 0) {
+		r = set_reverts(disk, value, error);
 	} else {
 		r = parse_property(&record, key, value, error);
 		if (r == 0) {

@@ -118,6 +118,7 @@ int record_load_disk(int directory, const char *file, struct disk_record *ret_re
 	record.domain_revisions = record_read_u64(&reader, "domain-revisions", false);
 	record.leftover_keep = record_read_bool(&reader, "leftover-keep");
 	record.strict = record_read_bool(&reader, "strict");
+	record.keeps_data = record_read_bool(&reader, "keeps-data");
 	record.origin = record_read_name(&reader, "template");
 	record.follow = record_read_bool(&reader, "follow");
 	if (reader.error)
@@ -164,6 +165,7 @@ int record_save_disk(struct guard *guard, int directory, const char *file, const
 	json_set_u64(object, "domain-revisions", record->domain_revisions);
 	json_set_bool(object, "leftover-keep", record->leftover_keep);
 	json_set_bool(object, "strict", record->strict);
+	json_set_bool(object, "keeps-data", record->keeps_data);
 	json_set_string(object, "template", record->origin);
 	json_set_bool(object, "follow", record->follow);
 	return record_file_save(guard, directory, file, object, true);

@@ -79,8 +79,9 @@ struct disk_record {
 	uint64_t domain_revisions;
 	bool leftover_keep;
 	bool strict;
-	char *origin; /* of a clone: the disk it was made from; set once, owned by struct disk; NULL: no clone */
-	bool follow;  /* a clone that takes the origin's new head at its next start, until its own first commit */
+	bool keeps_data; /* it does not revert: `set NAME reverts=no` */
+	char *origin;    /* of a clone: the disk it was made from; set once, owned by struct disk; NULL: no clone */
+	bool follow;     /* a clone that takes the origin's new head at its next start, until its own first commit */
 };
 
 enum layer_state { LAYER_SEALED, LAYER_FOLDING };

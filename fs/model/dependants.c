@@ -52,6 +52,11 @@ static const struct disk *find_scratch_locked(const struct layer *root, const st
 	return disk;
 }
 
+const char *dependant_reset_force(const struct disk *disk)
+{
+	return disk->record.keeps_data ? " force=yes" : "";
+}
+
 static bool tell_hold(const struct disk *disk, struct dependant *ret)
 {
 	struct sentence quoted;
@@ -104,7 +109,8 @@ static bool tell_scratch_locked(const struct disk *disk, struct dependant *ret)
 		report(&ret->way, 0, "'set %s image=new' gives up all that stands on it, which goes to lost/",
 		       quote_name(disk->root->record.image, &quoted));
 	else
-		report(&ret->way, 0, "'reset %s' gives them up", quote_name(disk->name, &quoted));
+		report(&ret->way, 0, "'reset %s%s' gives them up", quote_name(disk->name, &quoted),
+		       dependant_reset_force(disk));
 	return true;
 }
 

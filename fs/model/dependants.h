@@ -24,6 +24,9 @@ struct dependant {
 	struct sentence way;  /* what gives it up, and no more: "'reset a'" */
 };
 
+/* What `reset` wants besides, for the scratch to be given up: " force=yes" where it keeps data. */
+const char *dependant_reset_force(const struct disk *disk);
+
 /*
  * Whether anything stands on the root's image, besides the scratch of `except` (NULL: there is no
  * exception), of which the caller knows more. `replaced`: another file has its name now.

@@ -298,6 +298,17 @@ static int check_depth(const struct participant *participant, struct sentence *e
 	return overdue ? report(error, -EBUSY, "no session that is to be committed begins: %s", why.text) : 0;
 }
 
+/* A start would put it aside. */
+static int refuse_data(const struct disk *disk, const char *target, struct sentence *error)
+{
+	struct sentence quoted;
+
+	return report(error, -EBUSY,
+		      "disk '%s' keeps its data (reverts=no): take '%s' out of the domain's file, "
+		      "or have it revert with 'set %s reverts=yes'",
+		      disk->name, target, quote_name(disk->name, &quoted));
+}
+
 int choice_make(struct participant *participant, const struct session_request *request, bool announced,
 		struct sentence *error)
 {
@@ -305,6 +316,8 @@ int choice_make(struct participant *participant, const struct session_request *r
 
 	if (!participant->disk->head)
 		return report(error, -EIO, "%s", participant->disk->failure.text);
+	if (participant->disk->record.keeps_data)
+		return refuse_data(participant->disk, participant->item->target, error);
 	/*
 	 * A session that had lapsed goes on with the next daemon, and has lost the disk all the
 	 * same.

@@ -108,6 +108,7 @@ bool records_differ(const struct disk_record *a, const struct disk_record *b)
 	       a->commit_at_release != b->commit_at_release || texts_differ(a->consumed, b->consumed) ||
 	       a->keep_revisions != b->keep_revisions || a->domain_revisions_set != b->domain_revisions_set ||
 	       a->domain_revisions != b->domain_revisions || a->leftover_keep != b->leftover_keep ||
-	       a->strict != b->strict || (a->fate != FATE_DISCARD && a->contents != b->contents) ||
-	       texts_differ(a->origin, b->origin) || a->follow != b->follow;
+	       a->strict != b->strict || a->keeps_data != b->keeps_data ||
+	       (a->fate != FATE_DISCARD && a->contents != b->contents) || texts_differ(a->origin, b->origin) ||
+	       a->follow != b->follow;
 }

@@ -331,7 +331,7 @@ status_agrees() {
 	grep -oE '(object|root), "[a-z_-]+"' "$(source_of status.c)" | words code 's/.*"(.*)"/\1/p'
 	page revertfs-control.7 | section STATUS | sed '1,/^It is one object/d' | grep -E '^\.BR? ' | sed 's/^\.BR\? //' | grep -oE '[a-z_]+' |
 		grep -vxE 'and|set|null' >in_man
-	printf '%s\n' properties keep-revisions leftover durability >>in_man
+	printf '%s\n' properties keep-revisions leftover durability reverts >>in_man
 	agree code in_man
 }
 promise "the keys of status.json are the same in its source and manual page" status_agrees

@@ -130,12 +130,19 @@ nothing_depends() {
 promise "clones without data, of a clone too, take a template that was changed in its place" nothing_depends
 
 ways_out() {
-	# Written without a session; held; with a layer of its own; at a snapshot of the image itself; at one of a layer.
+	# Written without a session; kept as data; held; with a layer of its own; at a snapshot of the image itself; at one of a layer.
 	family d.img raw
 	guest_write k-d.img 1M 64k 3
 	changed d.img raw
 	TRIES=2 takes k-d.img
 	takes d.img
+	family e.img raw
+	ctl "set k-e.img reverts=no"
+	guest_write k-e.img 1M 64k 3
+	changed e.img raw
+	TRIES=2 takes e.img
+	ctl "set k-e.img reverts=yes"
+	takes k-e.img
 	family h.img
 	begins k-h.img 3
 	guest_write k-h.img 1M 64k 3

@@ -157,10 +157,9 @@ static void complete_options(const struct line *line, struct unfinished *unfinis
 	}
 }
 
-static const char *const settings[] = {
-	"keep-revisions=", "leftover=discard", "leftover=keep", "durability=relaxed", "durability=strict",
-	"size=",           "image=unchanged",  "image=as-is",   "image=new",          "image=mine"
-};
+static const char *const settings[] = { "keep-revisions=",   "leftover=discard", "leftover=keep", "durability=relaxed",
+					"durability=strict", "reverts=yes",      "reverts=no",    "size=",
+					"image=unchanged",   "image=as-is",      "image=new",     "image=mine" };
 
 /* `key`: the word in front of an equals sign that is a word of its own, or NULL. */
 static void complete_settings(const char *key, struct unfinished *unfinished, struct candidates *candidates)

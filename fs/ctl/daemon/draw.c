@@ -204,9 +204,9 @@ static void add_properties(struct grid *grid, struct json_object *disk)
 {
 	struct json_object *properties = object_of(disk, "properties");
 
-	add_fact(grid, PLAIN, "properties", "keep-revisions=%" PRIu64 " leftover=%s durability=%s",
+	add_fact(grid, PLAIN, "properties", "keep-revisions=%" PRIu64 " leftover=%s durability=%s%s",
 		 number_of(properties, "keep-revisions"), string_of(properties, "leftover", "?"),
-		 string_of(properties, "durability", "?"));
+		 string_of(properties, "durability", "?"), disk_keeps_data(disk) ? " reverts=no" : "");
 }
 
 char *draw_disk(struct json_object *disk, const struct style *style)

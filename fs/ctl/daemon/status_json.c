@@ -98,3 +98,13 @@ const char *disk_state(struct json_object *disk)
 {
 	return object_of(disk, "hold") ? "held" : string_of(disk, "state", "?");
 }
+
+bool disk_keeps_data(struct json_object *disk)
+{
+	struct json_object *properties = object_of(disk, "properties");
+	bool reverts = true;
+
+	if (properties)
+		json_get_bool(properties, "reverts", &reverts);
+	return !reverts;
+}

@@ -26,4 +26,7 @@ struct json_object *element_of(struct json_object *object, const char *key, size
 /* A disk's state: "dirty" and the like; "held" where the state of a saved guest stands on it. */
 const char *disk_state(struct json_object *disk);
 
+/* Whether it does not revert: reverts=no. */
+bool disk_keeps_data(struct json_object *disk);
+
 #endif

@@ -207,14 +207,14 @@ const struct subcommand set_subcommand = {
 	"set",
 	"NAME KEY=VALUE...",
 	"change a disk's properties: keep-revisions=N\nleftover=discard|keep durability=relaxed|strict\n"
-	"size=BYTES image=unchanged|as-is|new|mine",
+	"reverts=yes|no size=BYTES\nimage=unchanged|as-is|new|mine",
 	NULL,
 	verb_run,
 	"set",
 };
 
 static const struct option_spec reset_options[] = {
-	{ "force", NULL, "also give up what a saved guest needs", "force=yes" },
+	{ "force", NULL, "also give up what a saved guest needs, or kept data", "force=yes" },
 	{ 0 },
 };
 const struct subcommand reset_subcommand = {

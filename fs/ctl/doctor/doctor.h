@@ -64,7 +64,8 @@ void doctor_check_libvirt(struct doctor *doctor); /* comes before the others: fi
 void doctor_check_files(struct doctor *doctor);
 void doctor_check_domains(struct doctor *doctor);
 
-/* Whether revertfs serves this name as a disk, as far as its daemon says so. */
+/* The status of the disk with this name, as far as its daemon has one; NULL: it is no disk. */
+struct json_object *doctor_find_disk(const struct doctor *doctor, const struct mount *mount, const char *name);
 bool doctor_is_served(const struct doctor *doctor, const struct mount *mount, const char *name);
 
 /* doctor_snapshots.c: what libvirt has of a domain whose disks revert. */

@@ -90,7 +90,7 @@ static void check_disk(struct doctor *doctor, struct json_object *disk)
 	else if (error)
 		doctor_note(doctor, LEVEL_WARNING, "the next command for the disk that succeeds clears this", "%s",
 			    error);
-	if (flag_of(disk, "unhooked"))
+	if (flag_of(disk, "unhooked") && !disk_keeps_data(disk))
 		doctor_note(doctor, LEVEL_NOTE, "see that its domain has a file for the hook ('revertctl adopt')",
 			    "disk '%s' is written without the hook knowing", name);
 	note_if_said(doctor, warning);

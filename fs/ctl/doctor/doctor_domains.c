@@ -14,6 +14,7 @@
 #include "doctor.h"
 #include "domain_xml.h"
 #include "host.h"
+#include "status_json.h"
 
 #define SUFFIX ".json"
 
@@ -101,15 +102,20 @@ void doctor_check_files(struct doctor *doctor)
 
 /* ---- domains */
 
-bool doctor_is_served(const struct doctor *doctor, const struct mount *mount, const char *name)
+struct json_object *doctor_find_disk(const struct doctor *doctor, const struct mount *mount, const char *name)
 {
-	struct json_object *disk;
+	struct json_object *disk = NULL;
 	struct sentence ignored;
 
 	for (size_t i = 0; i < doctor->mount_count; i++)
 		if (doctor->mounts[i].mount == mount && doctor->mounts[i].status)
-			return ask_find_disk(doctor->mounts[i].status, name, &disk, &ignored) == 0;
-	return false;
+			ask_find_disk(doctor->mounts[i].status, name, &disk, &ignored);
+	return disk;
+}
+
+bool doctor_is_served(const struct doctor *doctor, const struct mount *mount, const char *name)
+{
+	return doctor_find_disk(doctor, mount, name);
 }
 
 /* A file of the disk's chain, as far as the XML says what stands on what. */
@@ -134,6 +140,8 @@ static void check_disk(struct doctor *doctor, const char *domain, const struct c
 {
 	const struct mount *mount = mounts_of_path(doctor->mount_table, disk->path);
 	const struct mount *images = mount ? NULL : mounts_of_image(doctor->mount_table, disk->path);
+	struct json_object *served =
+		mount ? doctor_find_disk(doctor, mount, name_beneath(disk->path, mount->point)) : NULL;
 	struct sentence quoted;
 	CLEANUP(freep)
 	char *adopt = format_text("'revertctl adopt %s --target %s', while it is off", quote_name(domain, &quoted),
@@ -145,8 +153,7 @@ static void check_disk(struct doctor *doctor, const char *domain, const struct c
 			"domain '%s' has the real image '%s' as its disk '%s', past the mount, and would change it under "
 			"the layers that stand on it",
 			domain, disk->path, disk->target);
-	if (mount && doctor_is_served(doctor, mount, name_beneath(disk->path, mount->point)) &&
-	    !(config && config_find(config, disk->target)))
+	if (served && !disk_keeps_data(served) && !(config && config_find(config, disk->target)))
 		doctor_note(
 			doctor, LEVEL_WARNING, adopt,
 			"domain '%s' has '%s' as its disk '%s', but its file does not name that: nothing reverts it",

@@ -68,6 +68,7 @@ static struct disk_record full_disk(void)
 		.keep_revisions = 1000,
 		.leftover_keep = true,
 		.strict = true,
+		.keeps_data = true,
 	};
 }
 
@@ -229,6 +230,7 @@ TEST(a_disk_is_loaded_as_it_was_saved)
 	check_int(loaded.keep_revisions, 1000);
 	check_int(loaded.leftover_keep, true);
 	check_int(loaded.strict, true);
+	check_int(loaded.keeps_data, true);
 }
 
 TEST(every_keep_is_loaded_as_it_was_saved)

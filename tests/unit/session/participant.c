@@ -71,6 +71,7 @@ TEST(each_member_makes_a_difference)
 	check_differs(domain_revisions = 1);
 	check_differs(leftover_keep = true);
 	check_differs(strict = true);
+	check_differs(keeps_data = true);
 	check_differs(origin = (char *)"silver");
 	check_differs(origin = NULL);
 	check_differs(follow = true);
