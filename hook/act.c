@@ -205,7 +205,7 @@ static void log_action(const struct settings *settings, const struct event *even
 	struct sentence quoted_domain, quoted_name, quoted_point;
 	const char *name = quote_name(disk->name, &quoted_name), *named = quote_name(point, &quoted_point);
 
-	hooklog(settings->log, event->shown, "%s: %s '%s': %s%s%s", what, disk->target, disk->name, disk->action, as,
+	hooklog(settings->log, event->shown, HOOKLOG_DISK "%s%s%s", what, disk->target, disk->name, disk->action, as,
 		point);
 	if (disk->warning)
 		hooklog(settings->log, event->shown, "%s: %s: warning: %s", what, disk->target, disk->warning);

@@ -11,6 +11,7 @@
 #include "arguments.h"
 #include "ask.h"
 #include "completion.h"
+#include "host.h"
 #include "status_json.h"
 #include "subcommands.h"
 #include "virsh.h"
@@ -40,6 +41,19 @@ static void add_domains(const struct unfinished *unfinished, struct candidates *
 		candidates_add(candidates, unfinished, *name);
 }
 
+/* Domains that have a file; the shells show a candidate that comes twice just once. */
+struct files {
+	const struct unfinished *unfinished;
+	struct candidates *candidates;
+};
+
+static void add_file(void *context, const char *domain)
+{
+	struct files *files = context;
+
+	candidates_add(files->candidates, files->unfinished, domain);
+}
+
 static void add_points(const struct unfinished *unfinished, struct candidates *candidates, struct json_object *disk)
 {
 	struct json_object *layer, *name;
@@ -57,7 +71,7 @@ static void add_from_status(const struct unfinished *unfinished, struct candidat
 	for (size_t i = 0; (disk = element_of(status, "disks", i)); i++) {
 		const char *name = string_of(disk, "name", "");
 
-		if (unfinished->kind == COMPLETE_DISKS)
+		if (unfinished->kind != COMPLETE_POINTS)
 			candidates_add(candidates, unfinished, name);
 		else if (unfinished->disk && strcmp(unfinished->disk, name) == 0)
 			add_points(unfinished, candidates, disk);
@@ -87,13 +101,17 @@ static int run_complete(const struct context *context, const struct arguments *a
 {
 	CLEANUP(candidates_clear) struct candidates candidates = { 0 };
 	struct unfinished unfinished;
+	struct files files = { &unfinished, &candidates };
 
 	(void)error;
 	completion_parse(context->subcommands, arguments->words, arguments->word_count, &unfinished, &candidates);
-	if (unfinished.kind == COMPLETE_DISKS || unfinished.kind == COMPLETE_POINTS)
-		add_disks(&unfinished, &candidates);
-	else if (unfinished.kind == COMPLETE_DOMAINS)
+	if (unfinished.kind == COMPLETE_DOMAINS || unfinished.kind == COMPLETE_REMAINS)
 		add_domains(&unfinished, &candidates);
+	if (unfinished.kind == COMPLETE_REMAINS)
+		host_visit_files(add_file, &files);
+	if (unfinished.kind == COMPLETE_DISKS || unfinished.kind == COMPLETE_POINTS ||
+	    unfinished.kind == COMPLETE_REMAINS)
+		add_disks(&unfinished, &candidates);
 	else if (unfinished.kind == COMPLETE_MOUNTS)
 		add_mounts(&unfinished, &candidates);
 	for (size_t i = 0; i < candidates.count; i++)

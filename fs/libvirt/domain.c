@@ -66,6 +66,14 @@ struct domain_disk *domain_find(const struct domain *domain, const char *target)
 	return NULL;
 }
 
+bool domain_disk_uses(const struct domain_disk *disk, const char *path)
+{
+	for (size_t i = 0; i < disk->chain_length; i++)
+		if (strcmp(disk->chain[i], path) == 0)
+			return true;
+	return disk->path && strcmp(disk->path, path) == 0;
+}
+
 /*
  * What a served disk cannot be: it is a whole qcow2 file of its own, whatever the image is, and
  * QEMU is told nothing else of it. libvirt writes <encryption> into <source>; it used to be beside

@@ -64,6 +64,9 @@ void domain_forget_chain(struct domain_disk *disk);
 /* The disk with this target, or NULL. Borrowed. */
 struct domain_disk *domain_find(const struct domain *domain, const char *target);
 
+/* Whether the disk is the file at this path, or stands on it, as far as the XML says. */
+bool domain_disk_uses(const struct domain_disk *disk, const char *path);
+
 /*
  * Set the path of a disk of type volume, by the XML of its pool in the first of the directories
  * that has it. On failure `problem` says why. Other disks are left alone.

@@ -320,7 +320,7 @@ disown_refused() {
 	ctl "set web1.qcow2 keep-revisions=3 leftover=keep"
 	guest_write data1.img 0 64k 0x56
 	exec 9<>"$MNT/data1.img"
-	refused 4 "the domain is protected as before" revertctl disown web1 --changes=commit
+	refused 4 "the disks are protected as before" revertctl disown web1 --changes=commit
 	# The second disk cannot be let go: the first is protected again.
 	refuses revertctl disown web1 --changes=discard </dev/null
 	says "everything is as it was"

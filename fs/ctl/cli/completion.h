@@ -9,13 +9,17 @@
 
 #include "subcommand.h"
 
-/* What the caller is to list as well. COMPLETE_POINTS: the snapshots of unfinished->disk. */
+/*
+ * What the caller is to list as well. COMPLETE_POINTS: the snapshots of unfinished->disk.
+ * COMPLETE_REMAINS: domains, also those that have just a file for the hook, and disks.
+ */
 enum completion_kind {
 	COMPLETE_NOTHING,
 	COMPLETE_FILES,
 	COMPLETE_DISKS,
 	COMPLETE_POINTS,
 	COMPLETE_DOMAINS,
+	COMPLETE_REMAINS,
 	COMPLETE_MOUNTS
 };
 

@@ -68,6 +68,9 @@ void doctor_check_domains(struct doctor *doctor);
 struct json_object *doctor_find_disk(const struct doctor *doctor, const struct mount *mount, const char *name);
 bool doctor_is_served(const struct doctor *doctor, const struct mount *mount, const char *name);
 
+/* doctor_gone.c: what is left of a domain that libvirt does not have. */
+void doctor_check_gone(struct doctor *doctor, const char *domain, const struct config *config);
+
 /* doctor_snapshots.c: what libvirt has of a domain whose disks revert. */
 void doctor_check_snapshots(struct doctor *doctor, const struct domain *domain);
 

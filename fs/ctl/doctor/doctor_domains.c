@@ -4,7 +4,6 @@
  * asked of those who decide it: the hook's own policy, and then the daemons, which check what they
  * would check at `prepare`.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +14,6 @@
 #include "domain_xml.h"
 #include "host.h"
 #include "status_json.h"
-
-#define SUFFIX ".json"
 
 void doctor_check_libvirt(struct doctor *doctor)
 {
@@ -65,8 +62,9 @@ static void check_entries(struct doctor *doctor, const char *name, const struct 
 	}
 }
 
-static void check_file(struct doctor *doctor, const char *name)
+static void check_file(void *context, const char *name)
 {
+	struct doctor *doctor = context;
 	CLEANUP(config_freep) struct config *config = NULL;
 	struct sentence why;
 	int r = config_load(HOST_CONFIG_DIR, name, &config, &why);
@@ -74,30 +72,14 @@ static void check_file(struct doctor *doctor, const char *name)
 	if (r < 0)
 		doctor_note_sentence(doctor, LEVEL_PROBLEM, &why);
 	else if (r > 0 && doctor->domains && !is_domain(doctor, name))
-		doctor_note(doctor, LEVEL_WARNING, "remove the file, or correct its name",
-			    "'%s' is for a domain that libvirt does not have", config->shown);
+		doctor_check_gone(doctor, name, config);
 	else if (r > 0 && doctor->domains)
 		check_entries(doctor, name, config);
 }
 
 void doctor_check_files(struct doctor *doctor)
 {
-	DIR *directory = opendir(HOST_CONFIG_DIR);
-	struct dirent *entry;
-
-	while (directory && (entry = readdir(directory))) {
-		size_t length = strlen(entry->d_name);
-		CLEANUP(freep) char *name = NULL;
-
-		if (entry->d_name[0] == '.' || length <= strlen(SUFFIX) ||
-		    strcmp(entry->d_name + length - strlen(SUFFIX), SUFFIX) != 0)
-			continue;
-		name = strndup(entry->d_name, length - strlen(SUFFIX));
-		if (name)
-			check_file(doctor, name);
-	}
-	if (directory)
-		closedir(directory);
+	host_visit_files(check_file, doctor);
 }
 
 /* ---- domains */

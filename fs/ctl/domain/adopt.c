@@ -18,6 +18,7 @@
 #include "config_text.h"
 #include "conversion.h"
 #include "domain_xml.h"
+#include "hooklog.h"
 #include "host.h"
 #include "plan.h"
 #include "shown.h"
@@ -174,15 +175,6 @@ static bool moves(const struct conversion_disk *disk)
 	return strcmp(disk->from, disk->to) != 0;
 }
 
-/* Whether a disk is the file at `path`, or stands on it, as far as the XML says. */
-static bool uses(const struct domain_disk *disk, const char *path)
-{
-	for (size_t i = 0; i < disk->chain_length; i++)
-		if (strcmp(disk->chain[i], path) == 0)
-			return true;
-	return disk->path && strcmp(disk->path, path) == 0;
-}
-
 static bool is_adopted(const struct conversion *conversion, const char *target)
 {
 	for (size_t i = 0; i < conversion->count; i++)
@@ -205,7 +197,8 @@ static int check_domain(const struct conversion *conversion, const char *name, s
 	itself = strcmp(domain->uuid, conversion->defined.domain->uuid) == 0;
 	for (size_t i = 0; i < conversion->count; i++)
 		for (size_t k = 0; k < domain->count; k++)
-			if (moves(&conversion->disks[i]) && uses(&domain->disks[k], conversion->disks[i].from) &&
+			if (moves(&conversion->disks[i]) &&
+			    domain_disk_uses(&domain->disks[k], conversion->disks[i].from) &&
 			    !(itself && is_adopted(conversion, domain->disks[k].target)))
 				return report(
 					error, -EBUSY,
@@ -390,6 +383,19 @@ static int unprotect(void *subject, struct sentence *error)
 	return result;
 }
 
+/* The domain's file names targets alone: the log is where their disks can be found later. */
+static void note(const struct conversion *conversion)
+{
+	CLEANUP(freep) char *user = host_user();
+	CLEANUP(freep) char *what = format_text("adopted by %s", user ? user : "?");
+	char shown[256];
+
+	shown_text(conversion->defined.domain->name, shown, sizeof(shown));
+	for (size_t i = 0; i < conversion->count && what; i++)
+		hooklog(HOST_HOOK_LOG, shown, HOOKLOG_DISK "%s", what, conversion->disks[i].target,
+			conversion->disks[i].name, "reverts from now on");
+}
+
 static const struct transaction_step transaction[] = {
 	{ protect, unprotect },
 	{ conversion_write_file, conversion_unwrite_file },
@@ -410,6 +416,7 @@ static int run_adopt(const struct context *context, const struct arguments *argu
 	r = transaction_run(transaction, ARRAY_SIZE(transaction), &conversion, "everything is as it was", error);
 	if (r < 0)
 		return r;
+	note(&conversion);
 	conversion_print(context, &conversion, "adopted");
 	if (!context->json)
 		printf("Its disks revert whenever it ends. 'revertctl commit-once %s' keeps what one session writes.\n",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * disown: a domain goes back to its real images.
+ * disown: a domain goes back to its real images. Of a domain that libvirt does not have any more,
+ * what is left goes (disown_gone.c).
  *
  * While everything is still protected, what the images lack is brought into them: changes are
  * committed, and commits folded, which may take long and may fail. Before that, libvirt is asked to
@@ -18,22 +19,13 @@
 #include "ask.h"
 #include "command.h"
 #include "config_text.h"
-#include "conversion.h"
+#include "disown.h"
 #include "domain_xml.h"
 #include "long_command.h"
 #include "status_json.h"
 #include "subcommands.h"
 
-enum changes { CHANGES_ASK, CHANGES_COMMIT, CHANGES_DISCARD };
-
-struct disown {
-	struct conversion conversion;
-	bool *which; /* which of the file's entries: one bool for each */
-	enum changes changes;
-	bool committed; /* changes were committed, which is not taken back */
-};
-
-static void clear_disown(struct disown *disown)
+void disown_clear(struct disown *disown)
 {
 	conversion_clear(&disown->conversion);
 	free(disown->which);
@@ -78,7 +70,7 @@ static size_t list_points(struct json_object *status, char *out, size_t size)
 	return count;
 }
 
-static int check_status(const struct conversion_disk *disk, struct json_object *status, struct sentence *error)
+int disown_check_status(const struct conversion_disk *disk, struct json_object *status, struct sentence *error)
 {
 	struct json_object *session = object_of(status, "session"), *hold = object_of(status, "hold");
 	struct sentence quoted;
@@ -92,11 +84,6 @@ static int check_status(const struct conversion_disk *disk, struct json_object *
 			      "disk '%s' is held for the saved domain '%s': restore it, or give its state up with "
 			      "'revertctl reset %s --force'",
 			      disk->name, string_of(hold, "domain", "?"), quote_name(disk->name, &quoted));
-	if (string_of(status, "template", NULL))
-		return report(error, -EINVAL,
-			      "disk '%s' is a clone of '%s' and has no image of its own: make one with "
-			      "'revertctl clone --full', and give the domain that",
-			      disk->name, string_of(status, "template", ""));
 	if (number_of(status, "clones"))
 		return report(error, -EBUSY, "disk '%s' has clones, which stand on its image: remove them first",
 			      disk->name);
@@ -108,6 +95,25 @@ static int check_status(const struct conversion_disk *disk, struct json_object *
 	return 0;
 }
 
+static int check_is_no_clone(const struct conversion_disk *disk, struct json_object *status, struct sentence *error)
+{
+	const char *origin = string_of(status, "template", NULL);
+
+	return origin ? report(error, -EINVAL,
+			       "disk '%s' is a clone of '%s' and has no image of its own: make one with "
+			       "'revertctl clone --full', and give the domain that",
+			       disk->name, origin)
+		      : 0;
+}
+
+int disown_refuse_changes(const struct conversion_disk *disk, struct sentence *error)
+{
+	return report(error, -EBUSY,
+		      "disk '%s' has changes that its image has not: say --changes=commit to keep them, or "
+		      "--changes=discard",
+		      disk->name);
+}
+
 /* Ask on a terminal; elsewhere --changes must say what is to be done. */
 static int ask_about_changes(struct disown *disown, const struct conversion_disk *disk, struct sentence *error)
 {
@@ -116,10 +122,7 @@ static int ask_about_changes(struct disown *disown, const struct conversion_disk
 	if (disown->changes != CHANGES_ASK)
 		return 0;
 	if (!isatty(STDIN_FILENO))
-		return report(error, -EBUSY,
-			      "disk '%s' has changes that its image has not: say --changes=commit to keep them, or "
-			      "--changes=discard",
-			      disk->name);
+		return disown_refuse_changes(disk, error);
 	fprintf(stderr, "Disk '%s' has changes that its image has not. Commit them, discard them, or abort? [c/d/A] ",
 		disk->name);
 	if (!fgets(line, sizeof(line), stdin) || (line[0] != 'c' && line[0] != 'd'))
@@ -144,7 +147,9 @@ static int check_disk(struct disown *disown, struct conversion_disk *disk, struc
 		return report(error, -ENOMEM, "out of memory");
 	if (!status)
 		return 0;
-	r = check_status(disk, status, error);
+	r = check_is_no_clone(disk, status, error);
+	if (r == 0)
+		r = disown_check_status(disk, status, error);
 	if (r == 0 && strcmp(disk_state(status), "dirty") == 0)
 		r = ask_about_changes(disown, disk, error);
 	return r;
@@ -165,26 +170,23 @@ static int parse_changes(const struct arguments *arguments, enum changes *ret_ch
 }
 
 /* A file without entries says nothing more than no file: it is removed. */
-static int compose_file(struct disown *disown, struct sentence *error)
+int disown_compose_file(struct disown *disown, struct sentence *error)
 {
 	const struct config *config = disown->conversion.defined.config;
+	bool all = true;
 
-	if (disown->conversion.count == config->count)
+	for (size_t i = 0; i < config->count; i++)
+		all &= disown->which[i];
+	if (all)
 		return 0;
 	disown->conversion.file = config_text_remove(config->text, disown->which, config->count);
 	return disown->conversion.file ? 0 : report(error, -ENOMEM, "out of memory");
 }
 
-static int check(struct disown *disown, const struct context *context, const struct arguments *arguments,
-		 struct sentence *error)
+static int check(struct disown *disown, const struct arguments *arguments, struct sentence *error)
 {
 	struct conversion *conversion = &disown->conversion;
-	int r = parse_changes(arguments, &disown->changes, error);
-
-	if (r == 0)
-		r = defined_domain_load(context, arguments->words[0], &conversion->defined, error);
-	if (r == 0)
-		r = defined_domain_choose(&conversion->defined, arguments, &disown->which, error);
+	int r = defined_domain_choose(&conversion->defined, arguments, &disown->which, error);
 	if (r == 0)
 		r = defined_domain_check_off(&conversion->defined, error);
 	if (r == 0)
@@ -197,7 +199,7 @@ static int check(struct disown *disown, const struct context *context, const str
 	for (size_t i = 0; r == 0 && i < conversion->count; i++)
 		r = check_disk(disown, &conversion->disks[i], error);
 	if (r == 0)
-		r = compose_file(disown, error);
+		r = disown_compose_file(disown, error);
 	return r < 0 ? r : conversion_edit(conversion, error);
 }
 
@@ -229,12 +231,10 @@ static int fold_all(const struct conversion_disk *disk, bool quiet, struct sente
 	return r < 0 ? r : fold(disk, quiet, error);
 }
 
-static int commit_and_fold(struct disown *disown, bool quiet, struct sentence *error)
+int disown_commit_and_fold(struct disown *disown, bool quiet, struct sentence *error)
 {
-	int r = conversion_try_define(&disown->conversion, error);
+	int r = 0;
 
-	if (r < 0)
-		return report_context(error, r, "nothing was changed: ");
 	disown->committed = disown->changes == CHANGES_COMMIT;
 	for (size_t i = 0; i < disown->conversion.count; i++) {
 		const struct conversion_disk *disk = &disown->conversion.disks[i];
@@ -244,7 +244,7 @@ static int commit_and_fold(struct disown *disown, bool quiet, struct sentence *e
 		if (r == 0 && disk->is_disk)
 			r = fold_all(disk, quiet, error);
 		if (r < 0)
-			return report_context(error, r, "the domain is protected as before: ");
+			return report_context(error, r, "the disks are protected as before: ");
 	}
 	return 0;
 }
@@ -253,7 +253,7 @@ static int commit_and_fold(struct disown *disown, bool quiet, struct sentence *e
  * Where disown goes no further, the disks stay, and keep their properties. A disk that was
  * protected again has lost all of them.
  */
-static void restore_properties(const struct disown *disown)
+void disown_restore_properties(const struct disown *disown)
 {
 	for (size_t i = 0; i < disown->conversion.count; i++) {
 		const struct conversion_disk *disk = &disown->conversion.disks[i];
@@ -268,7 +268,7 @@ static void restore_properties(const struct disown *disown)
 
 /* ---- the steps of the transaction */
 
-static int unprotect(void *subject, struct sentence *error)
+int disown_unprotect(void *subject, struct sentence *error)
 {
 	struct disown *disown = subject;
 
@@ -289,7 +289,7 @@ static int unprotect(void *subject, struct sentence *error)
 	return 0;
 }
 
-static int protect_again(void *subject, struct sentence *error)
+int disown_protect_again(void *subject, struct sentence *error)
 {
 	struct disown *disown = subject;
 	int result = 0;
@@ -310,19 +310,29 @@ static const struct transaction_step transaction[] = {
 	{ conversion_write_file, conversion_unwrite_file },
 	{ conversion_define, conversion_undefine },
 	{ conversion_verify, NULL },
-	{ unprotect, protect_again },
+	{ disown_unprotect, disown_protect_again },
 };
 
 static int run_disown(const struct context *context, const struct arguments *arguments, struct sentence *error)
 {
-	CLEANUP(clear_disown) struct disown disown = { 0 };
-	int r = check(&disown, context, arguments, error);
+	CLEANUP(disown_clear) struct disown disown = { 0 };
+	int r = parse_changes(arguments, &disown.changes, error);
 
+	if (r < 0)
+		return r;
+	r = defined_domain_load(context, arguments->words[0], &disown.conversion.defined, error);
+	if (r == -EIO && !disown.conversion.defined.domain)
+		return disown_gone(context, arguments, disown.changes, error);
+	if (r == 0)
+		r = check(&disown, arguments, error);
 	if (r < 0)
 		return r;
 	if (arguments_has(arguments, "dry-run"))
 		return conversion_show(&disown.conversion, error);
-	r = commit_and_fold(&disown, context->json, error);
+	r = conversion_try_define(&disown.conversion, error);
+	if (r < 0)
+		return report_context(error, r, "nothing was changed: ");
+	r = disown_commit_and_fold(&disown, context->json, error);
 	if (r == 0)
 		r = transaction_run(transaction, ARRAY_SIZE(transaction), &disown,
 				    disown.committed
@@ -332,7 +342,7 @@ static int run_disown(const struct context *context, const struct arguments *arg
 	if (r == 0)
 		conversion_print(context, &disown.conversion, "disowned");
 	else
-		restore_properties(&disown);
+		disown_restore_properties(&disown);
 	return r;
 }
 
@@ -343,5 +353,5 @@ static const struct option_spec disown_options[] = {
 	{ 0 },
 };
 const struct subcommand disown_subcommand = {
-	"disown", "DOMAIN", "give a domain its real images back", disown_options, run_disown, NULL,
+	"disown", "DOMAIN|NAME", "give a domain its real images back", disown_options, run_disown, NULL,
 };

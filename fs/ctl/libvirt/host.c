@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define SUFFIX ".json"
+
 /* The processes that run QEMU domains and call hooks. */
 static const char *const daemons[] = { "libvirtd", "virtqemud" };
 
@@ -151,6 +153,26 @@ int host_check_hook(struct sentence *error)
 			"restart libvirtd (virtqemud, where libvirt is split), which running domains do not mind",
 			pid, HOST_HOOK);
 	return 0;
+}
+
+void host_visit_files(void (*visit)(void *context, const char *domain), void *context)
+{
+	DIR *directory = opendir(HOST_CONFIG_DIR);
+	struct dirent *entry;
+
+	while (directory && (entry = readdir(directory))) {
+		size_t length = strlen(entry->d_name);
+		CLEANUP(freep) char *name = NULL;
+
+		if (entry->d_name[0] == '.' || length <= strlen(SUFFIX) ||
+		    strcmp(entry->d_name + length - strlen(SUFFIX), SUFFIX) != 0)
+			continue;
+		name = strndup(entry->d_name, length - strlen(SUFFIX));
+		if (name)
+			visit(context, name);
+	}
+	if (directory)
+		closedir(directory);
 }
 
 char *host_user(void)

@@ -22,6 +22,9 @@
  */
 int host_check_hook(struct sentence *error);
 
+/* Call visit() with the name of each domain that has a file for the hook. */
+void host_visit_files(void (*visit)(void *context, const char *domain), void *context);
+
 /* Who runs this program, for a log: "root", "anna (sudo)", "uid 1000". free() it. */
 char *host_user(void);
 
