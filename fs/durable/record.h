@@ -29,9 +29,10 @@
 #define TOKEN_SIZE 128   /* a version of a domain's file (domain_file.h) */
 #define BOOT_ID_SIZE 37
 #define SNAPSHOT_NAME_MAX 128 /* bytes in a snapshot's name */
-#define NOTE_SIZE 256         /* why somebody committed */
-#define IDENTITY_SIZE 384     /* of a file, as text */
-#define LAYER_NAMES_MAX 256   /* names that one layer may have */
+#define SNAPSHOT_FILE_SIZE 1024
+#define NOTE_SIZE 256       /* why somebody committed */
+#define IDENTITY_SIZE 384   /* of a file, as text */
+#define LAYER_NAMES_MAX 256 /* names that one layer may have */
 
 /*
  * What becomes of the data in a scratch when its session is over. To seal it aside is to make a
@@ -63,7 +64,9 @@ struct disk_record {
 	char fate_uuid[UUID_SIZE]; /* the domain of that session; "" for none */
 	bool fate_armed;           /* FATE_UNDECIDED: seal aside rather than reset */
 	bool fate_unread;          /* the same, for it may have been armed: the domain's file could not be read */
-	bool fate_torn;            /* FATE_UNSYNCED: qemu-img found errors in it */
+	/* FATE_UNDECIDED: the external snapshot that its domain went on with, which stands on it. */
+	char snapshot_file[SNAPSHOT_FILE_SIZE];
+	bool fate_torn; /* FATE_UNSYNCED: qemu-img found errors in it */
 	time_t fate_since;
 	uint64_t contents;         /* of the root, which a scratch that is to be kept stands on */
 	bool commit_at_release;    /* `commit NAME at=release` */

@@ -178,6 +178,36 @@ static int check_kind(const struct domain_disk *disk, struct sentence *refusal)
 	return 0;
 }
 
+/* The last file of the chain that lies in a mount, which its daemon does not provide: the disk. */
+static int find_below(const struct situation *s, const struct domain_disk *disk, char **ret_path,
+		      const struct mount **ret_mount)
+{
+	for (size_t i = disk->chain_length; i-- > 0;) {
+		CLEANUP(freep) char *path = tidy_path(disk->chain[i]);
+		const struct mount *mount = path ? mounts_of_path(s->mounts, path) : NULL;
+
+		if (!path)
+			return -ENOMEM;
+		if (mount && strcmp(path, mount->point) != 0 &&
+		    !path_is_beneath(path + strlen(mount->point), "/.revertfs")) {
+			*ret_path = steal_pointer(&path);
+			*ret_mount = mount;
+			return 0;
+		}
+	}
+	return 0;
+}
+
+/* Whether the source, and all that lies between it and the disk, is in the disk's mount. */
+static bool lies_in_mount(const struct situation *s, const struct domain_disk *disk, const char *path,
+			  const struct mount *mount)
+{
+	for (size_t i = 0; i < disk->chain_length && strcmp(disk->chain[i], path) != 0; i++)
+		if (mounts_of_path(s->mounts, disk->chain[i]) != mount)
+			return false;
+	return mounts_of_path(s->mounts, disk->path) == mount;
+}
+
 /*
  * What the snapshot's file has can be kept by libvirt itself where the file lies in the mount: the
  * daemon has the domain go on with it (session/left_snapshot.c in the daemon). Elsewhere qemu-img
@@ -192,7 +222,7 @@ static int refuse_snapshot(const struct situation *s, const struct domain_disk *
 	const char *from = quote_name(disk->path, &quoted_source), *on = quote_name(path, &quoted_path);
 	CLEANUP(freep)
 	char *keep =
-		mounts_of_path(s->mounts, disk->path) == mount
+		lies_in_mount(s, disk, path, mount)
 			? format_text("or, to keep it, remove only <backingStore>, start the domain, 'revertctl "
 				      "commit-once %s' and 'virsh blockcommit %s %s --active --pivot --base %s'",
 				      domain, domain, disk->target, on)
@@ -208,21 +238,17 @@ static int refuse_snapshot(const struct situation *s, const struct domain_disk *
 
 /*
  * An external snapshot that was left behind, as a backup that failed leaves it: libvirt goes on
- * with the snapshot's file, which stands on what a disk serves.
+ * with the snapshot's file, which stands on what a disk serves, or on other snapshots that do.
  */
 int plan_refuse_snapshot(const struct situation *s, const struct domain_disk *disk, struct sentence *refusal)
 {
-	for (size_t i = 0; disk->path && i < disk->chain_length; i++) {
-		CLEANUP(freep) char *path = tidy_path(disk->chain[i]);
-		const struct mount *mount = path ? mounts_of_path(s->mounts, path) : NULL;
+	const struct mount *mount = NULL;
+	CLEANUP(freep) char *path = NULL;
+	int r = disk->path ? find_below(s, disk, &path, &mount) : 0;
 
-		if (!path)
-			return report(refusal, -ENOMEM, "out of memory");
-		if (mount && strcmp(path, mount->point) != 0 &&
-		    !path_is_beneath(path + strlen(mount->point), "/.revertfs"))
-			return refuse_snapshot(s, disk, path, mount, refusal);
-	}
-	return 0;
+	if (r < 0)
+		return report(refusal, r, "out of memory");
+	return path ? refuse_snapshot(s, disk, path, mount, refusal) : 0;
 }
 
 /*

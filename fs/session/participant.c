@@ -104,11 +104,11 @@ bool records_differ(const struct disk_record *a, const struct disk_record *b)
 	       a->hold_managed != b->hold_managed || a->fate != b->fate || texts_differ(a->fate_uuid, b->fate_uuid) ||
 	       a->fate_armed != b->fate_armed || a->fate_unread != b->fate_unread ||
 	       texts_differ(a->unread_uuid, b->unread_uuid) || texts_differ(a->unread_target, b->unread_target) ||
-	       a->fate_torn != b->fate_torn || a->fate_since != b->fate_since ||
-	       a->commit_at_release != b->commit_at_release || texts_differ(a->consumed, b->consumed) ||
-	       a->keep_revisions != b->keep_revisions || a->domain_revisions_set != b->domain_revisions_set ||
-	       a->domain_revisions != b->domain_revisions || a->leftover_keep != b->leftover_keep ||
-	       a->strict != b->strict || a->keeps_data != b->keeps_data ||
+	       texts_differ(a->snapshot_file, b->snapshot_file) || a->fate_torn != b->fate_torn ||
+	       a->fate_since != b->fate_since || a->commit_at_release != b->commit_at_release ||
+	       texts_differ(a->consumed, b->consumed) || a->keep_revisions != b->keep_revisions ||
+	       a->domain_revisions_set != b->domain_revisions_set || a->domain_revisions != b->domain_revisions ||
+	       a->leftover_keep != b->leftover_keep || a->strict != b->strict || a->keeps_data != b->keeps_data ||
 	       (a->fate != FATE_DISCARD && a->contents != b->contents) || texts_differ(a->origin, b->origin) ||
 	       a->follow != b->follow;
 }

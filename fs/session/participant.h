@@ -36,7 +36,8 @@ struct participant {
 	bool on_snapshot;     /* the domain starts on an external snapshot of the disk (left_snapshot.h) */
 	bool has_session;     /* a prepare has recorded the session */
 	char name[SNAPSHOT_NAME_MAX + 1]; /* under which something is sealed aside, or "" */
-	struct sentence warning;          /* LEFT_LOST: why, and then where it is; or "" */
+	char note[NOTE_SIZE];             /* which the layer then gets, or "" */
+	struct sentence warning; /* what the hook's log is to have; LEFT_LOST: why, and then where it is; or "" */
 };
 
 struct participants {

@@ -31,6 +31,7 @@
 #include "scratch.h"
 #include "seal.h"
 #include "session.h"
+#include "stacked.h"
 #include "table.h"
 #include "trouble.h"
 #include "claim.h"
@@ -46,7 +47,7 @@ static struct disk *find_disk(struct disks *disks, const char *name, bool *ret_o
 
 	if (disk)
 		return disk;
-	disk = left_snapshot_below(disks, name);
+	disk = stacked_on_disk(disks, name, -1, NULL);
 	*ret_on_snapshot = disk;
 	return disk;
 }
@@ -177,9 +178,11 @@ static int seal_leftovers(struct disks *disks, struct participants *participants
 
 		if (participant->leftover != LEFT_ASIDE)
 			continue;
+		left_snapshot_note_layer(&participant->disk->record, participant->note);
 		seals[count] = (struct seal){ .disk = participant->disk,
 					      .kind = SEAL_ASIDE,
 					      .snapshot = participant->name,
+					      .note = participant->note,
 					      .after = participant->disk->record };
 		seals[count].after.fate = FATE_DISCARD;
 		count++;
@@ -192,6 +195,9 @@ static int seal_leftovers(struct disks *disks, struct participants *participants
 			continue;
 		log_info("disk '%s': what an earlier session left was sealed aside as '%s'", participant->disk->name,
 			 participant->name);
+		if (participant->note[0])
+			left_snapshot_warn(participant->disk, seals[k].after.snapshot_file, seals[k].layer,
+					   &participant->warning);
 		layer_put(seals[k].layer);
 		k++;
 	}
@@ -243,8 +249,10 @@ static struct disk_record record_in_session(const struct participant *participan
 	if (participant->start != START_CONTINUE)
 		record_clear_unread(&after, uuid);
 	/* Whatever ends this session, the snapshot still stands on the scratch. */
-	if (participant->on_snapshot)
+	if (participant->on_snapshot) {
+		left_snapshot_keep(participant, uuid, &after);
 		return after;
+	}
 	after.fate = participant->armed || after.commit_at_release ? FATE_ARMED
 		     : choice_keeps_leftover(participant)          ? FATE_LEFTOVER
 								   : FATE_DISCARD;
@@ -368,9 +376,7 @@ static int record_session(struct participant *participant, const struct session_
 	}
 	log_debug("disk", "prepare '%s': session of domain %s recorded", disk->name, request->uuid);
 	if (participant->on_snapshot)
-		log_info(
-			"disk '%s': domain '%s' goes on with the external snapshot '%s' that was left on it; nothing reverts until 'virsh blockcommit' has taken that back",
-			disk->name, request->domain, participant->item->name);
+		left_snapshot_say_goes_on(participant, request->domain, &participant->warning);
 	return 0;
 }
 

@@ -20,6 +20,7 @@
 #include "job.h"
 #include "kept.h"
 #include "layer.h"
+#include "left_snapshot.h"
 #include "lock.h"
 #include "log.h"
 #include "participant.h"
@@ -180,6 +181,7 @@ static struct disk_record record_after(const struct participant *participant, co
 	after.fate = FATE_DISCARD;
 	after.fate_uuid[0] = '\0';
 	after.fate_armed = after.fate_unread = false;
+	after.snapshot_file[0] = '\0';
 	note_unread(participant, request, &after);
 	if (outcome == OUTCOME_COMMIT) {
 		after.commit_at_release = false;
@@ -192,6 +194,8 @@ static struct disk_record record_after(const struct participant *participant, co
 		after.fate_unread = strcmp(after.unread_uuid, request->uuid) == 0;
 		after.fate_since = time(NULL);
 		snprintf(after.fate_uuid, sizeof(after.fate_uuid), "%s", request->uuid);
+		if (became_backing(participant))
+			left_snapshot_note(participant->item->source, &after);
 	}
 	if (outcome == OUTCOME_HOLD) {
 		snprintf(after.hold_uuid, sizeof(after.hold_uuid), "%s", request->uuid);

@@ -29,6 +29,12 @@ named() {
 	same "$(grep -c 'revertfs: ' "$WORK/refusal")" 1
 	says "disk 'vda': its source '$1' is an external snapshot that was left behind, on '$MNT/web1.qcow2'"
 	says "set the source back to that and remove <backingStore> with 'virsh edit web1'"
+	"$REVERTCTL" doctor --json >"$WORK/found" || same "$?" 2
+	jq -e --arg w "would not start: disk 'vda': its source '$1' is an external snapshot that was left behind, on '$MNT/web1.qcow2'" \
+		'any(.findings[]; .level == "problem" and (.what | contains($w)))' "$WORK/found" >&2
+	cp "$WORK/refusal" "$WORK/at-start"
+	refuses revertctl adopt web1
+	same "$(sed 's/.*\(disk .vda.: its source\)/\1/' "$WORK/refusal")" "$(sed -n "s/.*\(disk 'vda': its source\)/\1/p" "$WORK/at-start")"
 	same "$(status_of web1.qcow2 .kept)" undecided
 	same "$(image_state web1.qcow2)" "$before"
 }
@@ -37,10 +43,19 @@ named() {
 edit_source() {
 	cat >"$WORK/editor" <<-END
 		#!/bin/bash
-		sed -i -e "/<backingStore/,/<.backingStore>/d" -e "s|<source file=.*|<source file='$MNT/web1.qcow2'/>|" "\$1"
+		sed -i -e "/^      <backingStore/,/^      <.backingStore>/d" -e "s|<source file=.*|<source file='$MNT/web1.qcow2'/>|" "\$1"
 	END
 	chmod +x "$WORK/editor"
 	VISUAL=$WORK/editor typed "$WORK/refusal" 'virsh edit'
+}
+
+# The file reads other bytes by the disk's name now, which was said; as it is told, it reads what it did.
+reads_on() {
+	hook_log_says "warning: disk 'web1.qcow2': the external snapshot '$MNT/web1.backup', which stands on it, reads other bytes from now on"
+	status_of web1.qcow2 '.layers[].note' | grep -qxF "'$MNT/web1.backup' stands on this"
+	qemu_io -r -f qcow2 -c 'read -q -P 1 1M 64k' "$MNT/web1.backup"
+	typed "$HOOK_LOG" 'qemu-img rebase'
+	qemu_io -r -f qcow2 -c 'read -q -P 7 1M 64k' -c 'read -q -P 8 2M 64k' -c 'read -q -P 1 3M 5M' "$MNT/web1.backup"
 }
 
 dropped() {
@@ -48,6 +63,7 @@ dropped() {
 	named "$MNT/web1.backup"
 	edit_source
 	starts_with web1 vda 0 8M 1
+	reads_on
 	rm "$MNT/web1.backup"
 	# What the session wrote before the snapshot was its backing file's: kept aside.
 	point_reads web1.qcow2 uncommitted 1M 64k 7
@@ -93,7 +109,7 @@ promise "the way that keeps what a left snapshot outside the mount has: it is th
 
 # Without the <backingStore>, with the source as it is.
 edit_chain() {
-	virsh dumpxml --inactive web1 | sed '/<backingStore/,/<.backingStore>/d' >"$WORK/chain.xml"
+	virsh dumpxml --inactive web1 | sed '/^      <backingStore/,/^      <.backingStore>/d' >"$WORK/chain.xml"
 	virsh -q define "$WORK/chain.xml" >&2
 }
 
@@ -154,6 +170,49 @@ committed_back_and_reverted() {
 	same "$(image_state web1.qcow2)" "$before"
 }
 promise "... and without commit-once the disk reverts when that session ends" committed_back_and_reverted
+
+# Three in a row; and by hand back to one between.
+stacked() {
+	anew
+	before=$(image_state web1.qcow2)
+	echo '{"disks":[{"target":"vda"}]}' >"$JSON"
+	define_domain web1 "$(uuid_of 1)" "$(disk vda "$MNT/web1.qcow2")"
+	start_domain web1
+	virsh -q snapshot-create-as web1 e1 --disk-only --no-metadata >&2
+	guest_io web1 vda 'write -P 7 1M 64k'
+	virsh -q snapshot-create-as web1 e2 --disk-only --no-metadata >&2
+	guest_io web1 vda 'write -P 8 2M 64k'
+	virsh -q snapshot-create-as web1 e3 --disk-only --no-metadata >&2
+	guest_io web1 vda 'write -P 9 4M 64k'
+	shutdown_domain web1
+	named "$MNT/web1.e3"
+	virsh dumpxml --inactive web1 | sed "s|<source file='$MNT/web1.e3'/>|<source file='$MNT/web1.e2'/>|" >"$WORK/back.xml"
+	virsh -q define "$WORK/back.xml" >&2
+	edit_chain
+	start_domain web1
+	reads_all
+	typed "$WORK/at-start" 'revertctl'
+	typed "$WORK/at-start" 'virsh blockcommit'
+	reads_all
+	shutdown_domain web1
+	hook_log_says "web1: release (shutdown): vda 'web1.qcow2': committed"
+	rm "$MNT"/web1.e[123]
+	is_kept
+}
+promise "several snapshots on one another, and the way back to one between" stacked
+
+taken_while_off() {
+	virsh -q snapshot-create-as web1 e4 --disk-only --no-metadata >&2
+	edit_chain
+	start_domain web1
+	hook_log_says "warning: disk 'web1.qcow2': domain 'web1' goes on with the external snapshot 'web1.e4' that was left on it"
+	typed "$HOOK_LOG" 'virsh blockcommit'
+	virsh dumpxml web1 | grep -q "<source file='$MNT/web1.qcow2'"
+	destroy_domain web1
+	hook_log_says "web1: release (destroyed): vda 'web1.qcow2': reset"
+	rm "$MNT/web1.e4"
+}
+promise "a snapshot that was taken of a domain that is off is gone on with, and taken back" taken_while_off
 
 # too_late WORDS: the domain does not start, and one sentence says why.
 too_late() {

@@ -298,7 +298,7 @@ path_of_point() {
 	local layer
 	layer=$(status_of "$1" "[.layers[] | select(any(.names[]; . == \"$2\" or startswith(\"$2-\"))) | .id] | join(\" \")")
 	[[ $layer && $layer != *" "* ]] || { echo "'$1' has the points: $(points "$1")" >&2; return 1; }
-	echo "$MNT/.revertfs/layers/$layer"
+	echo "$MNT/.revertfs/layers/$layer.qcow2"
 }
 
 # Owner, mode and bytes of a real image.

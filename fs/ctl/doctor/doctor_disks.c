@@ -118,6 +118,7 @@ static unsigned age_in_days(const char *rfc3339)
 
 static void check_layer(struct doctor *doctor, const char *disk, struct json_object *layer)
 {
+	const char *note = string_of(layer, "note", NULL);
 	struct json_object *name;
 	unsigned days = age_in_days(string_of(layer, "created", ""));
 	char size[SIZE_TEXT_SIZE];
@@ -134,8 +135,8 @@ static void check_layer(struct doctor *doctor, const char *disk, struct json_obj
 
 		if (aside_is_name(point))
 			doctor_note(doctor, days > OLD_DAYS ? LEVEL_WARNING : LEVEL_NOTE, fix,
-				    "disk '%s': '%s' (%s) was sealed aside %u days ago, and is still there", disk,
-				    point, size, days);
+				    "disk '%s': '%s' (%s) was sealed aside %u days ago, and is still there%s%s", disk,
+				    point, size, days, note ? ": " : "", note ? note : "");
 	}
 }
 

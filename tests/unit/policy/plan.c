@@ -364,6 +364,16 @@ TEST(an_external_snapshot_on_a_served_disk_is_refused_with_both_ways_back)
 						  "<backingStore><source file='/srv/vm/a'/></backingStore>"),
 				  .json = ENTRY("vda") },
 		"'virsh blockcommit win10 vda --active --pivot --base /srv/vm/a'");
+	refused((struct example){ .disks = DISK_X("type='file'", "type='qcow2'", "file='/srv/vm/a.s2'", "vda",
+						  "<backingStore><source file='/srv/vm/a.s1'/><backingStore>"
+						  "<source file='/srv/vm/a'/></backingStore></backingStore>"),
+				  .json = ENTRY("vda") },
+		"'virsh blockcommit win10 vda --active --pivot --base /srv/vm/a'");
+	refused((struct example){ .disks = DISK_X("type='file'", "type='qcow2'", "file='/srv/vm/a.s2'", "vda",
+						  "<backingStore><source file='/elsewhere/s1'/><backingStore>"
+						  "<source file='/srv/vm/a'/></backingStore></backingStore>"),
+				  .json = ENTRY("vda") },
+		"'qemu-img commit -f qcow2 -b /srv/vm/a /srv/vm/a.s2' and 'revertctl commit a'");
 	refused((struct example){ .disks = DISK_X("type='file'", "type='qcow2'", "file='/elsewhere/s1'", "vda",
 						  "<backingStore><source file='/srv/vm/sub/a'/></backingStore>"),
 				  .json = ENTRY("vda") },
