@@ -21,6 +21,7 @@
 #include "qemu_img.h"
 #include "renew.h"
 #include "scratch.h"
+#include "session.h"
 #include "table.h"
 #include "claim.h"
 #include "command.h"
@@ -188,30 +189,40 @@ static int set_image(struct disk *disk, const char *value, struct sentence *erro
  * What a session of before left belongs to that session, and may lack what its guest had flushed:
  * data that is kept from now on does not begin with it.
  */
-static int set_reverts(struct disk *disk, const char *value, struct sentence *error)
+static int check_may_keep_data(const struct disk *disk, struct sentence *error)
 {
-	struct disk_record after = disk->record;
 	struct sentence quoted;
 	const char *name = quote_name(disk->name, &quoted);
-	int r = disk_check_idle(disk, error);
+	int r = disk_check_not_held(disk, error);
 
-	if (r == 0 && strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
-		r = report(error, -EINVAL, "reverts must be yes or no");
-	if (r < 0)
-		return r;
-	after.keeps_data = strcmp(value, "no") == 0;
-	if (after.keeps_data)
-		r = disk_check_not_held(disk, error);
-	if (r == 0 && after.keeps_data && after.fate != FATE_UNHOOKED && disk->scratch &&
-	    scratch_is_dirty(disk->scratch))
+	if (r == 0 && disk->record.fate != FATE_UNHOOKED && disk->scratch && scratch_is_dirty(disk->scratch))
 		r = report(error, -EBUSY, "disk '%s' has what a session left; 'reset %s' or 'commit %s' first",
 			   disk->name, name, name);
-	if (r == 0) {
-		r = disk_save(disk, &after);
-		if (r < 0)
-			report(error, r, "disk '%s': its record cannot be written: %s", disk->name, error_text(r));
-	}
 	return r;
+}
+
+/*
+ * A session that is over but was not released goes first: what is written from then on is none's
+ * (scratch_open.c).
+ */
+static int set_reverts(struct disk *disk, const char *value, struct sentence *error)
+{
+	bool keeps = strcmp(value, "no") == 0;
+	struct disk_record after;
+	int r = disk_check_idle(disk, error);
+
+	if (r == 0 && !keeps && strcmp(value, "yes") != 0)
+		r = report(error, -EINVAL, "reverts must be yes or no");
+	if (r == 0 && keeps)
+		r = check_may_keep_data(disk, error);
+	if (r < 0)
+		return r;
+	if (keeps && disk->session)
+		session_end(disk);
+	after = disk->record;
+	after.keeps_data = keeps;
+	r = disk_save(disk, &after);
+	return r < 0 ? report(error, r, "disk '%s': its record cannot be written: %s", disk->name, error_text(r)) : 0;
 }
 
 int disk_set(struct disks *disks, const char *name, const char *key, const char *value, struct sentence *error)

@@ -93,7 +93,7 @@ struct disk {
 	int consumed;      /* which config; 0: none */
 	int unread_domain; /* whose flag could not be read at the end of its session; 0: none, 1: the first */
 	unsigned keep_revisions;
-	bool leftover_keep;
+	bool leftover_keep, keeps_data;
 	struct session session;
 	struct point points[POINTS_MAX];
 	size_t point_count;

@@ -27,7 +27,7 @@ static void plan_start(struct plan *plan, int domain, bool restoring, struct all
 		else if (session_is_active(disk) == PERHAPS)
 			may_fail(allowed, EBUSY);
 	}
-	if (disk->hold[0] && disk->hold_domain != domain)
+	if (disk->keeps_data || (disk->hold[0] && disk->hold_domain != domain))
 		must_fail(allowed, EBUSY);
 	plan->start = START_FRESH;
 	if (disk->hold[0]) {

@@ -60,6 +60,7 @@ void start_model(struct disk *disk)
 	disk->fate = FATE_DISCARD;
 	disk->fate_domain = -1;
 	disk->fate_armed = disk->fate_unread = disk->commit_at_release = disk->leftover_keep = false;
+	disk->keeps_data = false;
 	disk->consumed = disk->unread_domain = 0;
 	disk->keep_revisions = 0;
 	disk->session.present = disk->follow = false;
@@ -150,6 +151,8 @@ void do_reset(struct disk *disk)
 	if (want_protected(disk, &allowed)) {
 		want_idle(disk, &allowed);
 		if (disk->hold[0] && !force)
+			must_fail(&allowed, EBUSY);
+		if (disk->keeps_data && disk->dirty && !force)
 			must_fail(&allowed, EBUSY);
 	}
 	if (expect(&allowed, command("reset %s%s", disk->name, force ? " force=yes" : "")) != 0)
@@ -320,11 +323,32 @@ void do_delete(struct disk *disk)
 		*point = disk->points[--disk->point_count];
 }
 
+static void set_reverts(struct disk *disk, bool keeps)
+{
+	struct allowed allowed = { 0 };
+
+	if (want_protected(disk, &allowed)) {
+		want_idle(disk, &allowed);
+		if (keeps && (disk->hold[0] || (disk->dirty && disk->fate != FATE_UNHOOKED)))
+			must_fail(&allowed, EBUSY);
+	}
+	if (expect(&allowed, command("set %s reverts=%s", disk->name, keeps ? "no" : "yes")) != 0)
+		return;
+	disk->keeps_data = keeps;
+	if (keeps)
+		end_by_command(disk);
+}
+
 void do_set(struct disk *disk)
 {
 	struct allowed allowed = { 0 };
 	unsigned n = below(4);
 
+	/* Mostly taken back, for nothing starts on it meanwhile. */
+	if (one_in(4) || (disk->keeps_data && one_in(2))) {
+		set_reverts(disk, one_in(3));
+		return;
+	}
 	want_protected(disk, &allowed);
 	if (one_in(3)) {
 		if (expect(&allowed, command("set %s leftover=%s", disk->name, n % 2 ? "keep" : "discard")) == 0)

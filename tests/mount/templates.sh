@@ -235,3 +235,30 @@ put_back() {
 	guest_reads k-u.img 0 64k 3
 }
 promise "... as where the template is put back" put_back
+
+kept_data() {
+	family v.img
+	begins k-v.img 3
+	guest_write k-v.img 0 64k 3
+	ctl_fails EBUSY "set k-v.img reverts=no" "in a session"
+	kill_daemon
+	start_daemon
+	ctl "set k-v.img reverts=no" | jq -r .error >"$WORK/said"
+	says_so "disk 'k-v.img' has what a session left"
+	typed 'reset k-v'
+	ctl_fails EINVAL "set k-v.img reverts=maybe"
+	# Of a session that no release has ended nothing is left, either.
+	begins k-v.img 3
+	kill_daemon
+	start_daemon
+	same "$(status_of k-v.img '"\(.session.active) \(.state)"')" "false pristine"
+	ctl "set k-v.img reverts=no"
+	guest_write k-v.img 0 64k 4
+	same "$(status_of k-v.img '"\(.session) \(.kept) \(.leftover) \(.properties.reverts)"')" "null unhooked null false"
+	another_boot
+	kill_daemon
+	start_daemon
+	guest_reads k-v.img 0 64k 4
+	same "$(status_of k-v.img .properties.reverts)" false
+}
+promise "a disk that keeps its data has it after a host crash, whatever session there was before" kept_data
