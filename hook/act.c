@@ -106,13 +106,15 @@ static void resolve_path(const struct settings *settings, const struct knowledge
 	follow_links(disk, knowledge->mounts);
 }
 
-/* The paths of the configured disks, as they are in a mount. */
+/*
+ * The paths of the configured disks, as they are in a mount; of all, where the domain has no file.
+ */
 static void resolve_paths(const struct settings *settings, const struct knowledge *knowledge)
 {
-	for (size_t i = 0; knowledge->config && i < knowledge->config->count; i++) {
-		struct domain_disk *disk = domain_find(knowledge->domain, knowledge->config->disks[i].target);
+	for (size_t i = 0; i < knowledge->domain->count; i++) {
+		struct domain_disk *disk = &knowledge->domain->disks[i];
 
-		if (disk)
+		if (!knowledge->config || config_find(knowledge->config, disk->target))
 			resolve_path(settings, knowledge, disk);
 	}
 }
@@ -122,8 +124,7 @@ static void tell_what_waits(const struct settings *settings, struct knowledge *k
 {
 	if (read_domain(knowledge, NULL) < 0 || mounts_read(settings->mountinfo, &knowledge->mounts, NULL) < 0)
 		return;
-	for (size_t i = 0; i < knowledge->domain->count; i++)
-		resolve_path(settings, knowledge, &knowledge->domain->disks[i]);
+	resolve_paths(settings, knowledge);
 	waiting_add(knowledge->domain, knowledge->mounts, error);
 }
 

@@ -24,15 +24,24 @@ static bool is_domains(const struct domain *domain, const struct mount *mount, c
 	return false;
 }
 
-/* A disk of which a commit can be made now: of what was never synced it cannot. */
-static const char *name_of_waiting(struct json_object *disk)
+static const char *string_of(struct json_object *disk, const char *key)
 {
-	const char *name = NULL, *leftover = NULL, *kept = NULL;
+	const char *value = NULL;
 
-	json_get_string(disk, "name", &name);
-	json_get_string(disk, "leftover", &leftover);
-	json_get_string(disk, "kept", &kept);
-	return leftover && kept && strcmp(kept, "unsynced") != 0 ? name : NULL;
+	json_get_string(disk, key, &value);
+	return value ? value : "";
+}
+
+static void add_disk(struct json_object *disk, const char *name, struct sentence *sentence)
+{
+	struct sentence before = *sentence, quoted;
+	const char *kept = string_of(disk, "kept");
+
+	/* Of what was never synced no commit can be made. */
+	if (string_of(disk, "leftover")[0] && strcmp(kept, "unsynced") != 0)
+		report(sentence, 0, "%s; what %s still waits: 'revertctl commit %s' keeps it", before.text,
+		       strcmp(kept, "unhooked") == 0 ? "was written without a file" : "the last session wrote",
+		       quote_name(name, &quoted));
 }
 
 static void add_disks(const struct domain *domain, const struct mount *mount, const char *status,
@@ -40,18 +49,15 @@ static void add_disks(const struct domain *domain, const struct mount *mount, co
 {
 	CLEANUP(json_putp) struct json_object *root = NULL;
 	struct json_object *disks = NULL;
-	struct sentence before, quoted;
 
 	if (json_parse(status, strlen(status), &root, NULL) < 0 || json_get_array(root, "disks", &disks) <= 0)
 		return;
 	for (size_t i = 0; i < json_object_array_length(disks); i++) {
-		const char *name = name_of_waiting(json_object_array_get_idx(disks, i));
+		struct json_object *disk = json_object_array_get_idx(disks, i);
+		const char *name = string_of(disk, "name");
 
-		if (!name || !is_domains(domain, mount, name))
-			continue;
-		before = *sentence;
-		report(sentence, 0, "%s; what the last session wrote still waits: 'revertctl commit %s' keeps it",
-		       before.text, quote_name(name, &quoted));
+		if (is_domains(domain, mount, name))
+			add_disk(disk, name, sentence);
 	}
 }
 

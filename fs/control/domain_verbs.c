@@ -53,6 +53,8 @@ static int parse_item_setting(struct session_item *item, const struct command_wo
 		item->format = word->value;
 	} else if (strcmp(word->key, "armed") == 0) {
 		return parse_flag(word, &item->armed, error);
+	} else if (strcmp(word->key, "unhooked") == 0) {
+		return parse_flag(word, &item->unhooked, error);
 	} else if (strcmp(word->key, "leftover") == 0) {
 		if (strcmp(word->value, "keep") != 0 && strcmp(word->value, "discard") != 0)
 			return report(error, -EINVAL, "leftover must be keep or discard");

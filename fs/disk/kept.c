@@ -67,8 +67,12 @@ void kept_say_next(const char *disk, const struct disk_record *record, struct se
 	const char *name = quote_name(disk, &quoted);
 
 	say_start(record, &start);
+	if (record->fate == FATE_UNHOOKED)
+		report(ret_what, 0,
+		       "waits for its next start with a file for the hook, which %s; 'revertctl commit %s' makes it the disk's content now, 'revertctl reset %s' throws it away",
+		       start.text, name, name);
 	/* No head is made of what was never synced (history.c). */
-	if (record->fate == FATE_UNSYNCED)
+	else if (record->fate == FATE_UNSYNCED)
 		report(ret_what, 0, "waits for its next start, which %s; 'revertctl reset %s' throws it away now",
 		       start.text, name);
 	else
@@ -87,11 +91,14 @@ bool kept_waits_locked(const struct disk *disk, struct sentence *ret_what)
 	/* Kept data waits for nothing. */
 	if (disk->record.keeps_data)
 		return false;
-	if (disk->record.fate == FATE_DISCARD || disk->record.fate == FATE_UNHOOKED || disk->session || disk->hold ||
-	    !scratch || scratch->writers || !scratch_looks_dirty_locked(scratch) || fstat(scratch->fd, &st) < 0)
+	if (disk->record.fate == FATE_DISCARD || disk->session || disk->hold || !scratch || scratch->writers ||
+	    !scratch_looks_dirty_locked(scratch) || fstat(scratch->fd, &st) < 0)
 		return false;
 	size_text((uint64_t)st.st_blocks * 512, size);
 	kept_say_next(disk->name, &disk->record, &next);
-	report(ret_what, 0, "disk '%s': %s, which its last session wrote, %s", disk->name, size, next.text);
+	report(ret_what, 0, "disk '%s': %s, which %s, %s", disk->name, size,
+	       disk->record.fate == FATE_UNHOOKED ? "was written without the hook's protection"
+						  : "its last session wrote",
+	       next.text);
 	return true;
 }

@@ -13,8 +13,7 @@ void kept_say_next(const char *disk, const struct disk_record *record, struct se
 
 /*
  * Whether something waits, and the sentence: how much, what the next start does, what to type. Not
- * where the disk is in a session, open for writing, or held for a saved guest, nor where it is used
- * without sessions (FATE_UNHOOKED), as it may be for ever.
+ * where the disk is in a session, open for writing, or held for a saved guest.
  */
 bool kept_waits_locked(const struct disk *disk, struct sentence *ret_what);
 

@@ -70,23 +70,25 @@ static bool becomes_unhooked(const struct disk_record *record)
 
 /*
  * A scratch that is written without a session must not be discarded, for no session says that it
- * may be. The record says so before the first write.
+ * may be; nor is it what a guest left that was shut down. The record says so before the first
+ * write.
  */
 static int record_unhooked(struct disk *disk)
 {
 	struct disk_record record = disk->record;
 
-	if (disk->session || !becomes_unhooked(&record))
-		return 0;
-	record.fate = FATE_UNHOOKED;
-	record.contents = scratch_contents(disk);
-	record.fate_since = time(NULL);
+	if (becomes_unhooked(&record)) {
+		record.fate = FATE_UNHOOKED;
+		record.contents = scratch_contents(disk);
+		record.fate_since = time(NULL);
+	}
+	record.fate_clean = false;
 	return disk_save(disk, &record);
 }
 
 static bool wants_unhooked_locked(const struct disk *disk, bool writer)
 {
-	return writer && !disk->session && becomes_unhooked(&disk->record);
+	return writer && !disk->session && (becomes_unhooked(&disk->record) || disk->record.fate_clean);
 }
 
 /* Wait until the scratch may be opened. 0 with the lock held and the disk idle. */

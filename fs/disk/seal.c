@@ -198,10 +198,10 @@ static int record_layer(struct seal *seal, const char *domain, struct sentence *
 
 	snprintf(record->domain, sizeof(record->domain), "%s", domain ? domain : "");
 	/*
-	 * Nobody knows whether the guest of a scratch that is sealed aside had shut down, and a
+	 * Rarely is it known of a scratch that is sealed aside that its guest had shut down, and a
 	 * saved guest has not.
 	 */
-	if (seal->kind != SEAL_COMMIT)
+	if (seal->kind != SEAL_COMMIT && !seal->clean)
 		strcpy(record->consistency, "crash-consistent");
 	snprintf(record->note, sizeof(record->note), "%s", seal->note ? seal->note : "");
 	if (r == 0)

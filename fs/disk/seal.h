@@ -20,6 +20,7 @@ struct seal {
 	enum seal_kind kind;
 	const char *snapshot;     /* a name that the layer gets; NULL: none, but one that is sealed aside needs it */
 	const char *note;         /* why; or NULL */
+	bool clean;               /* SEAL_ASIDE: its guest had shut down */
 	struct disk_record after; /* disk.json as it is to be; seal_scratches() sets head and hold */
 	uint64_t size;            /* virtual, of the scratch; seal_scratches() sets it */
 	bool marked;              /* the image has the mark that the layer needs (image_mark.h) */

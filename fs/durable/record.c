@@ -108,6 +108,7 @@ int record_load_disk(int directory, const char *file, struct disk_record *ret_re
 	record.fate_unread = record_read_bool(&reader, "keep-unread");
 	record_read_text(&reader, "snapshot-file", record.snapshot_file, sizeof(record.snapshot_file), text_is_clean,
 			 false);
+	record.fate_clean = record_read_bool(&reader, "keep-clean");
 	record.fate_torn = record_read_bool(&reader, "keep-torn");
 	record.fate_since = (time_t)record_read_u64(&reader, "keep-since", false);
 	record.commit_at_release = record_read_bool(&reader, "commit-at-release");
@@ -156,6 +157,7 @@ int record_save_disk(struct guard *guard, int directory, const char *file, const
 	json_set_bool(object, "keep-armed", record->fate_armed);
 	json_set_bool(object, "keep-unread", record->fate_unread);
 	record_set_text(object, "snapshot-file", record->snapshot_file);
+	json_set_bool(object, "keep-clean", record->fate_clean);
 	json_set_u64(object, "contents", record->contents);
 	json_set_bool(object, "keep-torn", record->fate_torn);
 	json_set_u64(object, "keep-since", (uint64_t)record->fate_since);

@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "aside.h"
+#include "command.h"
 #include "image_stamp.h"
 #include "layer.h"
 #include "lock.h"
@@ -140,6 +142,22 @@ static const struct disk *find_user_locked(const struct layer *layer, const stru
 	return first;
 }
 
+/* Of a snapshot that nobody asked for, what to do is said, too. */
+static void report_keeper(const struct disk *disk, const struct layer_name *keeper, struct sentence *why)
+{
+	struct sentence quoted_disk, quoted_snapshot;
+	const char *of = quote_name(keeper->disk, &quoted_disk);
+	const char *snapshot = quote_name(keeper->snapshot, &quoted_snapshot);
+
+	if (aside_is_name(keeper->snapshot))
+		report(why, 0,
+		       "disk '%s': its last commit is not folded as long as '%s' has the snapshot '%s', which was sealed aside; 'revertctl delete %s %s' drops that, 'revertctl revert %s %s' goes back to it",
+		       disk->name, keeper->disk, keeper->snapshot, of, snapshot, of, snapshot);
+	else
+		report(why, 0, "disk '%s': its last commit is not folded as long as '%s' has the snapshot '%s'",
+		       disk->name, keeper->disk, keeper->snapshot);
+}
+
 static void report_obstruction_locked(const struct disk *disk, struct sentence *why)
 {
 	const struct layer_name *keeper = find_keeper_locked(disk->head->parent, disk->head);
@@ -147,8 +165,7 @@ static void report_obstruction_locked(const struct disk *disk, struct sentence *
 	size_t count;
 
 	if (keeper) {
-		report(why, 0, "disk '%s': its last commit is not folded as long as '%s' has the snapshot '%s'",
-		       disk->name, keeper->disk, keeper->snapshot);
+		report_keeper(disk, keeper, why);
 		return;
 	}
 	user = find_user_locked(disk->head->parent, disk->head, &count);

@@ -392,6 +392,32 @@ static void append_release_item(const struct situation *s, char **line, int *r, 
 	append(line, r, "source", path && !text_is_clean(path) ? "unusable" : path);
 }
 
+static bool is_in_mount(const struct mounts *mounts, const char *path, const struct mount *mount)
+{
+	const struct mount *found = mounts_of_path(mounts, path);
+
+	return found && strcmp(found->device, mount->device) == 0;
+}
+
+/*
+ * The disks that a domain without a file has in the mount, of which the daemon has no session. It
+ * is to know that their guest was shut down in order.
+ */
+static void append_unhooked(const struct situation *s, const struct mount *mount, char **line, int *r)
+{
+	for (size_t i = 0; !s->config && i < s->domain->count; i++) {
+		const struct domain_disk *disk = &s->domain->disks[i];
+		CLEANUP(freep) char *path = disk->path ? tidy_path(disk->path) : NULL;
+
+		if (!path || !text_is_clean(path) || !text_is_clean(disk->target) ||
+		    !is_in_mount(s->mounts, path, mount))
+			continue;
+		append(line, r, NULL, disk->target);
+		append(line, r, "unhooked", "yes");
+		append(line, r, "source", path);
+	}
+}
+
 /* Add a request with this line, which is freed on failure. `r` is the result of making the line. */
 static int add_request(struct plan *plan, const struct mount *mount, char *line, int r, struct sentence *refusal)
 {
@@ -451,9 +477,8 @@ static void note_disks(const struct situation *s, struct request *request)
 	for (size_t i = 0; s->config && i < s->config->count; i++) {
 		const struct domain_disk *disk = domain_find(s->domain, s->config->disks[i].target);
 		CLEANUP(freep) char *path = disk && disk->path ? tidy_path(disk->path) : NULL;
-		const struct mount *mount = path ? mounts_of_path(s->mounts, path) : NULL;
 
-		if (!mount || strcmp(mount->device, request->mount->device) != 0)
+		if (!path || !is_in_mount(s->mounts, path, request->mount))
 			continue;
 		request->ours = true;
 		request->armed |= s->config->disks[i].one_shot_commit;
@@ -469,6 +494,8 @@ static int add_release(const struct situation *s, struct plan *plan, const struc
 	begin_line(s, &line, &r, "release", reason);
 	for (size_t i = 0; s->config && i < s->config->count; i++)
 		append_release_item(s, &line, &r, &s->config->disks[i]);
+	if (strcmp(reason, "shutdown") == 0)
+		append_unhooked(s, mount, &line, &r);
 	r = add_request(plan, mount, line, r, refusal);
 	if (r == 0)
 		note_disks(s, &plan->requests[plan->count - 1]);

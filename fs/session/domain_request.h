@@ -36,6 +36,7 @@ struct session_item {
 	const char *source; /* the path in the XML; NULL at a release whose XML has no such target */
 	const char *format; /* prepare: for an image that is no disk yet; NULL: probe */
 	bool armed;         /* one-shot-commit is true */
+	bool unhooked;      /* release: a disk of a domain without a file, which had no session */
 	bool has_leftover, leftover_keep;
 	bool has_revisions;
 	uint64_t revisions;

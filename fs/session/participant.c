@@ -102,7 +102,7 @@ bool records_differ(const struct disk_record *a, const struct disk_record *b)
 	return texts_differ(a->head, b->head) || texts_differ(a->hold, b->hold) ||
 	       texts_differ(a->hold_uuid, b->hold_uuid) || texts_differ(a->hold_domain, b->hold_domain) ||
 	       a->hold_managed != b->hold_managed || a->fate != b->fate || texts_differ(a->fate_uuid, b->fate_uuid) ||
-	       a->fate_armed != b->fate_armed || a->fate_unread != b->fate_unread ||
+	       a->fate_armed != b->fate_armed || a->fate_unread != b->fate_unread || a->fate_clean != b->fate_clean ||
 	       texts_differ(a->unread_uuid, b->unread_uuid) || texts_differ(a->unread_target, b->unread_target) ||
 	       texts_differ(a->snapshot_file, b->snapshot_file) || a->fate_torn != b->fate_torn ||
 	       a->fate_since != b->fate_since || a->commit_at_release != b->commit_at_release ||

@@ -183,6 +183,7 @@ static int seal_leftovers(struct disks *disks, struct participants *participants
 					      .kind = SEAL_ASIDE,
 					      .snapshot = participant->name,
 					      .note = participant->note,
+					      .clean = participant->disk->record.fate_clean,
 					      .after = participant->disk->record };
 		seals[count].after.fate = FATE_DISCARD;
 		count++;
@@ -259,7 +260,7 @@ static struct disk_record record_in_session(const struct participant *participan
 	/* A fresh scratch is made next, on what the image is now. */
 	after.contents = participant->start == START_CONTINUE ? scratch_contents(participant->disk)
 							      : layer_contents(participant->disk->root);
-	after.fate_torn = false;
+	after.fate_torn = after.fate_clean = false;
 	return after;
 }
 

@@ -28,6 +28,7 @@
 #include "seal.h"
 #include "session.h"
 #include "table.h"
+#include "unhooked.h"
 #include "claim.h"
 
 static const char *const outcome_names[] = {
@@ -59,7 +60,7 @@ static int find_session_participants(struct disks *disks, const struct session_r
 static const struct session_item *find_item(const struct session_request *request, const char *target)
 {
 	for (size_t i = 0; i < request->count; i++)
-		if (strcmp(request->items[i].target, target) == 0)
+		if (!request->items[i].unhooked && strcmp(request->items[i].target, target) == 0)
 			return &request->items[i];
 	return NULL;
 }
@@ -180,7 +181,7 @@ static struct disk_record record_after(const struct participant *participant, co
 
 	after.fate = FATE_DISCARD;
 	after.fate_uuid[0] = '\0';
-	after.fate_armed = after.fate_unread = false;
+	after.fate_armed = after.fate_unread = after.fate_clean = false;
 	after.snapshot_file[0] = '\0';
 	note_unread(participant, request, &after);
 	if (outcome == OUTCOME_COMMIT) {
@@ -192,6 +193,7 @@ static struct disk_record record_after(const struct participant *participant, co
 		after.contents = scratch_contents(participant->disk);
 		after.fate_armed = was_armed(participant, request) || became_backing(participant);
 		after.fate_unread = strcmp(after.unread_uuid, request->uuid) == 0;
+		after.fate_clean = request->reason == REASON_SHUTDOWN && !became_backing(participant);
 		after.fate_since = time(NULL);
 		snprintf(after.fate_uuid, sizeof(after.fate_uuid), "%s", request->uuid);
 		if (became_backing(participant))
@@ -550,5 +552,7 @@ int session_release(struct disks *disks, const struct session_request *request, 
 	 */
 	for (size_t i = 0; i < ret_result->count; i++)
 		warn(&ret_result->list[i]);
+	if (request->reason == REASON_SHUTDOWN)
+		unhooked_note_clean(disks, request);
 	return r;
 }

@@ -122,12 +122,24 @@ refusals_are_logged() {
 }
 promise "a refused release is logged, leaves the flags, and the other mounts are told all the same" refusals_are_logged
 
+# Of a guest that was shut down the daemon is told which disks no session protected.
+unhooked=" vda unhooked=yes source=/srv/vm/win10.qcow2 vdb unhooked=yes source=/srv/vm/second.qcow2"
+unhooked+=" vdc unhooked=yes source=/srv/vm/data.img hda unhooked=yes source=/srv/vm/cd.iso"
+
+without_a_configuration() {
+	forget_lines vm
+	rm "$CONFIG/win10.json"
+	hook release win10 release end shutdown
+	same "$(lines vm)" "release $UUID domain=win10 reason=shutdown saved=no$unhooked"
+}
+promise "without a configuration the daemon is told which disks a guest had that was shut down" without_a_configuration
+
 a_broken_configuration_counts_as_none() {
 	forget_lines vm
 	domain_json win10 <<<'{"disks":['
 	hook release win10 release end shutdown
 	silent
-	same "$(lines vm)" "release $UUID domain=win10 reason=shutdown saved=no"
+	same "$(lines vm)" "release $UUID domain=win10 reason=shutdown saved=no$unhooked"
 	logged "win10: release: '$CONFIG/win10.json' is not valid JSON"
 	same "$(cat "$CONFIG/win10.json")" '{"disks":['
 }

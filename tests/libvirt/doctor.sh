@@ -93,6 +93,7 @@ snapshots() {
 	doctor 1
 	found warning domains "libvirt has snapshots of domain 'web1' ('within'), which were gone when the disks reverted" "'virsh snapshot-delete web1 within --metadata'"
 	virsh -q snapshot-delete web1 within --metadata >&2
+	ctl "delete web1.qcow2 $(points web1.qcow2)" # sealed aside
 	doctor 0
 }
 promise "snapshots that libvirt has of a domain whose disks revert are found" snapshots

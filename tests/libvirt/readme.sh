@@ -9,7 +9,7 @@ IMAGES=/var/lib/libvirt/images
 
 # Outside libvirt's directories, which are private here, the machine's own are left alone.
 here() {
-	sed "s|/etc/revertfs|$WORK/etc/revertfs|g; s|/var/lib/revertfs|$STATE|g; s|/usr/local|$WORK/usr/local|g"
+	sed "s|/root/|$WORK/|g; s|/etc/revertfs|$WORK/etc/revertfs|g; s|/var/lib/revertfs|$STATE|g; s|/usr/local|$WORK/usr/local|g"
 }
 
 # The blocks of the section, in files 1, 2 ...
@@ -94,3 +94,56 @@ commits_once() {
 	image_reads web1.qcow2 qcow2 1M 15M 0x11
 }
 promise "an armed session is kept, in the real image, and only that one" commits_once
+
+# ---- "I want to update the VM"
+
+mkdir "$WORK/bin" && ln -s "$REVERTCTL" "$WORK/bin/revertctl"
+export PATH=$WORK/bin:$PATH
+sed -n '/^## I want to update the VM/,/^## Compared/p' "$top/README.md" | here |
+	awk -v n=20 '/^```/ { on = !on; n += on; next } on { print > n }'
+
+# update N PATTERN: the block, line by line, with a guest that is updated where it runs, and a reader who waits until it is off.
+update() {
+	local line
+	while read -r line; do
+		eval "$line" >&2
+		case $line in
+		"virsh start "*) guest_io web1 vda "write -P $2 2M 64k" ;;
+		"virsh shutdown "*) wait_until 20 domain_is web1 "shut off" ;;
+		esac
+	done <"$WORK/blocks/$1"
+}
+
+# The update is there in the sessions that follow, and what these write is not.
+is_updated() {
+	local round
+	for round in 1 2; do
+		start_domain web1
+		guest_io web1 vda "read -P $1 2M 64k"
+		guest_io web1 vda "write -P $((99 + round)) 2M 64k"
+		destroy_domain web1
+	done
+}
+
+updated_once() {
+	update 21 0x44
+	is_updated 0x44
+}
+promise "to update the VM: one session is kept" updated_once
+
+updated_without_its_file() {
+	update 22 0x55
+	is_updated 0x55
+	same "$(status_of web1.qcow2 '[.layers[].names[]] | length')" 0
+}
+promise "... or all of those without its file, once that is said" updated_without_its_file
+
+disowned() {
+	update 23 0
+	start_domain web1
+	guest_io web1 vda "read -P 0x55 2M 64k"
+	guest_io web1 vda "write -P 0x66 2M 64k"
+	destroy_domain web1
+	image_reads web1.qcow2 qcow2 2M 64k 0x66
+}
+promise "... or the domain gets its image back" disowned

@@ -141,3 +141,96 @@ armed_on_purpose() {
 	as_new
 }
 promise "commit-once after such an end arms the next session, which nobody else does" armed_on_purpose
+
+# ---- no file at all: the image is not written either
+
+# As an administrator does it who wants to update the VM: $1 is done while it runs.
+without_a_file() {
+	: >"$HOOK_LOG"
+	echo '{"disks":[{"target":"vda","one-shot-commit":false}]}' >"$WORK/b1.json"
+	rm -f "$JSON"
+	start_domain b1
+	"$@"
+}
+
+shut_down_and_file_back() {
+	shutdown_domain b1
+	cp "$WORK/b1.json" "$JSON"
+}
+
+unhooked_consistency() {
+	status_of b1.qcow2 '.layers[] | select(any(.names[]; startswith("unhooked-"))) | .consistency'
+}
+
+unhooked_is_kept() {
+	without_a_file guest_io b1 vda 'write -P 20 5M 64k'
+	doctor_says "warning: disk 'b1.qcow2' is written without the hook's protection: nothing reverts it; once nothing uses it, $keeps keeps"
+	shut_down_and_file_back
+	same "$(image_state b1.qcow2)" "$before"
+	doctor_says "warning: disk 'b1.qcow2': "
+	doctor_says "which was written without the hook's protection, waits for its next start with a file for the hook, which keeps it as unhooked-TIME; $keeps"
+	grep -qF "without the hook's protection" "$MNT/.revertfs/status"
+	revertctl status b1.qcow2 >"$WORK/said"
+	typed "$WORK/said" 'revertctl commit'
+	wait_until 20 at_rest b1.qcow2
+	image_reads b1.qcow2 qcow2 5M 64k 20
+	starts_with b1 vda 5M 64k 20
+	at_rest b1.qcow2
+}
+promise "what was written without a file is announced with the commands that keep it, and work" unhooked_is_kept
+before=$(image_state b1.qcow2)
+
+unhooked_is_put_aside() {
+	without_a_file guest_io b1 vda 'write -P 21 6M 64k'
+	shut_down_and_file_back
+	start_domain b1
+	log_says "prepare: vda 'b1.qcow2': fresh as unhooked-"
+	log_says "prepare: vda: what was written before is in 'unhooked-"
+	guest_io b1 vda 'read -P 1 6M 64k'
+	same "$(unhooked_consistency)" null # clean
+	point_reads b1.qcow2 unhooked 6M 64k 21
+	destroy_domain b1
+	same "$(image_state b1.qcow2)" "$before"
+}
+promise "... else the next start puts it aside, and says so; its guest was shut down in order, so it is clean" unhooked_is_put_aside
+
+folding_is_held_up() {
+	revertctl commit-once b1
+	start_domain b1
+	guest_io b1 vda 'write -P 22 7M 64k'
+	destroy_domain b1
+	status_of b1.qcow2 .waits_for >"$WORK/said"
+	grep -qF "has the snapshot 'unhooked-" "$WORK/said"
+	doctor_says "warning: disk 'b1.qcow2': 'unhooked-"
+	doctor_says "and is still there, so that commits are not folded into the image; 'revertctl revert b1.qcow2 unhooked-"
+	typed "$WORK/said" 'revertctl delete'
+	wait_until 20 at_rest b1.qcow2
+	image_reads b1.qcow2 qcow2 7M 64k 22
+}
+promise "... as long as that is there, status and doctor say which command has commits folded again" folding_is_held_up
+
+unhooked_of_other_kinds() {
+	without_a_file
+	shut_down_and_file_back
+	start_domain b1
+	log_says "prepare: vda 'b1.qcow2': fresh"
+	destroy_domain b1
+	same "$(points b1.qcow2)" ""
+	without_a_file guest_io b1 vda 'write -P 23 6M 64k'
+	kill -KILL "$(qemu_pid b1)"
+	wait_until 20 domain_is b1 "shut off"
+	cp "$WORK/b1.json" "$JSON"
+	start_domain b1
+	same "$(unhooked_consistency)" crash-consistent
+	destroy_domain b1
+	as_new
+	# Shut down, and written once more by somebody else.
+	without_a_file guest_io b1 vda 'write -P 23 6M 64k'
+	shut_down_and_file_back
+	guest_write b1.qcow2 6M 64k 24
+	start_domain b1
+	same "$(unhooked_consistency)" crash-consistent
+	destroy_domain b1
+	as_new
+}
+promise "nothing is put aside where nothing was written; of a guest that crashed it is crash-consistent" unhooked_of_other_kinds

@@ -79,10 +79,24 @@ static void note_if_said(struct doctor *doctor, const char *said)
 	doctor_note_sentence(doctor, LEVEL_WARNING, &sentence);
 }
 
+/* While it is in use; later the disk says what waits. */
+static void note_unhooked(struct doctor *doctor, const char *disk)
+{
+	struct sentence quoted;
+	const char *name = quote_name(disk, &quoted);
+	CLEANUP(freep)
+	char *fix = format_text(
+		"once nothing uses it, 'revertctl commit %s' keeps what was written, 'revertctl reset %s' drops it; or, for a disk that is to keep its data, 'revertctl set %s reverts=no'",
+		name, name, name);
+
+	doctor_note(doctor, LEVEL_WARNING, fix,
+		    "disk '%s' is written without the hook's protection: nothing reverts it", disk);
+}
+
 static void check_disk(struct doctor *doctor, struct json_object *disk)
 {
 	const char *name = string_of(disk, "name", "?"), *error = string_of(disk, "last_error", NULL);
-	const char *warning = string_of(disk, "warning", NULL);
+	const char *warning = string_of(disk, "warning", NULL), *leftover = string_of(disk, "leftover", NULL);
 
 	if (strcmp(string_of(disk, "state", ""), "failed") == 0)
 		doctor_note(doctor, LEVEL_PROBLEM, "remove the cause, then restart the service, or reset the disk",
@@ -90,12 +104,12 @@ static void check_disk(struct doctor *doctor, struct json_object *disk)
 	else if (error)
 		doctor_note(doctor, LEVEL_WARNING, "the next command for the disk that succeeds clears this", "%s",
 			    error);
-	if (flag_of(disk, "unhooked") && !disk_keeps_data(disk))
-		doctor_note(doctor, LEVEL_NOTE, "see that its domain has a file for the hook ('revertctl adopt')",
-			    "disk '%s' is written without the hook knowing", name);
+	if (flag_of(disk, "unhooked") && !leftover && !disk_keeps_data(disk) &&
+	    strcmp(string_of(disk, "state", ""), "dirty") == 0)
+		note_unhooked(doctor, name);
 	note_if_said(doctor, warning);
 	note_if_said(doctor, string_of(disk, "image_trouble", NULL));
-	note_if_said(doctor, string_of(disk, "leftover", NULL));
+	note_if_said(doctor, leftover);
 }
 
 void doctor_check_disks(struct doctor *doctor)
@@ -116,7 +130,8 @@ static unsigned age_in_days(const char *rfc3339)
 	return age > 0 ? (unsigned)(age / 86400) : 0;
 }
 
-static void check_layer(struct doctor *doctor, const char *disk, struct json_object *layer)
+/* `waits_for`: what the disk's folds wait for, or NULL. */
+static void check_layer(struct doctor *doctor, const char *disk, const char *waits_for, struct json_object *layer)
 {
 	const char *note = string_of(layer, "note", NULL);
 	struct json_object *name;
@@ -133,10 +148,14 @@ static void check_layer(struct doctor *doctor, const char *disk, struct json_obj
 			"'revertctl revert %s %s' to have it back, 'revertctl delete %s %s' to be rid of it", d, p, d,
 			p);
 
+		bool holds_up = waits_for && strstr(waits_for, point);
+
 		if (aside_is_name(point))
-			doctor_note(doctor, days > OLD_DAYS ? LEVEL_WARNING : LEVEL_NOTE, fix,
-				    "disk '%s': '%s' (%s) was sealed aside %u days ago, and is still there%s%s", disk,
-				    point, size, days, note ? ": " : "", note ? note : "");
+			doctor_note(doctor, holds_up || days > OLD_DAYS ? LEVEL_WARNING : LEVEL_NOTE, fix,
+				    "disk '%s': '%s' (%s) was sealed aside %u days ago, and is still there%s%s%s", disk,
+				    point, size, days,
+				    holds_up ? ", so that commits are not folded into the image" : "", note ? ": " : "",
+				    note ? note : "");
 	}
 }
 
@@ -145,7 +164,7 @@ static void check_layers_of(struct doctor *doctor, struct json_object *disk)
 	struct json_object *layer;
 
 	for (size_t i = 0; (layer = element_of(disk, "layers", i)); i++)
-		check_layer(doctor, string_of(disk, "name", "?"), layer);
+		check_layer(doctor, string_of(disk, "name", "?"), string_of(disk, "waits_for", NULL), layer);
 }
 
 static void check_lost(struct doctor *doctor, const char *state)

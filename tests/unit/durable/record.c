@@ -60,6 +60,7 @@ static struct disk_record full_disk(void)
 		.fate_uuid = "FFFFFFFF-2d6b-4c1e-9a53-6f1b0c7d8e90",
 		.fate_armed = true,
 		.fate_unread = true,
+		.fate_clean = true,
 		.unread_uuid = "00000000-0000-4000-8000-000000000001",
 		.unread_target = "vda",
 		.fate_since = 1795197469,
@@ -223,6 +224,7 @@ TEST(a_disk_is_loaded_as_it_was_saved)
 	check_int(loaded.fate, FATE_UNDECIDED);
 	check_int(loaded.fate_armed, true);
 	check_int(loaded.fate_unread, true);
+	check_int(loaded.fate_clean, true);
 	check_str(loaded.unread_uuid, "00000000-0000-4000-8000-000000000001");
 	check_str(loaded.unread_target, "vda");
 	check_int(loaded.fate_since, record.fate_since);

@@ -61,6 +61,7 @@ TEST(each_member_makes_a_difference)
 	check_differs(fate_uuid[0] = 'f');
 	check_differs(fate_armed = true);
 	check_differs(fate_unread = true);
+	check_differs(fate_clean = true);
 	check_differs(unread_uuid[0] = 'f');
 	check_differs(unread_target[0] = 'v');
 	check_differs(fate_since = 1);
