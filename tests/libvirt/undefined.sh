@@ -113,6 +113,11 @@ vol_delete() {
 	virsh -q pool-refresh mnt >&2
 	refuses virsh -q vol-delete rhel.qcow2 --pool mnt
 	says "cannot unlink file '$MNT/rhel.qcow2': Operation not permitted"
+	if command -v virt-clone; then
+		virt-clone -q --original rhel --name copy --file "$MNT/copy.qcow2" --file "$MNT/copy.img" >&2
+		virsh -q undefine copy --remove-all-storage >&2 # plain ones go
+		[[ ! -e $IMAGES/copy.qcow2 && ! -e $IMAGES/copy.img ]]
+	fi
 	virsh -q vol-clone rhel.qcow2 copy.qcow2 --pool mnt >&2
 	same "$(qemu-img info --output=json "$IMAGES/copy.qcow2" | jq -r '."backing-filename"')" null
 	image_reads copy.qcow2 qcow2 0 8M 0x11
