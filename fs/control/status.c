@@ -303,6 +303,8 @@ static struct json_object *describe_disk_locked(const struct disk *disk, bool pa
 	json_object_object_add(object, "session", describe_session_locked(disk));
 	json_object_object_add(object, "hold", describe_hold(disk));
 	json_set_bool(object, "armed", (disk->session && disk->session->armed) || disk->record.commit_at_release);
+	json_set_bool(object, "commit_at_release", disk->record.commit_at_release);
+	json_set_string(object, "unread", disk->record.unread_uuid[0] ? disk->record.unread_uuid : NULL);
 	json_set_bool(object, "unhooked", disk->record.fate == FATE_UNHOOKED);
 	json_set_string(object, "kept", disk->record.fate == FATE_DISCARD ? NULL : fate_name(disk->record.fate));
 	json_set_string(object, "leftover", kept_waits_locked(disk, &kept) ? kept.text : NULL);

@@ -105,12 +105,13 @@ static int run_complete(const struct context *context, const struct arguments *a
 
 	(void)error;
 	completion_parse(context->subcommands, arguments->words, arguments->word_count, &unfinished, &candidates);
-	if (unfinished.kind == COMPLETE_DOMAINS || unfinished.kind == COMPLETE_REMAINS)
+	if (unfinished.kind == COMPLETE_DOMAINS || unfinished.kind == COMPLETE_REMAINS ||
+	    unfinished.kind == COMPLETE_DISKS_AND_DOMAINS)
 		add_domains(&unfinished, &candidates);
 	if (unfinished.kind == COMPLETE_REMAINS)
 		host_visit_files(add_file, &files);
 	if (unfinished.kind == COMPLETE_DISKS || unfinished.kind == COMPLETE_POINTS ||
-	    unfinished.kind == COMPLETE_REMAINS)
+	    unfinished.kind == COMPLETE_REMAINS || unfinished.kind == COMPLETE_DISKS_AND_DOMAINS)
 		add_disks(&unfinished, &candidates);
 	else if (unfinished.kind == COMPLETE_MOUNTS)
 		add_mounts(&unfinished, &candidates);

@@ -137,6 +137,7 @@ commit_by_command() {
 	guest_io web1 vdb 'write -P 18 4M 64k'
 	echo "commit $MNT/raw1.img at=release" >"$MNT/.revertfs/control"
 	same "$(status_of raw1.img .armed)" true
+	same "$("$REVERTCTL" status web1 --json | jq -r '[.disks[].does] | join(" ")')" "reverts armed"
 	shutdown_domain web1
 	folded raw1.img raw
 	image_reads raw1.img raw 4M 64k 18

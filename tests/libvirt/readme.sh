@@ -22,6 +22,8 @@ make() {
 		cp -r "$WORK/etc/libvirt/hooks/." /etc/libvirt/hooks
 }
 
+PATH=$WORK/usr/local/bin:$PATH # where it is installed
+
 # systemd is not in a test: the unit's command is started as it would start it.
 systemctl() {
 	case $* in
@@ -71,6 +73,7 @@ shows_its_chain() {
 	paste 4 >"$WORK/start.log"
 	grep -q '^web1.qcow2 .* web1 ' "$WORK/start.log"
 	grep -F "<source file='$MNT/.revertfs/layers/$(status_of web1.qcow2 .head).backing_file.img'/>" "$WORK/start.log"
+	grep -F "vda (web1.qcow2): reverts: what this session writes is thrown away when it ends." "$WORK/start.log"
 }
 promise "the domain starts, and its XML shows what the disk stands on" shows_its_chain
 

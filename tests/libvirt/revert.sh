@@ -53,6 +53,40 @@ the_chain_is_shown() {
 }
 promise "dumpxml shows the backing_file of each disk that reverts, and the disk's own path" the_chain_is_shown
 
+# does DOMAIN [OPTION...]: what 'revertctl status' says of each target, in a word; and $WORK/said has the sentences.
+does() {
+	"$REVERTCTL" status "$@" >"$WORK/said" 2>"$WORK/refusal" || :
+	"$REVERTCTL" status --json "$@" 2>/dev/null >"$WORK/status.json" || :
+	jq -r '"\(.domain) \(.state): \([.disks[] | "\(.target) \(.does)"] | join(", "))"' "$WORK/status.json"
+}
+
+said() {
+	grep -qF -- "$1" "$WORK/said" || { cat "$WORK/said" >&2; return 1; }
+}
+
+the_status_says_it() {
+	same "$(does web1)" "web1 running: vda reverts, vdb unprotected, vdc reverts"
+	said "The domain 'web1' is running."
+	said "    vda (web1.qcow2): reverts: what this session writes is thrown away when it ends."
+	said "    vdb ($MNT/data1.qcow2): keeps what is written."
+	domain_json web1 <<<'{"disks":[{"target":"vda"},{"target":"vdc","one-shot-commit":true}]}'
+	same "$(does "$(uuid_of 1)")" "web1 running: vda reverts, vdb unprotected, vdc armed"
+	said "    vdc (raw1.img): armed: what this session writes is committed when it ends."
+	domain_json web1 <<<'{"disks":[{"target":"vda"},{"target":"vdc"}]}'
+	rm /etc/libvirt/hooks/config/web1.json
+	same "$(does web1)" "web1 running: vda unknown, vdb unprotected, vdc unknown"
+	said "this session began protected, but the domain's file does not name the disk now: what it writes waits"
+	domain_json web1 <<<'{"disks":[{"target":"vda"},{"target":"vdc"},]}'
+	same "$(does web1)" "web1 running: vda unknown, vdb unprotected, vdc unknown"
+	said "'/etc/libvirt/hooks/config/web1.json' is not valid JSON in line 1"
+	domain_json web1 <<<'{"disks":[{"target":"vda"},{"target":"vdc"}]}'
+	same "$(does web1 --connect=nosuch:///)" "web1 null: vda reverts, vdc reverts"
+	said "Whether the domain 'web1' runs is not known."
+	said "    vda (web1.qcow2): reverts: what this session writes is thrown away when it ends."
+	refuses "$REVERTCTL" status web1 --connect=nosuch:///
+}
+promise "'revertctl status' says of each target of a running domain whether it reverts, also where libvirt does not answer" the_status_says_it
+
 the_domains_definition_does_not_change() {
 	virsh dumpxml --inactive web1 >"$WORK/after.xml"
 	refuses grep -e backing -e '\.revertfs' "$WORK/after.xml"
@@ -161,6 +195,48 @@ an_empty_list_protects_nothing() {
 	rm /etc/libvirt/hooks/config/free1.json
 }
 promise "a domain whose JSON names no disk is left alone" an_empty_list_protects_nothing
+
+of_one_that_is_off() {
+	same "$(does web1)" "web1 off: vda reverts, vdb unprotected, vdc reverts"
+	said "    vda (web1.qcow2): reverts: what the next session writes is thrown away when it ends."
+	same "$(does free1)" "free1 off: vda unprotected"
+	said "    vda ($MNT/free1.qcow2): keeps what is written."
+	domain_json free1 <<<'{"disks":[{"target":"vda","one-shot-commit":true},{"target":"vdx"}]}'
+	same "$(does free1)" "free1 off: vda armed"
+	said "    it does not start: "
+	rm /etc/libvirt/hooks/config/free1.json
+	guest_write web1.qcow2 1M 64k 15
+	same "$(does web1)" "web1 off: vda reverts, vdb unprotected, vdc reverts"
+	said "which was written without the hook's protection, waits for its next start with a file for the hook"
+	ctl "reset web1.qcow2"
+	start_domain web1
+	virsh -q managedsave web1 >&2
+	same "$(does web1)" "web1 saved: vda reverts, vdb unprotected, vdc reverts"
+	said "reverts: what the saved guest's session, which goes on at the next start, writes is thrown away when it ends"
+	virsh -q managedsave-remove web1 >&2
+	ctl "reset web1.qcow2 force=yes"
+	ctl "reset raw1.img force=yes"
+}
+promise "... of one that is off, that is saved, whose data waits, that has no file, and that would not start" of_one_that_is_off
+
+of_both() {
+	cp --reflink=auto "$IMAGES/free1.qcow2" "$IMAGES/free1"
+	ctl "protect free1"
+	domain_json free1 <<<'{"disks":[]}'
+	"$REVERTCTL" status free1 >"$WORK/said" 2>"$WORK/refusal"
+	said "pristine"
+	says "'free1' is a domain, too: 'revertctl status free1 --domain' shows that"
+	same "$(does free1 --domain)" "free1 off: vda unprotected"
+	ctl "unprotect free1"
+	rm /etc/libvirt/hooks/config/free1.json "$IMAGES/free1"
+	refuses "$REVERTCTL" status nobody 2>"$WORK/refusal"
+	says "there is no disk 'nobody'; 'revertctl status' lists them"
+	refuses "$REVERTCTL" status nobody --domain 2>"$WORK/refusal"
+	says "there is no domain 'nobody'"
+	refuses "$REVERTCTL" status nobody --connect=nosuch:/// 2>"$WORK/refusal"
+	says "'nobody' is no disk, and whether it is a domain is not known: "
+}
+promise "a name that is a disk and a domain is the disk's, and says how to ask for the other" of_both
 
 as_before() {
 	same "$(state_files)" "$before"

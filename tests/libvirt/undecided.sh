@@ -67,6 +67,7 @@ promise "what a session wrote whose file was not valid at its end waits: log, st
 kept_by_hand() {
 	typed "$WORK/refusal" 'revertctl commit'
 	corrected
+	revertctl status b1 | grep -F "reverts: what the next session writes is thrown away when it ends; its one-shot-commit was meant for"
 	start_domain b1
 	log_says "prepare: vda: its one-shot-commit was for an earlier session"
 	grep -q '"one-shot-commit":false' "$JSON"

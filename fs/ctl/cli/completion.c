@@ -126,10 +126,15 @@ static void complete_value(const char *value, struct unfinished *unfinished, str
 	static const struct {
 		const char *word;
 		enum completion_kind kind;
-	} kinds[] = { { "FILE", COMPLETE_FILES },        { "POINT", COMPLETE_POINTS },
-		      { "DIR", COMPLETE_MOUNTS },        { "NAME", COMPLETE_DISKS },
-		      { "CMD", COMPLETE_FILES },         { "DOMAIN", COMPLETE_DOMAINS },
-		      { "DOMAIN...", COMPLETE_DOMAINS }, { "DOMAIN|NAME", COMPLETE_REMAINS } };
+	} kinds[] = { { "FILE", COMPLETE_FILES },
+		      { "POINT", COMPLETE_POINTS },
+		      { "DIR", COMPLETE_MOUNTS },
+		      { "NAME", COMPLETE_DISKS },
+		      { "CMD", COMPLETE_FILES },
+		      { "DOMAIN", COMPLETE_DOMAINS },
+		      { "DOMAIN...", COMPLETE_DOMAINS },
+		      { "DOMAIN|NAME", COMPLETE_REMAINS },
+		      { "NAME|DOMAIN", COMPLETE_DISKS_AND_DOMAINS } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		if (strcmp(kinds[i].word, value) == 0)

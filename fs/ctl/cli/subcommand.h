@@ -55,7 +55,7 @@ struct subcommand {
 	/*
 	 * The words behind the name, as the usage shows them: "NAME POINT", "[NAME]", "DOMAIN...".
 	 * What a word is called tells the completion what it is: NAME a disk, POINT a snapshot of
-	 * that disk, DOMAIN a libvirt domain, others files or nothing.
+	 * that disk, DOMAIN a libvirt domain, NAME|DOMAIN either, others files or nothing.
 	 */
 	const char *words;
 	const char *help; /* one line */

@@ -7,7 +7,7 @@
 
 #include "subcommand.h"
 
-/* show.c: what disks and layers there are */
+/* status_command.c, show.c: what disks and layers there are */
 extern const struct subcommand status_subcommand, tree_subcommand;
 
 /* verbs.c: what the daemon does by itself */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * status and tree: what there is, once, or every second with --watch.
+ * What there is, once, or every second with --watch; and tree, which shows a disk so.
  *
  * Without --mount and a name, all mounts are shown. Where there are several, each has a heading (in
  * JSON: they are a list). A mount that does not answer has its sentence in its place, and the exit
@@ -17,23 +17,13 @@
 
 #include "arguments.h"
 #include "ask.h"
-#include "draw.h"
+#include "show.h"
 #include "subcommands.h"
 #include "terminal.h"
 
 #define WATCH_MS 1000
 #define JSON_LINE (JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
 #define JSON_PAGE (JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE)
-
-/* What is shown, of which disk. */
-struct view {
-	const struct context *context;
-	struct style style;
-	const char *word; /* the disk as it was named, or NULL */
-	char *(*draw)(struct json_object *disk, const struct style *style);
-	bool looks; /* at the disk's image, before */
-	int json_flags;
-};
 
 /* ---- one disk, one mount */
 
@@ -134,13 +124,25 @@ static int show_all(const struct view *view, FILE *out, struct sentence *error)
 	return view->context->json ? show_all_json(view, mounts, out) : show_all_text(view, mounts, out);
 }
 
-static int show(const struct view *view, FILE *out, struct sentence *error)
+/* A name that is both is the disk's. */
+static int show_word(const struct view *view, FILE *out, struct sentence *error)
+{
+	int r = view->is_no_disk ? -ENOENT : show_disk(view, out, error), other;
+	bool shown = false;
+
+	if (r >= 0 || !view->show_other || (r != -ENOENT && r != -ENOTCONN && r != -ETIMEDOUT))
+		return r;
+	other = view->show_other(view, out, &shown, error);
+	return shown || other < 0 ? other : r;
+}
+
+int show(const struct view *view, FILE *out, struct sentence *error)
 {
 	CLEANUP(freep) char *point = NULL;
 	int r;
 
 	if (view->word)
-		return show_disk(view, out, error);
+		return show_word(view, out, error);
 	if (!view->context->mount)
 		return show_all(view, out, error);
 	r = ask_find_mount(view->context, NULL, &point, NULL, error);
@@ -219,7 +221,7 @@ static void ignore(int signal)
 	(void)signal;
 }
 
-static int start_watch(struct view *view)
+int show_watch(struct view *view)
 {
 	struct sigaction resized = { .sa_handler = ignore };
 
@@ -230,7 +232,7 @@ static int start_watch(struct view *view)
 	return watch(view);
 }
 
-static struct view view_of(const struct context *context, const struct arguments *arguments)
+struct view view_of(const struct context *context, const struct arguments *arguments)
 {
 	struct view view = { .context = context,
 			     .word = arguments->word_count ? arguments->words[0] : NULL,
@@ -241,14 +243,6 @@ static struct view view_of(const struct context *context, const struct arguments
 	return view;
 }
 
-static int run_status(const struct context *context, const struct arguments *arguments, struct sentence *error)
-{
-	struct view view = view_of(context, arguments);
-
-	view.looks = !arguments_has(arguments, "watch");
-	return view.looks ? show(&view, stdout, error) : start_watch(&view);
-}
-
 static int run_tree(const struct context *context, const struct arguments *arguments, struct sentence *error)
 {
 	struct view view = view_of(context, arguments);
@@ -256,14 +250,6 @@ static int run_tree(const struct context *context, const struct arguments *argum
 	view.draw = draw_tree;
 	return show(&view, stdout, error);
 }
-
-static const struct option_spec status_options[] = {
-	{ "watch", NULL, "again every second, until Ctrl-C", NULL },
-	{ 0 },
-};
-const struct subcommand status_subcommand = {
-	"status", "[NAME]", "all disks, or one in full", status_options, run_status, NULL,
-};
 
 const struct subcommand tree_subcommand = {
 	"tree", "NAME", "a disk's layers and snapshots, as a tree", NULL, run_tree, NULL,

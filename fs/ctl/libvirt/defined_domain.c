@@ -54,7 +54,7 @@ int defined_domain_ask_hook(const struct domain *domain, const struct config *co
 	return make_plan(domain, config, mounts, false, &plan, error);
 }
 
-static bool has_managed_save(const struct virsh *virsh, const struct domain *domain)
+bool defined_domain_is_saved(const struct virsh *virsh, const struct domain *domain)
 {
 	const char *words[] = { "dominfo", "--domain", domain->uuid, NULL };
 	CLEANUP(freep) char *text = NULL;
@@ -82,7 +82,7 @@ int defined_domain_ask_daemons(const struct virsh *virsh, const struct domain *d
 			       const struct mounts *mounts, struct sentence *error)
 {
 	CLEANUP(plan_freep) struct plan *plan = NULL;
-	int r = make_plan(domain, config, mounts, has_managed_save(virsh, domain), &plan, error);
+	int r = make_plan(domain, config, mounts, defined_domain_is_saved(virsh, domain), &plan, error);
 
 	for (size_t i = 0; r == 0 && plan && i < plan->count; i++)
 		r = ask_daemon(&plan->requests[i], error);
@@ -99,7 +99,7 @@ int defined_domain_check_off(const struct defined_domain *defined, struct senten
 		return r;
 	if (strcmp(state, "shut off") != 0 && strcmp(state, "crashed") != 0)
 		return report(error, -EBUSY, "domain '%s' is %s: shut it down first", name, state);
-	if (has_managed_save(&defined->virsh, defined->domain))
+	if (defined_domain_is_saved(&defined->virsh, defined->domain))
 		return report(
 			error, -EBUSY,
 			"domain '%s' has a managed save, which belongs to its disks as they are: start it and shut it down, "

@@ -40,6 +40,9 @@ int defined_domain_ask_hook(const struct domain *domain, const struct config *co
 int defined_domain_ask_daemons(const struct virsh *virsh, const struct domain *domain, const struct config *config,
 			       const struct mounts *mounts, struct sentence *error);
 
+/* Whether a saved state waits for the domain's next start; false also where libvirt does not say. */
+bool defined_domain_is_saved(const struct virsh *virsh, const struct domain *domain);
+
 /*
  * -EBUSY with a sentence when the domain runs, or has a saved state, which would come back on other
  * disks.

@@ -14,7 +14,7 @@ static const struct option_spec export_options[] = {
 };
 static const struct subcommand export = { "export", "NAME", "", export_options, NULL, NULL };
 static const struct subcommand revert = { "revert", "NAME POINT", "", NULL, NULL, NULL };
-static const struct subcommand status = { "status", "[NAME]", "", NULL, NULL, NULL };
+static const struct subcommand status = { "status", "[NAME|DOMAIN]", "", NULL, NULL, NULL };
 static const struct subcommand adopt = { "adopt", "DOMAIN", "", NULL, NULL, NULL };
 static const struct subcommand set = { "set", "NAME KEY=VALUE...", "", NULL, NULL, NULL };
 static const struct subcommand *const subcommands[] = { &export, &revert, &status, &adopt, &set, NULL };
@@ -61,7 +61,7 @@ TEST(the_usage_says_what_a_word_is)
 	check_str(PARSE("revert", "web1", "p", ""), "");
 	check_int(line.kind, COMPLETE_NOTHING);
 	PARSE("status", "");
-	check_int(line.kind, COMPLETE_DISKS);
+	check_int(line.kind, COMPLETE_DISKS_AND_DOMAINS);
 	PARSE("adopt", "--json", "");
 	check_int(line.kind, COMPLETE_DOMAINS);
 	PARSE("export", "--live", "");
