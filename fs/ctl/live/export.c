@@ -326,7 +326,7 @@ static const struct option_spec export_options[] = {
 	{ "compress", NULL, "qcow2 alone: smaller, and slower", "compress=yes" },
 	{ "rate", "BYTES", "at most so many bytes a second: 50M", "rate=" },
 	{ "replace", NULL, "overwrite FILE", "replace=yes" },
-	{ "checksum", NULL, "take one also where that takes long: of a raw file with large holes", "checksum=yes" },
+	{ "checksum", NULL, "take one also where that takes long: of a raw\nfile with large holes", "checksum=yes" },
 	{ "no-checksum", NULL, "leave the checksum out", "checksum=no" },
 	{ "detach", NULL, "do not wait for the end", "wait=no" },
 	LIVE_COMMAND_OPTIONS,
