@@ -146,6 +146,7 @@ static struct json_object *describe_session_locked(const struct disk *disk)
 	json_set_string(object, "domain", disk->session->domain);
 	json_set_string(object, "target", disk->session->target);
 	json_set_string(object, "since", since);
+	json_set_bool(object, "continued", disk->session->continued);
 	json_set_bool(object, "active", session_is_active_locked(disk));
 	return object;
 }

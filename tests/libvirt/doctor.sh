@@ -78,6 +78,10 @@ domains() {
 }
 promise "a domain that goes past the mount, or is not reverted, is found" domains
 
+is_later_than() {
+	((EPOCHSECONDS > $1))
+}
+
 # As a build that let it be adopted left it: the snapshot names the real image.
 snapshots() {
 	define_domain web1 "$(uuid_of 1)" "$(disk vda "$IMAGES/web1.qcow2")"
@@ -92,8 +96,16 @@ snapshots() {
 	destroy_domain web1
 	doctor 1
 	found warning domains "libvirt has snapshots of domain 'web1' ('within'), which were gone when the disks reverted" "'virsh snapshot-delete web1 within --metadata'"
+	# It is from before this session, which is told by the second.
+	wait_until 10 is_later_than "$(virsh snapshot-dumpxml web1 within | sed -n 's|.*<creationTime>\(.*\)<.*|\1|p')"
+	start_domain web1
+	doctor 1
+	found warning domains "the snapshot 'within' that libvirt has of domain 'web1' is from before its session" "'virsh snapshot-delete web1 within --metadata'"
+	found warning domains "a 'virsh snapshot-revert' to it stops the guest that runs, and fails" "'revertctl snapshot' makes one that stays"
 	virsh -q snapshot-delete web1 within --metadata >&2
-	ctl "delete web1.qcow2 $(points web1.qcow2)" # sealed aside
+	destroy_domain web1
+	ctl "delete web1.qcow2 $(points web1.qcow2)"
+	wait_until 10 at_rest web1.qcow2
 	doctor 0
 }
 promise "snapshots that libvirt has of a domain whose disks revert are found" snapshots

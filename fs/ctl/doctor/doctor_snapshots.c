@@ -4,11 +4,15 @@
  * the domain was adopted names the real image, and a revert to it writes there, past the mount.
  * What was taken in a session is gone when that has ended, but libvirt goes on listing it.
  */
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "ask.h"
+#include "command.h"
 #include "doctor.h"
 #include "domain_xml.h"
+#include "status_json.h"
 
 #define LOOKED_AT 32 /* snapshots of a domain: each takes a virsh */
 
@@ -26,15 +30,22 @@ static bool names_real_image(const struct doctor *doctor, const struct domain *d
 	return false;
 }
 
-static bool is_past_mount(const struct doctor *doctor, const struct domain *domain, const char *snapshot)
+/* Its XML, to free(); NULL: libvirt does not have it any more. */
+static char *snapshot_xml(const struct doctor *doctor, const struct domain *domain, const char *snapshot)
 {
 	const char *words[] = { "snapshot-dumpxml", "--domain", domain->uuid, "--snapshotname", snapshot, NULL };
+	struct sentence ignored;
+	char *text = NULL;
+
+	return virsh_run(&doctor->virsh, words, &text, &ignored) < 0 ? NULL : text;
+}
+
+static bool is_past_mount(const struct doctor *doctor, const char *xml)
+{
 	CLEANUP(domain_freep) struct domain *remembered = NULL;
-	CLEANUP(freep) char *text = NULL;
 	struct sentence ignored;
 
-	if (virsh_run(&doctor->virsh, words, &text, &ignored) < 0 ||
-	    domain_parse_snapshot(text, strlen(text), &remembered, &ignored) < 0)
+	if (domain_parse_snapshot(xml, strlen(xml), &remembered, &ignored) < 0)
 		return false;
 	domain_xml_follow(remembered, doctor->mount_table);
 	return names_real_image(doctor, remembered);
@@ -50,14 +61,62 @@ static bool is_off(const struct doctor *doctor, const struct domain *domain)
 	       strcmp(state, "shut off") == 0;
 }
 
+/* When the domain's session began with a fresh scratch; 0: none has, or a daemon does not say. */
+static time_t session_since(const struct doctor *doctor, const struct domain *domain)
+{
+	struct json_object *disk;
+	struct tm parts = { 0 };
+
+	for (size_t i = 0; i < doctor->mount_count; i++)
+		for (size_t k = 0; (disk = element_of(doctor->mounts[i].status, "disks", k)); k++) {
+			struct json_object *session = object_of(disk, "session");
+
+			if (strcmp(string_of(session, "uuid", ""), domain->uuid) == 0 &&
+			    !flag_of(session, "continued") &&
+			    strptime(string_of(session, "since", ""), "%Y-%m-%dT%H:%M:%SZ", &parts))
+				return timegm(&parts);
+		}
+	return 0;
+}
+
+/* Whether it was taken before; its own disk is then past, whatever libvirt says. */
+static bool is_older(const char *xml, time_t since)
+{
+	static const char element[] = "<creationTime>";
+	const char *time = strstr(xml, element);
+
+	return since && time && strtoll(time + strlen(element), NULL, 10) < since;
+}
+
+/* A domain that runs: libvirt would stop it, and then find that its disk has no such snapshot. */
+static void warn_of_old(struct doctor *doctor, const struct domain *domain, const char *snapshot)
+{
+	struct sentence domain_word, snapshot_word;
+	CLEANUP(freep)
+	char *fix = format_text("'virsh snapshot-delete %s %s --metadata' has libvirt forget it; 'revertctl snapshot' "
+				"makes one that stays",
+				quote_name(domain->name, &domain_word), quote_name(snapshot, &snapshot_word));
+
+	doctor_note(
+		doctor, LEVEL_WARNING, fix,
+		"the snapshot '%s' that libvirt has of domain '%s' is from before its session, and gone from its disks: a "
+		"'virsh snapshot-revert' to it stops the guest that runs, and fails",
+		snapshot, domain->name);
+}
+
 static void check_snapshots(struct doctor *doctor, const struct domain *domain, char *const *names)
 {
 	CLEANUP(freep) char *list = virsh_show_names(names);
-	const char *past = NULL;
+	time_t since = session_since(doctor, domain);
+	const char *past = NULL, *old = NULL;
 	CLEANUP(freep) char *fix = NULL;
 
-	for (size_t i = 0; names[i] && i < LOOKED_AT && !past; i++)
-		past = is_past_mount(doctor, domain, names[i]) ? names[i] : NULL;
+	for (size_t i = 0; names[i] && i < LOOKED_AT && !past; i++) {
+		CLEANUP(freep) char *xml = snapshot_xml(doctor, domain, names[i]);
+
+		past = xml && is_past_mount(doctor, xml) ? names[i] : NULL;
+		old = !old && xml && is_older(xml, since) ? names[i] : old;
+	}
 	fix = format_text("'virsh snapshot-delete %s %s --metadata' has libvirt forget it", domain->name,
 			  past ? past : names[0]);
 	if (past)
@@ -66,6 +125,8 @@ static void check_snapshots(struct doctor *doctor, const struct domain *domain, 
 			"the snapshot '%s' that libvirt has of domain '%s' is from before that was adopted: a revert "
 			"to it would write the real image, past the mount",
 			past, domain->name);
+	else if (old)
+		warn_of_old(doctor, domain, old);
 	else if (is_off(doctor, domain))
 		doctor_note(doctor, LEVEL_WARNING, fix,
 			    "libvirt has snapshots of domain '%s' (%s), which were gone when the disks reverted",
