@@ -73,8 +73,9 @@ struct disk_record {
 	bool commit_at_release;    /* `commit NAME at=release` */
 	char consumed[TOKEN_SIZE]; /* the version of the domain's file whose one-shot-commit is used up */
 	/*
-	 * The domain whose one-shot-commit could not be read when its last session ended here: what
-	 * its file says was meant for that one. "" for none.
+	 * The domain whose one-shot-commit could not be read when its last session ended here, or
+	 * was set when that ended on an external snapshot: what its file says was meant for that
+	 * one. "" for none.
 	 */
 	char unread_uuid[UUID_SIZE];
 	char unread_target[TARGET_SIZE]; /* the disk in that domain */

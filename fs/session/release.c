@@ -159,15 +159,15 @@ static bool keeps_undecided(enum outcome outcome)
 }
 
 /*
- * What could not be read was meant for this session, as soon as it can be; it was read where
- * anything was decided.
+ * What could not be read was meant for this session, as soon as it can be; so was the flag of one
+ * that an external snapshot kept from its commit. It was read where anything was decided.
  */
 static void note_unread(const struct participant *participant, const struct session_request *request,
 			struct disk_record *after)
 {
 	if (!keeps_undecided(participant->outcome)) {
 		record_clear_unread(after, request->uuid);
-	} else if (!participant->item) {
+	} else if (!participant->item || (became_backing(participant) && was_armed(participant, request))) {
 		snprintf(after->unread_uuid, sizeof(after->unread_uuid), "%s", request->uuid);
 		snprintf(after->unread_target, sizeof(after->unread_target), "%s", participant->disk->session->target);
 	}

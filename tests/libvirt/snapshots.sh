@@ -95,14 +95,16 @@ an_armed_one_is_not_committed() {
 	begin "$armed"
 	guest_io web1 vda 'write -P 9 4M 64k'
 	point_reads web1.qcow2 uncommitted 1M 64k 7
-	echo "$unarmed" >"$JSON"
-	destroy_domain web1
+	hook_log_says "web1: prepare: vda: its one-shot-commit was for an earlier session"
+	grep -q '"one-shot-commit":false' "$JSON"
+	shutdown_domain web1
+	hook_log_says "web1: release (shutdown): vda 'web1.qcow2': reset"
 	ctl "delete web1.qcow2 $(points web1.qcow2)"
 	wait_until 10 at_rest web1.qcow2
 	image_is_as_before
 	rm "$WORK/outside.s1"
 }
-promise "half of an armed session, with an external snapshot, is kept and not committed" an_armed_one_is_not_committed
+promise "half of an armed session, with an external snapshot, is kept and not committed; nor is the next session by its flag" an_armed_one_is_not_committed
 
 # After the pivot libvirt names our path again, and the scratch has everything.
 a_snapshot_taken_back() {
@@ -180,6 +182,49 @@ gone_with_the_session() {
 	image_is_as_before
 }
 promise "after the session the disk has its internal snapshots no more; reverting to one fails and hurts nothing" gone_with_the_session
+
+# revertfs(8), VIRSH SNAPSHOTS AND BLOCK JOBS, line by line; the promises above and below have what external ones do.
+remembered() {
+	same "$(virsh snapshot-list web1 --name | xargs)" "$1"
+	virsh snapshot-info web1 t1 | grep -q '^Name: *t1'
+	virsh snapshot-current web1 --name | grep -qx "${1##* }"
+	virsh snapshot-dumpxml web1 t1 | grep -q '<name>t1</name>'
+	VISUAL=true virsh -q snapshot-edit web1 t1 >&2
+}
+
+the_table() {
+	begin "$unarmed"
+	guest_io web1 vda 'write -P 7 1M 64k'
+	virsh -q snapshot-create-as web1 t1 >&2
+	virsh -q snapshot-create-as web1 t2 >&2
+	remembered "t1 t2"
+	same "$(virsh snapshot-parent web1 t2 | xargs)" t1
+	guest_io web1 vda 'write -P 8 1M 64k'
+	virsh -q snapshot-revert web1 t1 >&2
+	guest_io web1 vda 'read -P 7 1M 64k'
+	virsh -q snapshot-revert web1 t2 >&2
+	virsh -q snapshot-create-as web1 t3 >&2
+	virsh -q snapshot-delete web1 t3 >&2
+	destroy_domain web1
+	remembered "t1 t2"
+	start_domain web1
+	remembered "t1 t2"
+	virsh -q snapshot-delete web1 t2 >&2
+	refuses virsh -q snapshot-revert web1 t1
+	wait_until 20 domain_is web1 "shut off"
+	same "$(virsh snapshot-list web1 --name | xargs)" t1
+	kept_aside t1
+	kept_aside t2
+	virsh -q snapshot-delete web1 t1 --metadata >&2
+	same "$(virsh snapshot-list web1 --name | xargs)" ""
+	start_domain web1
+	hook_log_says "web1: prepare: vda 'web1.qcow2': continued"
+	destroy_domain web1
+	no_session
+	forget_point snapshots
+	image_is_as_before
+}
+promise "each virsh snapshot-* does what the manual page says, in the session and after it" the_table
 
 # The release came while no daemon answered, say: then it is the next start that discards what the session left.
 discarded_at_a_start() {
