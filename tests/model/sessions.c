@@ -257,7 +257,7 @@ static void ended(struct disk *disk, enum outcome outcome, int domain, int confi
 	disk->fate = FATE_DISCARD;
 	disk->fate_domain = -1;
 	disk->fate_armed = disk->fate_unread = false;
-	if (kept && !said->named)
+	if (kept && (!said->named || (said->moved && armed)))
 		disk->unread_domain = domain + 1;
 	else if (!kept && disk->unread_domain == domain + 1)
 		disk->unread_domain = 0;
