@@ -202,3 +202,20 @@ const char *quote_name(const char *name, struct sentence *buffer)
 	*p = '\0';
 	return buffer->text;
 }
+
+const char *quote_shell(const char *path, struct sentence *buffer)
+{
+	char *p = buffer->text, *end = buffer->text + sizeof(buffer->text) - 2; /* an escape, NUL */
+
+	for (const char *c = path; *c; c++) {
+		if (p + 1 >= end) {
+			p = buffer->text;
+			break;
+		}
+		if (strchr(" \t\"\\'$`;&|<>()*?[]{}#~!^", *c))
+			*p++ = '\\';
+		*p++ = *c;
+	}
+	*p = '\0';
+	return buffer->text;
+}

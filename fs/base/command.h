@@ -54,4 +54,10 @@ int command_append(char **line, const char *key, const char *value);
  */
 const char *quote_name(const char *name, struct sentence *buffer);
 
+/*
+ * A path as a word of a shell's command alone, whatever somebody has called the file: backslashes
+ * before all that a shell might take for its own. "" where it is too long for the buffer.
+ */
+const char *quote_shell(const char *path, struct sentence *buffer);
+
 #endif

@@ -15,6 +15,7 @@
 #include "image_stamp.h"
 #include "magic.h"
 #include "qcow2_writable.h"
+#include "renamed_image.h"
 
 #define SECTOR 512
 
@@ -85,14 +86,21 @@ static int check_header(const char *name, const struct qcow2_header *header, str
 	if (header->data_file)
 		return report(error, -EINVAL,
 			      "image '%s' has an external data file; make a plain copy with qemu-img convert", name);
-	if (header->backing[0])
-		return report(error, -EINVAL, "image '%s' has a backing file; make a plain copy with qemu-img convert",
-			      name);
 	if (header->encryption)
 		return report(error, -EINVAL, "image '%s' is encrypted; only plain images can be protected", name);
 	if (qcow2_check_alone(header, &why) < 0)
 		return report(error, -EINVAL, "image '%s' cannot be protected as qcow2: %s", name, why.text);
 	return 0;
+}
+
+static int refuse_backing(const struct disks *disks, int fd, const char *name, const struct qcow2_header *header,
+			  struct sentence *error)
+{
+	int r = renamed_image_refuse(disks, fd, name, header, error);
+
+	return r < 0 ? r
+		     : report(error, -EINVAL, "image '%s' has a backing file; make a plain copy with qemu-img convert",
+			      name);
 }
 
 int probe_trouble(int fd, const struct qcow2_header *header, enum image_trouble *ret_trouble, struct sentence *error)
@@ -105,7 +113,8 @@ int probe_trouble(int fd, const struct qcow2_header *header, enum image_trouble 
 	return r;
 }
 
-static int read_qcow2(int fd, const char *name, struct layer_record *record, struct sentence *error)
+static int read_qcow2(const struct disks *disks, int fd, const char *name, struct layer_record *record,
+		      struct sentence *error)
 {
 	struct qcow2_header header;
 	struct sentence why;
@@ -116,6 +125,8 @@ static int read_qcow2(int fd, const char *name, struct layer_record *record, str
 	if (r < 0)
 		return report(error, -EINVAL, "image '%s' cannot be protected as qcow2: %s", name, why.text);
 	r = check_header(name, &header, error);
+	if (r == 0 && header.backing[0])
+		r = refuse_backing(disks, fd, name, &header, error);
 	if (r < 0)
 		return r;
 	record->virtual_size = header.virtual_size / SECTOR * SECTOR;
@@ -134,13 +145,14 @@ static int read_raw_size(int fd, const char *name, uint64_t *ret_size, struct se
 	return 0;
 }
 
-static int probe_file(int fd, const char *name, const char *format, struct layer_record *record, struct sentence *error)
+static int probe_file(const struct disks *disks, int fd, const char *name, const char *format,
+		      struct layer_record *record, struct sentence *error)
 {
 	int r = find_format(fd, name, format, &record->format, error);
 
 	if (r < 0)
 		return r;
-	return record->format == FORMAT_QCOW2 ? read_qcow2(fd, name, record, error)
+	return record->format == FORMAT_QCOW2 ? read_qcow2(disks, fd, name, record, error)
 					      : read_raw_size(fd, name, &record->virtual_size, error);
 }
 
@@ -153,11 +165,13 @@ int probe_image(struct disks *disks, const char *name, const char *format, struc
 
 	if (fd == -ELOOP || fd == -EXDEV)
 		return report(error, -EINVAL, "'%s' is or lies behind a symlink; name the image itself", name);
+	if (fd == -ENOENT && (r = renamed_image_refuse_missing(disks, name, error)) < 0)
+		return r;
 	if (fd < 0)
 		return report(error, fd, "image '%s' cannot be opened: %s", name, error_text(fd));
 	r = check_file(fd, name, error);
 	if (r == 0)
-		r = probe_file(fd, name, format, &record, error);
+		r = probe_file(disks, fd, name, format, &record, error);
 	if (r == 0 && image_stamp_file(fd, &record.stamp) < 0)
 		r = report(error, -EIO, "image '%s' cannot be looked at", name);
 	if (r == 0)

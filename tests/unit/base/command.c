@@ -276,3 +276,15 @@ TEST(a_name_is_quoted_where_it_has_to_be)
 	check(quote_name(longest, &buffer) == longest);
 	parse("");
 }
+
+TEST(a_shell_takes_no_character_of_a_path_for_its_own)
+{
+	struct sentence buffer;
+	char longest[sizeof(buffer.text) + 1];
+
+	check_str(quote_shell("/srv/vm-1_a,b+c=d:e@f%g.img", &buffer), "/srv/vm-1_a,b+c=d:e@f%g.img");
+	check_str(quote_shell("a b$(c)'`", &buffer), "a\\ b\\$\\(c\\)\\'\\`");
+	memset(longest, '$', sizeof(longest) - 1);
+	longest[sizeof(longest) - 1] = '\0';
+	check_str(quote_shell(longest, &buffer), "");
+}
