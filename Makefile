@@ -201,6 +201,7 @@ install: all
 	install -D -m 644 conf/revertctl.zsh $(DESTDIR)$(ZSHDIR)/_revertctl
 	@$(foreach f,$(wildcard README.md conf/*.json),install -D -m 644 $(f) $(DESTDIR)$(DOCDIR)/$(notdir $(f)) &&) :
 	@$(foreach f,$(MAN),install -D -m 644 $(f) $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(f)))/$(notdir $(f)) &&) :
+	$(if $(DESTDIR),,@$(BUILD)/revertctl doctor hook || :)
 uninstall:
 	rm -f $(DESTDIR)$(BINDIR)/revertfs $(DESTDIR)$(BINDIR)/revertctl $(DESTDIR)$(HOOKDIR)/revertfs $(patsubst $(BUILD)/systemd/%,$(DESTDIR)$(UNITDIR)/%,$(UNITS)) \
 		$(patsubst $(BUILD)/systemd/generators/%,$(DESTDIR)$(GENERATORDIR)/%,$(GENERATORS))

@@ -38,10 +38,7 @@ static const struct check {
 
 static void clear_doctor(struct doctor *doctor)
 {
-	for (size_t i = 0; i < doctor->finding_count; i++) {
-		free(doctor->findings[i].what);
-		free(doctor->findings[i].fix);
-	}
+	doctor_forget(doctor, 0);
 	for (size_t i = 0; i < doctor->mount_count; i++)
 		json_object_put(doctor->mounts[i].status);
 	free(doctor->findings);
@@ -50,7 +47,34 @@ static void clear_doctor(struct doctor *doctor)
 	virsh_free_names(&doctor->domains);
 }
 
-static void look(struct doctor *doctor)
+static bool is_check(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(checks); i++)
+		if (strcmp(checks[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static int check_words(const struct arguments *arguments, struct sentence *error)
+{
+	for (size_t i = 0; i < arguments->word_count; i++)
+		if (!is_check(arguments->words[i]))
+			return report(error, -EINVAL,
+				      "there is no check '%s'; 'revertctl doctor' shows what they are called",
+				      arguments->words[i]);
+	return 0;
+}
+
+static bool is_wanted(const struct arguments *arguments, const char *name)
+{
+	for (size_t i = 0; i < arguments->word_count; i++)
+		if (strcmp(arguments->words[i], name) == 0)
+			return true;
+	return arguments->word_count == 0;
+}
+
+/* A check may build on what those before it have read, so that all of them look. */
+static void look(struct doctor *doctor, const struct arguments *arguments)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
 		size_t before = doctor->finding_count;
@@ -59,6 +83,8 @@ static void look(struct doctor *doctor)
 		checks[i].look(doctor);
 		if (doctor->finding_count == before)
 			doctor_note(doctor, LEVEL_FINE, NULL, "%s", checks[i].fine);
+		if (!is_wanted(arguments, checks[i].name))
+			doctor_forget(doctor, before);
 	}
 }
 
@@ -150,10 +176,11 @@ static void print_findings(const struct doctor *doctor)
 static int run_doctor(const struct context *context, const struct arguments *arguments, struct sentence *error)
 {
 	CLEANUP(clear_doctor) struct doctor doctor = { .virsh = { .uri = context->connect } };
+	int r = check_words(arguments, error);
 
-	(void)arguments;
-	(void)error;
-	look(&doctor);
+	if (r < 0)
+		return r;
+	look(&doctor, arguments);
 	if (context->json)
 		print_answer(&doctor);
 	else
@@ -162,5 +189,5 @@ static int run_doctor(const struct context *context, const struct arguments *arg
 }
 
 const struct subcommand doctor_subcommand = {
-	"doctor", "", "what is not well on this host, and what to do about it", NULL, run_doctor, NULL,
+	"doctor", "[CHECK...]", "what is not well on this host, and what to do about it", NULL, run_doctor, NULL,
 };

@@ -46,6 +46,9 @@ void doctor_note_sentence(struct doctor *doctor, enum level level, const struct 
 /* Whether a finding has what this sentence says, but for its remedy. */
 bool doctor_has_noted(const struct doctor *doctor, const char *sentence);
 
+/* Drop all findings but the first `count`. */
+void doctor_forget(struct doctor *doctor, size_t count);
+
 /* doctor_host.c */
 void doctor_check_kernel(struct doctor *doctor);
 void doctor_check_tools(struct doctor *doctor);

@@ -69,3 +69,13 @@ bool doctor_has_noted(const struct doctor *doctor, const char *sentence)
 			return true;
 	return false;
 }
+
+void doctor_forget(struct doctor *doctor, size_t count)
+{
+	while (doctor->finding_count > count) {
+		struct finding *last = &doctor->findings[--doctor->finding_count];
+
+		free(last->what);
+		free(last->fix);
+	}
+}

@@ -16,6 +16,7 @@
 #include "box.h"
 #include "doctor.h"
 #include "host.h"
+#include "other_hooks.h"
 #include "status_json.h"
 
 #define PASSTHROUGH_MAJOR 6
@@ -133,11 +134,16 @@ void doctor_check_tools(struct doctor *doctor)
 
 void doctor_check_hook(struct doctor *doctor)
 {
+	CLEANUP(virsh_free_names) char **others = other_hooks_find();
 	struct sentence why;
 	int r = host_check_hook(&why);
 
 	if (r < 0)
 		doctor_note_sentence(doctor, r == -ESTALE ? LEVEL_WARNING : LEVEL_PROBLEM, &why);
+	for (char **other = others; other && *other; other++) {
+		other_hooks_say(*other, &why);
+		doctor_note_sentence(doctor, LEVEL_PROBLEM, &why);
+	}
 }
 
 /* ---- rights */
