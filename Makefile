@@ -64,7 +64,7 @@ ALL_LDFLAGS = $(HARDEN) -pie -Wl,-z,relro,-z,now $(CFLAGS) $(LDFLAGS)
 DAEMON := base config kernel restart durable files qemu model jobs disk session export control mount daemon
 SHARED := base client libvirt policy
 HOOK   := $(SHARED) hook
-CTL    := $(SHARED) $(addprefix ctl/,cli daemon libvirt live domain doctor) ctl
+CTL    := $(SHARED) config durable qemu $(addprefix ctl/,cli daemon libvirt live domain doctor) ctl
 PEERS_export  := session
 PEERS_libvirt := client
 # The folders that see libfuse's headers, and those that see libxml2's.

@@ -118,8 +118,8 @@ static const struct option_spec *take_words(struct line *line, const char *const
 /* ---- the last word */
 
 /*
- * `value` is what the table calls the value: "raw|qcow2" lists the values there are, a word in
- * capitals says what kind of value it is.
+ * `value` is what the table calls the value: "raw|qcow2" and "[=require]" list the values there are,
+ * a word in capitals says what kind of value it is.
  */
 static void complete_value(const char *value, struct unfinished *unfinished, struct candidates *candidates)
 {
@@ -135,16 +135,17 @@ static void complete_value(const char *value, struct unfinished *unfinished, str
 		      { "DOMAIN...", COMPLETE_DOMAINS },
 		      { "DOMAIN|NAME", COMPLETE_REMAINS },
 		      { "NAME|DOMAIN", COMPLETE_DISKS_AND_DOMAINS } };
+	bool optional = strncmp(value, "[=", 2) == 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		if (strcmp(kinds[i].word, value) == 0)
 			unfinished->kind = kinds[i].kind;
-	if (strchr(value, '|') && unfinished->kind == COMPLETE_NOTHING) {
-		CLEANUP(freep) char *copy = strdup(value);
+	if ((strchr(value, '|') || optional) && unfinished->kind == COMPLETE_NOTHING) {
+		CLEANUP(freep) char *copy = strdup(value + (optional ? 2 : 0));
 		char *rest = copy, *one;
 
-		while (rest && (one = strsep(&rest, "|")))
-			if (strcmp(one, "N") != 0)
+		while (rest && (one = strsep(&rest, optional ? "|]" : "|")))
+			if (*one && strcmp(one, "N") != 0)
 				candidates_add(candidates, unfinished, one);
 	}
 }

@@ -74,6 +74,12 @@ bool doctor_is_served(const struct doctor *doctor, const struct mount *mount, co
 /* doctor_gone.c: what is left of a domain that libvirt does not have. */
 void doctor_check_gone(struct doctor *doctor, const char *domain, const struct config *config);
 
+/* Whether libvirt says that the domain is shut off. */
+bool doctor_is_off(const struct doctor *doctor, const struct domain *domain);
+
+/* doctor_renamed.c: what a renaming hook has left of a domain's images. */
+void doctor_check_renamed(struct doctor *doctor, const struct domain *domain);
+
 /* doctor_snapshots.c: what libvirt has of a domain whose disks revert. */
 void doctor_check_snapshots(struct doctor *doctor, const struct domain *domain);
 

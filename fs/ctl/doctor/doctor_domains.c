@@ -100,6 +100,15 @@ bool doctor_is_served(const struct doctor *doctor, const struct mount *mount, co
 	return doctor_find_disk(doctor, mount, name);
 }
 
+bool doctor_is_off(const struct doctor *doctor, const struct domain *domain)
+{
+	CLEANUP(freep) char *state = NULL;
+	struct sentence ignored;
+
+	return virsh_domain_state(&doctor->virsh, domain->uuid, &state, &ignored) == 0 &&
+	       strcmp(state, "shut off") == 0;
+}
+
 /* A file of the disk's chain, as far as the XML says what stands on what. */
 static void check_backing(struct doctor *doctor, const char *domain, const struct domain_disk *disk, const char *path)
 {
@@ -167,6 +176,7 @@ static void check_domain(struct doctor *doctor, const char *name)
 	}
 	if (config && config->count)
 		doctor_check_snapshots(doctor, domain);
+	doctor_check_renamed(doctor, domain);
 }
 
 void doctor_check_domains(struct doctor *doctor)

@@ -51,16 +51,6 @@ static bool is_past_mount(const struct doctor *doctor, const char *xml)
 	return names_real_image(doctor, remembered);
 }
 
-/* In a session its own snapshots are as good as anywhere. */
-static bool is_off(const struct doctor *doctor, const struct domain *domain)
-{
-	CLEANUP(freep) char *state = NULL;
-	struct sentence ignored;
-
-	return virsh_domain_state(&doctor->virsh, domain->uuid, &state, &ignored) == 0 &&
-	       strcmp(state, "shut off") == 0;
-}
-
 /* When the domain's session began with a fresh scratch; 0: none has, or a daemon does not say. */
 static time_t session_since(const struct doctor *doctor, const struct domain *domain)
 {
@@ -127,7 +117,7 @@ static void check_snapshots(struct doctor *doctor, const struct domain *domain, 
 			past, domain->name);
 	else if (old)
 		warn_of_old(doctor, domain, old);
-	else if (is_off(doctor, domain))
+	else if (doctor_is_off(doctor, domain)) /* in a session its own snapshots are as good as anywhere */
 		doctor_note(doctor, LEVEL_WARNING, fix,
 			    "libvirt has snapshots of domain '%s' (%s), which were gone when the disks reverted",
 			    domain->name, list ? list : "");
@@ -140,7 +130,7 @@ static void check_checkpoints(struct doctor *doctor, const struct domain *domain
 	char *fix = format_text("make full backups; 'virsh checkpoint-delete %s %s --metadata' has libvirt forget it",
 				domain->name, names[0]);
 
-	if (is_off(doctor, domain))
+	if (doctor_is_off(doctor, domain))
 		doctor_note(
 			doctor, LEVEL_WARNING, fix,
 			"libvirt has checkpoints of domain '%s' (%s), and refuses incremental backups from them after the "

@@ -20,7 +20,9 @@
 #include "domain_xml.h"
 #include "hooklog.h"
 #include "host.h"
+#include "other_hooks.h"
 #include "plan.h"
+#include "renaming_hook.h"
 #include "shown.h"
 #include "status_json.h"
 #include "subcommands.h"
@@ -246,10 +248,10 @@ static int check_snapshots(struct conversion *conversion, struct sentence *error
 			"past the mount: have libvirt forget each with 'virsh snapshot-delete %s %s --metadata', "
 			"which leaves it in the image, or delete it without --metadata",
 			name, list ? list : "", name, names[0]);
-	conversion->warning =
-		format_text("libvirt has snapshots of it (%s), which are not in what is served: a revert to one fails. "
-			    "'virsh snapshot-delete %s %s --metadata' has libvirt forget it.",
-			    list ? list : "", name, names[0]);
+	conversion_warn(conversion,
+			"libvirt has snapshots of it (%s), which are not in what is served: a revert to one fails. "
+			"'virsh snapshot-delete %s %s --metadata' has libvirt forget it.",
+			list ? list : "", name, names[0]);
 	return 0;
 }
 
@@ -259,19 +261,35 @@ static void look_for_checkpoints(struct conversion *conversion)
 	const char *name = conversion->defined.domain->name;
 	CLEANUP(virsh_free_names) char **names = NULL;
 	CLEANUP(freep) char *list = NULL;
-	CLEANUP(freep) char *before = conversion->warning;
 
-	conversion->warning = NULL;
 	if (virsh_names_of(&conversion->defined.virsh, "checkpoint-list", conversion->defined.domain->uuid, &names,
-			   NULL) == 0 &&
-	    names && *names) {
-		list = virsh_show_names(names);
-		conversion->warning = format_text(
-			"%s%slibvirt has checkpoints of it (%s): an incremental backup from one is refused from now on, "
+			   NULL) < 0 ||
+	    !names || !*names)
+		return;
+	list = virsh_show_names(names);
+	conversion_warn(conversion,
+			"libvirt has checkpoints of it (%s): an incremental backup from one is refused from now on, "
 			"make a full one. 'virsh checkpoint-delete %s %s --metadata' has libvirt forget it.",
-			before ? before : "", before ? "\n" : "", list ? list : "", name, names[0]);
-	} else {
-		conversion->warning = steal_pointer(&before);
+			list ? list : "", name, names[0]);
+}
+
+/* After a renaming hook, the flag may be one of a session that is over. */
+static void look_for_armed(struct conversion *conversion)
+{
+	const char *name = conversion->defined.domain->name;
+	struct sentence quoted;
+
+	for (size_t i = 0; i < conversion->count; i++) {
+		const char *target = conversion->disks[i].target;
+		const struct config *config = conversion->defined.config;
+		const struct config_disk *entry = config ? config_find(config, target) : NULL;
+
+		if (entry && entry->one_shot_commit)
+			conversion_warn(
+				conversion,
+				"'one-shot-commit' of %s is true in its file: what the first session writes is kept. "
+				"'revertctl discard-next %s --target=%s' sets it to false.",
+				target, quote_name(name, &quoted), target);
 	}
 }
 
@@ -295,34 +313,67 @@ static int compose_file(struct conversion *conversion, struct sentence *error)
 
 /*
  * Ask those who decide whether the new definition starts: the hook's policy, and the daemons. Of an
- * image that is to be protected the definition says what it is.
+ * image that is to be protected the definition says what it is; of one that has not got its name
+ * back, renaming_hook_look() has asked them.
  */
 static int ask_whether_it_starts(const struct conversion *conversion, struct sentence *error)
 {
 	CLEANUP(freep) struct config_disk *entries = calloc(conversion->count, sizeof(*entries));
 	CLEANUP(domain_freep) struct domain *domain = NULL;
 	struct config config = { .shown = (char *)"its file", .disks = entries, .count = conversion->count };
+	bool all_are_there = true;
 	int r = entries ? domain_parse(conversion->after, strlen(conversion->after), &domain, error)
 			: report(error, -ENOMEM, "out of memory");
 
 	if (r < 0)
 		return r;
 	domain_xml_follow(domain, conversion->mounts);
-	for (size_t i = 0; i < conversion->count; i++)
-		entries[i] = (struct config_disk){ .target = conversion->disks[i].target,
-						   .format = conversion->disks[i].is_disk
-								     ? NULL
-								     : conversion->disks[i].from_format };
-	return defined_domain_ask_daemons(&conversion->defined.virsh, domain, &config, conversion->mounts, error);
+	for (size_t i = 0; i < conversion->count; i++) {
+		const struct conversion_disk *disk = &conversion->disks[i];
+
+		all_are_there &= !renaming_hook_has_aside(disk);
+		entries[i] = (struct config_disk){
+			.target = disk->target,
+			.format = disk->is_disk ? NULL : renaming_hook_format(conversion, disk),
+		};
+	}
+	r = defined_domain_ask_hook(domain, &config, conversion->mounts, error);
+	return r < 0 || !all_are_there ? r
+				       : defined_domain_ask_daemons(&conversion->defined.virsh, domain, &config,
+								    conversion->mounts, error);
+}
+
+/* A renaming hook that is gone when its domain ends leaves the overlay in the image's place. */
+static int check_off(const struct conversion *conversion, struct sentence *error)
+{
+	CLEANUP(virsh_free_names) char **hooks = NULL;
+	struct sentence why;
+	int r = defined_domain_check_off(&conversion->defined, &why);
+
+	if (r < 0)
+		hooks = other_hooks_find();
+	if (r < 0)
+		report(error, r, "%s%s%s%s", why.text, hooks ? ", and leave the hook '" : "", hooks ? hooks[0] : "",
+		       hooks ? "' where it is until then" : "");
+	return r;
+}
+
+static int check_hooks(struct sentence *error)
+{
+	int r = host_check_hook(error);
+
+	return r < 0 ? r : other_hooks_refuse(error);
 }
 
 static int check(struct conversion *conversion, const struct context *context, const struct arguments *arguments,
 		 struct sentence *error)
 {
-	int r = defined_domain_load(context, arguments->words[0], &conversion->defined, error);
+	int r = renaming_hook_parse(arguments, &conversion->renaming_hook, error);
 
 	if (r == 0)
-		r = defined_domain_check_off(&conversion->defined, error);
+		r = defined_domain_load(context, arguments->words[0], &conversion->defined, error);
+	if (r == 0)
+		r = check_off(conversion, error);
 	if (r == 0)
 		r = ask_mounts(&conversion->mounts, error);
 	if (r == 0)
@@ -334,6 +385,8 @@ static int check(struct conversion *conversion, const struct context *context, c
 	for (size_t i = 0; i < conversion->count && r == 0; i++)
 		r = check_free(&conversion->disks[i], error);
 	if (r == 0)
+		r = renaming_hook_look(conversion, error);
+	if (r == 0)
 		r = conversion_edit(conversion, error);
 	if (r == 0)
 		r = compose_file(conversion, error);
@@ -343,9 +396,11 @@ static int check(struct conversion *conversion, const struct context *context, c
 		r = check_domains(conversion, error);
 	if (r == 0)
 		r = check_snapshots(conversion, error);
-	if (r == 0)
-		look_for_checkpoints(conversion);
-	return r < 0 ? r : host_check_hook(error);
+	if (r < 0)
+		return r;
+	look_for_checkpoints(conversion);
+	look_for_armed(conversion);
+	return check_hooks(error);
 }
 
 /* ---- the steps of the transaction */
@@ -359,7 +414,9 @@ static int protect(void *subject, struct sentence *error)
 
 	for (size_t i = 0; i < conversion->count; i++) {
 		struct conversion_disk *disk = &conversion->disks[i];
-		int r = disk->is_disk ? 0 : conversion_ask(disk, "protect", "format", disk->from_format, error);
+		int r = disk->is_disk ? 0
+				      : conversion_ask(disk, "protect", "format",
+						       renaming_hook_format(conversion, disk), error);
 
 		if (r < 0)
 			return r;
@@ -397,11 +454,24 @@ static void note(const struct conversion *conversion)
 }
 
 static const struct transaction_step transaction[] = {
+	{ renaming_hook_restore, renaming_hook_put_back },
 	{ protect, unprotect },
 	{ conversion_write_file, conversion_unwrite_file },
 	{ conversion_define, conversion_undefine },
 	{ conversion_verify, NULL },
 };
+
+static int show(const struct conversion *conversion, struct sentence *error)
+{
+	int r = conversion_show(conversion, error);
+
+	if (r < 0)
+		return r;
+	renaming_hook_show(conversion);
+	if (conversion->warning)
+		printf("%s\n", conversion->warning);
+	return 0;
+}
 
 static int run_adopt(const struct context *context, const struct arguments *arguments, struct sentence *error)
 {
@@ -412,21 +482,24 @@ static int run_adopt(const struct context *context, const struct arguments *argu
 	if (r < 0)
 		return r;
 	if (arguments_has(arguments, "dry-run"))
-		return conversion_show(&conversion, error);
+		return show(&conversion, error);
 	r = transaction_run(transaction, ARRAY_SIZE(transaction), &conversion, "everything is as it was", error);
 	if (r < 0)
 		return r;
 	note(&conversion);
 	conversion_print(context, &conversion, "adopted");
-	if (!context->json)
-		printf("Its disks revert whenever it ends. 'revertctl commit-once %s' keeps what one session writes.\n",
-		       quote_name(conversion.defined.domain->name, &quoted));
+	if (context->json)
+		return 0;
+	renaming_hook_print(&conversion);
+	printf("Its disks revert whenever it ends. 'revertctl commit-once %s' keeps what one session writes.\n",
+	       quote_name(conversion.defined.domain->name, &quoted));
 	return 0;
 }
 
 static const struct option_spec adopt_options[] = {
 	{ "target", "DEV", "just this disk, \"vda\"; may be repeated (all disks)", NULL },
 	{ "dry-run", NULL, "check everything, show the changes, make none", NULL },
+	RENAMING_HOOK_OPTION,
 	{ 0 },
 };
 const struct subcommand adopt_subcommand = {

@@ -6,6 +6,7 @@
 #include "conversion.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,8 @@ void conversion_clear(struct conversion *conversion)
 		free(conversion->disks[i].to);
 		free(conversion->disks[i].from_format);
 		free(conversion->disks[i].to_format);
+		free(conversion->disks[i].overlay);
+		renamed_disk_clear(&conversion->disks[i].renamed);
 		json_object_put(conversion->disks[i].properties);
 	}
 	free(conversion->disks);
@@ -43,8 +46,22 @@ struct conversion_disk *conversion_add(struct conversion *conversion, const char
 	if (!larger)
 		return NULL;
 	conversion->disks = larger;
-	larger[conversion->count] = (struct conversion_disk){ .target = target };
+	larger[conversion->count] = (struct conversion_disk){ .target = target, .renamed.directory = -1 };
 	return &larger[conversion->count++];
+}
+
+void conversion_warn(struct conversion *conversion, const char *format, ...)
+{
+	CLEANUP(freep) char *before = conversion->warning;
+	CLEANUP(freep) char *text = NULL;
+	va_list arguments;
+
+	va_start(arguments, format);
+	if (vasprintf(&text, format, arguments) < 0)
+		text = NULL;
+	va_end(arguments);
+	conversion->warning =
+		before && text ? format_text("%s\n%s", before, text) : steal_pointer(before ? &before : &text);
 }
 
 int conversion_edit(struct conversion *conversion, struct sentence *error)
@@ -258,6 +275,8 @@ static void print_answer(const struct conversion *conversion, const char *verb)
 		json_set_string(disk, "mount", conversion->disks[i].mount->point);
 		json_set_string(disk, "from", conversion->disks[i].from);
 		json_set_string(disk, "to", conversion->disks[i].to);
+		if (conversion->disks[i].overlay)
+			json_set_string(disk, "overlay", conversion->disks[i].overlay);
 		json_object_array_add(list, disk);
 	}
 	json_object_object_add(answer, "disks", list);

@@ -12,7 +12,11 @@
 #include "json.h"
 #include "mounts.h"
 #include "domain_edit.h"
+#include "renamed_disk.h"
 #include "transaction.h"
+
+/* What becomes of what a renaming hook's overlay has (renaming_hook.h). */
+enum renaming_hook { RENAMING_HOOK_NONE, RENAMING_HOOK_DISCARD, RENAMING_HOOK_KEEP };
 
 /* A disk of the domain. Texts are owned but for the target. */
 struct conversion_disk {
@@ -24,6 +28,10 @@ struct conversion_disk {
 	struct json_object *properties; /* of the status; NULL: not looked at */
 	bool is_disk;                   /* protected before this began */
 	bool acted;                     /* protect or unprotect was done, for the undo */
+	struct renamed_disk renamed;    /* what a renaming hook has left of it */
+	char *overlay;                  /* the name that its overlay gets */
+	unsigned renames;               /* how many were made, for the undo */
+	bool kept, half_kept;           /* all that its overlay has is in the image; a part of it is */
 };
 
 struct conversion {
@@ -35,9 +43,13 @@ struct conversion {
 	char *warning;        /* what to say besides, when all is done; NULL: nothing */
 	char *file;           /* the text that the domain's file is to have; NULL: no file */
 	bool file_written, definition_written;
+	enum renaming_hook renaming_hook;
 };
 
 void conversion_clear(struct conversion *conversion); /* for CLEANUP() */
+
+/* Say this besides, too, in a line of its own. */
+void conversion_warn(struct conversion *conversion, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Add a disk; its target is borrowed. NULL when out of memory. */
 struct conversion_disk *conversion_add(struct conversion *conversion, const char *target);

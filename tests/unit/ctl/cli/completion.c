@@ -94,6 +94,7 @@ TEST(bash_and_zsh_split_at_the_equals_sign_in_their_own_ways)
 	check_str(PARSE("set", "web1", "durability", "=", "s"), "strict");
 	check_str(PARSE("set", "web1", "leftover", "="), "discard keep");
 	check_str(PARSE("set", "web1", "size", "=", "1"), "");
+	check_str(PARSE("export", "--quiesce="), "--quiesce=require");
 	PARSE("export", "--to=/s");
 	check_int(line.kind, COMPLETE_FILES);
 	PARSE("export", "--format", "=", "raw", "web1", "--point", "=", "");
