@@ -3,53 +3,10 @@
 # A libvirt host is set up from zero by the README's own lines, and its domain reverts and commits as they say.
 # shellcheck source=tests/libvirt/lib.sh
 . "$TESTS/libvirt/lib.sh"
-top=$(dirname "$TESTS")
-MNT=/var/lib/libvirt/revertfs
-IMAGES=/var/lib/libvirt/images
-
-# Outside libvirt's directories, which are private here, the machine's own are left alone.
-here() {
-	sed "s|/root/|$WORK/|g; s|/etc/revertfs|$WORK/etc/revertfs|g; s|/var/lib/revertfs|$STATE|g; s|/usr/local|$WORK/usr/local|g"
-}
-
-# The blocks of the section, in files 1, 2 ...
-mkdir "$WORK/blocks" && cd "$WORK/blocks" || exit
-sed -n '/^## On a libvirt host/,/^## revertctl/p' "$top/README.md" | here |
-	awk '/^```/ { on = !on; n += on; next } on { print > n }'
-
-make() {
-	command make -s -C "$top" BUILD="$BUILD" SAN="$([[ $SLOW == 1 ]] || echo 1)" DESTDIR="$WORK" UNITDIR=/units "$@" >&2 &&
-		cp -r "$WORK/etc/libvirt/hooks/." /etc/libvirt/hooks
-}
-
-PATH=$WORK/usr/local/bin:$PATH # where it is installed
-
-# systemd is not in a test: the unit's command is started as it would start it.
-systemctl() {
-	case $* in
-	daemon-reload) ;;
-	"enable --now revertfs")
-		local command
-		read -ra command < <(sed -n 's/^ExecStart=//p' "$WORK/units/revertfs.service" | here)
-		run_in_background revertfs "${command[@]}"
-		cp "$LV/revertfs.process" "$WORK/daemon.pid"
-		wait_until 20 mounted_or_gone && mount_answers
-		;;
-	"restart libvirtd"*) stop_libvirt && start_libvirt ;;
-	*) return 1 ;;
-	esac
-}
-
-# paste N: the block as the reader would paste it, in the source tree.
-paste() {
-	(
-		cd "$top" || exit
-		sed "s|conf/revertfs.json|$WORK/conf.json|" "$WORK/blocks/$1" >"$WORK/blocks/$1.sh"
-		here <conf/revertfs.json >"$WORK/conf.json"
-		# shellcheck disable=SC1090
-		set -e && . "$WORK/blocks/$1.sh"
-	)
-}
+# shellcheck source=tests/libvirt/readme.bash
+. "$TESTS/libvirt/readme.bash"
+blocks_of "On a libvirt host"
+cd "$WORK/blocks" || exit
 
 off() {
 	paste 5 && wait_until 20 domain_is web1 "shut off"
