@@ -160,10 +160,10 @@ $(BUILD)/obj/faults/io.o $(BUILD)/obj/tests/fault/%.o: ALL_CFLAGS += -DREVERTFS_
 $(BUILD)/obj/%.o: %.c | libs
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -c -o $@ $<
-# Made each time, since PREFIX may have changed, but replaced only where the text differs.
+# Made each time, since PREFIX may have changed, but replaced only where the text differs; tests run this side by side.
 $(BUILD)/systemd/%: systemd/%.in FORCE
-	$(Q)mkdir -p $(@D) && sed -e 's|@BINDIR@|$(BINDIR)|g; s|@SYSCONFDIR@|$(SYSCONFDIR)|g; s|@DOCDIR@|$(DOCDIR)|g; s|@UNITDIR@|$(UNITDIR)|g' $< >$@.new
-	$(Q)cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+	$(Q)mkdir -p $(@D) && new=$@.$$$$ && sed -e 's|@BINDIR@|$(BINDIR)|g; s|@SYSCONFDIR@|$(SYSCONFDIR)|g; s|@DOCDIR@|$(DOCDIR)|g; s|@UNITDIR@|$(UNITDIR)|g' $< >$$new && \
+		{ cmp -s $$new $@ && rm $$new || mv $$new $@; }
 FORCE:
 
 libs:
