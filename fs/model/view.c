@@ -12,6 +12,7 @@
 
 #include "access.h"
 #include "claim.h"
+#include "command.h"
 #include "image_stamp.h"
 #include "layer.h"
 #include "layer_header.h"
@@ -204,6 +205,7 @@ int view_stat(struct view *view, struct stat *ret_stat)
 {
 	struct layer *layer = view->layer;
 	CLEANUP(close_fdp) int fd = layer->record.image ? -1 : layer_open_file(layer, O_PATH);
+	bool labelled = false;
 
 	if (!layer->record.image && (fd < 0 || fstat(fd, ret_stat) < 0))
 		return fd < 0 ? fd : -errno;
@@ -211,12 +213,16 @@ int view_stat(struct view *view, struct stat *ret_stat)
 		if (layer->record.image)
 			*ret_stat = image_locked(layer);
 		lessen_by_image_locked(layer, ret_stat);
-		if (layer->labelled)
+		labelled = layer->labelled;
+		if (labelled)
 			show_label_locked(layer, ret_stat);
 		else if (!(ret_stat->st_mode & S_IROTH))
 			show_owner_of_disk_locked(layer, ret_stat);
 	}
 	ret_stat->st_mode &= ~(mode_t)(WRITE_BITS | S_ISUID | S_ISGID | S_ISVTX);
+	/* The kernel then asks whether QEMU may write it: view_refuse_writer(). */
+	if (labelled)
+		ret_stat->st_mode |= S_IWUSR;
 	return 0;
 }
 
@@ -275,6 +281,53 @@ int view_open(struct view *view, struct onlooker *onlooker)
 	if (fd >= 0 && onlooker)
 		onlooker->seen = seen_of(fd);
 	return fd;
+}
+
+/* The disk in a session that stands on the layer, where there is just one. */
+static struct disk *only_session_locked(const struct layer *layer)
+{
+	struct disk *found = NULL;
+
+	for (struct disk *disk = layer->disks->first; disk; disk = disk->next_disk) {
+		if (!disk->session || !stands_on_locked(disk, layer))
+			continue;
+		if (found)
+			return NULL;
+		found = disk;
+	}
+	return found;
+}
+
+/* False where it has been said already, or is not known of which disk. */
+static bool tell_of_writer_locked(const struct layer *layer, struct sentence *ret_said)
+{
+	struct disk *disk = only_session_locked(layer);
+	struct sentence path, quoted_domain, quoted_path;
+
+	if (!disk)
+		return false;
+	report(&path, 0, "%s/%s", disk->disks->options->mount, disk->name);
+	report(ret_said, 0,
+	       "disk '%s': nothing is committed into what it stands on: to take an external snapshot back into the disk, say "
+	       "'virsh blockcommit %s %s --active --pivot --base %s'",
+	       disk->name, quote_name(disk->session->domain, &quoted_domain), disk->session->target,
+	       quote_name(path.text, &quoted_path));
+	if (strcmp(disk->last_error.text, ret_said->text) == 0)
+		return false;
+	disk->last_error = *ret_said;
+	return true;
+}
+
+int view_refuse_writer(const struct view *view)
+{
+	struct sentence said;
+	bool told = false;
+
+	LOCKED (&view->layer->disks->lock)
+		told = tell_of_writer_locked(view->layer, &said);
+	if (told)
+		log_warning("%s", said.text);
+	return -EROFS;
 }
 
 void view_pin_again(struct view *view, struct onlooker *onlooker)

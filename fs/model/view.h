@@ -72,6 +72,13 @@ int view_open(struct view *view, struct onlooker *onlooker);
 void view_close(struct view *view, int fd, const struct onlooker *onlooker);
 
 /*
+ * -EROFS: nobody opens a view for writing. Most likely it is QEMU that tries, since `virsh
+ * blockcommit` without --base means the image; the disk's last error then has the command that ends
+ * with the disk.
+ */
+int view_refuse_writer(const struct view *view);
+
+/*
  * After a restart, for what the daemon before had looked up and open: give the view back its serial
  * and the contents that it was made of. Pin the layer again, which waits for nothing, since no fold
  * runs yet, until view_close(). And open it: a descriptor, or a negative errno; -ESTALE when

@@ -81,7 +81,7 @@ static int open_scratch(struct tree *tree, struct node *node, struct handle *han
 static int open_view(struct node *node, int flags, struct handle *handle)
 {
 	if (handle->writer || flags & O_TRUNC)
-		return -EROFS;
+		return view_refuse_writer(node->view);
 	handle->view = node->view;
 	handle->fd = view_open(node->view, node->for_onlookers ? &handle->onlooker : NULL);
 	return handle->fd < 0 ? handle->fd : 0;

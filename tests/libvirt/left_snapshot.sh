@@ -162,7 +162,9 @@ committed_back_and_reverted() {
 	left_snapshot
 	edit_chain
 	start_domain web1
-	virsh -q blockcommit web1 vda --active --pivot --base "$MNT/web1.qcow2" >&2
+	refuses virsh -q blockcommit web1 vda --active --pivot
+	status_of web1.qcow2 .last_error >"$WORK/last"
+	typed "$WORK/last" 'virsh blockcommit'
 	destroy_domain web1
 	rm "$MNT/web1.backup"
 	at_rest web1.qcow2

@@ -25,7 +25,8 @@ no_block_jobs_on_the_image() {
 	begin "$unarmed"
 	guest_io web1 vda 'write -P 7 1M 64k'
 	refuses virsh blockcommit web1 vda --active --pivot
-	says "Permission denied"
+	says "Read-only file system"
+	[[ $(status_of web1.qcow2 .last_error) == *"'virsh blockcommit web1 vda --active --pivot --base $MNT/web1.qcow2'"* ]]
 	domain_is web1 running
 	guest_io web1 vda 'read -P 7 1M 64k'
 	guest_io web1 vda 'write -P 8 2M 64k'
