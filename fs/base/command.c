@@ -9,6 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+/*
+ * What a backslash stands before, inside quotes: all that a shell reads in its double quotes, so
+ * that one word can be typed to both.
+ */
+#define ESCAPED "\"\\$`"
+
 static bool is_blank(char c)
 {
 	return c == ' ';
@@ -61,8 +67,9 @@ static ssize_t take_word(const char *text, char *out, struct sentence *error)
 			quoted = !quoted;
 		} else if (quoted && *p == '\\') {
 			p++;
-			if (*p != '"' && *p != '\\')
-				return report(error, -EINVAL, "a backslash inside quotes must be followed by \\ or \"");
+			if (!*p || !strchr(ESCAPED, *p))
+				return report(error, -EINVAL,
+					      "a backslash inside quotes must be followed by \\, \", $ or `");
 			*out++ = *p;
 		} else {
 			*out++ = *p;
@@ -193,8 +200,8 @@ const char *quote_name(const char *name, struct sentence *buffer)
 	*p++ = '"';
 	for (const char *n = name; *n; n++) {
 		if (p >= end)
-			return name;
-		if (*n == '"' || *n == '\\')
+			return "";
+		if (strchr(ESCAPED, *n))
 			*p++ = '\\';
 		*p++ = *n;
 	}

@@ -49,9 +49,7 @@ int command_append(char **line, const char *key, const char *value);
 
 /*
  * A name as it is typed in a command that a sentence offers, for the control file and a shell: in
- * double quotes where either would not take it as it is. Returns the name, or the buffer's text.
- * A name that is too long for the buffer stays as it is.
- */
+X */
 const char *quote_name(const char *name, struct sentence *buffer);
 
 /*

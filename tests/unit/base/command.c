@@ -258,7 +258,7 @@ TEST(what_cannot_stand_in_a_line_is_not_appended)
 TEST(a_name_is_quoted_where_it_has_to_be)
 {
 	static const char *const plain[] = { "h.qcow2", "dir/vm-1_a.img", "\xc3\xa4" };
-	static const char *const quoted[] = { "a b", "a=b", "\"", "\\", "it's", "", "a;b" };
+	static const char *const quoted[] = { "a b", "a=b", "\"", "\\", "it's", "", "a;b", "$(reboot)", "`id`" };
 	struct sentence buffer;
 	char longest[sizeof(buffer.text)] = " ";
 
@@ -273,8 +273,28 @@ TEST(a_name_is_quoted_where_it_has_to_be)
 		check_word(0, NULL, quoted[i]);
 	}
 	memset(longest + 1, '"', sizeof(longest) - 2);
-	check(quote_name(longest, &buffer) == longest);
+	check_str(quote_name(longest, &buffer), "");
 	parse("");
+}
+
+TEST(a_quoted_name_is_one_word_to_a_shell)
+{
+	static const char *const names[] = {
+		"$(echo no).img", "`echo no`", "$HOME", "a\\$b", "it's \"a\" b;c", "~ * ?"
+	};
+	struct sentence buffer;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		char command[128], said[128] = "";
+		FILE *shell;
+
+		snprintf(command, sizeof(command), "printf %%s %s", quote_name(names[i], &buffer));
+		shell = popen(command, "r");
+		check(shell != NULL);
+		check(fgets(said, sizeof(said), shell) != NULL);
+		pclose(shell);
+		check_str(said, names[i]);
+	}
 }
 
 TEST(a_shell_takes_no_character_of_a_path_for_its_own)
