@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The files were the guest's: a header must name the next one, in the mount, and nothing else, since
- * libvirt and qemu-img follow it.
+ * The files were the guest's: a header must name the next one, in the mount, and nothing else,
+ * since libvirt and qemu-img follow it.
  */
 #include "stacked.h"
 

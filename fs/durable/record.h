@@ -65,7 +65,7 @@ struct disk_record {
 	bool fate_armed;           /* FATE_UNDECIDED: seal aside rather than reset */
 	bool fate_unread;          /* the same, for it may have been armed: the domain's file could not be read */
 	bool fate_clean;           /* its guest was shut down, and nobody wrote since */
-	/* FATE_UNDECIDED: the external snapshot that its domain went on with, which stands on it. */
+	/* FATE_UNDECIDED: the external snapshot that its domain went on with; it stands on this. */
 	char snapshot_file[SNAPSHOT_FILE_SIZE];
 	bool fate_torn; /* FATE_UNSYNCED: qemu-img found errors in it */
 	time_t fate_since;

@@ -112,7 +112,7 @@ void transfer_end(struct transfer *transfer, int result, const struct sentence *
 int transfer_convert(struct transfer *transfer, int fd, const struct qemu_conversion *conversion,
 		     struct sentence *error);
 
-/* Within run(): the SHA-256 of what was copied, in two steps: this is what the status then tells. */
+/* Within run(): the SHA-256 of what was copied, in two steps, as the status then tells. */
 int transfer_digest(struct transfer *transfer, int fd, char digest[DIGEST_SIZE], struct sentence *error);
 
 #endif

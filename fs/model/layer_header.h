@@ -8,8 +8,9 @@
  * Earlier builds wrote MOUNT/.revertfs/layers/ID and MOUNT/.revertfs/images/NAME. Their headers
  * stay as they are for as long as the layer, so those paths lead there for ever.
  *
- * Why these suffixes? `virsh dumpxml` shows the names, and people find out by "backing_file" whether
- * a domain reverts. And AppArmor's profile of virt-aa-helper lets it read files by their suffixes.
+ * Why these suffixes? `virsh dumpxml` shows the names, and people find out by "backing_file"
+ * whether a domain reverts. And AppArmor's profile of virt-aa-helper lets it read files by their
+ * suffixes.
  */
 #ifndef REVERTFS_MODEL_LAYER_HEADER_H
 #define REVERTFS_MODEL_LAYER_HEADER_H

@@ -118,8 +118,8 @@ static const struct option_spec *take_words(struct line *line, const char *const
 /* ---- the last word */
 
 /*
- * `value` is what the table calls the value: "raw|qcow2" and "[=require]" list the values there are,
- * a word in capitals says what kind of value it is.
+ * `value` is what the table calls the value: "raw|qcow2" and "[=require]" list the values there
+ * are, a word in capitals says what kind of value it is.
  */
 static void complete_value(const char *value, struct unfinished *unfinished, struct candidates *candidates)
 {

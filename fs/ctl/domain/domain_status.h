@@ -15,9 +15,9 @@
 #include "json.h"
 
 /*
- * Asks libvirt and all daemons; waits for each a few seconds at most. Where libvirt does not answer,
- * the domain's file and the daemons are asked alone. -ENOENT where there is no such domain; an errno
- * with a sentence where nothing knows it and libvirt does not answer. To release with
+ * Asks libvirt and all daemons; waits for each a few seconds at most. Where libvirt does not
+ * answer, the domain's file and the daemons are asked alone. -ENOENT where there is no such domain;
+ * an errno with a sentence where nothing knows it and libvirt does not answer. To release with
  * json_object_put():
  *
  *   domain uuid state  running, paused, off, saved, or null

@@ -40,7 +40,7 @@ int defined_domain_ask_hook(const struct domain *domain, const struct config *co
 int defined_domain_ask_daemons(const struct virsh *virsh, const struct domain *domain, const struct config *config,
 			       const struct mounts *mounts, struct sentence *error);
 
-/* Whether a saved state waits for the domain's next start; false also where libvirt does not say. */
+/* Whether a saved state waits for the domain's next start; false where libvirt says nothing. */
 bool defined_domain_is_saved(const struct virsh *virsh, const struct domain *domain);
 
 /*

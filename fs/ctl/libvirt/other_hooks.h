@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Hooks of libvirt beside revertfs's own that do what it does: they read the domains' JSON files, or
- * rename images. libvirt calls all of them at each event, hooks/qemu first.
+ * Hooks of libvirt beside revertfs's own that do what it does: they read the domains' JSON files,
+ * or rename images. libvirt calls all of them at each event, hooks/qemu first.
  */
 #ifndef REVERTFS_CTL_LIBVIRT_OTHER_HOOKS_H
 #define REVERTFS_CTL_LIBVIRT_OTHER_HOOKS_H

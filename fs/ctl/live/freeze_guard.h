@@ -48,9 +48,9 @@ struct freeze_guard_times {
 
 /*
  * Freeze and pause the guest; waits for that. A guest that is frozen counts as quiesced, and is not
- * thawed by freeze_guard_end(), which asks whether it still is frozen. Fails when the guest cannot be paused, and with
- * QUIESCE_REQUIRE when it cannot be frozen. The guest then goes on, or the sentence says that it
- * does not yet. The guard has no descriptor and no lock of revertctl's.
+ * thawed by freeze_guard_end(), which asks whether it still is frozen. Fails when the guest cannot
+ * be paused, and with QUIESCE_REQUIRE when it cannot be frozen. The guest then goes on, or the
+ * sentence says that it does not yet. The guard has no descriptor and no lock of revertctl's.
  */
 int freeze_guard_begin(const struct freeze_guard_plan *plan, struct freeze_guard *ret_guard, struct sentence *error);
 
