@@ -185,6 +185,13 @@ disown_refused() {
 	unchanged exits 1 revertctl disown nobody
 	says "libvirt has no domain 'nobody', and there is no disk of this name, nor a file '$CONFIG/nobody.json'"
 	unchanged exits 1 revertctl disown rhel --connect=nosuch:///
+	# Another libvirt knows nothing of this host's domains: neither of the one that is gone, nor of one that is there.
+	define_domain there "$(uuid_of 5)" "$(disk vda "$MNT/rhel.qcow2")"
+	for word in rhel there rhel.qcow2; do
+		unchanged exits 1 revertctl disown "$word" --changes=discard --connect=test:///default
+		says "'test:///default' is not the libvirt whose domains use this host's disks"
+	done
+	virsh -q undefine there >&2
 }
 promise "what another domain has, or would be lost, is not cleared, and then nothing is" disown_refused
 

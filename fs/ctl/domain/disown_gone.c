@@ -2,8 +2,9 @@
 /*
  * What is left of a domain that libvirt does not have any more: the file that the hook read for it,
  * and its disks (gone_domain.h). Or one disk, and its entry in the file of such a domain. Both go,
- * or neither. A disk that a domain has which is still there stays. No image is removed, and a clone
- * stays a disk: the command that removes it is named.
+ * or neither. A disk that a domain has which is still there stays; another libvirt than this host's
+ * knows nothing of those, and is not believed. No image is removed, and a clone stays a disk: the
+ * command that removes it is named.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -356,6 +357,8 @@ int disown_gone(const struct context *context, const struct arguments *arguments
 	bool dry = arguments_has(arguments, "dry-run");
 	int r = ask_daemons(&remains, error);
 
+	if (r == 0)
+		r = virsh_check_host(&virsh, error);
 	if (r == 0)
 		r = all_domains_read(&virsh, remains.disown.conversion.mounts, &remains.domains, error);
 	if (r == 0)

@@ -78,6 +78,25 @@ int virsh_run(const struct virsh *virsh, const char *const *words, char **ret_ou
 	return run_with_file(virsh, words, -1, ret_output, error);
 }
 
+int virsh_check_host(const struct virsh *virsh, struct sentence *error)
+{
+	const char *words[] = { "uri", NULL }, system[] = ":///system";
+	CLEANUP(freep) char *uri = NULL;
+	const char *place;
+	int r = virsh_run(virsh, words, &uri, error);
+
+	if (r < 0)
+		return r;
+	uri[strcspn(uri, "\n")] = '\0';
+	place = strncmp(uri, "qemu", 4) == 0 ? strstr(uri, system) : NULL;
+	return place && strchr("?", place[strlen(system)])
+		       ? 0
+		       : report(error, -EINVAL,
+				"'%s' is not the libvirt whose domains use this host's disks: say "
+				"--connect=qemu:///system",
+				uri);
+}
+
 int virsh_define(const struct virsh *virsh, const char *xml, struct sentence *error)
 {
 	const char *words[] = { "define", "--file", "/proc/self/fd/3", NULL };

@@ -28,6 +28,9 @@ struct virsh {
  */
 int virsh_run(const struct virsh *virsh, const char *const *words, char **ret_output, struct sentence *error);
 
+/* Whether its domains are those that this host's hook is called for; -EINVAL with a sentence. */
+int virsh_check_host(const struct virsh *virsh, struct sentence *error);
+
 /* `virsh define`, with this XML. */
 int virsh_define(const struct virsh *virsh, const char *xml, struct sentence *error);
 
