@@ -57,16 +57,6 @@ static bool leads_beside(const struct disks *disks, const char *name, const stru
 	       (!strchr(header->backing, '/') || (path && strcmp(path, header->backing) == 0));
 }
 
-/* A header without a format is one of an old qemu-img, which would guess now as is guessed here. */
-static const char *format_beside(int image, const struct qcow2_header *header)
-{
-	const char *format = header->backing_format;
-
-	if (!*format && magic_format(image, &format) < 0)
-		format = "raw";
-	return strcmp(format, "qcow2") == 0 ? "qcow2" : "raw";
-}
-
 /* What has to come before `qemu-img commit`, where the header does not lead it to the image. */
 static void say_rebase(const char *format, const char *image, const char *overlay, struct sentence *ret_words)
 {
@@ -83,7 +73,7 @@ static int say_both_ways(const struct disks *disks, const char *name, int image,
 	const char *overlay = shell_path(disks, name, "", &quoted_overlay);
 
 	if (!leads_beside(disks, name, header))
-		say_rebase(format_beside(image, header), aside, overlay, &rebase);
+		say_rebase(magic_backing_format(image, header->backing_format), aside, overlay, &rebase);
 	if (!*aside || !*overlay ||
 	    2 * strlen(name) + 2 * strlen(aside) + 3 * strlen(overlay) + strlen(rebase.text) > ROOM_FOR_COMMANDS)
 		return report(

@@ -117,6 +117,13 @@ int magic_format(int fd, const char **ret_format)
 	return r;
 }
 
+const char *magic_backing_format(int fd, const char *named)
+{
+	if (!*named && magic_format(fd, &named) < 0)
+		named = "raw";
+	return strcmp(named, "qcow2") == 0 ? "qcow2" : "raw";
+}
+
 /* Letters of all alphabets, tabs, ends of lines and pages, backspaces, escapes of terminals. */
 static bool is_of_text(char byte)
 {

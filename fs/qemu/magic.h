@@ -17,6 +17,12 @@
 int magic_format(int fd, const char **ret_format);
 
 /*
+ * The format of a backing file, "qcow2" or "raw", as its overlay's header names it. One of an old
+ * qemu-img names none (""), which QEMU would guess then, as is guessed here.
+ */
+const char *magic_backing_format(int fd, const char *named);
+
+/*
  * Whether the file begins with text, as the page of a failed download does: in its first 4 KiB
  * there is something, no control character that texts do not have, above all no NUL, and not one
  * byte alone, with which a disk may have been wiped. A negative errno where it cannot be read.

@@ -255,19 +255,10 @@ static bool was_written(int fd, const struct stat *before)
 	       now.st_mtim.tv_nsec != before->st_mtim.tv_nsec || now.st_blocks != before->st_blocks;
 }
 
-/* A header without a format is one of an old qemu-img, which would guess now as is guessed here. */
-static const char *format_of(const struct conversion_disk *disk, int image)
-{
-	const char *format = disk->renamed.format;
-
-	if (!*format && magic_format(image, &format) < 0)
-		format = "raw";
-	return strcmp(format, "qcow2") == 0 ? "qcow2" : "raw";
-}
-
 static int commit_files(struct conversion_disk *disk, int overlay, int image, struct sentence *error)
 {
-	const struct qemu_node chain[] = { { overlay, "qcow2" }, { image, format_of(disk, image) } };
+	const struct qemu_node chain[] = { { overlay, "qcow2" },
+					   { image, magic_backing_format(image, disk->renamed.format) } };
 	const struct options options = { .qemu_img = (char *)"qemu-img",
 					 .qemu_timeout = QEMU_TIMEOUT_S,
 					 .unboxed = daemon_is_unboxed(disk) };
