@@ -4,6 +4,7 @@
 # found and put right by the command that is said, a domain that runs under it is left to it, and beside it nothing is begun.
 # shellcheck source=tests/libvirt/lib.sh
 . "$TESTS/libvirt/lib.sh"
+need strace
 
 CONFIG=/etc/libvirt/hooks/config
 OLD=/etc/libvirt/hooks/qemu
@@ -207,7 +208,9 @@ keeps() {
 	image_reads win1.img raw 0 64k 0x22
 	give_back win1
 	left win2.qcow2 qcow2
-	revertctl adopt win2 --from-renaming-hook=keep >&2
+	strace -f -qq -e trace=fsync,renameat2,execve -o "$WORK/calls" "$REVERTCTL" adopt win2 --from-renaming-hook=keep >&2
+	# A power cut must not leave an image that has a part of it under the names that were before.
+	sed -n '/being_kept", RENAME/,/execve.*qemu-img.*"commit"/p' "$WORK/calls" | grep -q 'fsync(.*= 0'
 	starts_with win2 vda 0 64k 0x22
 	starts_with win2 vda 64k 1M 0x12
 	remove_overlay win2.qcow2

@@ -7,7 +7,7 @@
  *   discard   1. NAME becomes NAME.overlay-TIME
  *             2. NAME.backing_file becomes NAME
  *
- *   keep      1. NAME becomes NAME.being_kept
+ *   keep      1. NAME becomes NAME.being_kept, and the directory is synced
  *             2. that is committed into NAME.backing_file, and synced; a commit that was broken off
  *                can be made again, but the image is of no use without the rest
  *             3. NAME.backing_file becomes NAME
@@ -208,7 +208,7 @@ struct move {
 	bool to_is_name;
 };
 
-/* Those of a disk, in their order; a commit comes after the first of a disk whose overlay is kept. */
+/* Those of a disk, in their order; a commit comes after the first where the overlay is kept. */
 static size_t moves_of(const struct conversion *conversion, const struct conversion_disk *disk, struct move moves[3])
 {
 	bool keep = conversion->renaming_hook == RENAMING_HOOK_KEEP;
@@ -289,6 +289,13 @@ static int commit(struct conversion_disk *disk, struct sentence *error)
 
 /* ---- the steps of the transaction */
 
+static int sync_names(const struct conversion_disk *disk, struct sentence *error)
+{
+	int r = io_sync_directory(disk->renamed.directory);
+
+	return r < 0 ? report(error, r, "the directory of '%s' cannot be synced: %s", disk->name, error_text(r)) : 0;
+}
+
 static int restore(const struct conversion *conversion, struct conversion_disk *disk, struct sentence *error)
 {
 	bool keep = conversion->renaming_hook == RENAMING_HOOK_KEEP && renaming_hook_has_aside(disk);
@@ -297,15 +304,16 @@ static int restore(const struct conversion *conversion, struct conversion_disk *
 	int r = 0;
 
 	for (size_t i = 0; i < count && r == 0; i++) {
-		if (keep && !disk->kept && strcmp(moves[i].from, RENAMED_IMAGE) == 0)
-			r = commit(disk, error);
+		if (keep && strcmp(moves[i].from, RENAMED_IMAGE) == 0) {
+			r = sync_names(disk, error);
+			if (r == 0)
+				r = commit(disk, error);
+		}
 		if (r == 0)
 			r = rename_disk(disk, &moves[i], false, error);
 		disk->renames += r == 0;
 	}
-	if (r == 0 && disk->renames && (r = io_sync_directory(disk->renamed.directory)) < 0)
-		report(error, r, "the directory of '%s' cannot be synced: %s", disk->name, error_text(r));
-	return r;
+	return r == 0 && disk->renames ? sync_names(disk, error) : r;
 }
 
 int renaming_hook_restore(void *subject, struct sentence *error)
