@@ -63,7 +63,9 @@ static void say_rebase(const char *format, const char *image, const char *overla
 	report(ret_words, 0, "qemu-img rebase -u -f qcow2 -F %s -b %s %s && ", format, image, overlay);
 }
 
-#define ROOM_FOR_COMMANDS 340 /* of a sentence; one that is cut off must not be typed */
+/* Of a sentence; a command that is cut off must not be typed. */
+#define ROOM_FOR_COMMANDS 340
+#define ROOM_FOR_A_COMMAND 480
 
 static int say_both_ways(const struct disks *disks, const char *name, int image, const struct qcow2_header *header,
 			 struct sentence *error)
@@ -106,6 +108,8 @@ int renamed_image_refuse(const struct disks *disks, int fd, const char *name, co
 int renamed_image_refuse_missing(const struct disks *disks, const char *name, struct sentence *error)
 {
 	struct sentence quoted_image, quoted_name;
+	const char *aside = shell_path(disks, name, RENAMED_IMAGE, &quoted_image);
+	const char *path = shell_path(disks, name, "", &quoted_name);
 
 	if (!is_beside(disks, name, RENAMED_IMAGE))
 		return 0;
@@ -114,9 +118,13 @@ int renamed_image_refuse_missing(const struct disks *disks, const char *name, st
 			error, -ENOENT,
 			"image '%s' is not there, but '%s%s', which was being committed into '%s%s': 'revertctl adopt' its domain with --from-renaming-hook=keep, which goes on with that",
 			name, name, RENAMED_KEPT, name, RENAMED_IMAGE);
+	if (!*aside || !*path || 2 * strlen(name) + strlen(aside) + strlen(path) > ROOM_FOR_A_COMMAND)
+		return report(
+			error, -ENOENT,
+			"image '%.150s' is not there, as a hook that renames images leaves it: 'revertctl adopt' its domain with --from-renaming-hook has it back",
+			name);
 	return report(
 		error, -ENOENT,
 		"image '%s' is not there, but '%s%s', as a hook that renames images leaves it: 'mv %s %s' has it back",
-		name, name, RENAMED_IMAGE, shell_path(disks, name, RENAMED_IMAGE, &quoted_image),
-		shell_path(disks, name, "", &quoted_name));
+		name, name, RENAMED_IMAGE, aside, path);
 }

@@ -90,6 +90,12 @@ long_names() {
 	refused "$deep/vm.img"
 	grep -q "'revertctl adopt' its domain with --from-renaming-hook," "$WORK/refusal"
 	grep -q "is to stay$" "$WORK/refusal"
+	deep=$deep/$deep
+	mkdir "$IMAGES/$deep"
+	left "$deep/vm.img" raw
+	rm "$IMAGES/$deep/vm.img"
+	refused "$deep/vm.img" ENOENT
+	grep -q "'revertctl adopt' its domain with --from-renaming-hook has it back$" "$WORK/refusal"
 }
 promise "where the commands are too long for a sentence, it names another way" long_names
 
