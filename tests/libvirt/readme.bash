@@ -14,11 +14,11 @@ here() {
 	sed "s|/root/|$WORK/|g; s|/etc/revertfs|$WORK/etc/revertfs|g; s|/var/lib/revertfs|$STATE|g; s|/usr/local|$WORK/usr/local|g"
 }
 
-# blocks_of CHAPTER: its blocks, in the files 1, 2 ... of $WORK/blocks.
+# blocks_of CHAPTER [FIRST]: its blocks, in the files 1, 2 ... of $WORK/blocks, or from FIRST on.
 blocks_of() {
-	mkdir "$WORK/blocks"
+	mkdir -p "$WORK/blocks"
 	awk -v chapter="## $1" '/^## / { here = $0 == chapter } here' "$top/README.md" | here |
-		awk -v into="$WORK/blocks/" '/^```/ { on = !on; n += on; next } on { print > (into n) }'
+		awk -v into="$WORK/blocks/" -v n=$((${2:-1} - 1)) '/^```/ { on = !on; n += on; next } on { print > (into n) }'
 }
 
 make() {

@@ -59,8 +59,7 @@ promise "an armed session is kept, in the real image, and only that one" commits
 
 mkdir "$WORK/bin" && ln -s "$REVERTCTL" "$WORK/bin/revertctl"
 export PATH=$WORK/bin:$PATH
-sed -n '/^## I want to update the VM/,/^## Compared/p' "$top/README.md" | here |
-	awk -v n=20 '/^```/ { on = !on; n += on; next } on { print > n }'
+blocks_of "I want to update the VM" 21
 
 # update N PATTERN: the block, line by line, with a guest that is updated where it runs, and a reader who waits until it is off.
 update() {
