@@ -64,7 +64,7 @@ it_runs() {
 	virsh -q resume web1 >&2
 	virsh -q managedsave web1 >&2
 	refused 4 "domain 'web1' has a managed save" revertctl adopt web1
-	virsh -q managedsave-remove web1 >&2
+	typed "$WORK/refusal" 'virsh managedsave-remove'
 }
 promise "a domain that runs, or is saved, is not adopted" it_runs
 
@@ -129,17 +129,17 @@ promise "a domain that names its disk through a symbolic link is adopted, revert
 snapshots_from_before() {
 	define_web1 "$(disk vda "$IMAGES/web1.qcow2")"
 	virsh -q snapshot-create-as web1 before >&2
-	virsh -q snapshot-create-as web1 later >&2
-	refused 4 "libvirt has snapshots of domain 'web1' ('before', 'later'), and a revert to one would write the real image past the mount" revertctl adopt web1
+	virsh -q snapshot-create-as web1 'a later one' >&2
+	refused 4 "libvirt has snapshots of domain 'web1' ('a later one', 'before'), and a revert to one would write the real image past the mount" revertctl adopt web1
 	typed "$WORK/refusal" 'virsh snapshot-delete'
-	refused 4 "libvirt has snapshots of domain 'web1' ('later')" revertctl adopt web1
+	refused 4 "libvirt has snapshots of domain 'web1' ('before')" revertctl adopt web1
 	typed "$WORK/refusal" 'virsh snapshot-delete'
-	same "$(qemu-img snapshot -l "$IMAGES/web1.qcow2" | grep -c 'before\|later')" 2
+	same "$(qemu-img snapshot -l "$IMAGES/web1.qcow2" | grep -c 'before\|a later one')" 2
 	revertctl adopt web1 >&2
 	starts_with web1 vda 0 8M 0x11
 	revertctl disown web1 --changes=discard >&2
 	qemu-img snapshot -d before "$IMAGES/web1.qcow2"
-	qemu-img snapshot -d later "$IMAGES/web1.qcow2"
+	qemu-img snapshot -d 'a later one' "$IMAGES/web1.qcow2"
 }
 promise "a domain that libvirt has snapshots of is not adopted until libvirt has forgotten them, as the sentence says" snapshots_from_before
 

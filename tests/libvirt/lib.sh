@@ -179,16 +179,16 @@ define_domain() {
 	virsh -q define "$LV/define.xml" >&2
 }
 
-# command_in FILE 'virsh edit': the command that a sentence in the file has, from these words on. typed FILE WORDS: done as it stands.
+# command_in FILE 'virsh edit': the command that a sentence in the file has, from these words on. typed FILE WORDS: done as it stands, by the shell.
 command_in() {
 	grep -o "'$2 [^']*'" "$1" | head -n 1 | tr -d "'"
 }
 
 typed() {
-	local words
-	read -ra words < <(command_in "$1" "$2")
-	((${#words[@]})) || { echo "'$(cat "$1")' has no '$2'" >&2; return 1; }
-	"${words[@]}" >&2
+	local command
+	command=$(command_in "$1" "$2")
+	[[ $command ]] || { echo "'$(cat "$1")' has no '$2'" >&2; return 1; }
+	eval "$command" >&2
 }
 
 uuid_of() {

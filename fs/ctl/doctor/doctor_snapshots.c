@@ -81,11 +81,8 @@ static bool is_older(const char *xml, time_t since)
 /* A domain that runs: libvirt would stop it, and then find that its disk has no such snapshot. */
 static void warn_of_old(struct doctor *doctor, const struct domain *domain, const char *snapshot)
 {
-	struct sentence domain_word, snapshot_word;
-	CLEANUP(freep)
-	char *fix = format_text("'virsh snapshot-delete %s %s --metadata' has libvirt forget it; 'revertctl snapshot' "
-				"makes one that stays",
-				quote_name(domain->name, &domain_word), quote_name(snapshot, &snapshot_word));
+	CLEANUP(freep) char *forget = virsh_say_forget("snapshot-delete", domain->name, snapshot);
+	CLEANUP(freep) char *fix = format_text("%s; 'revertctl snapshot' makes one that stays", forget ? forget : "");
 
 	doctor_note(
 		doctor, LEVEL_WARNING, fix,
@@ -107,8 +104,7 @@ static void check_snapshots(struct doctor *doctor, const struct domain *domain, 
 		past = xml && is_past_mount(doctor, xml) ? names[i] : NULL;
 		old = !old && xml && is_older(xml, since) ? names[i] : old;
 	}
-	fix = format_text("'virsh snapshot-delete %s %s --metadata' has libvirt forget it", domain->name,
-			  past ? past : names[0]);
+	fix = virsh_say_forget("snapshot-delete", domain->name, past ? past : names[0]);
 	if (past)
 		doctor_note(
 			doctor, LEVEL_PROBLEM, fix,
@@ -126,9 +122,8 @@ static void check_snapshots(struct doctor *doctor, const struct domain *domain, 
 static void check_checkpoints(struct doctor *doctor, const struct domain *domain, char *const *names)
 {
 	CLEANUP(freep) char *list = virsh_show_names(names);
-	CLEANUP(freep)
-	char *fix = format_text("make full backups; 'virsh checkpoint-delete %s %s --metadata' has libvirt forget it",
-				domain->name, names[0]);
+	CLEANUP(freep) char *forget = virsh_say_forget("checkpoint-delete", domain->name, names[0]);
+	CLEANUP(freep) char *fix = format_text("make full backups; %s", forget ? forget : "");
 
 	if (doctor_is_off(doctor, domain))
 		doctor_note(

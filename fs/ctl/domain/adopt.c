@@ -104,9 +104,12 @@ static int check_no_snapshot(const struct conversion *conversion, const struct d
 	const struct domain *domain = conversion->defined.domain;
 	struct event event = { .domain = domain->name };
 	struct situation situation = { .event = &event, .domain = domain, .mounts = conversion->mounts };
+	struct sentence quoted;
+	const char *name;
 	int r;
 
 	shown_text(domain->name, event.shown, sizeof(event.shown));
+	name = quote_name(event.shown, &quoted);
 	r = plan_refuse_snapshot(&situation, disk, error);
 	if (r < 0 || !disk->chain_length)
 		return r;
@@ -116,7 +119,7 @@ static int check_no_snapshot(const struct conversion *conversion, const struct d
 		"behind: start the domain and 'virsh blockcommit %s %s --active --pivot --wait', which keeps what "
 		"it has, or set the source back to that and remove <backingStore> with 'virsh edit %s', which drops "
 		"it",
-		disk->target, disk->path, disk->chain[disk->chain_length - 1], event.shown, disk->target, event.shown);
+		disk->target, disk->path, disk->chain[disk->chain_length - 1], name, disk->target, name);
 }
 
 static int locate_disk(const struct conversion *conversion, struct conversion_disk *disk, struct sentence *error)
@@ -232,6 +235,7 @@ static int check_snapshots(struct conversion *conversion, struct sentence *error
 	const char *name = conversion->defined.domain->name;
 	CLEANUP(virsh_free_names) char **names = NULL;
 	CLEANUP(freep) char *list = NULL;
+	CLEANUP(freep) char *forget = NULL;
 	bool any_moves = false;
 	int r = virsh_names_of(&conversion->defined.virsh, "snapshot-list", conversion->defined.domain->uuid, &names,
 			       error);
@@ -241,36 +245,38 @@ static int check_snapshots(struct conversion *conversion, struct sentence *error
 	for (size_t i = 0; i < conversion->count; i++)
 		any_moves |= moves(&conversion->disks[i]);
 	list = virsh_show_names(names);
+	forget = virsh_say_forget("snapshot-delete", name, names[0]);
 	if (any_moves)
 		return report(
 			error, -EBUSY,
 			"libvirt has snapshots of domain '%s' (%s), and a revert to one would write the real image "
-			"past the mount: have libvirt forget each with 'virsh snapshot-delete %s %s --metadata', "
-			"which leaves it in the image, or delete it without --metadata",
-			name, list ? list : "", name, names[0]);
+			"past the mount: %s, which leaves it in the image, and so on with each; or delete it without "
+			"--metadata",
+			name, list ? list : "", forget ? forget : "");
 	conversion_warn(conversion,
 			"libvirt has snapshots of it (%s), which are not in what is served: a revert to one fails. "
-			"'virsh snapshot-delete %s %s --metadata' has libvirt forget it.",
-			list ? list : "", name, names[0]);
+			"%s.",
+			list ? list : "", forget ? forget : "");
 	return 0;
 }
 
 /* A libvirt that knows no checkpoints has none. */
 static void look_for_checkpoints(struct conversion *conversion)
 {
-	const char *name = conversion->defined.domain->name;
 	CLEANUP(virsh_free_names) char **names = NULL;
 	CLEANUP(freep) char *list = NULL;
+	CLEANUP(freep) char *forget = NULL;
 
 	if (virsh_names_of(&conversion->defined.virsh, "checkpoint-list", conversion->defined.domain->uuid, &names,
 			   NULL) < 0 ||
 	    !names || !*names)
 		return;
 	list = virsh_show_names(names);
+	forget = virsh_say_forget("checkpoint-delete", conversion->defined.domain->name, names[0]);
 	conversion_warn(conversion,
 			"libvirt has checkpoints of it (%s): an incremental backup from one is refused from now on, "
-			"make a full one. 'virsh checkpoint-delete %s %s --metadata' has libvirt forget it.",
-			list ? list : "", name, names[0]);
+			"make a full one. %s.",
+			list ? list : "", forget ? forget : "");
 }
 
 /* After a renaming hook, the flag may be one of a session that is over. */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "ask.h"
+#include "command.h"
 #include "domain_xml.h"
 #include "host.h"
 #include "json.h"
@@ -93,6 +94,7 @@ int defined_domain_check_off(const struct defined_domain *defined, struct senten
 {
 	const char *name = defined->domain->name;
 	CLEANUP(freep) char *state = NULL;
+	struct sentence quoted;
 	int r = virsh_domain_state(&defined->virsh, defined->domain->uuid, &state, error);
 
 	if (r < 0)
@@ -103,8 +105,8 @@ int defined_domain_check_off(const struct defined_domain *defined, struct senten
 		return report(
 			error, -EBUSY,
 			"domain '%s' has a managed save, which belongs to its disks as they are: start it and shut it down, "
-			"or give the saved state up with 'virsh managedsave-remove'",
-			name);
+			"or give the saved state up with 'virsh managedsave-remove %s'",
+			name, quote_name(name, &quoted));
 	return 0;
 }
 

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "command.h"
 #include "program.h"
 
 static const char language[] = "LC_ALL=C";
@@ -184,4 +185,12 @@ char *virsh_show_names(char *const *names)
 	if (count == 2)
 		return format_text("'%s', '%s'", names[0], names[1]);
 	return format_text("'%s', '%s' and %zu more", names[0], names[1], count - 2);
+}
+
+char *virsh_say_forget(const char *command, const char *domain, const char *name)
+{
+	struct sentence quoted_domain, quoted_name;
+
+	return format_text("'virsh %s %s %s --metadata' has libvirt forget it", command,
+			   quote_name(domain, &quoted_domain), quote_name(name, &quoted_name));
 }

@@ -53,4 +53,10 @@ void virsh_free_names(char ***names); /* for CLEANUP() */
 /* "'a', 'b' and 3 more", of such an array; free() it. */
 char *virsh_show_names(char *const *names);
 
+/*
+ * "'virsh COMMAND DOMAIN NAME --metadata' has libvirt forget it", to be typed; free() it. The
+ * command is "snapshot-delete" or "checkpoint-delete".
+ */
+char *virsh_say_forget(const char *command, const char *domain, const char *name);
+
 #endif
