@@ -22,7 +22,7 @@ struct view {
 	 */
 	int (*show_other)(const struct view *view, FILE *out, bool *ret_shown, struct sentence *error);
 	bool is_no_disk; /* do not look for a disk */
-	bool looks; /* at the disk's image, before */
+	bool looks;      /* at the disk's image, before */
 	int json_flags;
 };
 

@@ -249,7 +249,9 @@ TEST(a_moved_mount_is_named_in_all_headers)
 	free(world->options.mount);
 	world->options.mount = strdup(in_world("elsewhere"));
 	world_start();
-	check_int(shell("qemu-img info -U '%s' | grep -q '/elsewhere/.revertfs/layers/.*backing_file'", layer_file(".qcow2")), 0);
+	check_int(shell("qemu-img info -U '%s' | grep -q '/elsewhere/.revertfs/layers/.*backing_file'",
+			layer_file(".qcow2")),
+		  0);
 	check_reads("d", 0, 1, 2);
 	check_reads("d", 3, 1, 4);
 	check_ok("reset d");
