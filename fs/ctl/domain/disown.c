@@ -249,6 +249,14 @@ int disown_commit_and_fold(struct disown *disown, bool quiet, struct sentence *e
 	return 0;
 }
 
+/* As `set` takes it. */
+static const char *property_text(struct json_object *value)
+{
+	if (json_object_is_type(value, json_type_boolean))
+		return json_object_get_boolean(value) ? "yes" : "no";
+	return json_object_get_string(value);
+}
+
 /*
  * Where disown goes no further, the disks stay, and keep their properties. A disk that was
  * protected again has lost all of them.
@@ -262,7 +270,7 @@ void disown_restore_properties(const struct disown *disown)
 		if (!disk->properties)
 			continue;
 		json_object_object_foreach (disk->properties, key, value)
-			conversion_ask(disk, "set", key, json_object_get_string(value), &ignored);
+			conversion_ask(disk, "set", key, property_text(value), &ignored);
 	}
 }
 
