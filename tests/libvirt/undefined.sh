@@ -170,8 +170,10 @@ disown_refused() {
 	rm "$MNT/c1.qcow2"
 	unchanged exits 1 revertctl disown rhel --target vda
 	exec 9<>"$MNT/data.img"
+	ctl 'set rhel.qcow2 reverts=no'
 	unchanged exits 4 revertctl disown rhel --changes=discard
 	says "everything is as it was"
+	ctl 'set rhel.qcow2 reverts=yes'
 	exec 9>&-
 	# It has another name by now.
 	define_domain rhel9 "$(uuid_of 5)" "$(disk vda "$MNT/rhel.qcow2")"
@@ -191,6 +193,8 @@ disown_refused() {
 		unchanged exits 1 revertctl disown "$word" --changes=discard --connect=test:///default
 		says "'test:///default' is not the libvirt whose domains use this host's disks"
 	done
+	exits 1 revertctl doctor --connect=test:///default --json
+	jq -e '[.findings[] | select(.level == "warning" and .check != "disks") | .check + ": " + .fix] == ["libvirt: say --connect=qemu:///system"]' "$WORK/said" >&2
 	virsh -q undefine there >&2
 }
 promise "what another domain has, or would be lost, is not cleared, and then nothing is" disown_refused

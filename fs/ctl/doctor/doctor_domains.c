@@ -18,9 +18,13 @@
 void doctor_check_libvirt(struct doctor *doctor)
 {
 	struct sentence why;
-	int r = virsh_domain_names(&doctor->virsh, &doctor->domains, &why);
+	int r = virsh_check_host(&doctor->virsh, &why);
 
-	if (r < 0)
+	if (r == 0)
+		r = virsh_domain_names(&doctor->virsh, &doctor->domains, &why);
+	if (r == -EINVAL)
+		doctor_note_sentence(doctor, LEVEL_WARNING, &why);
+	else if (r < 0)
 		doctor_note(doctor, r == -ENOENT ? LEVEL_NOTE : LEVEL_WARNING, "start libvirtd, or say --connect=URI",
 			    "%s", why.text);
 }
