@@ -33,12 +33,12 @@ everything() {
 
 # refused STATUS WORDS COMMAND...: one sentence, the exit status, and nothing has changed.
 refused() {
-	local want=$1 words=$2 status=0
+	local want=$1 said=$2 status=0
 	shift 2
 	everything >"$WORK/before"
 	"$@" >"$WORK/said" 2>"$WORK/refusal" </dev/null || status=$?
 	same "$status" "$want" || { cat "$WORK/refusal" >&2; return 1; }
-	says "$words"
+	says "$said"
 	everything >"$WORK/after"
 	diff "$WORK/before" "$WORK/after" >&2
 }
@@ -118,6 +118,7 @@ promise "a domain that runs under the renaming hook is left to it" while_it_runs
 
 # ---- after a crash
 
+# shellcheck disable=SC2119
 crash_host || fail "the machine crashes"
 start_daemon || fail "the daemon starts after the crash"
 start_libvirt || fail "libvirtd starts after the crash"

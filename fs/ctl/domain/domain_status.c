@@ -273,7 +273,7 @@ static void judge_all(const struct look *look, struct json_object *disks)
 			continue;
 		target.mount = xml->path ? mounts_of_path(look->mounts, xml->path) : NULL;
 		target.daemon = daemon_of(look, target.mount);
-		if (target.daemon && target.daemon->status)
+		if (target.mount && target.daemon && target.daemon->status)
 			ask_find_disk(target.daemon->status, name_beneath(xml->path, target.mount->point), &target.disk,
 				      NULL);
 		judge(look, &target);
