@@ -30,9 +30,9 @@
 #include "clone.h"
 #include "fold.h"
 #include "foldable.h"
-#include "gc.h"
 #include "housekeeper.h"
 #include "image_mark.h"
+#include "job.h"
 #include "layer.h"
 #include "lock.h"
 #include "log.h"
@@ -241,7 +241,7 @@ static bool fold_one_locked(struct disks *disks)
 	r = fold(disk, &error);
 	LOCKED (&disks->lock)
 		end_fold_locked(disk, r, &error);
-	gc_given_up(disks);
+	job_remove_given_up(disks);
 	pthread_mutex_lock(&disks->lock);
 	disk_put_locked(disk);
 	return true;

@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "foldable.h"
+#include "gc.h"
 #include "json.h"
 #include "layer.h"
 #include "lock.h"
@@ -80,6 +81,16 @@ void job_look_again(const struct layer *root)
 	}
 	if (count)
 		log_debug("job", "image '%s': folds of %u disks are queued", root->record.image, count);
+}
+
+void job_remove_given_up(struct disks *disks)
+{
+	struct layer *root;
+
+	while ((root = gc_given_up(disks))) {
+		job_look_again(root);
+		layer_put(root);
+	}
 }
 
 void job_warn(struct disk *disk, struct sentence *ret_warning)

@@ -24,6 +24,12 @@ void job_queue(struct disk *disk);
 void job_look_again(const struct layer *root);
 
 /*
+ * After a fold has ended: remove the layers that were left to it (gc.h), and look again, for the
+ * job of a disk whose fold they obstructed may have ended meanwhile. Blocks for the medium.
+ */
+void job_remove_given_up(struct disks *disks);
+
+/*
  * After a commit: with max-layers or more above the image say so in the log and in *ret_warning,
  * and what keeps them from being folded; so where something is wrong with the image. Else
  * *ret_warning becomes "". One that it has already is logged, and stays.

@@ -101,16 +101,16 @@ static struct layer *take_given_up_locked(struct disks *disks)
 	return layer_get_locked(layer);
 }
 
-void gc_given_up(struct disks *disks)
+struct layer *gc_given_up(struct disks *disks)
 {
-	struct layer *layer = NULL;
+	struct layer *layer = NULL, *root = NULL;
 
-	for (;;) {
-		LOCKED (&disks->lock)
-			layer = take_given_up_locked(disks);
-		if (!layer)
-			return;
-		gc_layer(layer);
-		layer_put(layer);
+	LOCKED (&disks->lock) {
+		layer = take_given_up_locked(disks);
+		root = layer ? layer_get_locked(layer_root_locked(layer)) : NULL;
 	}
+	if (layer)
+		gc_layer(layer);
+	layer_put(layer);
+	return root;
 }

@@ -15,7 +15,10 @@
  */
 void gc_layer(struct layer *layer);
 
-/* After a fold has ended: the same for the layers that nothing but the fold needed. */
-void gc_given_up(struct disks *disks);
+/*
+ * After a fold has ended: the same for one of the layers that nothing but the fold needed. The root
+ * that it stood on, a reference: what is beside it may be folded now. NULL: there was none.
+ */
+struct layer *gc_given_up(struct disks *disks);
 
 #endif

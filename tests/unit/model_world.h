@@ -121,7 +121,7 @@ static int fold_layer(struct disk *disk, struct layer *layer)
 	disk->job.layer = NULL;
 	disk->job.state = JOB_NONE;
 	pthread_mutex_unlock(&world->disks->lock);
-	gc_given_up(world->disks);
+	layer_put(gc_given_up(world->disks));
 	return r;
 }
 

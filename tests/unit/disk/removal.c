@@ -9,6 +9,7 @@
 
 #include "claim.h"
 #include "clone.h"
+#include "gc.h"
 #include "job.h"
 #include "lock.h"
 #include "new_disk.h"
@@ -71,6 +72,43 @@ static void *remove_clone(void *context)
 {
 	*(int *)context = disk_unlink(world->disks, "c");
 	return NULL;
+}
+
+/*
+ * A worker may find that nothing is to be folded, and end the disk's job, before the layer is gone
+ * that was left to another fold.
+ */
+TEST(a_disk_folds_once_the_layer_beside_its_own_that_was_left_to_a_fold_is_gone)
+{
+	struct disk *disk, *folding;
+	struct layer *beside;
+
+	a_disk_and_its_clone();
+	check_int(disk_unlink(world->disks, "c"), 0);
+	make_raw("e", 1);
+	check_ok(protect("e"));
+	guest_write("d", 0, 8, 2);
+	check_ok(commit("d"));
+	disk = disks_find(world->disks, "d");
+	folding = disks_find(world->disks, "e");
+	beside = layer_new(world->disks);
+	strcpy(beside->record.parent, disk->root->record.id);
+	check_int(layer_insert(beside), 0);
+	begin_fold(folding, beside);
+	gc_layer(beside);
+	check(!beside->removed);
+	LOCKED (&world->disks->lock) {
+		disk->job.state = JOB_NONE;
+		end_fold_locked(folding);
+		folding->job.state = JOB_NONE;
+	}
+	job_remove_given_up(world->disks);
+	check(beside->removed);
+	check_int(disk->job.state, JOB_QUEUED);
+	layer_put(beside);
+	disk_put(folding);
+	disk_put(disk);
+	world_end();
 }
 
 /* Somebody may ask for another one meanwhile, again and again: it must not be begun. */

@@ -417,11 +417,13 @@ TEST(what_a_fold_has_is_removed_when_the_fold_has_ended)
 	disk = add_disk("a.img", root);
 	fold_begins(disk, a);
 	gc_layer(a);
-	gc_given_up(&world.disks);
+	check(!gc_given_up(&world.disks));
 	check(!a->removed);
 	fold_ends(disk);
-	gc_given_up(&world.disks);
+	check(gc_given_up(&world.disks) == root);
 	check(a->removed);
+	check(!gc_given_up(&world.disks));
+	layer_put(root);
 	end();
 }
 
