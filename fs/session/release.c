@@ -184,10 +184,11 @@ static struct disk_record record_after(const struct participant *participant, co
 	after.fate_armed = after.fate_unread = after.fate_clean = false;
 	after.snapshot_file[0] = '\0';
 	note_unread(participant, request, &after);
-	if (outcome == OUTCOME_COMMIT) {
+	/* It was for this session, of which all that there is has a name. */
+	if (outcome == OUTCOME_COMMIT || outcome == OUTCOME_ASIDE)
 		after.commit_at_release = false;
+	if (outcome == OUTCOME_COMMIT)
 		snprintf(after.consumed, sizeof(after.consumed), "%s", request->config);
-	}
 	if (keeps_undecided(outcome)) {
 		after.fate = outcome == OUTCOME_KEEP ? FATE_UNDECIDED : FATE_SNAPSHOT;
 		after.contents = scratch_contents(participant->disk);

@@ -278,6 +278,7 @@ static void ended(struct disk *disk, enum outcome outcome, int domain, int confi
 		disk->dirty = false;
 		break;
 	case OUTCOME_ASIDE:
+		disk->commit_at_release = false;
 		expect_point(disk, armed ? "uncommitted-" : "undecided-", &disk->scratch);
 		disk->hold[0] = '\0';
 		fresh_scratch(disk);

@@ -209,6 +209,21 @@ TEST(a_commit_at_release_needs_no_flag)
 	world_end();
 }
 
+TEST(a_commit_at_release_is_used_up_where_the_session_is_sealed_aside)
+{
+	new_session();
+	check_ok(commit_at_release("d"));
+	check_ok(release(ONE, .reason = REASON_CRASHED, DISKS({ D })));
+	check_contains(answers[0].point, "uncommitted-");
+	check(!is_armed("d"));
+	check_ok(prepare(ONE, DISKS({ D })));
+	guest_write("d", 0, 1, 3);
+	check_ok(release(ONE, .reason = REASON_SHUTDOWN, DISKS({ D })));
+	check_str(answers[0].action, "reset");
+	check_reads("d", 0, 1, 1);
+	world_end();
+}
+
 TEST(an_armed_session_that_wrote_nothing_commits_nothing)
 {
 	new_disk();
