@@ -426,9 +426,11 @@ static int gather_and_plan_release(const struct settings *settings, struct event
 	r = read_domain(knowledge, error);
 	if (r < 0)
 		return r;
-	resolve_paths(settings, knowledge);
 	event_find_save(event, settings->save_dir);
 	event_find_reason(event, settings->libvirt_log_dir);
+	/* Without a file the disks matter where they were shut down: where else a path leads may hang. */
+	if (knowledge->config || strcmp(event->reason, "shutdown") == 0)
+		resolve_paths(settings, knowledge);
 	situation = situation_of(event, knowledge);
 	r = plan_release(&situation, ret_plan, error);
 	return r < 0 ? r : 1;

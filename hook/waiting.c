@@ -24,6 +24,14 @@ static bool is_domains(const struct domain *domain, const struct mount *mount, c
 	return false;
 }
 
+static bool has_any(const struct domain *domain, const struct mount *mount)
+{
+	for (size_t i = 0; i < domain->count; i++)
+		if (domain->disks[i].path && path_is_beneath(domain->disks[i].path, mount->point))
+			return true;
+	return false;
+}
+
 static const char *string_of(struct json_object *disk, const char *key)
 {
 	const char *value = NULL;
@@ -67,6 +75,8 @@ void waiting_add(const struct domain *domain, const struct mounts *mounts, struc
 		struct question question = { .point = mount->point, .file = "status.json", .timeout_ms = DEADLINE_MS };
 		CLEANUP(freep) char *answer = NULL;
 
+		if (!has_any(domain, mount))
+			continue;
 		client_ask(&question, 1, true);
 		answer = question.answer;
 		if (answer)

@@ -137,6 +137,7 @@ static int read_disk(xmlNodePtr node, struct domain_disk *disk)
 	disk->transient = xml_child(node, "transient");
 	disk->backing_store = xml_child(node, "backingStore");
 	disk->misfit = find_misfit(node);
+	disk->readonly = xml_child(node, "readonly") != NULL;
 	return read_chain(node, disk);
 }
 

@@ -32,6 +32,7 @@ struct domain_disk {
 	 * 'vda' ..."; static. NULL: nothing.
 	 */
 	const char *misfit;
+	bool readonly; /* for the guest */
 };
 
 struct domain {

@@ -298,10 +298,13 @@ static struct disk *only_session_locked(const struct layer *layer)
 	return found;
 }
 
-/* False where it has been said already, or is not known of which disk. */
+/*
+ * False where it has been said already, or is not known of which disk. Each QEMU tries to open its
+ * files for writing when it starts; one that has the view open wants more.
+ */
 static bool tell_of_writer_locked(const struct layer *layer, struct sentence *ret_said)
 {
-	struct disk *disk = only_session_locked(layer);
+	struct disk *disk = layer->pins ? only_session_locked(layer) : NULL;
 	struct sentence path, quoted_domain, quoted_path;
 
 	if (!disk)

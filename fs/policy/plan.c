@@ -409,7 +409,8 @@ static void append_unhooked(const struct situation *s, const struct mount *mount
 		const struct domain_disk *disk = &s->domain->disks[i];
 		CLEANUP(freep) char *path = disk->path ? tidy_path(disk->path) : NULL;
 
-		if (!path || !text_is_clean(path) || !text_is_clean(disk->target) ||
+		/* What a guest could not write, it has not left in order. */
+		if (disk->readonly || !path || !text_is_clean(path) || !text_is_clean(disk->target) ||
 		    !is_in_mount(s->mounts, path, mount))
 			continue;
 		append(line, r, NULL, disk->target);

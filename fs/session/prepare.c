@@ -251,6 +251,7 @@ static struct disk_record record_in_session(const struct participant *participan
 		record_clear_unread(&after, uuid);
 	/* Whatever ends this session, the snapshot still stands on the scratch. */
 	if (participant->on_snapshot) {
+		after.fate_clean = false;
 		left_snapshot_keep(participant, uuid, &after);
 		return after;
 	}

@@ -17,6 +17,7 @@
 #include "domain_file.h"
 #include "gc.h"
 #include "image.h"
+#include "io.h"
 #include "job.h"
 #include "kept.h"
 #include "layer.h"
@@ -334,6 +335,25 @@ static int renew_scratch(struct disk *disk, struct sentence *error)
 	return 0;
 }
 
+/*
+ * What is kept undecided may be committed later, so the host may crash from now on; in a session
+ * that was to be reset the guest's own flushes were not done. Where that fails it is kept all the
+ * same, and is not called clean.
+ */
+static void sync_undecided(const struct participant *participant, struct disk_record *after)
+{
+	struct disk *disk = participant->disk;
+	int r = participant->outcome == OUTCOME_KEEP && scratch_is_dirty(disk->scratch) ? io_sync(disk->scratch->fd)
+											: 0;
+
+	if (r == 0)
+		return;
+	after->fate_clean = false;
+	log_warning(
+		"disk '%s': what its session wrote is kept, but could not be synced, and may not survive a crash: %s",
+		disk->name, error_text(r));
+}
+
 /* Record and scratch of a disk whose session ends; what had to be sealed has been. */
 static int finish_participant(struct participant *participant, const struct session_request *request,
 			      struct sentence *error)
@@ -347,6 +367,7 @@ static int finish_participant(struct participant *participant, const struct sess
 
 	if ((outcome == OUTCOME_HOLD || outcome == OUTCOME_COMMIT) && participant->sealing)
 		return 0;
+	sync_undecided(participant, &after);
 	r = save_record(disk, &after, error);
 	if (r < 0)
 		return r;

@@ -124,7 +124,7 @@ promise "a refused release is logged, leaves the flags, and the other mounts are
 
 # Of a guest that was shut down the daemon is told which disks no session protected.
 unhooked=" vda unhooked=yes source=/srv/vm/win10.qcow2 vdb unhooked=yes source=/srv/vm/second.qcow2"
-unhooked+=" vdc unhooked=yes source=/srv/vm/data.img hda unhooked=yes source=/srv/vm/cd.iso"
+unhooked+=" vdc unhooked=yes source=/srv/vm/data.img"
 
 without_a_configuration() {
 	forget_lines vm

@@ -24,6 +24,7 @@ image_is_as_before() {
 no_block_jobs_on_the_image() {
 	begin "$unarmed"
 	guest_io web1 vda 'write -P 7 1M 64k'
+	same "$(status_of web1.qcow2 .last_error)" null
 	refuses virsh blockcommit web1 vda --active --pivot
 	says "Read-only file system"
 	[[ $(status_of web1.qcow2 .last_error) == *"'virsh blockcommit web1 vda --active --pivot --base $MNT/web1.qcow2'"* ]]

@@ -149,6 +149,23 @@ syncs_at_once() {
 }
 promise "... what is there is synced before the answer, and what is flushed from then on; until it is taken back" syncs_at_once
 
+# The domain's file cannot be read at the end: what was written may be committed later, and is no reset's.
+undecided_is_synced() {
+	local strace
+	anew
+	prepare
+	guest 2
+	strace -f -qq -e trace=fsync,fdatasync -y -o "$WORK/syncs" -p "$(daemon_pid)" &
+	strace=$!
+	wait_until 10 grep -q "^TracerPid:	$strace" "/proc/$(daemon_pid)/status"
+	ctl "release $uuid domain=dom reason=shutdown" >"$WORK/answer"
+	kill "$strace"
+	same "$(jq -r '.disks[0].action' "$WORK/answer")" undecided
+	grep -q "scratch.qcow2" "$WORK/syncs"
+	ctl 'commit d.img'
+}
+promise "what a session wrote whose file could not be read is synced at its end" undecided_is_synced
+
 taken_back() {
 	anew
 	prepare
