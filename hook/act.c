@@ -428,7 +428,7 @@ static int gather_and_plan_release(const struct settings *settings, struct event
 		return r;
 	event_find_save(event, settings->save_dir);
 	event_find_reason(event, settings->libvirt_log_dir);
-	/* Without a file the disks matter where they were shut down: where else a path leads may hang. */
+	/* Without a file they matter where they were shut down; a path may lead to what hangs. */
 	if (knowledge->config || strcmp(event->reason, "shutdown") == 0)
 		resolve_paths(settings, knowledge);
 	situation = situation_of(event, knowledge);

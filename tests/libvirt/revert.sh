@@ -227,6 +227,8 @@ of_both() {
 	said "pristine"
 	says "'free1' is a domain, too: 'revertctl status free1 --domain' shows that"
 	same "$(does free1 --domain)" "free1 off: vda unprotected"
+	"$REVERTCTL" status web1 >"$WORK/said" 2>"$WORK/refusal"
+	same "$(cat "$WORK/refusal")" ""
 	ctl "unprotect free1"
 	rm /etc/libvirt/hooks/config/free1.json "$IMAGES/free1"
 	refuses "$REVERTCTL" status nobody 2>"$WORK/refusal"

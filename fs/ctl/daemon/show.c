@@ -128,12 +128,11 @@ static int show_all(const struct view *view, FILE *out, struct sentence *error)
 static int show_word(const struct view *view, FILE *out, struct sentence *error)
 {
 	int r = view->is_no_disk ? -ENOENT : show_disk(view, out, error), other;
-	bool shown = false;
 
 	if (r >= 0 || !view->show_other || (r != -ENOENT && r != -ENOTCONN && r != -ETIMEDOUT))
 		return r;
-	other = view->show_other(view, out, &shown, error);
-	return shown || other < 0 ? other : r;
+	other = view->show_other(view, out, error);
+	return *view->other_shown || other < 0 ? other : r;
 }
 
 int show(const struct view *view, FILE *out, struct sentence *error)

@@ -17,10 +17,11 @@ struct view {
 	const char *word; /* as it was named, or NULL */
 	char *(*draw)(struct json_object *disk, const struct style *style);
 	/*
-	 * Shows a word that is no disk (NULL: nobody does): as show(); 0 also where it is nothing
-	 * else either, and then *ret_shown is false.
+	 * Shows a word that is no disk (NULL: nobody does): as show(), and *other_shown is set; 0
+	 * alone where it is nothing else either.
 	 */
-	int (*show_other)(const struct view *view, FILE *out, bool *ret_shown, struct sentence *error);
+	int (*show_other)(const struct view *view, FILE *out, struct sentence *error);
+	bool *other_shown;
 	bool is_no_disk; /* do not look for a disk */
 	bool looks;      /* at the disk's image, before */
 	int json_flags;

@@ -26,7 +26,7 @@ static void say_that_it_is_both(const char *word)
 			quote_name(word, &quoted));
 }
 
-static int show_domain(const struct view *view, FILE *out, bool *ret_shown, struct sentence *error)
+static int show_domain(const struct view *view, FILE *out, struct sentence *error)
 {
 	CLEANUP(json_putp) struct json_object *status = NULL;
 	CLEANUP(freep) char *text = NULL;
@@ -42,7 +42,7 @@ static int show_domain(const struct view *view, FILE *out, bool *ret_shown, stru
 		return 0; /* neither: what was said of the disk stands */
 	if (r < 0)
 		return report(error, r, "%s", why.text);
-	*ret_shown = true;
+	*view->other_shown = true;
 	text = view->context->json ? NULL : domain_status_text(status);
 	if (view->context->json)
 		fprintf(out, "%s\n", json_object_to_json_string_ext(status, view->json_flags));
@@ -56,9 +56,11 @@ static int show_domain(const struct view *view, FILE *out, bool *ret_shown, stru
 static int run_status(const struct context *context, const struct arguments *arguments, struct sentence *error)
 {
 	struct view view = view_of(context, arguments);
+	bool is_domain = false;
 	int r;
 
 	view.show_other = show_domain;
+	view.other_shown = &is_domain;
 	view.is_no_disk = arguments_has(arguments, "domain");
 	if (view.is_no_disk && (!view.word || context->mount))
 		return report(error, -EINVAL, "--domain goes with a domain's name, and not with --mount");
@@ -66,7 +68,7 @@ static int run_status(const struct context *context, const struct arguments *arg
 	if (!view.looks)
 		return show_watch(&view);
 	r = show(&view, stdout, error);
-	if (r == 0 && view.word && !view.is_no_disk && !strchr(view.word, '/'))
+	if (r == 0 && view.word && !is_domain && !strchr(view.word, '/'))
 		say_that_it_is_both(view.word);
 	return r;
 }
