@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a disk does when a domain ends: outcome_of_session() has the table.
+ * A domain ends. What each disk does then, outcome.h has in a table.
  *
  * The disks are those whose sessions were recorded at prepare for this UUID, whatever the release's
  * XML says. Everything that is to be kept is sealed first, all or none; then record, scratch and
@@ -14,16 +14,15 @@
 #include "aside.h"
 #include "clone.h"
 #include "decision.h"
-#include "domain_file.h"
 #include "gc.h"
 #include "image.h"
 #include "io.h"
 #include "job.h"
 #include "kept.h"
 #include "layer.h"
-#include "left_snapshot.h"
 #include "lock.h"
 #include "log.h"
+#include "outcome.h"
 #include "participant.h"
 #include "scratch.h"
 #include "seal.h"
@@ -31,12 +30,6 @@
 #include "table.h"
 #include "unhooked.h"
 #include "claim.h"
-
-static const char *const outcome_names[] = {
-	[OUTCOME_COMMIT] = "committed",   [OUTCOME_RESET] = "reset",  [OUTCOME_HOLD] = "held",
-	[OUTCOME_ASIDE] = "aside",        [OUTCOME_DROP] = "dropped", [OUTCOME_KEEP] = "undecided",
-	[OUTCOME_KEEP_SNAPSHOT] = "kept",
-};
 
 static int find_session_participants(struct disks *disks, const struct session_request *request,
 				     struct participants *participants, struct sentence *error)
@@ -64,170 +57,6 @@ static const struct session_item *find_item(const struct session_request *reques
 		if (!request->items[i].unhooked && strcmp(request->items[i].target, target) == 0)
 			return &request->items[i];
 	return NULL;
-}
-
-/*
- * Whether an external snapshot was taken: libvirt uses another file by now, whose backing file is
- * the scratch.
- */
-static bool became_backing(const struct participant *participant)
-{
-	const struct session_record *session = participant->disk->session;
-
-	return participant->item && participant->item->source && session->source &&
-	       strcmp(participant->item->source, session->source) != 0;
-}
-
-/*
- * Whether the guest wrote anything, in this session or before it was saved (then there is a hold).
- */
-static bool has_data(const struct participant *participant)
-{
-	return participant->disk->hold || scratch_is_dirty(participant->disk->scratch);
-}
-
-/*
- * Not by a version of the file that is used up: prepare said so, but the hook could not write
- * false.
- */
-static bool is_armed(const struct participant *participant, const struct session_request *request)
-{
-	const struct disk_record *record = &participant->disk->record;
-
-	return record->commit_at_release || (participant->item && participant->item->armed &&
-					     !domain_file_is_same(request->config, record->consumed));
-}
-
-/* Now, or at its start: what the domain's file says now may not be known. */
-static bool was_armed(const struct participant *participant, const struct session_request *request)
-{
-	return participant->disk->session->armed || is_armed(participant, request);
-}
-
-/*
- *   reason                          session         what is done
- *   shutdown, destroyed             armed now       COMMIT
- *   shutdown, destroyed             else            RESET
- *   saved                                           HOLD
- *   failed                          on a hold       DROP: the scratch goes, the hold stays
- *   failed                          continued       KEEP, undecided: what the session went on with
- *                                   is still needed
- *   failed, crashed, daemon         armed, or the target is not in the JSON; written
- *                                                   ASIDE
- *   failed, crashed, daemon         else            RESET
- *   from snapshot                                   KEEP for the prepare that follows at once
- *   migrated, unknown                               KEEP, undecided
- *   shutdown, destroyed             the target is not in the JSON, or has another source now:
- *                                   KEEP, undecided
- *
- * What would be a RESET is ASIDE where the scratch has internal snapshots. No target is in a JSON
- * that is gone or cannot be read: then the session may have been armed.
- */
-static enum outcome outcome_of_session(const struct participant *participant, const struct session_request *request)
-{
-	const struct session_record *session = participant->disk->session;
-
-	switch (request->reason) {
-	case REASON_SHUTDOWN:
-	case REASON_DESTROYED:
-		if (!participant->item || became_backing(participant))
-			return OUTCOME_KEEP;
-		return is_armed(participant, request) ? OUTCOME_COMMIT : OUTCOME_RESET;
-	case REASON_SAVED:
-		return OUTCOME_HOLD;
-	case REASON_FAILED:
-		if (session->on_hold)
-			return OUTCOME_DROP;
-		if (session->continued)
-			return OUTCOME_KEEP;
-		__attribute__((fallthrough));
-	case REASON_CRASHED:
-	case REASON_DAEMON:
-		return (was_armed(participant, request) || !participant->item) && has_data(participant) ? OUTCOME_ASIDE
-													: OUTCOME_RESET;
-	case REASON_FROM_SNAPSHOT:
-		return OUTCOME_KEEP_SNAPSHOT;
-	case REASON_MIGRATED:
-	case REASON_UNKNOWN:
-		break;
-	}
-	return OUTCOME_KEEP;
-}
-
-static bool keeps_undecided(enum outcome outcome)
-{
-	return outcome == OUTCOME_KEEP || outcome == OUTCOME_KEEP_SNAPSHOT;
-}
-
-/*
- * What could not be read was meant for this session, as soon as it can be; so was the flag of one
- * that an external snapshot kept from its commit. It was read where anything was decided.
- */
-static void note_unread(const struct participant *participant, const struct session_request *request,
-			struct disk_record *after)
-{
-	if (!keeps_undecided(participant->outcome)) {
-		record_clear_unread(after, request->uuid);
-	} else if (!participant->item || (became_backing(participant) && was_armed(participant, request))) {
-		snprintf(after->unread_uuid, sizeof(after->unread_uuid), "%s", request->uuid);
-		snprintf(after->unread_target, sizeof(after->unread_target), "%s", participant->disk->session->target);
-	}
-}
-
-/* disk.json as it is to be after the release. */
-static struct disk_record record_after(const struct participant *participant, const struct session_request *request)
-{
-	struct disk_record after = participant->disk->record;
-	enum outcome outcome = participant->outcome;
-
-	after.fate = FATE_DISCARD;
-	after.fate_uuid[0] = '\0';
-	after.fate_armed = after.fate_unread = after.fate_clean = false;
-	after.snapshot_file[0] = '\0';
-	note_unread(participant, request, &after);
-	/* It was for this session, of which all that there is has a name. */
-	if (outcome == OUTCOME_COMMIT || outcome == OUTCOME_ASIDE)
-		after.commit_at_release = false;
-	if (outcome == OUTCOME_COMMIT)
-		snprintf(after.consumed, sizeof(after.consumed), "%s", request->config);
-	if (keeps_undecided(outcome)) {
-		after.fate = outcome == OUTCOME_KEEP ? FATE_UNDECIDED : FATE_SNAPSHOT;
-		after.contents = scratch_contents(participant->disk);
-		after.fate_armed = was_armed(participant, request) || became_backing(participant);
-		after.fate_unread = strcmp(after.unread_uuid, request->uuid) == 0;
-		after.fate_clean = request->reason == REASON_SHUTDOWN && !became_backing(participant);
-		after.fate_since = time(NULL);
-		snprintf(after.fate_uuid, sizeof(after.fate_uuid), "%s", request->uuid);
-		if (became_backing(participant))
-			left_snapshot_note(participant->item->source, &after);
-	}
-	if (outcome == OUTCOME_HOLD) {
-		snprintf(after.hold_uuid, sizeof(after.hold_uuid), "%s", request->uuid);
-		snprintf(after.hold_domain, sizeof(after.hold_domain), "%s", request->domain);
-		after.hold_managed = request->saved;
-	} else if (outcome == OUTCOME_RESET || outcome == OUTCOME_ASIDE) {
-		record_clear_hold(&after);
-	}
-	return after;
-}
-
-/*
- * A pristine scratch has nothing to commit or to seal aside. A saved guest that wrote nothing has a
- * layer of its own nevertheless; one that was resumed from such a layer, or whose release is asked
- * for again, has it already.
- */
-static bool needs_seal(const struct participant *participant)
-{
-	switch (participant->outcome) {
-	case OUTCOME_HOLD:
-		return !participant->disk->hold || scratch_is_dirty(participant->disk->scratch);
-	case OUTCOME_COMMIT:
-		return has_data(participant);
-	case OUTCOME_ASIDE:
-		return has_data(participant) && !participant_is_aside(participant);
-	default:
-		return false;
-	}
 }
 
 static enum seal_kind seal_kind_of(enum outcome outcome)
@@ -287,7 +116,7 @@ static int seal_outcomes(struct disks *disks, struct participants *participants,
 		seals[count++] = (struct seal){ .disk = participant->disk,
 						.kind = seal_kind_of(participant->outcome),
 						.snapshot = participant->name[0] ? participant->name : NULL,
-						.after = record_after(participant, request) };
+						.after = outcome_record(participant, request) };
 	}
 	if (r == 0 && count)
 		r = seal_scratches(disks, seals, count, request->uuid, request->domain, error);
@@ -359,9 +188,9 @@ static int finish_participant(struct participant *participant, const struct sess
 			      struct sentence *error)
 {
 	struct disk *disk = participant->disk;
-	struct disk_record after = record_after(participant, request);
+	struct disk_record after = outcome_record(participant, request);
 	enum outcome outcome = participant->outcome;
-	bool keeps_scratch = keeps_undecided(outcome) || outcome == OUTCOME_HOLD;
+	bool keeps_scratch = outcome_is_undecided(outcome) || outcome == OUTCOME_HOLD;
 	struct layer *dropped;
 	int r;
 
@@ -401,7 +230,7 @@ static int check_release(struct participants *participants, struct sentence *err
 static void decide(struct participant *participant, const struct session_request *request)
 {
 	struct disk *disk = participant->disk;
-	const char *prefix = was_armed(participant, request) ? ASIDE_UNCOMMITTED : ASIDE_UNDECIDED;
+	const char *prefix = outcome_was_armed(participant, request) ? ASIDE_UNCOMMITTED : ASIDE_UNDECIDED;
 
 	participant->outcome = outcome_of_session(participant, request);
 	if (participant->outcome == OUTCOME_RESET && disk->scratch && scratch_has_snapshots(disk->scratch)) {
@@ -413,7 +242,7 @@ static void decide(struct participant *participant, const struct session_request
 	if (participant->outcome == OUTCOME_ASIDE)
 		disk_unused_snapshot_name(disk, prefix, participant->name);
 	log_debug("disk", "release '%s': the domain ended (%s), so it is %s", disk->name,
-		  end_reason_name(request->reason), outcome_names[participant->outcome]);
+		  end_reason_name(request->reason), outcome_name(participant->outcome));
 }
 
 /* As an earlier daemon decided, where one did. */
@@ -431,7 +260,7 @@ static void decide_all(struct disks *disks, struct participants *participants, c
 		} else {
 			decide(participant, request);
 		}
-		participant->sealing = needs_seal(participant);
+		participant->sealing = outcome_needs_seal(participant);
 	}
 	if (!before)
 		decision_note(disks, request, participants, false);
@@ -463,10 +292,10 @@ static int end_participant(struct participant *participant, const struct session
 		note_failure(participant);
 	else
 		log_info("disk '%s': domain '%s' ended (%s): %s", disk->name, request->domain,
-			 end_reason_name(request->reason), outcome_names[participant->outcome]);
+			 end_reason_name(request->reason), outcome_name(participant->outcome));
 	session_forget(disk);
 	log_debug("disk", "release '%s': session ended", disk->name);
-	participant_add_result(participant, target, outcome_names[participant->outcome], result);
+	participant_add_result(participant, target, outcome_name(participant->outcome), result);
 	return r;
 }
 
@@ -477,7 +306,7 @@ static int tell_of_ended(struct disk *disk, const struct handover_decided *decid
 	struct participant participant = { .disk = disk };
 
 	strcpy(participant.name, decided->name);
-	participant_add_result(&participant, decided->target, outcome_names[decided->outcome], result);
+	participant_add_result(&participant, decided->target, outcome_name(decided->outcome), result);
 	return decided->failed
 		       ? report(error, -EIO,
 				"disk '%s': its session has ended, but what that left could not be dealt with, and revertfs was "
