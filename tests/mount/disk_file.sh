@@ -43,11 +43,17 @@ the_image_is_untouched() {
 }
 promise "none of it reached the images" the_image_is_untouched
 
+# The view of a disk's image, as headers name it.
+view_of() {
+	echo "$MNT/.revertfs/layers/$(status_of "$1" '.layers[] | select(.parent == null).id').backing_file.img"
+}
+
 the_chain_is_in_the_mount() {
 	same "$(qemu-img info --backing-chain --output=json "$MNT/d.img" | jq -r '.[].filename')" "$MNT/d.img
-$views/d.img"
+$(view_of d.img)"
+	cmp "$(view_of d.img)" "$views/d.img"
 	same "$(qemu-img info --output=json "$MNT/d.img" | jq -r '."backing-filename-format"')" raw
-	same "$(qemu-img info --output=json "$MNT/dir/e.img" | jq -r '."backing-filename"')" "$views/dir/e.img"
+	same "$(qemu-img info --output=json "$MNT/dir/e.img" | jq -r '."backing-filename"')" "$(view_of dir/e.img)"
 }
 promise "the header names the view of the image, with its format" the_chain_is_in_the_mount
 
