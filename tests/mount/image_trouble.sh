@@ -44,7 +44,7 @@ unfolded() {
 
 said_everywhere() {
 	status_of "$1" .image_trouble | grep -F "$2"
-	grep -F "warning: image '$1'" "$MNT/.revertfs/status" | grep -F "$2"
+	grep -F "image '$1'" "$MNT/.revertfs/status" | grep -F "$2"
 	# It exits with 1, or 2, where it has found something.
 	"$REVERTCTL" --mount="$MNT" doctor >"$WORK/doctor" 2>&1 || :
 	grep -F "image '$1'" "$WORK/doctor" | grep -F "$2"
