@@ -58,16 +58,16 @@ from_the_configuration() {
 }
 promise "the configuration's list counts where the command line has none" from_the_configuration
 
-# A qemu-img that does not come back when it is to make the blank of certain images.
+# A qemu-img that does not come back when it is to make the blank of certain images, told by their size.
 slow_qemu_img() {
 	cat >"$WORK/qemu-img" <<'END'
 #!/bin/bash
-[[ $1 != create || $* != *slow.img* ]] || exec sleep 600
+[[ $1 != create || $* != *3145728* ]] || exec sleep 600
 exec qemu-img "$@"
 END
 	chmod +x "$WORK/qemu-img"
 	for name in 0slow.img 1slow.img 2slow.img; do
-		make_image "$name" raw 1M
+		make_image "$name" raw 3M
 	done
 	make_image z.img raw 1M 7
 	make_image y.img raw 1M 7
@@ -100,7 +100,7 @@ promise "images that keep qemu-img waiting do not keep the mount from answering,
 cut_through_the_mount() {
 	rm -f "$IMAGES"/?slow.img
 	stop_daemon
-	make_image 0slow.img raw 1M
+	make_image 0slow.img raw 3M
 	make_image w.img raw 1M 7
 	start_daemon -o 'protect=*.img' -o qemu-img="$WORK/qemu-img" -o qemu-timeout=$((20 * ${SLOW:-1}))
 	same "$(status_of w.img .name)" ""
