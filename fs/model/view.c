@@ -194,6 +194,21 @@ static void show_owner_of_disk_locked(const struct layer *layer, struct stat *sh
 	}
 }
 
+/* How many disks in sessions stand on the layer, and one of them (NULL: not wanted). */
+static size_t sessions_on_locked(const struct layer *layer, struct disk **ret_one)
+{
+	size_t count = 0;
+
+	for (struct disk *disk = layer->disks->first; disk; disk = disk->next_disk) {
+		if (!disk->session || !stands_on_locked(disk, layer))
+			continue;
+		count++;
+		if (ret_one)
+			*ret_one = disk;
+	}
+	return count;
+}
+
 static void show_label_locked(const struct layer *layer, struct stat *stat)
 {
 	stat->st_uid = layer->label_uid;
@@ -205,7 +220,7 @@ int view_stat(struct view *view, struct stat *ret_stat)
 {
 	struct layer *layer = view->layer;
 	CLEANUP(close_fdp) int fd = layer->record.image ? -1 : layer_open_file(layer, O_PATH);
-	bool labelled = false;
+	bool is_qemus = false;
 
 	if (!layer->record.image && (fd < 0 || fstat(fd, ret_stat) < 0))
 		return fd < 0 ? fd : -errno;
@@ -213,15 +228,15 @@ int view_stat(struct view *view, struct stat *ret_stat)
 		if (layer->record.image)
 			*ret_stat = image_locked(layer);
 		lessen_by_image_locked(layer, ret_stat);
-		labelled = layer->labelled;
-		if (labelled)
+		is_qemus = layer->labelled && sessions_on_locked(layer, NULL);
+		if (layer->labelled)
 			show_label_locked(layer, ret_stat);
 		else if (!(ret_stat->st_mode & S_IROTH))
 			show_owner_of_disk_locked(layer, ret_stat);
 	}
 	ret_stat->st_mode &= ~(mode_t)(WRITE_BITS | S_ISUID | S_ISGID | S_ISVTX);
 	/* The kernel then asks whether QEMU may write it: view_refuse_writer(). */
-	if (labelled)
+	if (is_qemus)
 		ret_stat->st_mode |= S_IWUSR;
 	return 0;
 }
@@ -283,31 +298,16 @@ int view_open(struct view *view, struct onlooker *onlooker)
 	return fd;
 }
 
-/* The disk in a session that stands on the layer, where there is just one. */
-static struct disk *only_session_locked(const struct layer *layer)
-{
-	struct disk *found = NULL;
-
-	for (struct disk *disk = layer->disks->first; disk; disk = disk->next_disk) {
-		if (!disk->session || !stands_on_locked(disk, layer))
-			continue;
-		if (found)
-			return NULL;
-		found = disk;
-	}
-	return found;
-}
-
 /*
  * False where it has been said already, or is not known of which disk. Each QEMU tries to open its
  * files for writing when it starts; one that has the view open wants more.
  */
 static bool tell_of_writer_locked(const struct layer *layer, struct sentence *ret_said)
 {
-	struct disk *disk = layer->pins ? only_session_locked(layer) : NULL;
+	struct disk *disk = NULL;
 	struct sentence path, quoted_domain, quoted_path;
 
-	if (!disk)
+	if (!layer->pins || sessions_on_locked(layer, &disk) != 1)
 		return false;
 	report(&path, 0, "%s/%s", disk->disks->options->mount, disk->name);
 	report(ret_said, 0,
