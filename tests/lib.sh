@@ -267,6 +267,19 @@ ctl_fails() {
 		<<<"$answer" >/dev/null --args "$@" || { echo "'$2' answered $answer, not $1 ${*:3}" >&2; return 1; }
 }
 
+# The UUID of a domain that a test calls by a number. begins NAME N, ends NAME N [REASON]: its session on a disk, as the hook tells.
+uuid_of() {
+	printf '00000000-0000-4000-8000-%012d' "$1"
+}
+
+begins() {
+	ctl "prepare $(uuid_of "$2") domain=d$2 $MNT/$1 target=vda" >&2
+}
+
+ends() {
+	ctl "release $(uuid_of "$2") domain=d$2 reason=${3:-shutdown} vda source=$MNT/$1" >&2
+}
+
 # status JQ: of the whole status.json. status_of NAME [JQ]: of one disk.
 status() {
 	jq -r "$1" "$MNT/.revertfs/status.json"

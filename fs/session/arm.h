@@ -11,10 +11,9 @@
  * What the items say of the running session of the domain, disk by disk: that it is armed, or is
  * not any more. On return what its guest had written and flushed has been synced, and a crash of
  * the host loses neither that nor what it flushes from then on. A domain without a session gets
- * an empty result. Waits for the medium. An errno with the first sentence; *ret_result then has
- * the disks of which it is true. Of disks that
- * the domain has no session on, but of whose last session nobody could read whether it was armed,
- * it says that the next one is meant.
+ * an empty result. Of disks that the domain has no session on, but of whose last session nobody
+ * could read whether it was armed, it says that the next one is meant. Waits for the medium. An
+ * errno with the first sentence; *ret_result then has the disks of which it is true.
  */
 int session_arm(struct disks *disks, const struct session_request *request, struct session_result *ret_result,
 		struct sentence *error);

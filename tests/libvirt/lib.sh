@@ -191,10 +191,6 @@ typed() {
 	eval "$command" >&2
 }
 
-uuid_of() {
-	printf '00000000-0000-4000-8000-%012d' "$1"
-}
-
 domain_is() {
 	same "$(virsh domstate --domain "$1" 2>/dev/null | head -n 1)" "$2"
 }

@@ -127,14 +127,18 @@ armed_while_it_runs() {
 }
 promise "commit-once of a running session: a crash of the host leaves uncommitted-TIME, and the flag commits no other session" armed_while_it_runs
 
-syncs_at_once() {
-	local strace
-	anew
-	prepare
-	guest 2
+# What the daemon syncs from now on is in $WORK/syncs; $strace is who writes it.
+trace_syncs() {
 	strace -f -qq -e trace=fsync,fdatasync -y -o "$WORK/syncs" -p "$(daemon_pid)" &
 	strace=$!
 	wait_until 10 grep -q "^TracerPid:	$strace" "/proc/$(daemon_pid)/status"
+}
+
+syncs_at_once() {
+	anew
+	prepare
+	guest 2
+	trace_syncs
 	commit_once
 	grep -q "scratch.qcow2" "$WORK/syncs"
 	: >"$WORK/syncs"
@@ -151,13 +155,10 @@ promise "... what is there is synced before the answer, and what is flushed from
 
 # The domain's file cannot be read at the end: what was written may be committed later, and is no reset's.
 undecided_is_synced() {
-	local strace
 	anew
 	prepare
 	guest 2
-	strace -f -qq -e trace=fsync,fdatasync -y -o "$WORK/syncs" -p "$(daemon_pid)" &
-	strace=$!
-	wait_until 10 grep -q "^TracerPid:	$strace" "/proc/$(daemon_pid)/status"
+	trace_syncs
 	ctl "release $uuid domain=dom reason=shutdown" >"$WORK/answer"
 	kill "$strace"
 	same "$(jq -r '.disks[0].action' "$WORK/answer")" undecided

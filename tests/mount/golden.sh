@@ -8,15 +8,6 @@ need jq qemu-img qemu-io
 
 start_daemon || fail "the daemon starts"
 
-uuid() {
-	printf '00000000-0000-4000-8000-%012d' "$1"
-}
-begins() {
-	ctl "prepare $(uuid "$2") domain=d$2 $MNT/$1 target=vda" >&2
-}
-ends() {
-	ctl "release $(uuid "$2") domain=d$2 reason=${3:-shutdown} vda source=$MNT/$1" >&2
-}
 # golden NAME PATTERN [SIZE]: an image of that pattern in its place, by rename.
 golden() {
 	make_image next qcow2 "${3:-8M}" "$2"
@@ -137,7 +128,7 @@ two_scratches() {
 
 # A session that is to be kept and has written nothing yet.
 armed_and_silent() {
-	ctl "prepare $(uuid 1) domain=d1 $MNT/1-t.qcow2 target=vda armed=yes" >&2
+	ctl "prepare $(uuid_of 1) domain=d1 $MNT/1-t.qcow2 target=vda armed=yes" >&2
 	golden t.qcow2 4
 	ctl_fails EBUSY "reset 2-t.qcow2" "the disk '1-t.qcow2'" || ctl_fails EBUSY "reset 2-t.qcow2" "the scratch of the disk '1-t.qcow2'"
 	ends 1-t.qcow2 1
@@ -279,12 +270,12 @@ running_keeps_nothing() {
 	ctl "reset 1-s.qcow2"
 	ctl_fails EBUSY "snapshot 3-s.qcow2 now live=yes" "its image was replaced"
 	ctl_fails EBUSY "commit 3-s.qcow2 at=release" "its image was replaced"
-	ctl_fails EBADMSG "arm $(uuid 3) 1:2:3.4 vda" "its image was replaced"
+	ctl_fails EBADMSG "arm $(uuid_of 3) 1:2:3.4 vda" "its image was replaced"
 	guest_stops
-	ctl_fails EBADMSG "release $(uuid 3) domain=d3 reason=saved vda source=$MNT/3-s.qcow2" "its image was replaced"
+	ctl_fails EBADMSG "release $(uuid_of 3) domain=d3 reason=saved vda source=$MNT/3-s.qcow2" "its image was replaced"
 	ctl_fails EBUSY "commit 3-s.qcow2" "its image was replaced" "'reset 3-s.qcow2'"
-	ctl "announce $(uuid 3)"
-	ctl_fails EBUSY "prepare $(uuid 3) domain=d3 $MNT/3-s.qcow2 target=vda" "its image was replaced"
+	ctl "announce $(uuid_of 3)"
+	ctl_fails EBUSY "prepare $(uuid_of 3) domain=d3 $MNT/3-s.qcow2 target=vda" "its image was replaced"
 	begins 3-s.qcow2 3
 	guest_reads 3-s.qcow2 0 2M 7
 	ends 3-s.qcow2 3
@@ -300,7 +291,7 @@ running_restart() {
 	kill_daemon
 	start_daemon
 	# A copy of it would be a mixture, and is not offered.
-	ctl_fails EBADMSG "release $(uuid 3) domain=d3 reason=saved vda source=$MNT/3-s.qcow2" "its image was replaced" " ('reset 3-s.qcow2' gives it up)"
+	ctl_fails EBADMSG "release $(uuid_of 3) domain=d3 reason=saved vda source=$MNT/3-s.qcow2" "its image was replaced" " ('reset 3-s.qcow2' gives it up)"
 	ctl "reset 3-s.qcow2"
 	guest_reads 3-s.qcow2 0 2M 8
 }
@@ -311,7 +302,7 @@ refused_commit_restart() {
 	golden s.qcow2 9
 	ctl "reset 1-s.qcow2"
 	guest_stops
-	ctl_fails EBUSY "release $(uuid 3) domain=d3 reason=shutdown vda source=$MNT/3-s.qcow2 armed=yes" "its image was replaced"
+	ctl_fails EBUSY "release $(uuid_of 3) domain=d3 reason=shutdown vda source=$MNT/3-s.qcow2 armed=yes" "its image was replaced"
 	for _ in 1 2; do
 		ctl_fails EBUSY "commit 3-s.qcow2" "its image was replaced" "'reset 3-s.qcow2'"
 		restart_daemon
@@ -321,7 +312,7 @@ refused_commit_restart() {
 }
 
 armed_refuse() {
-	ctl "prepare $(uuid 3) domain=d3 $MNT/3-s.qcow2 target=vda armed=yes" >&2
+	ctl "prepare $(uuid_of 3) domain=d3 $MNT/3-s.qcow2 target=vda armed=yes" >&2
 	guest_write 3-s.qcow2 0 64k 1
 	golden s.qcow2 9
 	refused_with "reset 1-s.qcow2" "changes in the scratch of the disk '3-s.qcow2'" "reset 3-s.qcow2"

@@ -9,15 +9,6 @@ PATH=$BUILD:$PATH
 
 start_daemon || fail "the daemon starts"
 
-uuid() {
-	printf '00000000-0000-4000-8000-%012d' "$1"
-}
-begins() {
-	ctl "prepare $(uuid "$2") domain=d$2 $MNT/$1 target=vda" >&2
-}
-ends() {
-	ctl "release $(uuid "$2") domain=d$2 reason=${3:-shutdown} vda source=$MNT/$1" >&2
-}
 # quoted WORDS: the first command in quotes of what was said that begins so.
 quoted() {
 	grep -o "'$1[^']*'" "$WORK/said" | head -n 1 | tr -d "'"
@@ -97,12 +88,12 @@ takes() {
 	local disk tries way
 	for disk; do
 		for tries in 1 2 3; do
-			ctl "prepare $(uuid 8) domain=d8 $MNT/$disk target=vda" >"$WORK/answer" && break
+			ctl "prepare $(uuid_of 8) domain=d8 $MNT/$disk target=vda" >"$WORK/answer" && break
 			jq -r .error "$WORK/answer" | tee "$WORK/said" >&2
 			way=$(grep -oE "'(reset|delete|set) [^']*'" "$WORK/said" | grep -v image=unchanged | head -n 1 | tr -d "'")
 			ctl "$way" >&2
 		done
-		ctl "release $(uuid 8) domain=d8 reason=shutdown vda source=$MNT/$disk" >&2
+		ctl "release $(uuid_of 8) domain=d8 reason=shutdown vda source=$MNT/$disk" >&2
 		guest_reads "$disk" 0 64k 9
 		((tries == ${TRIES:-1})) || { echo "$disk: $tries tries" >&2; return 1; }
 	done
@@ -185,7 +176,7 @@ one_runs() {
 	begins k-r.img 3
 	sleep 1000 8<>"$MNT/k-r.img" &
 	changed r.img
-	ctl_fails EBUSY "prepare $(uuid 4) domain=d4 $MNT/r2-r.img target=vda" "the disk 'k-r.img', which is in use" "stopping its domain ends that"
+	ctl_fails EBUSY "prepare $(uuid_of 4) domain=d4 $MNT/r2-r.img target=vda" "the disk 'k-r.img', which is in use" "stopping its domain ends that"
 	revertctl status r.img | tee "$WORK/said" >&2
 	says_so "the disk 'k-r.img', which is in use, stands on what it was"
 	kill %1

@@ -31,9 +31,16 @@ int renamed_disk_open(const struct renamed_disk *disk, const char *suffix, int f
 	int fd = name ? io_open_beneath(disk->directory, name, flags | O_NOFOLLOW | O_NONBLOCK) : -ENOMEM;
 	struct stat stat;
 
-	if (fd >= 0 && fstat(fd, &stat) < 0)
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &stat) < 0)
 		return -errno;
-	return fd >= 0 && !S_ISREG(stat.st_mode) ? -EINVAL : steal_fd(&fd);
+	if (!S_ISREG(stat.st_mode))
+		return -EINVAL;
+	/* Under its other name it may be anybody's, and have come since it was looked at. */
+	if ((flags & O_ACCMODE) != O_RDONLY && stat.st_nlink > 1)
+		return -EMLINK;
+	return steal_fd(&fd);
 }
 
 static bool is_there(const struct renamed_disk *disk, const char *suffix)
